@@ -1,0 +1,75 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One strictness for every target: see STYLE in docs/. Set here and nowhere else.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+/// The extension module exports its one entry point and nothing else, so that several Swift runtimes can live in one Python process.
+let extensionModule: [LinkerSetting] = [
+  .unsafeFlags(
+    ["-static-stdlib", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/ApusPython/exports.map", "-Xlinker", "-s"],
+    .when(configuration: .release)),
+]
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let package = Package(
+  name: "apus",
+  products: [
+    .executable(name: "apus", targets: ["apus"]),
+    .executable(name: "apus-bench", targets: ["apus-bench"]),
+    .library(name: "_core", type: .dynamic, targets: ["ApusPython"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+    .target(name: "ZeroMQ", dependencies: ["CZeroMQ", heap], swiftSettings: strict),
+    .target(name: "ApusMessaging", dependencies: ["ZeroMQ", crypto], swiftSettings: strict),
+    .target(
+      name: "ApusController",
+      dependencies: ["ApusMessaging", "ZeroMQ", logging, deque, heap, lifecycle, .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
+    .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
+    .target(
+      name: "ApusCluster",
+      dependencies: ["ApusMessaging", logging, .product(name: "Subprocess", package: "swift-subprocess")],
+      swiftSettings: strict),
+    .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
+    .target(
+      name: "ApusPython", dependencies: ["CPython", "ApusEngine", "ApusMessaging", "ZeroMQ"], exclude: ["exports.map"],
+      swiftSettings: strict, linkerSettings: extensionModule),
+    .executableTarget(
+      name: "apus",
+      dependencies: [
+        "ApusCluster", "ApusController", "ApusMessaging", logging, lifecycle,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "apus-bench",
+      dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Benchmarks/Sources/apus-bench", swiftSettings: strict),
+    .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
+    .testTarget(name: "ApusMessagingTests", dependencies: ["ApusMessaging", "ZeroMQ", crypto], swiftSettings: strict),
+    .testTarget(name: "ApusControllerTests", dependencies: ["ApusController", "ApusMessaging", "ZeroMQ", logging], swiftSettings: strict),
+    .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "ZeroMQ"], swiftSettings: strict),
+    .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging"], swiftSettings: strict),
+  ])

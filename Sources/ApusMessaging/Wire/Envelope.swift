@@ -1,0 +1,94 @@
+public import ZeroMQ
+
+/// A message as it travels: identities, the delimiter, a signature, four dictionaries, buffers. The dictionaries stay bytes until asked for.
+public struct Envelope: Sendable {
+  /// All frames, in order.
+  public private(set) var frames: [Frame]
+  /// Where the delimiter stands: the number of identities.
+  public private(set) var delimiter: Int
+
+  /// How many frames follow the delimiter at least: signature, header, parent header, metadata, content.
+  public static let fixedParts = 5
+
+  /// - Returns: `nil` without a delimiter, or with fewer than five frames after it.
+  public init?(_ frames: [Frame]) {
+    guard let delimiter = frames.firstIndex(where: { $0.isIdentical(to: .delimiter) || $0 == .delimiter }),
+      frames.count - delimiter > Self.fixedParts
+    else { return nil }
+    self.frames = frames
+    self.delimiter = delimiter
+  }
+
+  public init(
+    identities: [Frame] = [], signature: Frame, header: Frame, parentHeader: Frame, metadata: Frame, content: Frame, buffers: [Frame] = []
+  ) {
+    frames = identities
+    frames.reserveCapacity(identities.count + 6 + buffers.count)
+    frames.append(contentsOf: [.delimiter, signature, header, parentHeader, metadata, content])
+    frames.append(contentsOf: buffers)
+    delimiter = identities.count
+  }
+
+  public var identities: ArraySlice<Frame> { frames[..<delimiter] }
+  public var signature: Frame { frames[delimiter + 1] }
+  public var headerFrame: Frame { frames[delimiter + 2] }
+  public var parentHeaderFrame: Frame { frames[delimiter + 3] }
+  public var metadataFrame: Frame { frames[delimiter + 4] }
+  public var contentFrame: Frame { frames[delimiter + 5] }
+  public var buffers: ArraySlice<Frame> { frames[(delimiter + 6)...] }
+  /// The four dictionaries: what the signature covers.
+  public var signedParts: ArraySlice<Frame> { frames[delimiter + 2...delimiter + 5] }
+  /// From the delimiter on: what is the same at every hop.
+  public var payload: ArraySlice<Frame> { frames[delimiter...] }
+
+  /// The same message for other hops.
+  public func routed(to identities: [Frame]) -> Envelope {
+    var copy = self
+    copy.frames.replaceSubrange(..<delimiter, with: identities)
+    copy.delimiter = identities.count
+    return copy
+  }
+
+  /// Bytes of all frames.
+  public var byteCount: Int { frames.reduce(0) { $0 + $1.count } }
+
+  // MARK: decoding
+
+  public func header() throws(MessageError) -> Header {
+    guard let header = Header(headerFrame) else { throw MessageError(reason: "the header is not a header") }
+    return header
+  }
+
+  public func parentHeader() -> Header? { parentHeaderFrame.isIdentical(to: .emptyObject) ? nil : Header(parentHeaderFrame) }
+
+  public func metadata() throws(MessageError) -> JSONObject { try object(metadataFrame, "metadata") }
+  public func content() throws(MessageError) -> JSONObject { try object(contentFrame, "content") }
+
+  private func object(_ frame: Frame, _ name: String) throws(MessageError) -> JSONObject {
+    do {
+      if let object = try frame.json().objectValue { return object }
+    } catch { throw MessageError(reason: "the \(name) is \(error)") }
+    throw MessageError(reason: "the \(name) is not an object")
+  }
+
+  /// `msg_id` of the header: by the scanner, in full where that finds nothing.
+  public var messageID: MessageID? { Self.string("msg_id", of: headerFrame).map { MessageID($0) } }
+  public var messageType: MessageType? { Self.string("msg_type", of: headerFrame).map { MessageType($0) } }
+  public var sessionID: SessionID? { Self.string("session", of: headerFrame).map { SessionID($0) } }
+  /// `msg_id` of the parent header: the request that this answers.
+  public var parentID: MessageID? { Self.string("msg_id", of: parentHeaderFrame).map { MessageID($0) } }
+  public var parentSessionID: SessionID? { Self.string("session", of: parentHeaderFrame).map { SessionID($0) } }
+
+  static func string(_ key: StaticString, of frame: Frame) -> String? {
+    if frame.isIdentical(to: .emptyObject) { return nil }
+    if let found = frame.withUnsafeBytes({ HeaderScanner($0).string(key) }) { return found }
+    return (try? frame.json())?["\(key)"]?.stringValue
+  }
+}
+
+/// Why a message is not one.
+public struct MessageError: Error, Hashable, Sendable, CustomStringConvertible {
+  public let reason: String
+  public init(reason: String) { self.reason = reason }
+  public var description: String { reason }
+}

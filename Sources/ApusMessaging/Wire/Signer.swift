@@ -1,0 +1,65 @@
+import Crypto
+public import ZeroMQ
+
+/// HMAC-SHA256 over the four dictionaries of a message, as lower-case hexadecimal (protocol section 2.2).
+///
+/// HMAC is written out (RFC 2104) over the hash, with both padded-key states prepared once: `HMAC<SHA256>` of the library takes three
+/// more microseconds a message. The tests hold it against the library's and against RFC 4231.
+public struct Signer: Sendable {
+  private let inner: SHA256
+  private let outer: SHA256
+  /// An empty key signs nothing and verifies nothing: `--no-secure`, or CURVE.
+  public let isEnabled: Bool
+  private static let blockSize = 64
+
+  public init(key: [UInt8]) {
+    isEnabled = !key.isEmpty
+    var padded = key.count > Self.blockSize ? Array(SHA256.hash(data: key)) : key
+    padded += [UInt8](repeating: 0, count: Self.blockSize - padded.count)
+    var inner = SHA256()
+    var outer = SHA256()
+    padded.map { $0 ^ 0x36 }.withUnsafeBytes { inner.update(bufferPointer: $0) }
+    padded.map { $0 ^ 0x5c }.withUnsafeBytes { outer.update(bufferPointer: $0) }
+    self.inner = inner
+    self.outer = outer
+  }
+
+  public func sign(_ parts: ArraySlice<Frame>) -> Frame {
+    guard isEnabled else { return .empty }
+    return digest(parts).withUnsafeBytes { mac in
+      withUnsafeTemporaryAllocation(byteCount: 2 * mac.count, alignment: 1) { text in
+        for (index, byte) in mac.enumerated() {
+          text[2 * index] = Self.digit(byte >> 4)
+          text[2 * index + 1] = Self.digit(byte & 15)
+        }
+        return Frame(UnsafeRawBufferPointer(text))
+      }
+    }
+  }
+
+  /// In constant time for signatures of the right length. `true` where signing is off.
+  public func verify(_ signature: Frame, _ parts: ArraySlice<Frame>) -> Bool {
+    guard isEnabled else { return true }
+    guard signature.count == 2 * SHA256.byteCount else { return false }
+    return digest(parts).withUnsafeBytes { mac in
+      signature.withUnsafeBytes { text in
+        var difference: UInt8 = 0
+        for (index, byte) in mac.enumerated() {
+          difference |= text[2 * index] ^ Self.digit(byte >> 4)
+          difference |= text[2 * index + 1] ^ Self.digit(byte & 15)
+        }
+        return difference == 0
+      }
+    }
+  }
+
+  private func digest(_ parts: ArraySlice<Frame>) -> SHA256.Digest {
+    var hash = inner
+    for part in parts { part.withUnsafeBytes { hash.update(bufferPointer: $0) } }
+    var last = outer
+    hash.finalize().withUnsafeBytes { last.update(bufferPointer: $0) }
+    return last.finalize()
+  }
+
+  private static func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 48 + nibble : 87 + nibble }
+}

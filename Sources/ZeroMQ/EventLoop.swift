@@ -1,0 +1,242 @@
+import CZeroMQ
+import Glibc
+import HeapModule
+import Synchronization
+
+/// A thread with three inputs: readable sockets, jobs and timers. Actors live on it (`unownedExecutor`), sockets live in the actors.
+///
+/// One turn of the loop: wait for a socket, a wake-up or the next timer; call the handler of each readable socket; run the timers that are
+/// due; run the jobs that had arrived. Handlers are synchronous, so nothing comes between reading a message and performing its effects.
+///
+/// `@unchecked Sendable`: `items`, `handlers` and `timers` are touched on the loop's thread only, or before it starts; the mailbox is a
+/// `Mutex`; the rest is `let` or atomic.
+public final class EventLoop: SerialExecutor, @unchecked Sendable {
+  private enum Work {
+    case job(UnownedJob)
+    case closure(@Sendable () -> Void)
+  }
+
+  private struct Mailbox {
+    var work: [Work] = []
+    /// Set under the lock before the loop polls: only then does a sender write the event descriptor.
+    var asleep = false
+    var stopping = false
+  }
+
+  private struct Timer: Comparable {
+    let deadline: ContinuousClock.Instant
+    let id: Int
+    static func < (a: Timer, b: Timer) -> Bool { (a.deadline, a.id) < (b.deadline, b.id) }
+  }
+
+  public struct TimerID: Hashable, Sendable { let raw: Int }
+  public struct ReaderID: Hashable, Sendable { let raw: Int }
+
+  private let mailbox = Mutex(Mailbox())
+  private let wakeup: Int32
+  private var items: [zmq_pollitem_t] = []
+  private var handlers: [@Sendable () -> Void] = []
+  private var readers: [Int] = []
+  private var timers = Heap<Timer>()
+  private var timerActions: [Int: @Sendable () -> Void] = [:]
+  private var lastID = 0
+  private let threadID = Atomic<UInt>(0)
+  private let joinable = Mutex<pthread_t?>(nil)
+  private let name: String
+
+  /// - Parameter name: of the thread, at most 15 bytes; what `top -H` shows.
+  public init(name: String) {
+    self.name = name
+    wakeup = apus_eventfd()
+    items.append(zmq_pollitem_t(socket: nil, fd: wakeup, events: Int16(ZMQ_POLLIN), revents: 0))
+    handlers.append({})
+    readers.append(0)
+  }
+
+  deinit { close(wakeup) }
+
+  // MARK: life
+
+  /// Starts the thread. Signals are left to the threads that were there before it.
+  public func start() {
+    var everySignal = sigset_t()
+    var previous = sigset_t()
+    sigfillset(&everySignal)
+    pthread_sigmask(SIG_SETMASK, &everySignal, &previous)
+    defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
+    var thread = pthread_t()
+    let myself = Unmanaged.passRetained(self)
+    let failure = pthread_create(
+      &thread, nil,
+      { raw in
+        guard let raw else { return nil }
+        let loop = Unmanaged<EventLoop>.fromOpaque(raw).takeRetainedValue()
+        apus_name_thread(loop.name)
+        loop.threadID.store(UInt(pthread_self()), ordering: .releasing)
+        loop.run()
+        return nil
+      }, myself.toOpaque())
+    precondition(failure == 0, "the system refused a thread: \(String(cString: strerror(failure)))")
+    joinable.withLock { $0 = thread }
+  }
+
+  /// Asks the loop to end after the work that it already has. Callable from anywhere; does not wait.
+  public func stop() {
+    mailbox.withLock { $0.stopping = true }
+    wake()
+  }
+
+  /// Waits for the end of the thread. Not from the loop itself.
+  public func join() {
+    precondition(!isOnLoop, "a loop cannot wait for itself")
+    let thread = joinable.withLock { joinable in
+      defer { joinable = nil }
+      return joinable
+    }
+    if let thread { pthread_join(thread, nil) }
+  }
+
+  // MARK: executor
+
+  public func enqueue(_ job: consuming ExecutorJob) { put(.job(UnownedJob(job))) }
+  /// Runs the closure on the loop, after the work that is already there.
+  public func execute(_ work: @escaping @Sendable () -> Void) { put(.closure(work)) }
+  public func isIsolatingCurrentContext() -> Bool? { isOnLoop }
+  public func checkIsolated() { precondition(isOnLoop, "not on the event loop \(name)") }
+  public var isOnLoop: Bool { threadID.load(ordering: .relaxed) == UInt(pthread_self()) }
+  private var mayTouchSockets: Bool { isOnLoop || threadID.load(ordering: .relaxed) == 0 }
+
+  private func put(_ work: Work) {
+    let mustWake = mailbox.withLock { mailbox in
+      mailbox.work.append(work)
+      defer { mailbox.asleep = false }
+      return mailbox.asleep
+    }
+    if mustWake { wake() }
+  }
+
+  private func wake() { _ = eventfd_write(wakeup, 1) }
+
+  // MARK: sockets and timers (on the loop only)
+
+  /// Calls the handler whenever the socket is readable, until `forget`. The handler drains a bounded batch: the loop calls again.
+  @discardableResult
+  public func whenReadable(_ socket: borrowing Socket, _ handler: @escaping @Sendable () -> Void) -> ReaderID {
+    add(zmq_pollitem_t(socket: socket.handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0), handler)
+  }
+
+  /// As above for a plain file descriptor.
+  @discardableResult
+  public func whenReadable(descriptor: Int32, _ handler: @escaping @Sendable () -> Void) -> ReaderID {
+    add(zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0), handler)
+  }
+
+  private func add(_ item: zmq_pollitem_t, _ handler: @escaping @Sendable () -> Void) -> ReaderID {
+    precondition(mayTouchSockets, "sockets are watched from the loop's own thread")
+    lastID += 1
+    items.append(item)
+    handlers.append(handler)
+    readers.append(lastID)
+    return ReaderID(raw: lastID)
+  }
+
+  /// Before a watched socket is closed.
+  public func forget(_ reader: ReaderID) {
+    precondition(mayTouchSockets, "sockets are watched from the loop's own thread")
+    guard let index = readers.firstIndex(of: reader.raw), index > 0 else { return }
+    items.remove(at: index)
+    handlers.remove(at: index)
+    readers.remove(at: index)
+  }
+
+  @discardableResult
+  public func schedule(after delay: Duration, _ action: @escaping @Sendable () -> Void) -> TimerID {
+    schedule(at: .now + delay, action)
+  }
+
+  @discardableResult
+  public func schedule(at deadline: ContinuousClock.Instant, _ action: @escaping @Sendable () -> Void) -> TimerID {
+    precondition(mayTouchSockets, "timers are set from the loop's own thread")
+    lastID += 1
+    timers.insert(Timer(deadline: deadline, id: lastID))
+    timerActions[lastID] = action
+    return TimerID(raw: lastID)
+  }
+
+  public func cancel(_ timer: TimerID) {
+    precondition(mayTouchSockets, "timers are set from the loop's own thread")
+    timerActions[timer.raw] = nil
+  }
+
+  // MARK: the turn
+
+  private func run() {
+    var batch: [Work] = []
+    let executor = asUnownedSerialExecutor()
+    while true {
+      let now = timers.isEmpty ? nil : ContinuousClock.now
+      let untilTimer = now.flatMap { pollTimeout(at: $0) } ?? -1
+      let (timeout, stop) = mailbox.withLock { mailbox in
+        mailbox.asleep = mailbox.work.isEmpty
+        return (mailbox.work.isEmpty ? untilTimer : 0, mailbox.stopping && mailbox.work.isEmpty)
+      }
+      if stop { break }
+      if zmq_poll(&items, Int32(items.count), timeout) > 0 { callReaders() }
+      if !timers.isEmpty { callTimers() }
+      mailbox.withLock { mailbox in
+        mailbox.asleep = false
+        swap(&mailbox.work, &batch)
+      }
+      for work in batch {
+        switch work {
+        case .job(let job): job.runSynchronously(on: executor)
+        case .closure(let closure): closure()
+        }
+      }
+      batch.removeAll(keepingCapacity: true)
+    }
+    // Closures held here hold the actors, which hold the loop: break the circle.
+    items.removeSubrange(1...)
+    handlers.removeSubrange(1...)
+    readers.removeSubrange(1...)
+    timers = Heap()
+    timerActions = [:]
+  }
+
+  private func callReaders() {
+    if items[0].revents != 0 {
+      var count: eventfd_t = 0
+      eventfd_read(wakeup, &count)
+    }
+    var index = 1
+    // A handler may add or forget readers: then the indexes have moved, and the next turn serves the rest.
+    while index < items.count {
+      if items[index].revents != 0 {
+        let reader = readers[index]
+        items[index].revents = 0
+        handlers[index]()
+        guard index < readers.count, readers[index] == reader else { return }
+      }
+      index += 1
+    }
+  }
+
+  private func callTimers() {
+    let now = ContinuousClock.now
+    while let next = timers.min, next.deadline <= now {
+      timers.removeMin()
+      timerActions.removeValue(forKey: next.id)?()
+    }
+  }
+
+  /// Milliseconds until the next timer, rounded up: waking early would spin.
+  private func pollTimeout(at now: ContinuousClock.Instant) -> Int? {
+    while let next = timers.min, timerActions[next.id] == nil { timers.removeMin() }
+    guard let next = timers.min else { return nil }
+    let left = now.duration(to: next.deadline).components
+    guard left.seconds >= 0, left.attoseconds >= 0 else { return 0 }
+    let milliseconds = left.seconds.multipliedReportingOverflow(by: 1000)
+    guard !milliseconds.overflow else { return Int(Int32.max) }
+    return Int(min(milliseconds.partialValue + (left.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000, Int64(Int32.max)))
+  }
+}

@@ -1,0 +1,138 @@
+import CZeroMQ
+import Glibc
+
+/// One immutable message part. Copying a `Frame` is a retain; sending it shares its bytes.
+///
+/// `@unchecked Sendable`: the box is immutable once made (see `FrameBox`).
+public struct Frame: @unchecked Sendable {
+  private let box: FrameBox
+
+  private init(box: FrameBox) { self.box = box }
+
+  /// Concrete on purpose: a generic initialiser is not specialised across modules and costs a witness call a byte.
+  public init(_ bytes: UnsafeRawBufferPointer) {
+    self.box = FrameBox.make { message in
+      guard zmq_msg_init_size(message, bytes.count) == 0 else {
+        // Out of memory for this one message: an empty frame is refused by every reader, a trap would end the process.
+        zmq_msg_init(message)
+        return
+      }
+      if let start = bytes.baseAddress, !bytes.isEmpty { memcpy(zmq_msg_data(message), start, bytes.count) }
+    }
+  }
+
+  public init(_ bytes: [UInt8]) { self = bytes.withUnsafeBytes { Frame($0) } }
+
+  public init(_ text: String) {
+    var text = text
+    self = text.withUTF8 { Frame(UnsafeRawBufferPointer($0)) }
+  }
+
+  /// Lends memory that somebody else owns, without copying it. libzmq calls `release` with `owner` when the last reference is gone, on any thread.
+  public init(
+    lending bytes: UnsafeMutableRawBufferPointer, owner: UnsafeMutableRawPointer?,
+    release: @escaping @convention(c) (_ bytes: UnsafeMutableRawPointer?, _ owner: UnsafeMutableRawPointer?) -> Void
+  ) {
+    self.box = FrameBox.make { message in
+      if zmq_msg_init_data(message, bytes.baseAddress, bytes.count, release, owner) != 0 {
+        zmq_msg_init(message)
+        release(bytes.baseAddress, owner)
+      }
+    }
+  }
+
+  /// Takes over a received message. The frames that every message carries are shared instead of boxed anew.
+  init(adopting source: inout zmq_msg_t) {
+    if let common = Frame.common(equalTo: &source) {
+      zmq_msg_close(&source)
+      self = common
+      return
+    }
+    self.box = FrameBox.make { message in
+      zmq_msg_init(message)
+      zmq_msg_move(message, &source)
+    }
+  }
+
+  public var count: Int { box.withUnsafeMutablePointerToElements { zmq_msg_size($0) } }
+  public var isEmpty: Bool { count == 0 }
+
+  public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    let (start, count) = box.withUnsafeMutablePointerToElements { (zmq_msg_data($0), zmq_msg_size($0)) }
+    // The box lives at least until `body` returns: the closure below holds it.
+    defer { withExtendedLifetime(box) {} }
+    return try body(UnsafeRawBufferPointer(start: start, count: count))
+  }
+
+  public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
+  /// The bytes read as UTF-8; ill-formed sequences become U+FFFD.
+  public var text: String { withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
+
+  /// References the same bytes from a second `zmq_msg_t` that libzmq may consume.
+  func share(into copy: inout zmq_msg_t) {
+    box.withUnsafeMutablePointerToElements { message in
+      zmq_msg_init(&copy)
+      zmq_msg_copy(&copy, message)
+    }
+  }
+
+  /// A frame with no bytes.
+  public static let empty = Frame(UnsafeRawBufferPointer(start: nil, count: 0))
+  /// The JSON of an empty object: most parent headers and contents.
+  public static let emptyObject = Frame("{}")
+  /// What divides routing from message in the Jupyter protocol.
+  public static let delimiter = Frame("<IDS|MSG>")
+
+  /// Two of a message's frames are always the same bytes and two more are mostly so: one box serves them all.
+  private static func common(equalTo message: inout zmq_msg_t) -> Frame? {
+    switch zmq_msg_size(&message) {
+    case 0: return empty
+    case 2: return memcmp(zmq_msg_data(&message), "{}", 2) == 0 ? emptyObject : nil
+    case 9: return memcmp(zmq_msg_data(&message), "<IDS|MSG>", 9) == 0 ? delimiter : nil
+    default: return nil
+    }
+  }
+
+  /// Whether both are the very same storage: the quick answer to "is this the delimiter?".
+  public func isIdentical(to other: Frame) -> Bool { box === other.box }
+}
+
+extension Frame: Hashable {
+  public static func == (a: Frame, b: Frame) -> Bool {
+    if a.box === b.box { return true }
+    return a.withUnsafeBytes { x in
+      b.withUnsafeBytes { y in
+        guard x.count == y.count else { return false }
+        guard let left = x.baseAddress, let right = y.baseAddress else { return true }
+        return memcmp(left, right, x.count) == 0
+      }
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) { withUnsafeBytes { hasher.combine(bytes: $0) } }
+}
+
+/// One `zmq_msg_t` on the heap.
+///
+/// Immutable after `make`. The first `zmq_msg_copy` of a message writes to its source (it sets the shared flag and the count), so `make`
+/// takes one copy and drops it; every later copy is an atomic increment, which any thread may do.
+private final class FrameBox: ManagedBuffer<Void, zmq_msg_t> {
+  /// libzmq keeps messages up to this size inside `zmq_msg_t`; they have no count to share.
+  static let inlineSize = 33
+
+  static func make(_ fill: (UnsafeMutablePointer<zmq_msg_t>) -> Void) -> FrameBox {
+    let box = unsafeDowncast(FrameBox.create(minimumCapacity: 1) { _ in }, to: FrameBox.self)
+    box.withUnsafeMutablePointerToElements { message in
+      fill(message)
+      if zmq_msg_size(message) > inlineSize {
+        var copy = zmq_msg_t()
+        zmq_msg_init(&copy)
+        zmq_msg_copy(&copy, message)
+        zmq_msg_close(&copy)
+      }
+    }
+    return box
+  }
+
+  deinit { _ = withUnsafeMutablePointerToElements { zmq_msg_close($0) } }
+}

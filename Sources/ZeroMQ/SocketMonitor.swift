@@ -1,0 +1,41 @@
+import CZeroMQ
+
+/// What happens to the connections of one socket, as a stream of events on a PAIR of its own (zmq_socket_monitor(3)).
+public struct SocketMonitor: ~Copyable {
+  public enum Event: Sendable, Hashable {
+    /// A peer's connection was accepted, or our own was made.
+    case connected(descriptor: Int32)
+    /// The peer closed or died. The descriptor is the one that `Socket.receive(source:)` told of its messages.
+    case disconnected(descriptor: Int32)
+    case handshakeFailed
+  }
+
+  /// Poll this for readability, then call `next()` until it is `nil`.
+  public let socket: Socket
+
+  /// - Parameter name: unique in the context: it becomes an `inproc` endpoint.
+  public init(of watched: borrowing Socket, in context: Context, name: String) throws(ZeroMQError) {
+    let endpoint = "inproc://monitor-\(name)"
+    let events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
+      | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
+    guard zmq_socket_monitor(watched.handle, endpoint, events) == 0 else { throw ZeroMQError.last("monitor a socket") }
+    let pair = try Socket(.pair, in: context)
+    try pair.connect(endpoint)
+    socket = pair
+  }
+
+  public borrowing func next() throws(ZeroMQError) -> Event? {
+    while let parts = try socket.receive() {
+      guard let first = parts.first, first.count >= 6 else { continue }
+      let (event, value) = first.withUnsafeBytes {
+        ($0.loadUnaligned(as: UInt16.self), $0.loadUnaligned(fromByteOffset: 2, as: Int32.self))
+      }
+      switch Int32(event) {
+      case ZMQ_EVENT_ACCEPTED, ZMQ_EVENT_CONNECTED: return .connected(descriptor: value)
+      case ZMQ_EVENT_DISCONNECTED: return .disconnected(descriptor: value)
+      default: return .handshakeFailed
+      }
+    }
+    return nil
+  }
+}
