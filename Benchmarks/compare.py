@@ -1,0 +1,185 @@
+"""Stock ipyparallel and Apus side by side, in alternating rounds: see scripts/bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROUND_LIMIT = 300.0
+
+
+@dataclass(frozen=True)
+class Row:
+    key: str
+    name: str
+    unit: str
+    more_is_better: bool
+    target: str
+    digits: int = 1
+
+
+ROWS = [
+    Row("tasks_per_s", "tasks, one message each", "/s", True, "≥ 2×", 0),
+    Row("map_tasks_per_s", "tasks of a balanced map", "/s", True, "", 0),
+    Row("round_trip_ms", "round trip, median", "ms", False, "≤ 1/2", 2),
+    Row("round_trip_p99_ms", "round trip, 99th of 100", "ms", False, "", 2),
+    Row("start_ready_s", "start to engines ready", "s", False, "", 2),
+    Row("start_first_result_s", "start to first result", "s", False, "≤ 0.7 s", 2),
+    Row("stop_s", "stop", "s", False, "", 2),
+    Row("processes", "processes", "", False, "≤ 4", 0),
+    Row("memory_pss_mb", "idle memory, all, PSS", "MB", False, ""),
+    Row("memory_rss_mb", "idle memory, all, RSS", "MB", False, ""),
+    Row("memory_pss_without_ipcluster_mb", "controller and engines, PSS", "MB", False, "≤ 80 MB"),
+    Row("push_bytes_s", "push 100 MB of bytes", "s", False, "≤ 1/3", 3),
+    Row("push_array_s", "push 100 MB of an array", "s", False, "≤ 1/3", 3),
+]
+
+# The controller alone, under a native load program. What each prints is a flat JSON object of numbers.
+NATIVE = {
+    "tasks": ["tasks"], "roundtrip": ["roundtrip"], "burst": ["burst"], "engines": ["engines"],
+}
+NATIVE_TARGETS = {
+    "tasks": "≥ 40 000 tasks/s", "roundtrip": "median ≤ 0.2 ms", "burst": "1 000 000 tasks, ≤ 1.5 KiB each, none lost",
+    "engines": "1 000 engines within 10 s",
+}
+
+
+def run_json(command: list[str], limit: float) -> dict:
+    """The last line of a program's output as JSON; an ``error`` instead of numbers when it fails."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        output, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        # It has a cluster to stop, and gets the time to do so.
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        return {"error": f"not done within {limit:g} s"}
+    try:
+        return json.loads(output) if output.lstrip().startswith("{\n") else json.loads(output.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        last = (errors or output).strip().splitlines()[-1:] or ["no output"]
+        return {"error": f"exit code {process.returncode}: {last[0]}"}
+
+
+def middle(rounds: list[dict], key: str) -> tuple[float, float, float] | None:
+    """Median, least and greatest over the rounds that have it."""
+    values = [numbers[key] for numbers in rounds if key in numbers]
+    return (statistics.median(values), min(values), max(values)) if values else None
+
+
+def cell(values: tuple[float, float, float] | None, row: Row) -> str:
+    if values is None:
+        return "-"
+    median, least, greatest = (f"{value:,.{row.digits}f}".replace(",", " ") for value in values)
+    spread = f" ({least}–{greatest})" if least != greatest else ""
+    return f"{median}{spread}"
+
+
+def ratio(stock: tuple | None, ours: tuple | None, row: Row) -> str:
+    if stock is None or ours is None or not stock[0] or not ours[0]:
+        return "-"
+    times = ours[0] / stock[0] if row.more_is_better else stock[0] / ours[0]
+    better = "more" if row.more_is_better else "less"
+    if times < 1:
+        times, better = 1 / times, "less" if row.more_is_better else "more"
+    return f"{times:.1f}× {better}"
+
+
+def print_table(rounds: dict[str, list[dict]]) -> None:
+    header = ("", "", "stock 9.2", "Apus", "Apus has", "aim")
+    lines = [header]
+    for row in ROWS:
+        stock, ours = middle(rounds["stock"], row.key), middle(rounds["apus"], row.key)
+        lines.append((row.name, row.unit, cell(stock, row), cell(ours, row), ratio(stock, ours, row), row.target))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for number, line in enumerate(lines):
+        cells = [text.ljust(width) if column in (0, 1, 5) else text.rjust(width)
+                 for column, (text, width) in enumerate(zip(line, widths))]
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("  ".join("─" * width for width in widths))
+    for side, numbers in rounds.items():
+        for failure in [one["error"] for one in numbers if "error" in one]:
+            print(f"{side}: a round failed: {failure}")
+
+
+def run_native(program: Path) -> dict[str, dict]:
+    results = {}
+    print("\nThe controller alone, under a native load program")
+    for name, words in NATIVE.items():
+        results[name] = run_json([str(program), *words, "--json"], ROUND_LIMIT)
+        numbers = "  ".join(
+            f"{key} {value:,.6g}" if isinstance(value, float) else f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}"
+            for key, value in results[name].items())
+        print(f"  {name:<10} {numbers}   (aim: {NATIVE_TARGETS[name]})", flush=True)
+    return results
+
+
+def machine() -> dict[str, object]:
+    model = next(
+        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        platform.machine())
+    return {"processor": model, "cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench", add_help=False)
+    parser.add_argument("--bin", type=Path, required=True)
+    parser.add_argument("--stock", type=Path, default=Path(sys.executable).parent)
+    parser.add_argument("--native", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=["python", "native"])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    size = ["--tasks", "300", "--round-trips", "100"] if arguments.quick else []
+    rounds: dict[str, list[dict]] = {"stock": [], "apus": []}
+    began = time.monotonic()
+    where = machine()
+    print(f"Two engines, stock Python client on both sides; {where['processor']}, {where['cores']} cores, Python {where['python']}")
+    if arguments.only != "native":
+        count = 1 if arguments.quick else arguments.rounds
+        for number in range(count):
+            # The side that goes first changes each round, so that neither always finds the machine warmer.
+            sides = [("stock", arguments.stock), ("apus", arguments.bin)]
+            for side, bin_dir in sides if number % 2 == 0 else sides[::-1]:
+                print(f"round {number + 1} of {count}, {side} …", end="\r" if sys.stdout.isatty() else "\n", flush=True)
+                rounds[side].append(run_json([sys.executable, str(HERE / "measure.py"), "--bin", str(bin_dir), *size], ROUND_LIMIT))
+        print(f"medians of {count} alternating rounds (least–greatest), {time.monotonic() - began:.0f} s\n")
+        print_table(rounds)
+    native = {}
+    if arguments.only != "python" and arguments.native and arguments.native.exists():
+        native = run_native(arguments.native)
+    if arguments.json:
+        summary = {
+            row.key: {"unit": row.unit, "target": row.target} | {
+                side: dict(zip(("median", "least", "greatest"), middle(numbers, row.key) or ()))
+                for side, numbers in rounds.items()
+            }
+            for row in ROWS
+        }
+        arguments.json.write_text(json.dumps(
+            {"machine": where, "summary": summary, "rounds": rounds, "native": native}, indent=1) + "\n")
+    failed = any("error" in one for numbers in [*rounds.values(), native.values()] for one in numbers)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,106 @@
+"""What breaks in the field: engines that die, stop or come back, clusters that are torn down."""
+
+import os
+import signal
+import time
+
+import ipyparallel as ipp
+import pytest
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_killed_engine_is_known_at_once(start_cluster, wait_until, record_property):
+    client = start_cluster(n=2).client()
+    pids = dict(zip(client.ids, client[:].apply_sync(os.getpid)))
+    kill(pids[1])
+    took = wait_until(lambda: client.ids == [0], 5)
+    record_property("seconds", took)
+    assert took < 1.0
+
+
+def test_a_task_of_a_killed_engine_gets_an_error(start_cluster):
+    client = start_cluster(n=2).client()
+    pid = client[1].apply_sync(os.getpid)
+    task = client.load_balanced_view(targets=[1]).apply_async(time.sleep, 30)
+    time.sleep(0.2)
+    kill(pid)
+    with pytest.raises(ipp.error.RemoteError) as caught:
+        task.get(10)
+    assert caught.value.ename == "EngineError"
+
+
+def test_a_task_of_a_killed_engine_is_retried(start_cluster):
+    client = start_cluster(n=2).client()
+
+    def once(flag):
+        import os
+        import signal
+
+        if not os.path.exists(flag):
+            open(flag, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "done"
+
+    view = client.load_balanced_view()
+    view.retries = 1
+    flag = client[0].apply_sync(os.getcwd) + "/once"
+    try:
+        assert view.apply_async(once, flag).get(15) == "done"
+    finally:
+        if os.path.exists(flag):
+            os.remove(flag)
+    assert len(client.ids) == 1
+
+
+def test_a_direct_task_of_a_killed_engine_gets_an_error(start_cluster):
+    client = start_cluster(n=2).client()
+    task = client[1].apply_async(os.kill, client[1].apply_sync(os.getpid), signal.SIGKILL)
+    with pytest.raises((ipp.error.RemoteError, ipp.error.EngineError)):
+        task.get(10)
+
+
+def test_a_stopped_engine_keeps_its_namespace(start_cluster):
+    client = start_cluster(n=1).client()
+    client[0]["kept"] = "still here"
+    pid = client[0].apply_sync(os.getpid)
+    os.kill(pid, signal.SIGSTOP)
+    waiting = client[0].apply_async(str, ipp.Reference("kept"))
+    time.sleep(1)
+    os.kill(pid, signal.SIGCONT)
+    assert waiting.get(10) == "still here"
+
+
+@pytest.mark.timeout(120)
+def test_an_engine_given_up_for_dead_comes_back(start_cluster, wait_until):
+    arguments = ["--", "--HeartMonitor.period=100", "--HeartMonitor.max_heartmonitor_misses=5"]
+    client = start_cluster(n=1, arguments=arguments).client()
+    client[0]["kept"] = "still here"
+    pid = client[0].apply_sync(os.getpid)
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: not client.ids, 10)
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: client.ids, 20)
+    assert client[client.ids[0]]["kept"] == "still here"
+    assert client[client.ids[0]].apply_sync(os.getpid) == pid
+
+
+def test_nothing_outlives_an_interrupted_cluster(start_cluster):
+    cluster = start_cluster(n=2)
+    cluster.client()
+    security = cluster.connection_file.parent
+    cluster.process.send_signal(signal.SIGINT)
+    assert cluster.process.wait(15) in (0, -signal.SIGINT, 130)
+    deadline = time.monotonic() + 3
+    while cluster.processes() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert cluster.processes() == []
+    assert list(security.glob("*.json")) == []
+
+
+def test_at_most_four_processes(start_cluster):
+    cluster = start_cluster(n=2)
+    cluster.client()
+    assert len(cluster.processes()) <= 4

@@ -1,0 +1,213 @@
+"""Runs the rings of tests one after another and adds them up: see scripts/test."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+import xml.etree.ElementTree as xml
+from dataclasses import dataclass
+from pathlib import Path
+
+import processes
+from outcomes import run_pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RINGS = ["swift", "python", "conformance"]
+QUICK_MODULES = ["test_executor", "test_remotefunction", "test_dependency", "test_asyncresult", "test_lbview"]
+BUILD_LIMIT = 2400.0
+RING_LIMIT = 1800.0
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def say(text: str) -> None:
+    print(f"==> {text}", flush=True)
+
+
+def command(words: list[str], log: Path, limit: float, show=lambda line: True) -> int:
+    """Runs a command with its output in the log, and on the screen as far as ``show`` wants; ends it at its limit."""
+    process = subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", start_new_session=True)
+
+    def end_group() -> None:
+        print(f"    not done within {limit:g} s: ended", flush=True)
+        os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(limit, end_group)
+    timer.start()
+    try:
+        with log.open("w") as file:
+            for line in process.stdout:
+                file.write(line)
+                if show(line):
+                    print("    " + line.rstrip(), flush=True)
+        return process.wait()
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def swift_ring(logs: Path) -> Count:
+    say("Building the unit tests")
+    shown = lambda line: "error:" in line or "warning:" in line or line.startswith("Build")  # noqa: E731
+    if command(["swift", "build", "--build-tests"], logs / "swift-build.log", BUILD_LIMIT, shown):
+        tail(logs / "swift-build.log")
+        print("    the unit tests could not be built")
+        return Count(failed=1)
+    say("Running the unit tests")
+    report = logs / "swift.xml"
+    shown = lambda line: "✘" in line or "error:" in line or "Test run with" in line  # noqa: E731
+    code = command(
+        ["swift", "test", "--skip-build", "--parallel", "--xunit-output", str(report)], logs / "swift-test.log",
+        RING_LIMIT, shown)
+    count = sum((xunit(file) for file in (report, report.with_name("swift-swift-testing.xml"))), Count())
+    if code and not count.failed:
+        tail(logs / "swift-test.log")
+        print(f"    swift test ended with exit code {code}")
+        count.failed += 1
+    return count
+
+
+def xunit(file: Path) -> Count:
+    if not file.exists():
+        return Count()
+    suites = list(xml.parse(file).getroot().iter("testsuite"))
+    total, failed, skipped = (
+        sum(int(suite.get(name, 0)) for suite in suites for name in names)
+        for names in (("tests",), ("failures", "errors"), ("skipped",)))
+    return Count(total - failed - skipped, failed, skipped)
+
+
+def tail(log: Path, lines: int = 60) -> None:
+    for line in log.read_text(errors="replace").splitlines()[-lines:]:
+        print("    " + line)
+
+
+def install(prefix: Path, logs: Path) -> bool:
+    if os.environ.get("APUS_PREFIX"):
+        return True
+    say("Building in release mode and installing")
+    shown = lambda line: "error:" in line or "warning:" in line or line.startswith("Build")  # noqa: E731
+    if command([str(ROOT / "scripts" / "install"), str(prefix)], logs / "install.log", BUILD_LIMIT, shown) == 0:
+        return True
+    tail(logs / "install.log")
+    print("    the installation failed")
+    return False
+
+
+def python_ring(prefix: Path, logs: Path) -> Count:
+    say("Running the executables with Python peers")
+    live = sys.stdout.isatty()
+
+    def show(ended: int, failed: int, collected: int) -> None:
+        if live:
+            print(f"\r    {ended}/{collected}, {failed} failed \033[K", end="", flush=True)
+
+    mark = uuid.uuid4().hex
+    env = os.environ | {"APUS_PREFIX": str(prefix), "APUS_VENV": sys.prefix, processes.MARK: mark}
+    try:
+        outcomes = run_pytest(
+            [str(ROOT / "Tests" / "python")], env=env, cwd=ROOT, root=ROOT, log=logs / "python.log", case_limit=60,
+            run_limit=RING_LIMIT, progress=show)
+    finally:
+        processes.end(mark)
+    print("\r\033[K" if live else "", end="")
+    for case in outcomes.failed:
+        print(f"    failed: {case.case}")
+        for line in case.text.strip().splitlines()[-12:]:
+            print(f"            {line}")
+    count = Count(outcomes.count("passed"), outcomes.count("failed"), outcomes.count("skipped"))
+    if not outcomes.cases:
+        print("    no case was collected")
+        count.failed += 1
+    return count
+
+
+def conformance_ring(prefix: Path, logs: Path, full: bool) -> Count:
+    say("Running ipyparallel's own suite" + ("" if full else ", the quick part"))
+    report = logs / "conformance.json"
+    chosen = ["--engines", "both"] if full else ["--engines", "apus", *QUICK_MODULES]
+    code = command(
+        [sys.executable, str(Path(__file__).with_name("conformance.py")), "--bin", str(prefix / "bin"), "--json",
+         str(report), "--logs", str(logs / "conformance"), *chosen],
+        logs / "conformance.log", 3 * RING_LIMIT)
+    count = Count()
+    if report.exists():
+        for modules in json.loads(report.read_text()).values():
+            for module in modules.values():
+                count += Count(module["passed"], module["failed"], module["skipped"])
+    if code == 0:
+        # What failed is named in the list of expected failures, each with its reason.
+        count = Count(count.passed, 0, count.skipped + count.failed)
+    elif not count.failed:
+        count.failed += 1
+    return count
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/test", add_help=False)
+    parser.add_argument("--prefix", type=Path, required=True)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=RINGS)
+    parser.add_argument("--keep", type=Path)
+    arguments = parser.parse_args()
+    for ring in arguments.only:
+        if ring not in RINGS:
+            parser.error(f"there is no ring {ring}; the rings are {', '.join(RINGS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    logs = arguments.keep or Path(tempfile.mkdtemp(prefix="apus-test-logs-"))
+    logs.mkdir(parents=True, exist_ok=True)
+
+    counts: dict[str, Count] = {}
+    began = time.monotonic()
+    if "swift" in arguments.only:
+        counts["swift"] = swift_ring(logs)
+    if {"python", "conformance"} & set(arguments.only):
+        if not install(arguments.prefix, logs):
+            counts["installation"] = Count(failed=1)
+        else:
+            if "python" in arguments.only:
+                counts["python"] = python_ring(arguments.prefix, logs)
+            if "conformance" in arguments.only:
+                counts["conformance"] = conformance_ring(arguments.prefix, logs, arguments.full)
+
+    total = sum(counts.values(), Count())
+    print()
+    for ring, count in counts.items():
+        print(f"    {ring:<12} {count}")
+    if total.failed:
+        print(f"    The logs are in {logs}.")
+    elif not arguments.keep:
+        shutil.rmtree(logs, ignore_errors=True)
+    print(f"    {time.monotonic() - began:.0f} s\n")
+    print(total, flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
