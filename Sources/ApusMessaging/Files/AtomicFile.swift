@@ -68,3 +68,8 @@ public enum AtomicFile {
     return bytes
   }
 }
+
+extension AtomicFile {
+  /// Removes a file; that it is gone already is no error.
+  public static func remove(_ path: String) { unlink(path) }
+}

@@ -54,3 +54,7 @@ public struct MessageType: Hashable, Sendable, CustomStringConvertible {
   public static let error = MessageType("error")
   public static let dataMessage = MessageType("data_message")
 }
+
+extension MessageType: ExpressibleByStringLiteral {
+  public init(stringLiteral value: String) { self.init(value) }
+}

@@ -1,0 +1,169 @@
+public import ApusMessaging
+public import Logging
+public import ServiceLifecycle
+import Synchronization
+import ZeroMQ
+
+/// A controller: the whole topology. Hub and heart monitor live on one loop, the schedulers and relays on another.
+///
+/// ```
+/// clients ── task ───► TaskScheduler ───► engines      schedulers' loop
+///         ── mux ────► RequestRelay ────►
+///         ── control ► RequestRelay ────►
+///         ── broadcast ► BroadcastScheduler ► leaves
+///         ◄─ iopub ─── OutputRelay ◄─────
+///                          │ TaskEvent
+///         ── registration ► Hub ◄──────── engines      hub's loop
+///         ◄─ notification ─ Hub        HeartMonitor ◄► hearts
+/// ```
+public final class Controller: Service {
+  public let configuration: ControllerConfiguration
+  /// What clients and engines need to know; also in the files.
+  public let clientConnection: ConnectionFile
+  public let engineConnection: ConnectionFile
+
+  private let hubLoop: EventLoop
+  private let schedulerLoop: EventLoop
+  private let hub: Hub
+  private let heart: HeartMonitor
+  private let tasks: TaskScheduler
+  private let mux: RequestRelay
+  private let control: RequestRelay
+  private let output: OutputRelay
+  private let broadcast: BroadcastScheduler
+  private let stopped: AsyncStream<Void>
+  private let stop: AsyncStream<Void>.Continuation
+  private let logger: Logger
+
+  /// Binds all sockets. Nobody is served before `run`.
+  public init(_ configuration: ControllerConfiguration, logger: Logger) throws(ControllerError) {
+    var configuration = configuration
+    if configuration.restoreEngines { configuration.reuseFiles = true }
+    let plan = try Plan(configuration, logger: logger)
+    self.configuration = configuration
+    self.logger = logger
+    let (stopped, stop) = AsyncStream<Void>.makeStream()
+    self.stopped = stopped
+    self.stop = stop
+    hubLoop = EventLoop(name: "hub")
+    schedulerLoop = EventLoop(name: "schedulers")
+    let (hubLoop, schedulerLoop) = (hubLoop, schedulerLoop)
+    let events = TaskEventStream(to: hubLoop)
+    let reference = HubReference()
+
+    var sockets: Plan.Sockets
+    do { sockets = try Plan.Sockets(plan) } catch let error as ControllerError { throw error } catch {
+      throw ControllerError(.messaging, "\(error)")
+    }
+    let files = sockets.files(plan)
+    clientConnection = files.client
+    engineConnection = files.engine
+
+    let key = files.client.key
+    func session(_ id: SessionID = .random()) -> Session { Session(id: id, key: key, username: configuration.username) }
+    let state = TaskSchedulerState(
+      policy: configuration.scheme, highWaterMark: configuration.highWaterMark, seed: .random(in: 0...UInt64.max))
+    let tasks = TaskScheduler(
+      loop: schedulerLoop, state: state,
+      wire: TaskSchedulerSockets(
+        front: sockets.taskFront.take(), back: sockets.taskBack.take(), session: session(), rejections: RejectionLog("task", logger: logger),
+        events: events),
+      byteLimit: configuration.queueByteLimit, logger: logger)
+    let mux = RequestRelay(
+      .mux, loop: schedulerLoop, front: sockets.muxFront.take(), back: sockets.muxBack.take(), session: session(), events: events,
+      logger: logger)
+    let control = RequestRelay(
+      .control, loop: schedulerLoop, front: sockets.controlFront.take(), back: sockets.controlBack.take(), session: session(), events: events,
+      logger: logger, onAbort: { ids in tasks.assumeIsolated { $0.abort(ids) } })
+    let output = OutputRelay(
+      loop: schedulerLoop, front: sockets.outputFront.take(), back: sockets.outputBack.take(), session: session(), events: events,
+      logger: logger, onShutdown: { uuid in reference.post { $0.engineShutDown(uuid) } })
+    let broadcast = BroadcastScheduler(
+      loop: schedulerLoop,
+      wire: BroadcastSockets(front: sockets.broadcastFront.take(), leaves: sockets.leaves.take(), session: session(), logger: logger))
+    let heart = HeartMonitor(
+      loop: hubLoop,
+      wire: HeartMonitor.Sockets(
+        ping: sockets.heartPing.take(), pong: sockets.heartPong.take(), logger: logger,
+        onStart: { uuid in reference.post { $0.heartStarted(uuid) } }, onStop: { uuid in reference.post { $0.heartStopped(uuid) } }),
+      period: configuration.heartbeatPeriod, maximumMisses: configuration.maximumHeartbeatMisses)
+    var hubState = HubState(registrationTimeout: configuration.effectiveRegistrationTimeout)
+    if configuration.restoreEngines { Self.restore(&hubState, from: configuration.engineStatePath, logger: logger) }
+    let hub = Hub(
+      loop: hubLoop, state: hubState,
+      wire: HubSockets(
+        query: sockets.query.take(), monitor: sockets.monitor.take(), notifier: sockets.notifier.take(),
+        session: session(configuration.identity ?? .random()),
+        audience: EngineAudience(loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast), events: events,
+        logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
+        announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
+      database: try Self.database(configuration),
+      settings: Hub.Settings(
+        engineStatePath: configuration.engineStatePath, python: configuration.python, pythonPath: configuration.pythonPath,
+        onShutdown: { stop.yield() }),
+      logger: logger)
+    reference.set(hub)
+    events.onEvents { batch in hub.assumeIsolated { $0.observe(batch) } }
+    self.hub = hub
+    self.heart = heart
+    self.tasks = tasks
+    self.mux = mux
+    self.control = control
+    self.output = output
+    self.broadcast = broadcast
+  }
+
+  /// Serves until the service group shuts down, or a client shuts the hub down.
+  public func run() async throws { try await run {} }
+
+  /// - Parameter onReady: called when the connection files are there.
+  public func run(onReady: @Sendable () -> Void) async throws(ControllerError) {
+    hubLoop.start()
+    schedulerLoop.start()
+    await start()
+    let files = ConnectionFiles(client: clientConnection, engine: engineConnection)
+    do { try files.write(configuration) } catch {
+      await close()
+      throw error
+    }
+    logger.info("the controller is ready", metadata: ["registration": "\(clientConnection.endpoint(port: clientConnection.registration))"])
+    onReady()
+    await withGracefulShutdownHandler {
+      await withTaskCancellationHandler { for await _ in stopped { break } } onCancel: { stop.yield() }
+    } onGracefulShutdown: {
+      self.stop.yield()
+    }
+    if !configuration.reuseFiles { ConnectionFiles.remove(configuration) }
+    await close()
+    logger.info("the controller has stopped")
+  }
+
+  private func start() async {
+    await heart.start()
+    await hub.start(heart: heart)
+    await tasks.start()
+    await mux.start()
+    await control.start()
+    await output.start()
+    await broadcast.start()
+  }
+
+  private func close() async {
+    await hub.close()
+    schedulerLoop.stop()
+    hubLoop.stop()
+    schedulerLoop.join()
+    hubLoop.join()
+  }
+}
+
+/// The hub for parties that are made before it; what they post runs on the hub's loop.
+private final class HubReference: Sendable {
+  private let hub = Mutex<Hub?>(nil)
+  func set(_ hub: Hub) { self.hub.withLock { $0 = hub } }
+
+  func post(_ body: @escaping @Sendable (isolated Hub) -> Void) {
+    guard let hub = hub.withLock({ $0 }) else { return }
+    hub.loop.execute { hub.assumeIsolated { body($0) } }
+  }
+}

@@ -1,0 +1,63 @@
+import ApusMessaging
+
+/// What the heart monitor's state asks of the world.
+protocol HeartMonitorEffects: ~Copyable {
+  /// To every engine.
+  mutating func ping(_ text: String)
+  /// An engine answers that had not answered before, or not since it was given up.
+  mutating func heartStarted(_ engine: EngineUUID)
+  mutating func heartStopped(_ engine: EngineUUID)
+}
+
+/// Who is alive: counts the pings that each engine left unanswered (protocol section 5.5).
+struct HeartMonitorState {
+  private struct Heart {
+    var misses = 0
+    var hasAnswered = true
+  }
+
+  private var hearts: [EngineUUID: Heart] = [:]
+  private var current = ""
+  private var previous = ""
+  private let start: ContinuousClock.Instant
+  /// Failure is one more than this many misses in a row.
+  private let maximumMisses: Int
+
+  init(maximumMisses: Int = 10, now: ContinuousClock.Instant) {
+    self.maximumMisses = maximumMisses
+    start = now
+  }
+
+  var count: Int { hearts.count }
+
+  /// A period is over: who did not answer missed a beat, and the next ping goes out.
+  mutating func beat(now: ContinuousClock.Instant, effects: inout some HeartMonitorEffects & ~Copyable) {
+    var stopped: [EngineUUID] = []
+    for (uuid, heart) in hearts {
+      let misses = heart.hasAnswered ? 0 : heart.misses + 1
+      if misses > maximumMisses { stopped.append(uuid) } else { hearts[uuid] = Heart(misses: misses, hasAnswered: false) }
+    }
+    for uuid in stopped {
+      hearts[uuid] = nil
+      effects.heartStopped(uuid)
+    }
+    previous = current
+    // The text is a float of seconds, as ipyparallel's; engines return it as it is.
+    current = String(Double((now - start).components.seconds) + Double((now - start).components.attoseconds) * 1e-18)
+    effects.ping(current)
+  }
+
+  /// An engine has just connected: the present ping again, so that it is known at once and not after a period.
+  func pingAgain(effects: inout some HeartMonitorEffects & ~Copyable) { if !current.isEmpty { effects.ping(current) } }
+
+  /// - Returns: false if the text is not one of the last two pings: the pong is ignored.
+  mutating func pong(_ text: String, from uuid: EngineUUID, effects: inout some HeartMonitorEffects & ~Copyable) -> Bool {
+    guard !text.isEmpty, text == current || text == previous else { return false }
+    if hearts[uuid] == nil { effects.heartStarted(uuid) }
+    hearts[uuid] = Heart()
+    return true
+  }
+
+  /// The engine has gone in another way; it may come back.
+  mutating func forget(_ uuid: EngineUUID) { hearts[uuid] = nil }
+}

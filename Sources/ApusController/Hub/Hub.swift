@@ -1,0 +1,187 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// The hub: engines register with it, clients query it, and it keeps the record of all tasks. Decisions are in `HubState`.
+actor Hub {
+  nonisolated let loop: EventLoop
+  nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  var state: HubState
+  var wire: HubSockets
+  let recorder: TaskRecorder
+  let settings: Settings
+  let logger: Logger
+  var dask: DaskScheduler?
+  private var expiry: EventLoop.TimerID?
+  private var heart: HeartMonitor?
+
+  struct Settings: Sendable {
+    /// Where the engines are noted for `--restore`.
+    var engineStatePath: String
+    var python: String
+    var pythonPath: String?
+    /// Called once when a client shuts the hub down.
+    var onShutdown: @Sendable () -> Void
+  }
+
+  /// How often the task database writes out what it buffers.
+  private static let flushInterval = Duration.seconds(2)
+  /// How long a client's shutdown takes, so that everybody hears of it.
+  private static let shutdownDelay = Duration.milliseconds(250)
+
+  init(
+    loop: EventLoop, state: HubState, wire: consuming HubSockets, database: sending any TaskDatabase, settings: Settings, logger: Logger
+  ) {
+    self.loop = loop
+    self.state = state
+    self.wire = wire
+    recorder = TaskRecorder(database, logger: logger)
+    self.settings = settings
+    self.logger = logger
+  }
+
+  func start(heart: HeartMonitor) {
+    self.heart = heart
+    loop.whenReadable(wire.monitor.socket) { [unowned self] in self.assumeIsolated { $0.monitorIsReadable() } }
+    loop.whenReadable(wire.query) { [unowned self] in self.assumeIsolated { $0.queryIsReadable() } }
+    if recorder.database.keepsRecords { scheduleFlush() }
+  }
+
+  // MARK: other parties' calls
+
+  func observe(_ events: [TaskEvent]) {
+    let now = Timestamp.now()
+    for event in events {
+      state.observe(event)
+      recorder.record(event, at: now)
+    }
+  }
+
+  func announce(_ type: MessageType, _ uuid: EngineUUID, _ id: EngineID) {
+    wire.notify(type, ["id": .int(id.number), "uuid": .string(uuid.text)])
+  }
+
+  func heartStarted(_ uuid: EngineUUID) {
+    state.heartStarted(uuid, effects: &wire)
+    saveEngines()
+  }
+
+  func heartStopped(_ uuid: EngineUUID) {
+    state.heartStopped(uuid, effects: &wire)
+    saveEngines()
+  }
+
+  func engineShutDown(_ uuid: EngineUUID) {
+    state.shutDown(uuid, effects: &wire)
+    heart?.assumeIsolated { $0.forget(uuid) }
+    saveEngines()
+  }
+
+  /// Before the sockets close.
+  func close() {
+    recorder.flush()
+    dask?.stop()
+  }
+
+  // MARK: sockets
+
+  private func monitorIsReadable() {
+    while let event = try? wire.monitor.next() {
+      guard case .disconnected(let connection) = event else { continue }
+      let before = state.ids
+      state.disconnected(connection, effects: &wire)
+      for uuid in before.keys where state.ids[uuid] == nil { heart?.assumeIsolated { $0.forget(uuid) } }
+    }
+    saveEngines()
+  }
+
+  private func queryIsReadable() {
+    for _ in 0..<TaskScheduler.batch {
+      var connection: Int32 = -1
+      do {
+        guard let frames = try wire.query.receive(source: &connection) else { break }
+        // Descriptors are used again at once: ends of old connections come before news through new ones.
+        monitorIsReadable()
+        let message = try wire.session.open(frames)
+        wire.begin(message)
+        handle(message, connection: connection)
+      } catch let rejection as Session.Rejection {
+        wire.rejections.note(rejection.rawValue)
+      } catch {
+        wire.rejections.note("\(error)")
+        break
+      }
+    }
+    saveEngines()
+  }
+
+  private func handle(_ message: Envelope, connection: Int32) {
+    guard let type = message.messageType, let content = try? message.content() else {
+      return wire.rejections.note("a header without msg_type, or content that is no object")
+    }
+    switch type {
+    case .registrationRequest: register(message, content, connection: connection)
+    case .unregistrationRequest:
+      if let id = content["id"]?.intValue {
+        let uuid = state.engines[EngineID(id)]?.uuid
+        state.unregistrationRequested(EngineID(id), effects: &wire)
+        if let uuid { heart?.assumeIsolated { $0.forget(uuid) } }
+      }
+    default: answer(type, content, message)
+    }
+  }
+
+  private func register(_ message: Envelope, _ content: JSONObject, connection: Int32) {
+    guard let text = content["uuid"]?.stringValue, (1...200).contains(text.utf8.count) else {
+      return wire.rejections.note("a registration without a uuid")
+    }
+    do throws(RemoteError) {
+      try state.registrationRequested(
+        EngineUUID(text), wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
+        resumes: content["resume"]?.isTruthy ?? false, now: .now, effects: &wire)
+    } catch { wire.reply(.registrationReply, error.content) }
+    armExpiry()
+  }
+
+  // MARK: time
+
+  private func armExpiry() {
+    guard expiry == nil, let next = state.nextExpiry else { return }
+    expiry = loop.schedule(at: next) { [unowned self] in
+      self.assumeIsolated {
+        $0.expiry = nil
+        for uuid in $0.state.expire(now: .now) {
+          $0.logger.warning("engine registered and never answered a heartbeat", metadata: ["uuid": "\(uuid)"])
+        }
+        $0.armExpiry()
+      }
+    }
+  }
+
+  private func scheduleFlush() {
+    loop.schedule(after: Self.flushInterval) { [unowned self] in
+      self.assumeIsolated {
+        $0.recorder.flush()
+        $0.scheduleFlush()
+      }
+    }
+  }
+
+  /// Once for all the changes of a turn: a thousand engines that start together are few files.
+  private func saveEngines() {
+    guard wire.enginesChanged else { return }
+    wire.enginesChanged = false
+    var engines = JSONObject()
+    for engine in state.sortedEngines { engines[engine.id.description] = .string(engine.uuid.text) }
+    let document: JSONValue = ["engines": .object(engines), "next_id": .int(state.nextID)]
+    do { try AtomicFile.write(document.encoded(), to: settings.engineStatePath, mode: 0o644) } catch {
+      wire.rejections.note("\(error)")
+    }
+  }
+
+  func shutDown(after request: Envelope) {
+    wire.notify(.shutdownNotification, ["status": "ok"], parentHeader: request.headerFrame)
+    loop.schedule(after: Self.shutdownDelay) { [settings] in settings.onShutdown() }
+  }
+}

@@ -1,0 +1,123 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// The schedulers as the hub needs them: who joins and who leaves. All of them live on one loop.
+struct EngineAudience: Sendable {
+  let loop: EventLoop
+  let tasks: TaskScheduler
+  let mux: RequestRelay
+  let control: RequestRelay
+  let broadcast: BroadcastScheduler
+
+  /// - Parameter done: called on the schedulers' loop when all of them know: clients may be told.
+  func engineJoined(_ uuid: EngineUUID, id: EngineID, done: @escaping @Sendable () -> Void) {
+    loop.execute {
+      mux.assumeIsolated { $0.engineRegistered(uuid) }
+      control.assumeIsolated { $0.engineRegistered(uuid) }
+      broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id) }
+      tasks.assumeIsolated { $0.engineRegistered(uuid) }
+      done()
+    }
+  }
+
+  func engineLeft(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration) {
+    loop.execute {
+      mux.assumeIsolated { $0.engineLost(uuid) }
+      control.assumeIsolated { $0.engineLost(uuid) }
+      broadcast.assumeIsolated { $0.engineLost(uuid, cause: cause, grace: grace) }
+      tasks.assumeIsolated { $0.engineLost(uuid, cause: cause, grace: grace) }
+    }
+  }
+}
+
+/// The hub's sockets, which are also its state's effects.
+struct HubSockets: ~Copyable, HubEffects {
+  /// Requests of clients and engines.
+  let query: Socket
+  let monitor: SocketMonitor
+  let notifier: Socket
+  var session: Session
+  var rejections: RejectionLog
+  let audience: EngineAudience
+  let events: TaskEventStream
+  let logger: Logger
+  /// What `registration_reply` tells beside the id.
+  let heartbeatPeriod: Duration
+  let connectionInfo: JSONValue
+  /// The request that is being answered.
+  private var current: Envelope?
+  /// Called when an engine is to be announced; runs on the schedulers' loop.
+  private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
+  /// Whether the set of engines has changed since it was last written.
+  var enginesChanged = false
+
+  init(
+    query: consuming Socket, monitor: consuming SocketMonitor, notifier: consuming Socket, session: Session, audience: EngineAudience,
+    events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
+    announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
+  ) {
+    self.query = query
+    self.monitor = monitor
+    self.notifier = notifier
+    self.session = session
+    self.audience = audience
+    self.events = events
+    self.logger = logger
+    self.heartbeatPeriod = heartbeatPeriod
+    self.connectionInfo = connectionInfo
+    self.announce = announce
+    rejections = RejectionLog("registration", logger: logger)
+  }
+
+  // MARK: answers
+
+  mutating func begin(_ request: Envelope) { current = request }
+
+  mutating func reply(_ type: MessageType, _ content: JSONValue, buffers: [Frame] = []) {
+    guard let request = current else { return }
+    let isRegistration = type == .registrationReply
+    let reply = session.message(
+      type, content: content, parentHeader: isRegistration ? .emptyObject : request.headerFrame, identities: Array(request.identities),
+      buffers: buffers)
+    try? query.send(reply.frames)
+  }
+
+  mutating func notify(_ type: MessageType, _ content: JSONValue, parentHeader: Frame = .emptyObject) {
+    try? notifier.send(session.message(type, content: content, parentHeader: parentHeader).frames)
+  }
+
+  // MARK: effects
+
+  mutating func accept(_ uuid: EngineUUID, id: EngineID) {
+    let period = heartbeatPeriod.components
+    let milliseconds = period.seconds * 1000 + period.attoseconds / 1_000_000_000_000_000
+    reply(
+      .registrationReply,
+      ["id": .int(id.number), "status": "ok", "hb_period": .int(Int(milliseconds)), "connection_info": connectionInfo])
+  }
+
+  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID) {
+    enginesChanged = true
+    logger.info("engine registered", metadata: ["engine": "\(id)", "uuid": "\(uuid)"])
+    let announce = announce
+    audience.engineJoined(uuid, id: id) { announce(.registrationNotification, uuid, id) }
+  }
+
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
+    enginesChanged = true
+    let metadata: Logger.Metadata = ["engine": "\(id)", "uuid": "\(uuid)", "cause": "\(cause.sentence)"]
+    if cause == .unregistered { logger.info("engine unregistered", metadata: metadata) } else { logger.warning("engine lost", metadata: metadata) }
+    audience.engineLeft(uuid, cause: cause, grace: grace)
+    notify(.unregistrationNotification, ["id": .int(id.number), "uuid": .string(uuid.text)])
+  }
+
+  mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
+    for task in tasks {
+      let reason = "Engine \(id) died while running task \(task): \(cause.sentence)"
+      let error = RemoteError(name: "EngineError", value: reason, traceback: [reason])
+      let reply = session.message(.applyReply, content: error.content, metadata: ["status": "error", "engine": .string(uuid.text)])
+      events.report(.finished(task, reply: reply, engine: uuid))
+    }
+  }
+}

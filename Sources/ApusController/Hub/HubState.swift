@@ -1,0 +1,223 @@
+import ApusMessaging
+import DequeModule
+
+/// What the hub's state asks of the world.
+protocol HubEffects: ~Copyable {
+  /// A registration was accepted; the engine is told its id and joins when its heart beats.
+  mutating func accept(_ uuid: EngineUUID, id: EngineID)
+  /// The engine can work: schedulers and clients learn of it.
+  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID)
+  /// The engine is gone: schedulers and clients learn of it. `grace` is how long replies on their way may take.
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration)
+  /// Direct requests that a lost engine has not answered are failures.
+  mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss)
+}
+
+/// How an engine was lost.
+enum EngineLoss: Sendable, Hashable {
+  /// It said so itself, or answered a shutdown.
+  case unregistered
+  /// Its connection is gone: the process ended or was killed.
+  case disconnected
+  /// It stopped answering heartbeats.
+  case silent
+
+  var sentence: String {
+    switch self {
+    case .unregistered: "it shut down"
+    case .disconnected: "its connection was lost, which means that its process was killed or crashed; its log may say why"
+    case .silent: "it stopped answering heartbeats"
+    }
+  }
+}
+
+/// The hub's mind: engines, their ids, and who has how much to do (protocol sections 5 and 6).
+struct HubState {
+  struct Engine {
+    let id: EngineID
+    let uuid: EngineUUID
+    /// The connection its registration came through.
+    var connection: Int32?
+    /// Direct requests that are not answered, and load-balanced ones placed here.
+    var queue: Set<MessageID> = []
+    var tasks: Set<MessageID> = []
+    var completedCount = 0
+    /// The last ones, for `queue_status(verbose=True)`.
+    var completed = Deque<MessageID>()
+  }
+
+  struct Pending {
+    let id: EngineID
+    var connection: Int32?
+    let deadline: ContinuousClock.Instant
+  }
+
+  private(set) var engines: [EngineID: Engine] = [:]
+  private(set) var ids: [EngineUUID: EngineID] = [:]
+  private(set) var pending: [EngineUUID: Pending] = [:]
+  /// Engines that may come back with their namespace, under the id they had.
+  private(set) var lost: [EngineUUID: EngineID] = [:]
+  private var lostOrder = Deque<EngineUUID>()
+  private(set) var unassigned: Set<MessageID> = []
+  private(set) var nextID = 0
+  /// How long an accepted engine may take until its heart beats.
+  private let registrationTimeout: Duration
+
+  private static let completedKept = 1024
+  private static let lostKept = 4096
+  /// Replies that a killed engine has sent are in our buffers already; a silent one's may still be under way.
+  static let graceAfterDisconnection = Duration.milliseconds(20)
+  static let graceAfterSilence = Duration.seconds(5)
+
+  init(registrationTimeout: Duration) { self.registrationTimeout = registrationTimeout }
+
+  var sortedEngines: [Engine] { engines.values.sorted { $0.id < $1.id } }
+  var nextExpiry: ContinuousClock.Instant? { pending.values.map(\.deadline).min() }
+
+  // MARK: events: engines
+
+  /// - Parameters:
+  ///   - wanted: an id the engine asks for; granted if it is free.
+  ///   - resumes: the engine had registered before and lost the controller.
+  /// - Throws: a `KeyError` for the engine if its uuid is taken.
+  mutating func registrationRequested(
+    _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, now: ContinuousClock.Instant,
+    effects: inout some HubEffects & ~Copyable
+  ) throws(RemoteError) {
+    if let id = ids[uuid] {
+      guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
+      engines[id]?.connection = connection
+      return effects.accept(uuid, id: id)
+    }
+    if let waiting = pending[uuid] {
+      guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is about to be engine \(waiting.id)") }
+      pending[uuid]?.connection = connection
+      return effects.accept(uuid, id: waiting.id)
+    }
+    let id = allocate(wanted: lost[uuid] ?? wanted)
+    lost[uuid] = nil
+    pending[uuid] = Pending(id: id, connection: connection, deadline: now + registrationTimeout)
+    effects.accept(uuid, id: id)
+  }
+
+  /// The heart monitor hears an engine that it did not hear before.
+  mutating func heartStarted(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {
+    if let waiting = pending.removeValue(forKey: uuid) {
+      join(uuid, id: waiting.id, connection: waiting.connection, effects: &effects)
+    } else if let id = lost[uuid], engines[id] == nil {
+      lost[uuid] = nil
+      join(uuid, id: id, connection: nil, effects: &effects)
+    }
+  }
+
+  mutating func heartStopped(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {
+    if let id = ids[uuid] { leave(id, cause: .silent, effects: &effects) }
+  }
+
+  /// A connection to the registration socket has ended.
+  mutating func disconnected(_ connection: Int32, effects: inout some HubEffects & ~Copyable) {
+    if let (uuid, waiting) = pending.first(where: { $0.value.connection == connection }) {
+      pending[uuid] = nil
+      remember(uuid, id: waiting.id)
+    }
+    if let engine = engines.values.first(where: { $0.connection == connection }) {
+      leave(engine.id, cause: .disconnected, effects: &effects)
+    }
+  }
+
+  mutating func unregistrationRequested(_ id: EngineID, effects: inout some HubEffects & ~Copyable) {
+    if let uuid = pending.first(where: { $0.value.id == id })?.key { pending[uuid] = nil }
+    if engines[id] != nil { leave(id, cause: .unregistered, effects: &effects) }
+  }
+
+  mutating func shutDown(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {
+    if let id = ids[uuid] { leave(id, cause: .unregistered, effects: &effects) }
+  }
+
+  /// Accepted engines whose heart never beat.
+  /// - Returns: their uuids.
+  mutating func expire(now: ContinuousClock.Instant) -> [EngineUUID] {
+    let expired = pending.filter { $0.value.deadline <= now }.map(\.key)
+    for uuid in expired { pending[uuid] = nil }
+    return expired
+  }
+
+  /// Engines of an earlier controller, from its file: they come back by themselves and are known when they do.
+  mutating func restore(_ engines: [EngineID: EngineUUID], nextID: Int) {
+    for (id, uuid) in engines { remember(uuid, id: id) }
+    self.nextID = max(self.nextID, nextID, (engines.keys.max()?.number ?? -1) + 1)
+  }
+
+  // MARK: events: tasks
+
+  mutating func observe(_ event: TaskEvent) {
+    switch event {
+    case .submitted(let id, _, .mux, let uuid):
+      if let engine = uuid.flatMap({ ids[$0] }) { engines[engine]?.queue.insert(id) }
+    case .submitted(let id, _, .task, _): unassigned.insert(id)
+    case .placed(let id, let uuid):
+      unassigned.remove(id)
+      if let engine = ids[uuid] { engines[engine]?.tasks.insert(id) }
+    case .retried(let id, let uuid, _):
+      if let engine = ids[uuid] { engines[engine]?.tasks.remove(id) }
+      unassigned.insert(id)
+    case .finished(let id, _, let uuid):
+      unassigned.remove(id)
+      if let engine = uuid.flatMap({ ids[$0] }) { complete(id, on: engine) }
+    case .output: break
+    }
+  }
+
+  private mutating func complete(_ task: MessageID, on id: EngineID) {
+    // In place: the engine's sets are large under load, and a copy of them per task would be felt.
+    engines[id]?.queue.remove(task)
+    engines[id]?.tasks.remove(task)
+    engines[id]?.completedCount += 1
+    engines[id]?.completed.append(task)
+    if let count = engines[id]?.completed.count, count > Self.completedKept { engines[id]?.completed.removeFirst() }
+  }
+
+  // MARK: steps
+
+  private mutating func allocate(wanted: EngineID?) -> EngineID {
+    let isFree = wanted.map { id in id.number >= 0 && engines[id] == nil && !pending.values.contains { $0.id == id } } ?? false
+    let id = isFree ? wanted?.number ?? nextID : nextID
+    nextID = max(nextID, id + 1)
+    return EngineID(id)
+  }
+
+  private mutating func join(_ uuid: EngineUUID, id: EngineID, connection: Int32?, effects: inout some HubEffects & ~Copyable) {
+    engines[id] = Engine(id: id, uuid: uuid, connection: connection)
+    ids[uuid] = id
+    effects.engineJoined(uuid, id: id)
+  }
+
+  private mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {
+    guard let engine = engines.removeValue(forKey: id) else { return }
+    ids[engine.uuid] = nil
+    if cause != .unregistered { remember(engine.uuid, id: id) }
+    let grace = cause == .silent ? Self.graceAfterSilence : Self.graceAfterDisconnection
+    effects.engineLeft(engine.uuid, id: id, cause: cause, grace: grace)
+    if !engine.queue.isEmpty { effects.failed(Array(engine.queue), on: engine.uuid, id: id, cause: cause) }
+  }
+
+  private mutating func remember(_ uuid: EngineUUID, id: EngineID) {
+    if lost.updateValue(id, forKey: uuid) == nil { lostOrder.append(uuid) }
+    while lostOrder.count > Self.lostKept { lost[lostOrder.removeFirst()] = nil }
+  }
+
+  // MARK: tests
+
+  /// - Returns: a sentence for each thing that is wrong.
+  func checkInvariants() -> [String] {
+    var wrong: [String] = []
+    if engines.count != ids.count { wrong.append("\(engines.count) engines, \(ids.count) uuids") }
+    for (id, engine) in engines {
+      if engine.id != id || ids[engine.uuid] != id { wrong.append("engine \(id) is filed wrongly") }
+      if pending[engine.uuid] != nil { wrong.append("engine \(id) is registered and pending") }
+      if id.number >= nextID { wrong.append("engine \(id) has an id that may be given again") }
+      if !engine.tasks.isDisjoint(with: unassigned) { wrong.append("tasks of engine \(id) are unassigned too") }
+    }
+    return wrong
+  }
+}

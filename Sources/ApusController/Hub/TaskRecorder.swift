@@ -1,0 +1,59 @@
+import ApusMessaging
+import Logging
+
+/// Writes the stream of task events into the task database.
+///
+/// Not `Sendable`: lives where the hub lives.
+final class TaskRecorder {
+  let database: any TaskDatabase
+  private let logger: Logger
+  private var hasFailed = false
+
+  init(_ database: any TaskDatabase, logger: Logger) {
+    self.database = database
+    self.logger = logger
+  }
+
+  func record(_ event: TaskEvent, at time: Timestamp) {
+    guard database.keepsRecords else { return }
+    perform {
+      switch event {
+      case .submitted(let id, let request, let queue, let engine):
+        try change(id) {
+          $0.request = request.routed(to: [])
+          $0.queue = queue
+          if let engine { $0.engine = engine }
+        }
+      case .placed(let id, let engine): try change(id) { $0.engine = engine }
+      case .output(let id, let kind, let message): try change(id) { $0.append(kind, message) }
+      case .retried: break
+      case .finished(let id, let reply, let engine):
+        try change(id) {
+          $0.reply = reply
+          $0.received = time
+          if let engine { $0.engine = engine }
+        }
+      }
+    }
+  }
+
+  func change(_ id: MessageID, _ body: (TaskRecord) -> Void) throws(TaskDatabaseError) {
+    let record = try database.open(id)
+    body(record)
+    try database.save(record)
+  }
+
+  func flush() { perform { try database.flush() } }
+
+  /// A database that fails stops nothing: tasks run on, and it is said once until it works again.
+  private func perform(_ body: () throws -> Void) {
+    do {
+      try body()
+      if hasFailed { logger.notice("the task database works again") }
+      hasFailed = false
+    } catch {
+      if !hasFailed { logger.error("the task database does not record", metadata: ["error": "\(error)"]) }
+      hasFailed = true
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import ZeroMQ
+
+/// Binds sockets to the ports that were asked for, in order, and to free ones where nothing was asked.
+struct PortPool {
+  private var asked: [Int]
+  private var fallback: [Int]
+  private let isLimited: Bool
+
+  /// - Parameters:
+  ///   - own: this side's ports.
+  ///   - common: taken when the own are used up.
+  init(own: [Int], common: [Int]) {
+    asked = own
+    fallback = common
+    isLimited = !own.isEmpty || !common.isEmpty
+  }
+
+  /// - Parameter fixed: the only port that will do: a file that is reused names it.
+  /// - Returns: the port.
+  mutating func bind(_ socket: borrowing Socket, ip: String, fixed: Int? = nil, purpose: String) throws(ControllerError) -> Int {
+    if let fixed {
+      do { try socket.bind("tcp://\(ip):\(fixed)") } catch {
+        throw ControllerError(
+          error.isAddressInUse ? .addressInUse : .messaging,
+          "cannot listen for \(purpose) on port \(fixed), which the connection file that is reused names: \(error). "
+            + "Stop the process that has it, or start without --reuse.")
+      }
+      return fixed
+    }
+    var taken: [Int] = []
+    while let port = asked.isEmpty ? fallback.first : asked.first {
+      if asked.isEmpty { fallback.removeFirst() } else { asked.removeFirst() }
+      do {
+        try socket.bind("tcp://\(ip):\(port)")
+        return port
+      } catch {
+        guard error.isAddressInUse else { throw ControllerError(.messaging, "cannot listen for \(purpose): \(error)") }
+        taken.append(port)
+      }
+    }
+    if isLimited, !taken.isEmpty {
+      throw ControllerError(
+        .addressInUse,
+        "cannot listen for \(purpose): the ports \(taken.map(String.init).joined(separator: ", ")) are in use. Give others with --ports, or none for free ones.")
+    }
+    do {
+      let endpoint = try socket.bind("tcp://\(ip):*")
+      guard let port = endpoint.split(separator: ":").last.flatMap({ Int($0) }) else {
+        throw ControllerError(.messaging, "cannot read a port from \(endpoint)")
+      }
+      return port
+    } catch let error as ZeroMQError {
+      throw ControllerError(.messaging, "cannot listen for \(purpose): \(error). Is \(ip) an address of this machine?")
+    } catch let error as ControllerError { throw error } catch { throw ControllerError(.messaging, "\(error)") }
+  }
+}

@@ -1,0 +1,102 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// The broadcast scheduler: one message of a client for many engines, through the leaves' sockets.
+actor BroadcastScheduler {
+  private nonisolated let loop: EventLoop
+  nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  private var state = BroadcastState()
+  private var wire: BroadcastSockets
+  private var parkTimer: EventLoop.TimerID?
+
+  init(loop: EventLoop, wire: consuming BroadcastSockets) {
+    self.loop = loop
+    self.wire = wire
+  }
+
+  func start() {
+    loop.whenReadable(wire.front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+    for index in wire.leaves.indices {
+      loop.whenReadable(wire.leaves[index].socket) { [unowned self] in self.assumeIsolated { $0.leafIsReadable(index) } }
+    }
+  }
+
+  /// - Parameter id: decides which leaf the engine is connected to.
+  func engineRegistered(_ uuid: EngineUUID, id: EngineID) {
+    wire.engineRegistered(uuid, id: id)
+    state.engineRegistered(uuid)
+  }
+
+  func engineLost(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration) {
+    wire.engineLost(uuid)
+    loop.schedule(after: grace) { [weak self] in
+      self?.assumeIsolated { broadcast in
+        // Unless it came back in the meantime.
+        if !broadcast.wire.isRegistered(uuid) { broadcast.state.engineLost(uuid, cause: cause.sentence, effects: &broadcast.wire) }
+      }
+    }
+  }
+
+  private func frontIsReadable() {
+    for _ in 0..<TaskScheduler.batch {
+      do {
+        guard let frames = try wire.front.receive() else { break }
+        let message = try wire.session.open(frames)
+        guard let id = message.messageID, !message.identities.isEmpty else { continue }
+        submit(message, id: id)
+      } catch let rejection as Session.Rejection {
+        wire.rejections.note(rejection.rawValue)
+      } catch {
+        wire.rejections.note("\(error)")
+        break
+      }
+    }
+    deliverLater()
+  }
+
+  private func submit(_ message: Envelope, id: MessageID) {
+    do {
+      try state.submit(message, id: id, metadata: message.metadata(), effects: &wire)
+    } catch let error as RemoteError {
+      wire.fail(message, id: id, error)
+    } catch {
+      wire.fail(message, id: id, RemoteError(name: "ValueError", value: "\(error)"))
+    }
+  }
+
+  private func leafIsReadable(_ index: Int) {
+    let leaf = wire.leaves[index]
+    for _ in 0..<TaskScheduler.batch {
+      do {
+        guard let frames = try leaf.socket.receive() else { break }
+        let message = try wire.session.open(frames)
+        guard message.identities.count >= 2 else {
+          wire.rejections.note("an identity is missing")
+          continue
+        }
+        let metadata = try message.metadata()
+        state.completed(message, metadata: metadata, by: leaf.uuid(of: message.frames[0]), effects: &wire)
+      } catch let rejection as Session.Rejection {
+        wire.rejections.note(rejection.rawValue)
+      } catch let error as MessageError {
+        wire.rejections.note(error.reason)
+      } catch {
+        wire.rejections.note("\(error)")
+        break
+      }
+    }
+  }
+
+  private func deliverLater() {
+    guard wire.hasParked, parkTimer == nil else { return }
+    parkTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
+      self.assumeIsolated {
+        $0.parkTimer = nil
+        $0.wire.deliverParked()
+        $0.deliverLater()
+      }
+    }
+  }
+}

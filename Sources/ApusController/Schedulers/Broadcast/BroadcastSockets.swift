@@ -1,0 +1,94 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// One leaf of the broadcast tree: the socket of the engines whose id has it as remainder. On the broadcast scheduler's loop only.
+final class BroadcastLeaf {
+  private var back: EngineSocket
+
+  init(_ back: consuming EngineSocket) { self.back = back }
+
+  var socket: Socket { _read { yield back.socket } }
+  var hasParked: Bool { back.hasParked }
+  func engineRegistered(_ uuid: EngineUUID) { back.engineRegistered(uuid) }
+  func engineLost(_ uuid: EngineUUID) { back.engineLost(uuid) }
+  func send(to uuid: EngineUUID, _ second: Frame?, _ rest: ArraySlice<Frame>) { back.send(to: uuid, second, rest) }
+  func deliverParked() { back.deliverParked() }
+  func uuid(of identity: Frame) -> EngineUUID { back.uuid(of: identity) }
+}
+
+/// The broadcast scheduler's sockets, which are also its state's effects.
+struct BroadcastSockets: ~Copyable, BroadcastEffects {
+  let front: Socket
+  let leaves: [BroadcastLeaf]
+  var session: Session
+  var rejections: RejectionLog
+  private var leafOf: [EngineUUID: BroadcastLeaf] = [:]
+
+  init(front: consuming Socket, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
+    self.front = front
+    self.leaves = leaves
+    self.session = session
+    rejections = RejectionLog("broadcast", logger: logger)
+  }
+
+  var hasParked: Bool { leaves.contains { $0.hasParked } }
+  func deliverParked() { for leaf in leaves { leaf.deliverParked() } }
+  func isRegistered(_ uuid: EngineUUID) -> Bool { leafOf[uuid] != nil }
+
+  mutating func engineRegistered(_ uuid: EngineUUID, id: EngineID) {
+    let leaf = leaves[id.number % leaves.count]
+    leafOf[uuid] = leaf
+    leaf.engineRegistered(uuid)
+  }
+
+  mutating func engineLost(_ uuid: EngineUUID) { leafOf.removeValue(forKey: uuid)?.engineLost(uuid) }
+
+  // MARK: effects
+
+  mutating func send(_ request: Envelope, id: MessageID, metadata: JSONObject, to engine: EngineUUID) {
+    guard let leaf = leafOf[engine], case .object(var header)? = try? request.headerFrame.json() else { return }
+    header["msg_id"] = .string(id.text)
+    let share = session.seal(
+      header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: Frame(.object(metadata)),
+      content: request.contentFrame, buffers: Array(request.buffers))
+    leaf.send(to: engine, request.identities.first, share.payload)
+  }
+
+  mutating func relay(_ reply: Envelope) { try? front.send(reply.frames[1], nil, reply.payload) }
+
+  mutating func reply(_ combined: CombinedReply, to request: Envelope) {
+    let additions: JSONObject = [
+      "is_coalescing": true, "is_broadcast": true, "original_msg_id": .string(combined.original.text),
+      "broadcast_targets": .array(combined.targets.map(\.json)),
+    ]
+    switch combined.outcome {
+    case .succeeded(let replies):
+      guard let last = replies.last else { return }
+      answer(with: last, additions: additions, buffers: replies.flatMap(\.buffers), to: request)
+    case .failed(let reply): answer(with: reply, additions: additions, buffers: [], to: request)
+    case .lost(let error):
+      var metadata = additions
+      metadata["status"] = "error"
+      let reply = session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: .object(metadata))
+      if let client = request.identities.first { try? front.send(client, nil, reply.payload) }
+    }
+  }
+
+  /// One engine's reply stands for all, with their buffers.
+  private func answer(with reply: Envelope, additions: JSONObject, buffers: [Frame], to request: Envelope) {
+    var metadata = (try? reply.metadata()) ?? JSONObject()
+    for (key, value) in additions.members { metadata[key] = value }
+    let combined = session.seal(
+      header: reply.headerFrame, parentHeader: reply.parentHeaderFrame, metadata: Frame(.object(metadata)), content: reply.contentFrame,
+      buffers: buffers)
+    if let client = request.identities.first { try? front.send(client, nil, combined.payload) }
+  }
+
+  /// A request that cannot be served at all.
+  mutating func fail(_ request: Envelope, id: MessageID, _ error: RemoteError) {
+    let metadata: JSONValue = ["original_msg_id": .string(id.text), "is_coalescing": false, "is_broadcast": true, "status": "error"]
+    let reply = session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: metadata)
+    if let client = request.identities.first { try? front.send(client, nil, reply.payload) }
+  }
+}

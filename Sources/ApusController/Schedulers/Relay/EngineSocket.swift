@@ -1,0 +1,82 @@
+import ApusMessaging
+import DequeModule
+import Logging
+import ZeroMQ
+
+/// The side of a relay that faces engines: a ROUTER that does not lose a message for an engine whose connection is still being made.
+///
+/// An engine is registered as soon as its heart beats, which may be before this socket has seen it. libzmq would drop the message
+/// silently; here it waits until the engine connects or is lost.
+struct EngineSocket: ~Copyable {
+  let socket: Socket
+  private var parked: [Frame: Deque<[Frame]>] = [:]
+  private var known: Set<Frame> = []
+  private var names: [EngineUUID: Frame] = [:]
+  private var uuids: [Frame: EngineUUID] = [:]
+
+  init(_ identity: String, in context: Context, curve: CurveKeyPair?) throws(ZeroMQError) {
+    let router = try Socket(.router, in: context)
+    try router.set(.identity, Array(identity.utf8))
+    try router.set(.routerMandatory, 1)
+    // An engine that restarted under its old uuid takes over from its own dead connection.
+    try router.set(.routerHandover, 1)
+    try router.set(.backlog, 4096)
+    if let curve { try router.serveCurve(curve) }
+    socket = router
+  }
+
+  /// Whether `deliverParked` is to be called soon.
+  var hasParked: Bool { !parked.isEmpty }
+
+  mutating func engineRegistered(_ uuid: EngineUUID) { known.insert(name(of: uuid)) }
+
+  /// What is parked for the engine is dropped: whoever asked learns of the loss in other ways.
+  mutating func engineLost(_ uuid: EngineUUID) {
+    let identity = name(of: uuid)
+    known.remove(identity)
+    parked[identity] = nil
+    names[uuid] = nil
+    uuids[identity] = nil
+  }
+
+  mutating func send(to uuid: EngineUUID, _ second: Frame?, _ rest: ArraySlice<Frame>) { send(to: name(of: uuid), second, rest) }
+
+  /// - Parameter second: an identity between the engine's and the rest.
+  mutating func send(to identity: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) {
+    if parked[identity] == nil, deliver(to: identity, second, rest) { return }
+    // Frames for an identity that never registered go nowhere, as in ipyparallel.
+    guard known.contains(identity) else { return }
+    parked[identity, default: []].append((second.map { [$0] } ?? []) + rest)
+  }
+
+  /// Tries again what is parked.
+  mutating func deliverParked() {
+    for identity in Array(parked.keys) {
+      while let message = parked[identity]?.first, deliver(to: identity, nil, message[...]) { parked[identity]?.removeFirst() }
+      if parked[identity]?.isEmpty == true { parked[identity] = nil }
+    }
+  }
+
+  /// The uuid that an identity spells; cached, for it comes with every reply.
+  mutating func uuid(of identity: Frame) -> EngineUUID {
+    if let uuid = uuids[identity] { return uuid }
+    let uuid = EngineUUID(identity.text)
+    if known.contains(identity) { uuids[identity] = uuid }
+    return uuid
+  }
+
+  private mutating func name(of uuid: EngineUUID) -> Frame {
+    if let frame = names[uuid] { return frame }
+    let frame = Frame(uuid.text)
+    names[uuid] = frame
+    return frame
+  }
+
+  /// - Returns: false if the engine is not connected.
+  private func deliver(to identity: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Bool {
+    do {
+      try socket.send(identity, second, rest)
+      return true
+    } catch { return !error.isUnreachable }
+  }
+}

@@ -1,0 +1,104 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// Direct requests: a client names an engine, and the relay swaps the two identities (protocol section 3.1). One for `mux`, one for `control`.
+actor RequestRelay {
+  enum Channel: String, Sendable { case mux, control }
+
+  private nonisolated let loop: EventLoop
+  nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  private let channel: Channel
+  private let front: Socket
+  private var back: EngineSocket
+  private var session: Session
+  private var rejections: RejectionLog
+  private let events: TaskEventStream
+  private var parkTimer: EventLoop.TimerID?
+  /// Told of the tasks that a client wants aborted: those in the queue never reach an engine.
+  private let onAbort: (@Sendable ([MessageID]) -> Void)?
+
+  init(
+    _ channel: Channel, loop: EventLoop, front: consuming Socket, back: consuming EngineSocket, session: Session, events: TaskEventStream,
+    logger: Logger, onAbort: (@Sendable ([MessageID]) -> Void)? = nil
+  ) {
+    self.channel = channel
+    self.loop = loop
+    self.front = front
+    self.back = back
+    self.session = session
+    self.events = events
+    self.onAbort = onAbort
+    rejections = RejectionLog(channel.rawValue, logger: logger)
+  }
+
+  func start() {
+    loop.whenReadable(front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+    loop.whenReadable(back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
+  }
+
+  func engineRegistered(_ uuid: EngineUUID) { back.engineRegistered(uuid) }
+  func engineLost(_ uuid: EngineUUID) { back.engineLost(uuid) }
+
+  private func frontIsReadable() {
+    for _ in 0..<TaskScheduler.batch {
+      guard let received = receive(front) else { break }
+      // in: client, engine, message. out: engine, client, message.
+      guard let message = received.envelope, let id = message.messageID else { continue }
+      let client = message.frames[0]
+      let engine = message.frames[1]
+      if channel == .mux {
+        let uuid = back.uuid(of: engine)
+        events.report(.submitted(id, request: message.routed(to: []), queue: .mux, engine: uuid))
+      } else if message.messageType == .abortRequest, let onAbort {
+        onAbort(abortedIDs(message))
+      }
+      back.send(to: engine, client, message.frames[2...])
+    }
+    deliverLater()
+  }
+
+  private func backIsReadable() {
+    for _ in 0..<TaskScheduler.batch {
+      guard let received = receive(back.socket) else { break }
+      guard let message = received.envelope else { continue }
+      if channel == .mux, let id = message.parentID {
+        events.report(.finished(id, reply: message.routed(to: []), engine: back.uuid(of: message.frames[0])))
+      }
+      try? front.send(message.frames[1], message.frames[0], message.frames[2...])
+    }
+  }
+
+  private func abortedIDs(_ message: Envelope) -> [MessageID] {
+    guard let ids = try? message.content()["msg_ids"] else { return [] }
+    return (ids.stringArrayValue ?? ids.stringValue.map { [$0] } ?? []).map { MessageID($0) }
+  }
+
+  private func receive(_ socket: borrowing Socket) -> (envelope: Envelope?, Void)? {
+    do {
+      guard let frames = try socket.receive() else { return nil }
+      let envelope = try session.open(frames)
+      if envelope.identities.count >= 2 { return (envelope, ()) }
+      rejections.note("an identity is missing")
+      return (nil, ())
+    } catch let rejection as Session.Rejection {
+      rejections.note(rejection.rawValue)
+      return (nil, ())
+    } catch {
+      rejections.note("\(error)")
+      return nil
+    }
+  }
+
+  private func deliverLater() {
+    guard back.hasParked, parkTimer == nil else { return }
+    parkTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
+      self.assumeIsolated {
+        $0.parkTimer = nil
+        $0.back.deliverParked()
+        $0.deliverLater()
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import ApusMessaging
+
+/// A task that the scheduler has not answered yet.
+///
+/// A class of few words: a million of them may wait. What most tasks do not have is in `constraints`. Only `TaskSchedulerState` changes it.
+final class QueuedTask {
+  enum Phase {
+    /// Its `after` is not met. To `queued`, or out with a failure.
+    case waiting
+    /// It may run, and no engine was free for it. To `placed`, or out with a timeout or an impossible dependency.
+    case queued
+    /// On an engine. Out with the reply; back to `queued` for a retry.
+    case placed(engine: Int)
+    /// Answered. Queues may still refer to it and skip it.
+    case finished
+  }
+
+  /// What only some tasks ask for.
+  struct Constraints {
+    /// What is left of `after`.
+    var after = Dependency.none
+    var follow = Dependency.none
+    var targets: [EngineUUID] = []
+    var retries = 0
+    var timeout: Duration?
+    /// Engines where it failed or whose dependencies it did not meet.
+    var refused: Set<Int> = []
+    /// When the present stay in the queue ends.
+    var deadline: ContinuousClock.Instant?
+    /// Whether the choice of engine is limited.
+    var limitsPlacement: Bool { !follow.isEmpty || !targets.isEmpty || !refused.isEmpty }
+    /// Whether targets are the only limit, so that the engines' own queues find it.
+    var isTargetedOnly: Bool { !targets.isEmpty && follow.isEmpty && refused.isEmpty }
+  }
+
+  let id: MessageID
+  let message: Envelope
+  /// Order of submission, which is the order of service.
+  let sequence: Int
+  var phase = Phase.waiting
+  private var rare: Indirect?
+
+  /// One word where most tasks have nothing.
+  private final class Indirect {
+    var value: Constraints
+    init(_ value: Constraints) { self.value = value }
+  }
+
+  init(_ request: TaskRequest, sequence: Int) {
+    id = request.id
+    message = request.message
+    self.sequence = sequence
+    if request.retries > 0 || request.timeout != nil || !request.after.isEmpty || !request.follow.isEmpty || !request.targets.isEmpty {
+      rare = Indirect(
+        Constraints(
+          after: request.after, follow: request.follow, targets: request.targets, retries: request.retries, timeout: request.timeout))
+    }
+  }
+
+  var hasConstraints: Bool { rare != nil }
+  var limitsPlacement: Bool { rare?.value.limitsPlacement ?? false }
+
+  var constraints: Constraints {
+    get { rare?.value ?? Constraints() }
+    set { if let rare { rare.value = newValue } else { rare = Indirect(newValue) } }
+  }
+
+  func change<R>(_ body: (inout Constraints) -> R) -> R {
+    if let rare { return body(&rare.value) }
+    let made = Indirect(Constraints())
+    rare = made
+    return body(&made.value)
+  }
+
+  var isQueued: Bool { if case .queued = phase { true } else { false } }
+  var isFinished: Bool { if case .finished = phase { true } else { false } }
+}

@@ -1,0 +1,80 @@
+import ApusMessaging
+import ZeroMQ
+
+/// A load-balanced request as the scheduler reads it: its id, and what its metadata asks for (protocol section 7.1).
+struct TaskRequest: Sendable {
+  var id: MessageID
+  /// With the client's identities; without any for a task that the hub submits again.
+  var message: Envelope
+  var retries = 0
+  var after = Dependency.none
+  var follow = Dependency.none
+  /// The longest stay in the queue; `nil` is for ever.
+  var timeout: Duration?
+  /// Engines that may run it; empty is any.
+  var targets: [EngineUUID] = []
+
+  init(id: MessageID, message: Envelope) {
+    self.id = id
+    self.message = message
+  }
+
+  /// - Throws: a `ValueError` for the client if the metadata asks for something that is not one.
+  init(_ message: Envelope, id: MessageID) throws(RemoteError) {
+    self.init(id: id, message: message)
+    if message.metadataFrame.isIdentical(to: .emptyObject) { return }
+    let metadata: JSONObject
+    do { metadata = try message.metadata() } catch { throw RemoteError(name: "ValueError", value: "\(error)") }
+    guard let after = Dependency(metadata["after"]), let follow = Dependency(metadata["follow"]) else {
+      throw RemoteError(
+        name: "ValueError",
+        value: "a dependency is a list of message ids, or an object of \"dependencies\", \"all\", \"success\" and \"failure\" with one of the last two true")
+    }
+    self.after = after
+    self.follow = follow
+    if let retries = metadata["retries"], !retries.isNull {
+      guard let count = retries.intValue, count >= 0 else { throw RemoteError(name: "ValueError", value: "retries is a number from 0 on") }
+      self.retries = count
+    }
+    if let timeout = metadata["timeout"], !timeout.isNull {
+      guard let seconds = timeout.doubleValue, seconds >= 0 else {
+        throw RemoteError(name: "ValueError", value: "timeout is a number of seconds from 0 on, 0 for none")
+      }
+      // Centuries are "never", and larger numbers do not fit a clock.
+      if seconds > 0, seconds < 1e10 { self.timeout = .seconds(seconds) }
+    }
+    if let targets = metadata["targets"], targets.isTruthy {
+      guard let uuids = targets.stringArrayValue else {
+        throw RemoteError(name: "ValueError", value: "targets is a list of engine uuids")
+      }
+      self.targets = uuids.map { EngineUUID($0) }
+    }
+  }
+}
+
+/// What an engine's reply says to the scheduler.
+struct TaskResult: Sendable {
+  enum Status: Sendable { case ok, error, aborted }
+
+  var id: MessageID
+  var message: Envelope
+  var status: Status
+  /// False: the engine refused because a functional dependency was not met there.
+  var dependenciesMet: Bool
+
+  init(id: MessageID, message: Envelope, status: Status, dependenciesMet: Bool = true) {
+    self.id = id
+    self.message = message
+    self.status = status
+    self.dependenciesMet = dependenciesMet
+  }
+
+  /// A reply without a `status` in its metadata is judged by its content: it must finish its task all the same.
+  init?(_ message: Envelope) {
+    guard let id = message.parentID else { return nil }
+    let (status, met) = message.metadataFrame.withUnsafeBytes { (HeaderScanner($0).string("status"), HeaderScanner($0).bool("dependencies_met")) }
+    let word = status ?? message.contentFrame.withUnsafeBytes { HeaderScanner($0).string("status") }
+    self.init(
+      id: id, message: message, status: word == "ok" ? .ok : word == "aborted" ? .aborted : .error, dependenciesMet: met ?? true)
+  }
+}

@@ -1,0 +1,159 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// The task scheduler: load-balanced requests from clients, placed on engines by `TaskSchedulerState`.
+actor TaskScheduler {
+  private nonisolated let loop: EventLoop
+  nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  private var state: TaskSchedulerState
+  private var wire: TaskSchedulerSockets
+  /// Bytes of queued messages above which clients' messages stay in their sockets.
+  private let byteLimit: Int
+  private var reader: EventLoop.ReaderID?
+  private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
+  private var parkTimer: EventLoop.TimerID?
+  private let logger: Logger
+
+  /// Messages taken from a socket before others get their turn.
+  static let batch = 256
+  /// What the scheduler itself keeps of a queued task, beside its frames' bytes.
+  static let bytesPerTask = 1024
+  static let parkedRetry = Duration.milliseconds(5)
+
+  init(loop: EventLoop, state: TaskSchedulerState, wire: consuming TaskSchedulerSockets, byteLimit: Int, logger: Logger) {
+    self.loop = loop
+    self.state = state
+    self.wire = wire
+    self.byteLimit = byteLimit
+    self.logger = logger
+  }
+
+  /// On the loop.
+  func start() {
+    watchFront()
+    loop.whenReadable(wire.back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
+  }
+
+  private func watchFront() {
+    reader = loop.whenReadable(wire.front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+  }
+
+  // MARK: the hub's calls
+
+  func engineRegistered(_ uuid: EngineUUID) {
+    wire.back.engineRegistered(uuid)
+    state.engineRegistered(uuid, now: .now, effects: &wire)
+    afterEvents()
+  }
+
+  func engineLost(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration) {
+    wire.back.engineLost(uuid)
+    state.engineLost(uuid, cause: cause.sentence, grace: grace, now: .now, effects: &wire)
+    afterEvents()
+  }
+
+  /// A task that the hub submits in the name of the client that first did.
+  func resubmit(_ message: Envelope) {
+    submit(message)
+    afterEvents()
+  }
+
+  func abort(_ ids: [MessageID]) {
+    state.abort(ids, now: .now, effects: &wire)
+    afterEvents()
+  }
+
+  // MARK: sockets
+
+  private func frontIsReadable() {
+    for _ in 0..<Self.batch {
+      guard let message = receive(wire.front, "task, clients", identities: 1) else { break }
+      if let message = message.envelope { submit(message) }
+    }
+    afterEvents()
+  }
+
+  private func submit(_ message: Envelope) {
+    guard let id = message.messageID else { return wire.rejections.note("a header without msg_id") }
+    do throws(RemoteError) {
+      state.submit(try TaskRequest(message, id: id), now: .now, effects: &wire)
+    } catch {
+      // Metadata that asks for nonsense: the client learns what is wrong with it.
+      _ = wire.fail(message, with: .error(error))
+    }
+  }
+
+  private func backIsReadable() {
+    for _ in 0..<Self.batch {
+      guard let received = receive(wire.back.socket, "task, engines", identities: 2) else { break }
+      guard let message = received.envelope, let identity = message.identities.first else { continue }
+      guard let result = TaskResult(message) else {
+        wire.rejections.note("a reply that names no request")
+        continue
+      }
+      state.completed(result, by: wire.back.uuid(of: identity), now: .now, effects: &wire)
+    }
+    afterEvents()
+  }
+
+  /// - Returns: `nil` when nothing waits; an empty box when what came was no message.
+  private func receive(_ socket: borrowing Socket, _ name: StaticString, identities: Int) -> (envelope: Envelope?, Void)? {
+    do {
+      guard let frames = try socket.receive() else { return nil }
+      let envelope = try wire.session.open(frames)
+      guard envelope.identities.count >= identities else {
+        wire.rejections.note("identities are missing")
+        return (nil, ())
+      }
+      return (envelope, ())
+    } catch let rejection as Session.Rejection {
+      wire.rejections.note(rejection.rawValue)
+      return (nil, ())
+    } catch {
+      wire.rejections.note("\(error)")
+      return nil
+    }
+  }
+
+  // MARK: after each turn
+
+  private func afterEvents() {
+    armDeadline()
+    if wire.back.hasParked, parkTimer == nil {
+      parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverParked() } }
+    }
+    let held = state.messageBytes + state.tasks.count * Self.bytesPerTask
+    if let paused = reader, held > byteLimit {
+      loop.forget(paused)
+      reader = nil
+      logger.warning("the queue is full: clients wait", metadata: ["bytes": "\(held)", "limit": "\(byteLimit)"])
+    } else if reader == nil, held < byteLimit - byteLimit / 10 {
+      watchFront()
+      logger.warning("the queue has room again", metadata: ["bytes": "\(held)"])
+    }
+  }
+
+  private func deliverParked() {
+    parkTimer = nil
+    wire.back.deliverParked()
+    afterEvents()
+  }
+
+  private func armDeadline() {
+    guard let next = state.nextDeadline else { return }
+    if let deadline {
+      if deadline.instant <= next { return }
+      loop.cancel(deadline.timer)
+    }
+    let timer = loop.schedule(at: next) { [unowned self] in
+      self.assumeIsolated {
+        $0.deadline = nil
+        $0.state.expire(now: .now, effects: &$0.wire)
+        $0.afterEvents()
+      }
+    }
+    deadline = (next, timer)
+  }
+}

@@ -1,0 +1,389 @@
+import ApusMessaging
+import DequeModule
+import HeapModule
+
+/// The task scheduler's mind: which task runs where and when (protocol section 10). No sockets, no clock, no randomness of its own.
+///
+/// After every event no queued task could be placed: whatever frees an engine or a task looks for its counterpart at once. Tasks are
+/// served in the order of submission, by queues that find the next one without a search:
+/// `ready` for tasks that any engine may take, one queue an engine for tasks with targets, and `limited` for the rest.
+struct TaskSchedulerState {
+  private(set) var engines: EngineLoads
+  /// Every task that is not answered.
+  private(set) var tasks: [MessageID: QueuedTask] = [:]
+  private(set) var finished: FinishedTasks
+  /// Bytes of the messages of tasks that wait or are placed.
+  private(set) var messageBytes = 0
+
+  private var ready = Deque<QueuedTask>()
+  private var targeted: [Int: Deque<QueuedTask>] = [:]
+  private var limited: [QueuedTask] = []
+  private var dependents: [MessageID: [QueuedTask]] = [:]
+  private var deadlines = Heap<Deadline>()
+  /// Engines that are gone and whose tasks may still be answered by replies on their way.
+  private var losses: [Int: Loss] = [:]
+  private var lastSequence = 0
+  private let isPure: Bool
+
+  private struct Loss {
+    let cause: String
+    let deadline: ContinuousClock.Instant
+  }
+
+  private struct Deadline: Comparable {
+    enum Kind { case task(QueuedTask), loss(engine: Int) }
+    let instant: ContinuousClock.Instant
+    let kind: Kind
+    static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
+    static func == (a: Deadline, b: Deadline) -> Bool { a.instant == b.instant }
+  }
+
+  /// - Parameters:
+  ///   - highWaterMark: tasks that an engine may have at once; 0 is no limit.
+  ///   - finishedCapacity: finished tasks that dependencies may name.
+  init(policy: SchedulingPolicy = .leastLoad, highWaterMark: Int = 1, finishedCapacity: Int = 1 << 18, seed: UInt64 = 0) {
+    engines = EngineLoads(policy: policy, highWaterMark: highWaterMark, seed: seed)
+    finished = FinishedTasks(capacity: finishedCapacity)
+    isPure = policy == .pure
+  }
+
+  /// When `expire` is to be called next.
+  var nextDeadline: ContinuousClock.Instant? { deadlines.min?.instant }
+  var queuedCount: Int { tasks.values.lazy.filter(\.isQueued).count }
+
+  // MARK: events: clients
+
+  mutating func submit(_ request: TaskRequest, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    var request = request
+    // The same id again is a message that came twice: the first one is answered.
+    guard tasks[request.id] == nil, finished[request.id] == nil else { return }
+    if isPure { request = TaskRequest(id: request.id, message: request.message) }
+    effects.report(.submitted(request.id, request: request.message, queue: .task, engine: nil))
+    lastSequence += 1
+    let task = QueuedTask(request, sequence: lastSequence)
+    tasks[task.id] = task
+    messageBytes += request.message.byteCount
+    guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
+    let named = request.after.ids.union(request.follow.ids)
+    if let unknown = named.first(where: { $0 == task.id || tasks[$0] == nil && finished[$0] == nil }) {
+      return fail(
+        task, .error(RemoteError(name: "InvalidDependency", value: unknown == task.id ? "a task cannot depend on itself" : "unknown task \(unknown)")),
+        now: now, effects: &effects)
+    }
+    let after = request.after
+    if after.isUnreachable(succeeded: didSucceed, failed: didFail) || request.follow.isUnreachable(succeeded: didSucceed, failed: didFail) {
+      return fail(task, .error(RemoteError(name: "ImpossibleDependency", value: "")), now: now, effects: &effects)
+    }
+    for id in named where finished[id] == nil { dependents[id, default: []].append(task) }
+    if after.isMet(succeeded: didSucceed, failed: didFail) { return enqueue(task, now: now, effects: &effects) }
+    // What has ended already and counts is settled; the rest is awaited.
+    task.change { $0.after.ids = after.ids.filter { finished[$0] == nil } }
+    armTimeout(task, now: now)
+  }
+
+  /// Answers tasks that no engine has yet as aborted. Those on engines are the engines' business.
+  mutating func abort(_ ids: [MessageID], now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    for id in ids {
+      guard let task = tasks[id] else { continue }
+      switch task.phase {
+      case .waiting, .queued: fail(task, .aborted, now: now, effects: &effects)
+      case .placed, .finished: continue
+      }
+    }
+  }
+
+  // MARK: events: engines
+
+  mutating func engineRegistered(_ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    let index = engines.register(uuid)
+    losses[index] = nil
+    serve(index, now: now, effects: &effects)
+  }
+
+  /// - Parameters:
+  ///   - cause: for the people who read the error: what happened to the engine.
+  ///   - grace: how long replies that are on their way may still arrive.
+  mutating func engineLost(
+    _ uuid: EngineUUID, cause: String, grace: Duration, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    guard let index = engines.index(of: uuid), engines[index].isRegistered else { return }
+    engines.unregister(index)
+    if engines[index].load > 0 {
+      losses[index] = Loss(cause: cause, deadline: now + grace)
+      deadlines.insert(Deadline(instant: now + grace, kind: .loss(engine: index)))
+    }
+    refuseHopeless(now: now, effects: &effects)
+  }
+
+  mutating func completed(
+    _ result: TaskResult, by uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    // Unknown: answered already, by another engine or as lost. Placed elsewhere: the engine that was given up came back with the answer.
+    guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else { return }
+    engines.relieved(index)
+    if !result.dependenciesMet {
+      retry(task, from: index, reason: .unmetDependency, now: now, effects: &effects)
+    } else if result.status != .ok, task.constraints.retries > 0 {
+      task.change { $0.retries -= 1 }
+      retry(task, from: index, reason: .failed, now: now, effects: &effects)
+    } else {
+      // First the report: a client that has its answer may ask the hub about it.
+      effects.report(.finished(task.id, reply: result.message.routed(to: []), engine: uuid))
+      effects.relay(result.message, to: task.message)
+      finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
+    }
+    serve(index, now: now, effects: &effects)
+  }
+
+  // MARK: events: time
+
+  /// Timeouts and the end of grace periods that are due.
+  mutating func expire(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    while let next = deadlines.min, next.instant <= now {
+      deadlines.removeMin()
+      switch next.kind {
+      case .task(let task):
+        switch task.phase {
+        case .waiting, .queued:
+          guard task.constraints.deadline == next.instant else { continue }
+          fail(task, .error(RemoteError(name: "TaskTimeout", value: "")), now: now, effects: &effects)
+        case .placed, .finished: continue
+        }
+      case .loss(let engine):
+        guard let loss = losses[engine], loss.deadline == next.instant else { continue }
+        losses[engine] = nil
+        giveUp(engine, cause: loss.cause, now: now, effects: &effects)
+      }
+    }
+  }
+
+  // MARK: placing
+
+  /// The task may run as far as `after` is concerned.
+  private mutating func enqueue(_ task: QueuedTask, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    task.phase = .queued
+    if let engine = choose(for: task) { return place(task, on: engine, effects: &effects) }
+    if let reason = hopelessness(of: task) {
+      return fail(task, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
+    }
+    armTimeout(task, now: now)
+    let constraints = task.limitsPlacement ? task.constraints : nil
+    switch constraints {
+    case nil: ready.append(task)
+    case let constraints? where constraints.isTargetedOnly:
+      // Targets that are not registered yet, or not any more, may come.
+      for uuid in constraints.targets {
+        if let index = engines.index(of: uuid) { targeted[index, default: []].append(task) } else { limited.append(task) }
+      }
+    default: limited.append(task)
+    }
+  }
+
+  private mutating func choose(for task: QueuedTask) -> Int? {
+    guard engines.hasFree else { return nil }
+    guard task.limitsPlacement else { return engines.choose() }
+    let constraints = task.constraints
+    let pool = constraints.targets.isEmpty ? engines.free : constraints.targets.compactMap { engines.index(of: $0) }
+    return engines.choose(among: pool.filter { engines.isFree($0) && mayTake(constraints, $0) })
+  }
+
+  private func mayTake(_ constraints: QueuedTask.Constraints, _ engine: Int) -> Bool {
+    if constraints.refused.contains(engine) { return false }
+    if constraints.follow.isEmpty { return true }
+    return constraints.follow.isMet(
+      succeeded: { id in finished[id].map { $0.succeeded && $0.engine == engine } ?? false },
+      failed: { id in finished[id].map { !$0.succeeded && $0.engine == engine } ?? false })
+  }
+
+  private mutating func place(_ task: QueuedTask, on engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    task.phase = .placed(engine: engine)
+    engines.placed(on: engine)
+    let uuid = engines[engine].uuid
+    effects.report(.placed(task.id, engine: uuid))
+    effects.send(task.message, to: uuid)
+  }
+
+  /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
+  private mutating func serve(_ engine: Int, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    while engines.isFree(engine) {
+      while let first = ready.first, !first.isQueued || first.limitsPlacement { ready.removeFirst() }
+      dropStale(from: engine)
+      var next = ready.first
+      if let first = targeted[engine]?.first, first.sequence < next?.sequence ?? .max { next = first }
+      if let first = firstLimited(for: engine, before: next?.sequence ?? .max) { next = first }
+      guard let task = next else { return }
+      if ready.first === task { ready.removeFirst() }
+      // The policy may prefer another free engine; then this one is still free and the loop goes on.
+      place(task, on: choose(for: task) ?? engine, effects: &effects)
+    }
+  }
+
+  /// Tasks at the head of an engine's own queue that were placed elsewhere meanwhile, or that it has refused.
+  private mutating func dropStale(from engine: Int) {
+    while let first = targeted[engine]?.first, !first.isQueued || !mayTake(first.constraints, engine) {
+      targeted[engine]?.removeFirst()
+    }
+    if targeted[engine]?.isEmpty == true { targeted[engine] = nil }
+  }
+
+  private mutating func firstLimited(for engine: Int, before sequence: Int) -> QueuedTask? {
+    guard !limited.isEmpty else { return nil }
+    if limited.contains(where: { !$0.isQueued }) { limited.removeAll { !$0.isQueued } }
+    let uuid = engines[engine].uuid
+    return limited.filter { task in
+      let constraints = task.constraints
+      return task.sequence < sequence && mayTake(constraints, engine) && (constraints.targets.isEmpty || constraints.targets.contains(uuid))
+    }.min { $0.sequence < $1.sequence }
+  }
+
+  // MARK: failing and trying again
+
+  private mutating func retry(
+    _ task: QueuedTask, from engine: Int, reason: RetryReason, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    task.change { _ = $0.refused.insert(engine) }
+    effects.report(.retried(task.id, from: engines[engine].uuid, reason: reason))
+    enqueue(task, now: now, effects: &effects)
+  }
+
+  /// Why no engine that is here or may come can take the task; `nil` if one may.
+  private func hopelessness(of task: QueuedTask) -> String? {
+    guard task.limitsPlacement else { return nil }
+    let constraints = task.constraints
+    if !constraints.follow.isEmpty, constraints.follow.all {
+      let places = Set(constraints.follow.ids.compactMap { finished[$0]?.engine })
+      if places.count > 1 { return "the tasks to follow ran on different engines" }
+    }
+    guard !constraints.targets.isEmpty else { return nil }
+    let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { constraints.refused.contains($0) } ?? false) }
+    if left.isEmpty { return "every target refused the task" }
+    return left.contains(where: engines.isRegistered) ? nil : "no target is registered"
+  }
+
+  /// After an engine has gone: queued tasks that only it could have taken.
+  private mutating func refuseHopeless(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    let candidates = limited + targeted.values.flatMap { $0 }
+    for task in candidates where task.isQueued {
+      if let reason = hopelessness(of: task) {
+        fail(task, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
+      }
+    }
+  }
+
+  private mutating func giveUp(
+    _ engine: Int, cause: String, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    let lost = tasks.values.filter { if case .placed(engine) = $0.phase { true } else { false } }.sorted { $0.sequence < $1.sequence }
+    for task in lost {
+      // A failure in the chain may have ended it meanwhile.
+      guard case .placed = task.phase else { continue }
+      engines.relieved(engine)
+      if task.constraints.retries > 0 {
+        task.change { $0.retries -= 1 }
+        retry(task, from: engine, reason: .engineLost, now: now, effects: &effects)
+      } else {
+        let reason = "Engine \(engines[engine].uuid) died while running task \(task.id): \(cause)"
+        fail(task, .error(RemoteError(name: "EngineError", value: reason, traceback: [reason])), now: now, effects: &effects, engine: engine)
+      }
+    }
+  }
+
+  private mutating func fail(
+    _ task: QueuedTask, _ failure: TaskFailure, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable,
+    engine: Int? = nil
+  ) {
+    let reply = effects.fail(task.message, with: failure)
+    effects.report(.finished(task.id, reply: reply, engine: engine.map { engines[$0].uuid }))
+    finish(task, succeeded: false, engine: engine, now: now, effects: &effects)
+  }
+
+  private mutating func finish(
+    _ task: QueuedTask, succeeded: Bool, engine: Int?, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    task.phase = .finished
+    tasks[task.id] = nil
+    messageBytes -= task.message.byteCount
+    finished.record(task.id, succeeded: succeeded, engine: engine)
+    guard let waiting = dependents.removeValue(forKey: task.id) else { return }
+    for dependent in waiting { settle(dependent, task.id, succeeded: succeeded, now: now, effects: &effects) }
+  }
+
+  /// One of the tasks that `dependent` names has ended.
+  private mutating func settle(
+    _ dependent: QueuedTask, _ id: MessageID, succeeded: Bool, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    if dependent.isFinished { return }
+    let constraints = dependent.constraints
+    if case .waiting = dependent.phase, constraints.after.ids.contains(id) {
+      let counts = succeeded ? constraints.after.success : constraints.after.failure
+      let rest = constraints.after.ids.subtracting([id])
+      if !counts, constraints.after.all || rest.isEmpty {
+        return fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
+      }
+      dependent.change { $0.after.ids = rest }
+    }
+    if constraints.follow.isUnreachable(succeeded: didSucceed, failed: didFail) {
+      switch dependent.phase {
+      case .waiting, .queued:
+        return fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
+      case .placed, .finished: return
+      }
+    }
+    switch dependent.phase {
+    case .waiting:
+      let counts = succeeded ? constraints.after.success : constraints.after.failure
+      if dependent.constraints.after.isEmpty || counts && !constraints.after.all && constraints.after.ids.contains(id) {
+        dependent.change { $0.after = .none }
+        enqueue(dependent, now: now, effects: &effects)
+      }
+    case .queued:
+      if let reason = hopelessness(of: dependent) {
+        fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
+      } else if let engine = choose(for: dependent) {
+        place(dependent, on: engine, effects: &effects)
+      }
+    case .placed, .finished: break
+    }
+  }
+
+  // MARK: small things
+
+  private func didSucceed(_ id: MessageID) -> Bool { finished[id]?.succeeded ?? false }
+  private func didFail(_ id: MessageID) -> Bool { finished[id].map { !$0.succeeded } ?? false }
+
+  private mutating func armTimeout(_ task: QueuedTask, now: ContinuousClock.Instant) {
+    guard task.hasConstraints, let timeout = task.constraints.timeout else { return }
+    task.change { $0.deadline = now + timeout }
+    deadlines.insert(Deadline(instant: now + timeout, kind: .task(task)))
+  }
+}
+
+extension TaskSchedulerState {
+  /// What must hold after every event. For tests: it walks everything.
+  /// - Returns: a sentence for each thing that is wrong.
+  func checkInvariants() -> [String] {
+    var wrong: [String] = []
+    var loads: [Int: Int] = [:]
+    for (id, task) in tasks {
+      if id != task.id { wrong.append("task \(task.id) is filed under \(id)") }
+      switch task.phase {
+      case .placed(let engine): loads[engine, default: 0] += 1
+      case .finished: wrong.append("finished task \(id) is still there")
+      case .queued:
+        var copy = self
+        if copy.choose(for: task) != nil { wrong.append("task \(id) waits although an engine is free for it") }
+        if finished[id] != nil { wrong.append("task \(id) is queued and finished") }
+      case .waiting:
+        if task.constraints.after.isEmpty { wrong.append("task \(id) waits for nothing") }
+      }
+    }
+    for (index, engine) in engines.engines.enumerated() where engine.load != loads[index, default: 0] {
+      wrong.append("engine \(engine.uuid) has load \(engine.load) and \(loads[index, default: 0]) tasks")
+    }
+    let bytes = tasks.values.reduce(0) { $0 + $1.message.byteCount }
+    if bytes != messageBytes { wrong.append("\(messageBytes) bytes are counted, \(bytes) are there") }
+    return wrong
+  }
+}

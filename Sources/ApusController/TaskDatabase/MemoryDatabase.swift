@@ -1,0 +1,170 @@
+public import ApusMessaging
+import DequeModule
+
+/// Keeps records in memory, within bounds.
+///
+/// Finished tasks make room for newer ones, the first finished first; so does output that no task is known for. Unfinished tasks stay whatever
+/// the limits say: what clients wait for is bounded where it is accepted.
+public final class MemoryDatabase: TaskDatabase {
+  /// ipyparallel's `DictDB` has the same names and defaults.
+  public struct Configuration: Hashable, Sendable {
+    /// How many records are kept beside those of unfinished tasks.
+    public var recordLimit = 1024
+    /// Bytes of frames and output in all records.
+    public var sizeLimit = 1 << 30
+    /// The share of a limit that is freed when it is exceeded, 0 to 1.
+    public var cullFraction = 0.1
+    public init() {}
+
+    /// `cullFraction` of a limit, whatever people write into either.
+    fileprivate func share(of limit: Int) -> Int {
+      let share = cullFraction * Double(limit)
+      guard share > 0 else { return 0 }
+      return share < Double(limit) ? Int(share) : limit
+    }
+  }
+
+  public let configuration: Configuration
+  private var records: [MessageID: TaskRecord] = [:]
+  /// Those that may be dropped, in the order in which they became so. May hold ids that are gone or busy again: they are skipped.
+  private var queue: Deque<MessageID> = []
+  /// How many of `records` may be dropped.
+  private var droppableCount = 0
+  private var lastNumber = 0
+  /// Bytes that all records keep alive.
+  public private(set) var byteCount = 0
+
+  public init(_ configuration: Configuration = Configuration()) { self.configuration = configuration }
+
+  public var keepsRecords: Bool { true }
+  public var count: Int { records.count }
+
+  public func open(_ id: MessageID) -> TaskRecord {
+    if let record = records[id] { return record }
+    let record = TaskRecord(id)
+    insert(record)
+    return record
+  }
+
+  public func save(_ record: TaskRecord) {
+    note(record)
+    cull()
+  }
+
+  public func record(_ id: MessageID) -> TaskRecord? { records[id] }
+
+  public func find(_ query: TaskQuery) -> [TaskRecord] {
+    if let ids = query.ids { return inOrder(ids.compactMap { records[$0] }.filter(query.matches)) }
+    return inOrder(records.values.filter(query.matches))
+  }
+
+  public func history() -> [MessageID] { inOrder(records.values.filter { $0.request != nil }).map(\.id) }
+
+  public func remove(_ ids: [MessageID]) {
+    for id in ids { if let record = records[id] { drop(record) } }
+    compact()
+  }
+
+  public func removeFinished() { removeFinished { _ in true } }
+  public func removeFinished(of engine: EngineUUID) { removeFinished { $0.engine == engine } }
+
+  private func removeFinished(where isMeant: (TaskRecord) -> Bool) {
+    for record in records.values.filter({ $0.isFinished && isMeant($0) }) { drop(record) }
+    compact()
+  }
+
+  public func flush() {}
+
+  /// By submission; what was never submitted comes last, in the order of arrival.
+  private func inOrder(_ records: [TaskRecord]) -> [TaskRecord] {
+    guard records.count > 1 else { return records }
+    return records.map { (record: $0, submitted: $0.submitted?.microseconds ?? Int.max) }
+      .sorted { ($0.submitted, $0.record.number) < ($1.submitted, $1.record.number) }
+      .map(\.record)
+  }
+
+  // MARK: bounds
+
+  /// Takes a record in, or counts what changed in it. - Returns: by how many bytes the database grew.
+  @discardableResult
+  func note(_ record: TaskRecord) -> Int {
+    if !record.marks.contains(.kept) {
+      if record.marks.contains(.dropped) { return 0 }
+      insert(record)
+    }
+    let growth = record.byteCount - record.countedBytes
+    record.countedBytes += growth
+    byteCount += growth
+    if record.isDroppable != record.marks.contains(.counted) {
+      record.marks.formSymmetricDifference(.counted)
+      droppableCount += record.isDroppable ? 1 : -1
+    }
+    if record.isDroppable, !record.marks.contains(.queued) {
+      record.marks.insert(.queued)
+      queue.append(record.id)
+    }
+    return growth
+  }
+
+  private func insert(_ record: TaskRecord) {
+    lastNumber += 1
+    record.number = lastNumber
+    record.marks.insert(.kept)
+    if let former = records.updateValue(record, forKey: record.id) { forget(former) }
+  }
+
+  private func drop(_ record: TaskRecord) {
+    records.removeValue(forKey: record.id)
+    forget(record)
+  }
+
+  private func forget(_ record: TaskRecord) {
+    byteCount -= record.countedBytes
+    record.countedBytes = 0
+    if record.marks.contains(.counted) { droppableCount -= 1 }
+    record.marks.subtract([.kept, .counted])
+    record.marks.insert(.dropped)
+  }
+
+  /// Makes room if a limit is exceeded. Constant time for each dropped record.
+  func cull() {
+    let surplus = droppableCount - configuration.recordLimit
+    if surplus > 0 {
+      for _ in 0..<max(surplus, configuration.share(of: configuration.recordLimit)) where !dropOldest() { break }
+      compact()
+    }
+    if byteCount > configuration.sizeLimit {
+      let goal = configuration.sizeLimit - configuration.share(of: configuration.sizeLimit)
+      while byteCount > goal, dropOldest() {}
+      compact()
+    }
+  }
+
+  private func dropOldest() -> Bool {
+    while let id = queue.popFirst() {
+      guard let record = records[id], record.marks.contains(.queued) else { continue }
+      record.marks.remove(.queued)
+      guard record.isDroppable else { continue }
+      drop(record)
+      return true
+    }
+    return false
+  }
+
+  /// Keeps both collections in proportion to what is in them; costs a constant per record that was dropped since the last time.
+  private func compact() {
+    if queue.count > 2 * droppableCount + 64 {
+      var live = Deque<MessageID>(minimumCapacity: droppableCount)
+      for id in queue {
+        guard let record = records[id], record.marks.contains(.queued) else { continue }
+        if record.isDroppable { live.append(id) } else { record.marks.remove(.queued) }
+      }
+      queue = live
+    }
+    if records.capacity > 8192, records.capacity > 8 * records.count {
+      var smaller = [MessageID: TaskRecord](minimumCapacity: 2 * records.count)
+      for (id, record) in records { smaller[id] = record }
+      records = smaller
+    }
+  }
+}

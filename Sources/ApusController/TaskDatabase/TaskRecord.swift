@@ -1,0 +1,92 @@
+public import ApusMessaging
+public import ZeroMQ
+
+/// What the hub remembers of one task. The messages stay as they came; the fields that people query are read from them when asked for.
+///
+/// A class, and not `Sendable`: records live and change in place where the hub lives, a million of them at little cost.
+public final class TaskRecord {
+  public let id: MessageID
+  /// Without identities. `nil` while only output of the task has been seen.
+  public var request: Envelope? {
+    didSet {
+      frameBytes += (request?.byteCount ?? 0) - (oldValue?.byteCount ?? 0)
+      marks.remove(.requestWritten)
+    }
+  }
+  public var engine: EngineUUID?
+  public var reply: Envelope? {
+    didSet {
+      frameBytes += (reply?.byteCount ?? 0) - (oldValue?.byteCount ?? 0)
+      marks.remove(.replyWritten)
+    }
+  }
+  /// The task that replaced this one.
+  public var resubmitted: MessageID?
+  public var output: Output?
+  /// When the hub got the reply.
+  public var received: Timestamp?
+  public var queue: TaskQueue?
+
+  // What the database that keeps this record notes on it; of no meaning to anybody else.
+  var marks = Marks()
+  /// The place in the order of arrival.
+  var number = 0
+  /// Bytes that are in the database's sum already.
+  var countedBytes = 0
+  private var frameBytes = 0
+
+  /// Bytes that this record keeps alive: frames and output.
+  public var byteCount: Int { frameBytes + (output?.byteCount ?? 0) }
+
+  public init(_ id: MessageID) { self.id = id }
+
+  public var isFinished: Bool { reply != nil }
+  /// Whether the record may make room for others: an unfinished task never does.
+  var isDroppable: Bool { reply != nil || request == nil }
+
+  /// The date of the request, by the client's clock.
+  public var submitted: Timestamp? {
+    guard let frame = request?.headerFrame else { return nil }
+    let date = frame.withUnsafeBytes { HeaderScanner($0).string("date") } ?? json(frame)["date"]?.stringValue
+    return date.flatMap { Timestamp($0) }
+  }
+
+  /// Field names of ipyparallel's records, in the order of its SQLite columns (protocol section 11.1).
+  public enum Field: String, CaseIterable, Sendable {
+    case msg_id, header, metadata, content, buffers, submitted, client_uuid, engine_uuid, started, completed, resubmitted, received,
+      result_header, result_metadata, result_content, result_buffers, queue, execute_input, execute_result, error, stdout, stderr, label
+  }
+
+  /// A field as JSON; dates as ISO 8601. Buffers never are JSON: both buffer fields are null.
+  public func value(_ field: Field) -> JSONValue {
+    switch field {
+    case .msg_id: .string(id.text)
+    case .header: json(request?.headerFrame)
+    case .metadata: json(request?.metadataFrame)
+    case .content: json(request?.contentFrame)
+    case .buffers, .result_buffers: .null
+    case .submitted: json(request?.headerFrame)["date"] ?? .null
+    case .client_uuid: JSONValue(request?.sessionID?.text)
+    case .engine_uuid: JSONValue(engine?.text)
+    case .started: json(reply?.metadataFrame)["started"] ?? .null
+    case .completed: json(reply?.headerFrame)["date"] ?? .null
+    case .resubmitted: JSONValue(resubmitted?.text)
+    case .received: JSONValue(received?.description)
+    case .result_header: json(reply?.headerFrame)
+    case .result_metadata: json(reply?.metadataFrame)
+    case .result_content: json(reply?.contentFrame)
+    case .queue: JSONValue(queue?.rawValue)
+    case .execute_input: JSONValue(output?.executeInput)
+    case .execute_result: output?.executeResult ?? .null
+    case .error: output?.error ?? .null
+    case .stdout: .string(output?.stdout ?? "")
+    case .stderr: .string(output?.stderr ?? "")
+    case .label: json(request?.metadataFrame)["label"] ?? .null
+    }
+  }
+
+  public var requestBuffers: ArraySlice<Frame> { request?.buffers ?? [] }
+  public var replyBuffers: ArraySlice<Frame> { reply?.buffers ?? [] }
+
+  private func json(_ frame: Frame?) -> JSONValue { frame.flatMap { try? $0.json() } ?? .null }
+}
