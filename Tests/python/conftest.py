@@ -79,6 +79,65 @@ def run(bin_dir, tmp_path):
     processes.end(mark)
 
 
+class Parts:
+    """A cluster put together by hand, of our parts and of stock's, in one temporary profile directory."""
+
+    def __init__(self, bin_dir: Path, directory: Path):
+        self.places = {"apus": bin_dir, "stock": Path(sys.executable).parent}
+        self.mark = uuid.uuid4().hex
+        self.env = environment(directory / "ipython", self.mark, PYTHONPATH=HERE)
+        self.directory = directory
+        self.security = directory / "ipython" / "profile_default" / "security"
+        self.clients = []
+        self.logs = {}
+
+    def start(self, command: str, *arguments: str, of: str = "apus", **more: str) -> subprocess.Popen:
+        log = self.directory / f"{command}-{len(self.logs)}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [str(self.places[of] / command), *arguments], env=self.env | more, cwd=self.directory,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        self.logs[process.pid] = log
+        return process
+
+    def log(self, process: subprocess.Popen) -> str:
+        return self.logs[process.pid].read_text(errors="replace")
+
+    def client(self, engines: int, seconds: float = 30, **options):
+        """A stock client that sees so many engines."""
+        import ipyparallel
+
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                client = ipyparallel.Client(str(self.security / "ipcontroller-client.json"), **options)
+                break
+            except (OSError, ValueError):
+                assert time.monotonic() < deadline, self.all_logs()
+                time.sleep(0.01)
+        self.clients.append(client)
+        while len(client.ids) < engines:
+            assert time.monotonic() < deadline, self.all_logs()
+            time.sleep(0.01)
+        return client
+
+    def all_logs(self) -> str:
+        return "".join(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}\n" for log in self.logs.values())
+
+    def stop(self) -> None:
+        for client in self.clients:
+            client.close()
+        processes.end(self.mark)
+
+
+@pytest.fixture
+def parts(bin_dir, tmp_path):
+    """Single commands, started and stopped by the case: see ``Parts``."""
+    parts = Parts(bin_dir, tmp_path)
+    yield parts
+    parts.stop()
+
+
 @pytest.fixture
 def wait_until():
     """``wait_until(condition, seconds)`` gives the seconds it took; fails when they pass and it still does not hold."""
