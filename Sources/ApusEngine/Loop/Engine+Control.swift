@@ -1,0 +1,134 @@
+import ApusMessaging
+import Glibc
+import ZeroMQ
+
+/// Requests that are answered while a task runs, without the interpreter; the rest is handed to the shell.
+extension Engine {
+  /// Control requests that may wait for the interpreter at once.
+  private static let waitingLimit = 10_000
+
+  func readControl() {
+    var budget = 100
+    while budget > 0, let frames = (try? control?.receive()) ?? nil {
+      budget -= 1
+      do {
+        try handle(Request(session.open(frames), origin: .control))
+      } catch let error as Session.Rejection {
+        reject(error.rawValue, on: "control")
+      } catch { reject("\(error)", on: "control") }
+    }
+  }
+
+  private func handle(_ request: Request) throws {
+    EngineLog.log(.debug, "Handling \(request.type): \(request.id)")
+    switch request.type {
+    case .abortRequest:
+      try answer(request) { content in
+        abort(content["msg_ids"] ?? .null, asOf: request.date ?? .now())
+        return ["status": "ok"]
+      }
+    case .signalRequest: try signal(request)
+    case .interruptRequest:
+      try answer(request) { _ in
+        _ = signalKernel(SIGINT)
+        return ["status": "ok"]
+      }
+    case .shutdownRequest: try shutdown(request)
+    default:
+      let isFull = mailbox.read { $0.requests.count >= Self.waitingLimit }
+      if isFull { return reject("more than \(Self.waitingLimit) requests wait for the running task", on: "control") }
+      mailbox.put { $0.requests.append(request) }
+    }
+  }
+
+  private func answer(_ request: Request, _ work: (JSONObject) throws -> JSONValue) throws {
+    let content = try request.envelope.content()
+    let parent = request.envelope.headerFrame
+    outlet.status(.busy, parent: parent)
+    reply(to: request, with: try work(content))
+    outlet.status(.idle, parent: parent)
+  }
+
+  private func reply(to request: Request, with content: JSONValue) {
+    let status = ReplyMetadata.Status(rawValue: content["status"]?.stringValue ?? "ok") ?? .ok
+    let metadata = ReplyMetadata(started: .now(), status: status, uuid: voice.uuid, id: publishedID)
+    send(
+      voice.message(
+        request.type.reply, content: Frame(content), parent: request.envelope.headerFrame,
+        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities))
+  }
+
+  func send(_ message: Envelope) {
+    do { try control?.send(message.frames) } catch { EngineLog.log(.error, "A control reply was not sent: \(error)") }
+  }
+
+  // MARK: abort
+
+  private func abort(_ ids: JSONValue, asOf moment: Timestamp) {
+    var list = ids.stringArrayValue ?? []
+    if let one = ids.stringValue { list = [one] }
+    if list.isEmpty {
+      mailbox.put { $0.aborts.abortEverything(until: moment) }
+    } else {
+      mailbox.put { contents in for id in list { contents.aborts.abort(MessageID(id)) } }
+    }
+  }
+
+  // MARK: signals
+
+  private func signal(_ request: Request) throws {
+    let wish = try request.envelope.content()["sig"] ?? .null
+    let number = wish.intValue.flatMap { Int32(exactly: $0) } ?? wish.stringValue.flatMap { SignalName.number(of: $0) }
+    guard let number, (0..<65).contains(number) else {
+      let error = RemoteError(name: "ValueError", value: "\(wish.text) is no signal of this system")
+      return try answer(request) { _ in error.content }
+    }
+    guard endsProcess(number) else {
+      return try answer(request) { _ in
+        _ = signalKernel(number)
+        return ["status": "ok"]
+      }
+    }
+    // The process will not live to see its reply off: say goodbye first, and give both a moment.
+    try answer(request) { _ in ["status": "ok"] }
+    leaveBefore(signal: number)
+  }
+
+  private func leaveBefore(signal number: Int32) {
+    if number != SIGSTOP { leave() }
+    loop.schedule(after: .milliseconds(50)) { kill(getpid(), number) }
+  }
+
+  /// Whether the signal would end (or stop) this process instead of calling a handler.
+  private func endsProcess(_ number: Int32) -> Bool {
+    if number == SIGKILL || number == SIGSTOP { return true }
+    if number == 0 || number == SIGCHLD || number == SIGCONT || number == SIGURG || number == SIGWINCH { return false }
+    var action = sigaction()
+    guard sigaction(number, nil, &action) == 0 else { return false }
+    return action.__sigaction_handler.sa_handler == nil
+  }
+
+  func readSignals(from descriptor: Int32) {
+    readers[.signals] = loop.whenReadable(descriptor: descriptor) { [weak self] in
+      var numbers = [UInt8](repeating: 0, count: 64)
+      let count = read(descriptor, &numbers, numbers.count)
+      guard count > 0, numbers[..<count].contains(UInt8(SIGTERM)) else { return }
+      self?.assumeIsolated { engine in
+        EngineLog.log(.critical, "Received SIGTERM, stopping")
+        engine.stop(0, grace: engine.configuration.shutdownGrace)
+      }
+    }
+  }
+
+  // MARK: shutdown
+
+  private func shutdown(_ request: Request) throws {
+    let restart = try request.envelope.content()["restart"]?.isTruthy ?? false
+    let content: JSONValue = ["status": "ok", "restart": .bool(restart)]
+    try answer(request) { _ in content }
+    outlet.publish(.shutdownReply, kind: "shutdown", content: Frame(content), parent: request.envelope.headerFrame)
+    wasShutdownAnnounced = true
+    EngineLog.log(.info, "Shutting down on request")
+    stop(0, grace: configuration.shutdownGrace)
+  }
+}

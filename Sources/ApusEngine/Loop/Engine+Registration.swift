@@ -1,0 +1,251 @@
+import ApusMessaging
+import Glibc
+import ZeroMQ
+
+/// Getting a place at the controller, and getting it back.
+extension Engine {
+  func begin() {
+    do { try connectRegistrar() } catch {
+      return fail(EngineError(.badConnection, "Cannot connect to the controller at \(endpoint(connection.registration)): \(error)"))
+    }
+    decide { $0.start(effects: &$1) }
+  }
+
+  func decide(_ event: (inout RegistrationState, inout RegistrationActions) -> Void) {
+    var actions = RegistrationActions()
+    event(&registration, &actions)
+    for action in actions.list { perform(action) }
+  }
+
+  private func perform(_ action: RegistrationActions.Action) {
+    switch action {
+    case .sendRegistration(let id, let resuming): sendRegistration(id, resuming)
+    case .setDeadline(let generation, let delay):
+      loop.schedule(after: delay) { [weak self] in
+        self?.assumeIsolated { $0.decide { $0.deadlinePassed(generation, effects: &$1) } }
+      }
+    case .join(let id, let period, let before): join(id, period, before)
+    case .searchController: searchController()
+    case .giveUp(let error): fail(error)
+    }
+  }
+
+  private func fail(_ error: EngineError) {
+    EngineLog.log(.critical, error.description)
+    mailbox.put { contents in
+      if contents.outcome == nil { contents.outcome = .failure(error) }
+      contents.exitCode = 255
+    }
+  }
+
+  // MARK: the registration socket
+
+  private func connectRegistrar() throws(ZeroMQError) {
+    forget(.registrar)
+    forget(.monitor)
+    monitor = nil
+    registrar = nil
+    let fresh = try socket(.dealer, linger: 1000)
+    let watcher = try monitor(of: fresh, named: "registrar")
+    let endpoint = endpoint(connection.registration)
+    EngineLog.log(.info, "Registering with the controller at \(endpoint)")
+    try fresh.connect(endpoint)
+    readers[.registrar] = loop.whenReadable(fresh) { [weak self] in self?.assumeIsolated { $0.readRegistrar() } }
+    readers[.monitor] = loop.whenReadable(watcher.socket) { [weak self] in self?.assumeIsolated { $0.readMonitor() } }
+    registrar = consume fresh
+    monitor = consume watcher
+  }
+
+  private func sendRegistration(_ id: EngineID?, _ resuming: Bool) {
+    var content: JSONObject = ["uuid": .string(voice.uuid.text), "implementation": "apus"]
+    if let id { content["id"] = .int(id.number) }
+    if resuming { content["resume"] = true }
+    sendToHub(.registrationRequest, .object(content))
+  }
+
+  private func sendToHub(_ type: MessageType, _ content: JSONValue) {
+    let message = voice.message(type, content: Frame(content), parent: .emptyObject, metadata: voice.engineMetadata, identities: [])
+    do { try registrar?.send(message.frames) } catch { EngineLog.log(.error, "\(type) was not sent: \(error)") }
+  }
+
+  private func readRegistrar() {
+    while let frames = (try? registrar?.receive()) ?? nil {
+      do {
+        let envelope = try session.open(frames)
+        guard envelope.messageType == .registrationReply else {
+          EngineLog.log(.debug, "The controller sent \(envelope.messageType?.text ?? "something") on the registration socket")
+          continue
+        }
+        let content = try envelope.content()
+        if let answer = Self.answer(content) {
+          decide { $0.answered(answer, effects: &$1) }
+        } else {
+          reject("a registration reply without an id", on: "registration")
+        }
+      } catch let error as Session.Rejection {
+        reject(error.rawValue, on: "registration")
+      } catch { reject("\(error)", on: "registration") }
+    }
+  }
+
+  static func answer(_ content: JSONObject) -> RegistrationState.Answer? {
+    guard content["status"]?.stringValue == "ok" else {
+      return .refused(name: content["ename"]?.stringValue ?? "Error", value: content["evalue"]?.stringValue ?? "no reason was given")
+    }
+    guard let id = content["id"]?.intValue, id >= 0, id < Int(Int32.max) else { return nil }
+    let period = content["hb_period"]?.doubleValue ?? 3000
+    return .accepted(EngineID(id), heartbeatPeriod: .milliseconds(min(max(period, 1), 86_400_000)))
+  }
+
+  private func readMonitor() {
+    while let event = (try? monitor?.next()) ?? nil {
+      switch event {
+      case .connected: decide { $0.connected(effects: &$1) }
+      case .disconnected: if !isLeaving { decide { $0.disconnected(effects: &$1) } }
+      case .handshakeFailed: EngineLog.log(.warning, "The controller refused the handshake: is its CURVE key another one?")
+      }
+    }
+  }
+
+  // MARK: joined
+
+  private func join(_ id: EngineID, _ period: Duration, _ before: EngineID?) {
+    heart.reset()
+    heartbeatPeriod = period
+    if before == id, !hasStaleSockets {
+      EngineLog.log(.info, "The connection to the controller is back; the engine keeps id \(id)")
+      return
+    }
+    publish(id)
+    do { try connectSockets(id) } catch {
+      return fail(EngineError(.badConnection, "Cannot connect to the controller: \(error)"))
+    }
+    hasStaleSockets = false
+    if before == nil {
+      mailbox.put { $0.outcome = .success(id) }
+      outlet.status(.starting, parent: .emptyObject)
+    } else {
+      isHeartWanted = true
+      startHeartWhenConnected()
+    }
+  }
+
+  private func connectSockets(_ id: EngineID) throws(ZeroMQError) {
+    guard case .engine(_, _, let leaves) = connection.side, !leaves.isEmpty else {
+      throw ZeroMQError(code: EINVAL, action: "the connection information is not for engines")
+    }
+    let iopub = try socket(.pub, linger: 1000)
+    try iopub.connect(endpoint(connection.iopub))
+    outlet.open(HandedSocket(iopub), id: id)
+
+    forget(.control)
+    let freshControl = try socket(.router, linger: 1000)
+    try freshControl.connect(endpoint(connection.control))
+    readers[.control] = loop.whenReadable(freshControl) { [weak self] in self?.assumeIsolated { $0.readControl() } }
+    control = consume freshControl
+
+    forget(.shellMonitor)
+    shellMonitor = nil
+    let shell = try socket(.router, linger: 1000)
+    let watcher = try monitor(of: shell, named: "shell")
+    let ports = [connection.mux, connection.task, leaves[id.number % leaves.count]]
+    missingShellConnections = ports.count
+    for port in ports { try shell.connect(endpoint(port)) }
+    readers[.shellMonitor] = loop.whenReadable(watcher.socket) { [weak self] in self?.assumeIsolated { $0.readShellMonitor() } }
+    shellMonitor = consume watcher
+    let handed = HandedSocket(shell)
+    mailbox.put { $0.socket = handed }
+  }
+
+  private func readShellMonitor() {
+    while let event = (try? shellMonitor?.next()) ?? nil {
+      guard case .connected = event else { continue }
+      missingShellConnections -= 1
+      if missingShellConnections == 0 { startHeartWhenConnected() }
+    }
+  }
+
+  func kernelBecameReady() {
+    isKernelReady = true
+    isHeartWanted = true
+    if let id = registration.id { EngineLog.log(.info, "Completed registration with id \(id)") }
+    startHeartWhenConnected()
+    // A scheduler that does not listen (yet) must not keep the engine out: libzmq goes on trying.
+    loop.schedule(after: .seconds(1)) { [weak self] in
+      self?.assumeIsolated {
+        $0.missingShellConnections = 0
+        $0.startHeartWhenConnected()
+      }
+    }
+  }
+
+  /// A controller may register an engine on its first pong and send work at once: by then the shell must be connected.
+  func startHeartWhenConnected() {
+    guard isHeartWanted, isKernelReady, missingShellConnections <= 0 else { return }
+    isHeartWanted = false
+    startHeart()
+  }
+
+  // MARK: lost and found
+
+  private func searchController() {
+    guard !isLeaving else { return }
+    EngineLog.log(.warning, "Lost the connection to the controller; waiting for it")
+    watchConnectionFile()
+  }
+
+  private func watchConnectionFile() {
+    guard let path = configuration.connectionPath, case .lost = registration.phase, !isLeaving else { return }
+    if let bytes = try? AtomicFile.read(path), let found = try? ConnectionFile(parsing: String(decoding: bytes, as: UTF8.self)),
+      case .engine = found.side, found != connection
+    {
+      follow(found)
+    }
+    loop.schedule(after: .milliseconds(500)) { [weak self] in self?.assumeIsolated { $0.watchConnectionFile() } }
+  }
+
+  private func follow(_ found: ConnectionFile) {
+    EngineLog.log(.info, "The connection file has changed: trying the new controller")
+    connection = found
+    hasStaleSockets = true
+    var current = configuration
+    current.connection = found
+    session = Session(id: SessionID(voice.uuid.text), key: current.key)
+    voice.changeKey(current.key)
+    let key = current.key
+    mailbox.put { $0.key = key }
+    do { try connectRegistrar() } catch { EngineLog.log(.error, "Cannot connect to the new controller: \(error)") }
+  }
+
+  // MARK: the end
+
+  /// Tells the controller and closes everything on the loop.
+  func leave() {
+    guard !isLeaving else { return }
+    isLeaving = true
+    if let id = registration.id, !wasShutdownAnnounced { sendToHub(.unregistrationRequest, ["id": .int(id.number)]) }
+    registration.end()
+    for place in Array(readers.keys) { forget(place) }
+    outlet.close()
+    monitor = nil
+    shellMonitor = nil
+    registrar = nil
+    control = nil
+    ping = nil
+    pong = nil
+  }
+
+  /// - Parameter grace: how long a running task may go on before the process ends under it.
+  func stop(_ code: Int32, grace: Duration) {
+    mailbox.put { contents in if contents.exitCode == nil { contents.exitCode = code } }
+    loop.schedule(after: grace) { [weak self] in
+      self?.assumeIsolated { engine in
+        guard !engine.isLeaving else { return }
+        EngineLog.log(.warning, "A task is still running: ending the process under it")
+        engine.leave()
+        // The goodbye is on its way in libzmq's own thread.
+        engine.loop.schedule(after: .milliseconds(100)) { _exit(code) }
+      }
+    }
+  }
+}

@@ -1,0 +1,179 @@
+public import ApusMessaging
+import Glibc
+import Synchronization
+public import ZeroMQ
+
+/// The side of an engine that always answers: registration, heart and control, on a loop of its own that never runs the user's code.
+///
+/// `Shell` is the other side. They share the mailbox, the outlet and the voice, each of which is safe from both threads.
+public actor Engine {
+  public nonisolated let configuration: EngineConfiguration
+  nonisolated let mailbox = ShellMailbox()
+  nonisolated let outlet: Outlet
+  nonisolated let voice: Voice
+  nonisolated let loop: EventLoop
+  nonisolated let context: Mutex<Context?>
+  private nonisolated let engineNumber = Atomic<Int>(-1)
+  /// The thread that runs the user's code: signals are sent to it.
+  private nonisolated let kernelThread: UInt
+
+  var connection: ConnectionFile
+  var registration: RegistrationState
+  var heart: HeartState
+  var session: Session
+  var rejections = RejectionLog()
+
+  var registrar: Socket?
+  var monitor: SocketMonitor?
+  var control: Socket?
+  var ping: Socket?
+  var pong: Socket?
+  var shellMonitor: SocketMonitor?
+  var readers: [Place: EventLoop.ReaderID] = [:]
+  var heartTimer: EventLoop.TimerID?
+  var heartbeatPeriod = Duration.seconds(3)
+  /// Connections of the new shell socket that are not made yet; the heart waits for them.
+  var missingShellConnections = 0
+  /// The kernel ran its startup code: work may come.
+  var isKernelReady = false
+  var isHeartWanted = false
+  /// The sockets belong to a controller that is gone.
+  var hasStaleSockets = true
+  var isLeaving = false
+  var wasShutdownAnnounced = false
+  private var monitorCount = 0
+
+  enum Place: Hashable {
+    case registrar
+    case monitor
+    case control
+    case ping
+    case shellMonitor
+    case signals
+  }
+
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  /// Make it on the thread that will run the kernel.
+  public init(_ configuration: EngineConfiguration) throws(ZeroMQError) {
+    self.configuration = configuration
+    connection = configuration.connection
+    let loop = EventLoop(name: "apus-engine")
+    self.loop = loop
+    context = Mutex(try Context())
+    let voice = Voice(uuid: configuration.uuid, key: configuration.key)
+    self.voice = voice
+    let delay = configuration.outputDelay
+    let timer = FlushTimer()
+    let outlet = Outlet(voice: voice) { loop.execute { loop.schedule(after: delay) { timer.fire() } } }
+    timer.set { [weak outlet] in outlet?.timerFired() }
+    self.outlet = outlet
+    registration = RegistrationState(wantedID: configuration.wantedID, timeout: configuration.registrationTimeout)
+    heart = HeartState(limit: configuration.maximumHeartbeatMisses)
+    session = Session(id: SessionID(configuration.uuid.text), key: configuration.key)
+    kernelThread = UInt(pthread_self())
+  }
+
+  // MARK: from the kernel's thread
+
+  /// The engine's number, once it is registered.
+  public nonisolated var publishedID: EngineID? {
+    let number = engineNumber.load(ordering: .relaxed)
+    return number < 0 ? nil : EngineID(number)
+  }
+
+  func publish(_ id: EngineID) { engineNumber.store(id.number, ordering: .relaxed) }
+
+  /// Starts the loop and asks the controller for a place. `Shell.waitForRegistration` has the answer.
+  public nonisolated func start() {
+    loop.start()
+    perform { $0.begin() }
+  }
+
+  /// The kernel has run its startup code: from now on the heart beats, and work may come.
+  public nonisolated func kernelIsReady() { perform { $0.kernelBecameReady() } }
+
+  /// Watches a descriptor to which the interpreter writes the numbers of signals that arrive, so that SIGTERM is met even while the
+  /// kernel's thread is somewhere in C.
+  public nonisolated func watchSignals(descriptor: Int32) { perform { $0.readSignals(from: descriptor) } }
+
+  /// Ends the engine: the shell is told, and a task that goes on is given `shutdownGrace`.
+  public nonisolated func stop(code: Int32) { perform { $0.stop(code, grace: $0.configuration.shutdownGrace) } }
+
+  /// Makes `Shell.next` return `.interrupted` once. From any thread.
+  public nonisolated func nudgeKernel() { mailbox.put { $0.isNudged = true } }
+
+  /// Leaves the cluster and waits until the last messages are out. Close the shell first.
+  public nonisolated func finish() {
+    perform {
+      $0.leave()
+      $0.loop.stop()
+    }
+    loop.join()
+    // The last reference to the context waits for what its sockets still have to send.
+    let last = context.withLock { $0.take() }
+    withExtendedLifetime(last) {}
+  }
+
+  public nonisolated func publish(
+    _ type: MessageType, kind: String, hasBareTopic: Bool = false, content: Frame, buffers: [Frame] = []
+  ) {
+    outlet.publish(type, kind: kind, hasBareTopic: hasBareTopic, content: content, buffers: buffers)
+  }
+
+  public nonisolated func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream) { outlet.write(text, to: stream) }
+  public nonisolated func flushOutput() { outlet.flush() }
+
+  nonisolated func sendControl(_ message: Envelope) { perform { $0.send(message) } }
+
+  nonisolated func perform(_ work: @escaping @Sendable (isolated Engine) -> Void) {
+    loop.execute { [self] in assumeIsolated { work($0) } }
+  }
+
+  nonisolated func signalKernel(_ number: Int32) -> Int32 { pthread_kill(pthread_t(kernelThread), number) }
+
+  // MARK: sockets
+
+  func socket(_ kind: Socket.Kind, linger milliseconds: Int32) throws(ZeroMQError) -> Socket {
+    guard let context = context.withLock({ $0 }) else { throw ZeroMQError(code: ENOTSUP, action: "open a socket after the end") }
+    let socket = try Socket(kind, in: context)
+    try socket.set(.linger, milliseconds)
+    try socket.set(.reconnectInterval, 100)
+    try socket.set(.reconnectIntervalMaximum, 2000)
+    if kind != .sub { try socket.set(.identity, Array(voice.uuid.text.utf8)) }
+    var current = configuration
+    current.connection = connection
+    if let server = current.serverKey {
+      let keys: CurveKeyPair
+      if let given = configuration.curveKeys { keys = given } else { keys = try CurveKeyPair.generate() }
+      try socket.useCurve(keys, server: server)
+    }
+    return socket
+  }
+
+  func endpoint(_ port: Int) -> String {
+    let location = configuration.location ?? connection.location
+    return connection.endpoint(port: port, host: ControllerAddress.resolve(host: connection.host, location: location))
+  }
+
+  func monitor(of socket: borrowing Socket, named name: String) throws(ZeroMQError) -> SocketMonitor {
+    guard let context = context.withLock({ $0 }) else { throw ZeroMQError(code: ENOTSUP, action: "monitor a socket after the end") }
+    monitorCount += 1
+    return try SocketMonitor(of: socket, in: context, name: "\(name)-\(monitorCount)")
+  }
+
+  func forget(_ place: Place) {
+    if let reader = readers.removeValue(forKey: place) { loop.forget(reader) }
+  }
+
+  func reject(_ reason: String, on socket: String) {
+    if let line = rejections.line(for: reason, socket: socket, now: .now) { EngineLog.log(.warning, line) }
+  }
+}
+
+/// Breaks the circle between the outlet, which asks for a timer, and the timer, which calls the outlet.
+private final class FlushTimer: Sendable {
+  private let action = Mutex<(@Sendable () -> Void)?>(nil)
+  func set(_ action: @escaping @Sendable () -> Void) { self.action.withLock { $0 = action } }
+  func fire() { action.withLock { $0 }?() }
+}

@@ -1,0 +1,139 @@
+import ApusMessaging
+import Synchronization
+import ZeroMQ
+
+/// What the engine tells everybody: status, output, results for display. The PUB socket and the text that waits for it.
+///
+/// Unlike other sockets this one is not an actor's: both threads publish, and a hand-over to the loop would cost a wake-up of 50 µs a task,
+/// twice. libzmq allows a socket to change threads behind a full fence, which the mutex is.
+final class Outlet: Sendable {
+  private struct State: Sendable {
+    var socket: HandedSocket?
+    var buffer = OutputBuffer()
+    /// Header of the request that is running or ran last.
+    var parent = Frame.emptyObject
+    var topics = Topics(id: nil)
+    var isTimerSet = false
+  }
+
+  private struct Topics: Sendable {
+    let prefix: String
+    let status: Frame
+    let stdout: Frame
+    let stderr: Frame
+
+    init(id: EngineID?) {
+      prefix = "engine.\(id?.number ?? -1)."
+      status = Frame(prefix + "status")
+      stdout = Frame(prefix + "stdout")
+      stderr = Frame(prefix + "stderr")
+    }
+  }
+
+  enum Execution: Sendable {
+    case starting
+    case busy
+    case idle
+  }
+
+  private static let starting = Frame("{\"execution_state\":\"starting\"}")
+  private static let busy = Frame("{\"execution_state\":\"busy\"}")
+  private static let idle = Frame("{\"execution_state\":\"idle\"}")
+
+  private let state = Mutex(State())
+  private let voice: Voice
+  /// Asks for a call of `flush()` after the delay of the configuration, from whichever thread printed.
+  private let requestFlush: @Sendable () -> Void
+
+  init(voice: Voice, requestFlush: @escaping @Sendable () -> Void) {
+    self.voice = voice
+    self.requestFlush = requestFlush
+  }
+
+  /// A socket that is connected, for an engine of this number.
+  func open(_ socket: HandedSocket, id: EngineID) {
+    state.withLock { state in
+      state.socket = socket
+      state.topics = Topics(id: id)
+    }
+  }
+
+  func close() {
+    state.withLock { state in
+      Self.flush(&state, voice)
+      state.socket = nil
+    }
+  }
+
+  func status(_ execution: Execution, parent: Frame) {
+    let content =
+      switch execution {
+      case .starting: Self.starting
+      case .busy: Self.busy
+      case .idle: Self.idle
+      }
+    state.withLock { state in
+      let message = voice.message(
+        .status, content: content, parent: parent, metadata: voice.engineMetadata, identities: [state.topics.status])
+      Self.send(message, &state)
+    }
+  }
+
+  /// Output belongs to this request from now on.
+  func begin(_ parent: Frame) { state.withLock { $0.parent = parent } }
+
+  /// - Parameters:
+  ///   - kind: the last part of the topic.
+  ///   - hasBareTopic: the topic is `kind` alone, as data publication has it.
+  func publish(_ type: MessageType, kind: String, hasBareTopic: Bool = false, content: Frame, buffers: [Frame] = [], parent: Frame? = nil) {
+    state.withLock { state in
+      Self.flush(&state, voice)
+      let topic = Frame(hasBareTopic ? kind : state.topics.prefix + kind)
+      let message = voice.message(
+        type, content: content, parent: parent ?? state.parent, metadata: voice.engineMetadata, identities: [topic], buffers: buffers)
+      Self.send(message, &state)
+    }
+  }
+
+  func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream) {
+    let needsTimer = state.withLock { state in
+      state.buffer.append(text, to: stream, parent: state.parent)
+      if state.buffer.isFull { Self.flush(&state, voice) }
+      guard !state.buffer.isEmpty, !state.isTimerSet else { return false }
+      state.isTimerSet = true
+      return true
+    }
+    if needsTimer { requestFlush() }
+  }
+
+  func flush() { state.withLock { Self.flush(&$0, voice) } }
+
+  /// As `flush`, and the next text asks for a timer again.
+  func timerFired() {
+    state.withLock { state in
+      state.isTimerSet = false
+      Self.flush(&state, voice)
+    }
+  }
+
+  private static func flush(_ state: inout State, _ voice: Voice) {
+    guard !state.buffer.isEmpty else { return }
+    for run in state.buffer.take() {
+      var writer = JSONWriter(reserving: run.text.count + 64)
+      writer.append(raw: "{\"name\":")
+      writer.append(string: run.stream.rawValue)
+      writer.append(raw: ",\"text\":")
+      writer.append(string: String(decoding: run.text, as: UTF8.self))
+      writer.append(raw: "}")
+      let topic = run.stream == .stdout ? state.topics.stdout : state.topics.stderr
+      send(
+        voice.message(.stream, content: Frame(writer.bytes), parent: run.parent, metadata: voice.engineMetadata, identities: [topic]), &state)
+    }
+  }
+
+  private static func send(_ message: Envelope, _ state: inout State) {
+    // Before registration and while reconnecting there is nobody to tell: output is dropped, as on any PUB socket without peers.
+    guard let handed = state.socket else { return }
+    do { try handed.socket.send(message.frames) } catch { EngineLog.log(.debug, "Output was not published: \(error)") }
+  }
+}

@@ -1,0 +1,36 @@
+public import ApusMessaging
+import ZeroMQ
+
+/// A verified message that asks this engine for something.
+public struct Request: Sendable {
+  public enum Origin: Sendable {
+    /// Direct, load-balanced and broadcast work: answered on the shell socket.
+    case shell
+    /// Answered on the control socket.
+    case control
+  }
+
+  public let envelope: Envelope
+  public let id: MessageID
+  public let type: MessageType
+  public let origin: Origin
+
+  init(_ envelope: Envelope, origin: Origin) throws(MessageError) {
+    if let id = envelope.messageID, let type = envelope.messageType {
+      self.id = id
+      self.type = type
+    } else {
+      let header = try envelope.header()
+      id = header.id
+      type = header.type
+    }
+    self.envelope = envelope
+    self.origin = origin
+  }
+
+  /// When the sender made it, by the sender's clock.
+  var date: Timestamp? { (try? envelope.header())?.timestamp }
+
+  /// Where the answer goes: the identities in the order in which they came.
+  var identities: [Frame] { Array(envelope.identities) }
+}

@@ -1,0 +1,268 @@
+public import ApusMessaging
+import Glibc
+public import ZeroMQ
+
+/// The engine's shell: the requests that run one after another on the kernel's own thread.
+///
+/// Not an actor: it belongs to the thread that runs the user's code (Python's main thread, where signals arrive), which waits here without the
+/// interpreter's lock. Not thread safe; only `Engine` talks to it from elsewhere, through the mailbox.
+public final class Shell {
+  public enum Event {
+    case request(Request)
+    /// A signal arrived, or `Engine.nudgeKernel` was called: the interpreter may have something to do.
+    case interrupted
+    case timedOut
+    /// The engine ends with this code.
+    case stopped(Int32)
+  }
+
+  public struct Outcome {
+    public var type: MessageType
+    public var succeeded: Bool
+    public var content: Frame
+    public var buffers: [Frame]
+    public var errorName: String?
+    public var codec: String?
+
+    public init(
+      type: MessageType, succeeded: Bool, content: Frame, buffers: [Frame] = [], errorName: String? = nil, codec: String? = nil
+    ) {
+      self.type = type
+      self.succeeded = succeeded
+      self.content = content
+      self.buffers = buffers
+      self.errorName = errorName
+      self.codec = codec
+    }
+  }
+
+  private struct Running {
+    let request: Request
+    let started: Timestamp
+  }
+
+  private let engine: Engine
+  private let mailbox: ShellMailbox
+  private let outlet: Outlet
+  private let voice: Voice
+  private var socket: HandedSocket?
+  /// Verifies what comes in; replies are signed by `voice`.
+  private var session: Session
+  private var rejections = RejectionLog()
+  /// Read from the socket while looking for what to abort, not yet run.
+  private var waiting: [Request] = []
+  private var firstWaiting = 0
+  private var running: Running?
+  private var exitCode: Int32?
+  private var isNudged = false
+
+  public init(engine: Engine) {
+    self.engine = engine
+    mailbox = engine.mailbox
+    outlet = engine.outlet
+    voice = engine.voice
+    session = Session(id: SessionID(engine.configuration.uuid.text), key: engine.configuration.key)
+  }
+
+  // MARK: waiting
+
+  /// Waits for the answer to the first registration.
+  /// - Returns: `nil` after a signal, so that its handler may run; call again.
+  public func waitForRegistration() throws(EngineError) -> EngineID? {
+    while true {
+      if mailbox.hasNews {
+        mailbox.acknowledge()
+        if let outcome = mailbox.read({ $0.outcome }) {
+          switch outcome {
+          case .success(let id):
+            // The socket came with the answer.
+            readMailbox()
+            return id
+          case .failure(let error): throw error
+          }
+        }
+        if let code = mailbox.read({ $0.exitCode }) {
+          throw EngineError(.registrationRefused, "The engine was stopped (\(code)) before it was registered")
+        }
+      }
+      var item = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
+      if poll(&item, 1, -1) < 0, errno == EINTR { return nil }
+    }
+  }
+
+  /// The next request for the kernel. What it does not need to see (aborted and damaged requests) is dealt with here.
+  /// - Parameter milliseconds: to wait at most; -1 is for ever, 0 only looks.
+  public func next(milliseconds: Int) -> Event {
+    if running != nil { abandon() }
+    while true {
+      if mailbox.hasNews { readMailbox() }
+      if let exitCode { return .stopped(exitCode) }
+      if isNudged {
+        isNudged = false
+        return .interrupted
+      }
+      if let request = takeControlRequest() ?? takeWaiting() {
+        if begin(request) { return .request(request) }
+        continue
+      }
+      do {
+        if let frames = try receive() {
+          if let request = open(frames), begin(request) { return .request(request) }
+          continue
+        }
+        guard try wait(milliseconds) else { return .timedOut }
+      } catch {
+        if error.isInterrupted { return .interrupted }
+        EngineLog.log(.error, "The shell socket failed: \(error)")
+        return .stopped(1)
+      }
+    }
+  }
+
+  private func receive() throws(ZeroMQError) -> [Frame]? {
+    try socket?.socket.receive()
+  }
+
+  private func wait(_ milliseconds: Int) throws(ZeroMQError) -> Bool {
+    if let ready = try socket?.socket.waitReadable(or: mailbox.descriptor, milliseconds: milliseconds) { return ready }
+    var item = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
+    let ready = poll(&item, 1, Int32(clamping: milliseconds))
+    if ready < 0 { throw ZeroMQError(code: errno, action: "poll") }
+    return ready > 0
+  }
+
+  /// For other event loops: readable when `next(milliseconds: 0)` may have something. Drain it each time.
+  public var pollDescriptors: (socket: Int32, mailbox: Int32) { (socket?.socket.pollDescriptor ?? -1, mailbox.descriptor) }
+
+  private func readMailbox() {
+    mailbox.acknowledge()
+    if let fresh = mailbox.read({ $0.socket.take() }) { socket = fresh }
+    if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(voice.uuid.text), key: key) }
+    exitCode = mailbox.read { $0.exitCode }
+    isNudged = mailbox.read { contents in
+      defer { contents.isNudged = false }
+      return contents.isNudged
+    }
+    if let moment = mailbox.read({ $0.aborts.takeEverything() }) { abortQueued { ($0.date ?? moment) <= moment } }
+  }
+
+  private func takeControlRequest() -> Request? { mailbox.read { $0.requests.isEmpty ? nil : $0.requests.removeFirst() } }
+
+  private func takeWaiting() -> Request? {
+    guard firstWaiting < waiting.count else { return nil }
+    defer {
+      firstWaiting += 1
+      if firstWaiting == waiting.count {
+        waiting.removeAll()
+        firstWaiting = 0
+      }
+    }
+    return waiting[firstWaiting]
+  }
+
+  private func open(_ frames: [Frame]) -> Request? {
+    do {
+      let envelope = try session.open(frames)
+      return try Request(envelope, origin: .shell)
+    } catch let error as Session.Rejection {
+      reject(error.rawValue)
+    } catch {
+      reject("\(error)")
+    }
+    return nil
+  }
+
+  private func reject(_ reason: String) {
+    if let line = rejections.line(for: reason, socket: "shell", now: .now) { EngineLog.log(.warning, line) }
+  }
+
+  // MARK: aborting
+
+  /// Answers `aborted` to everything queued that matches; the rest waits in its order.
+  private func abortQueued(_ matches: (Request) -> Bool) {
+    var queue = Array(waiting[firstWaiting...])
+    firstWaiting = 0
+    waiting = []
+    while let frames = (try? receive()) ?? nil {
+      if let request = open(frames) { queue.append(request) }
+    }
+    for request in queue {
+      if matches(request) { answerAborted(request) } else { waiting.append(request) }
+    }
+  }
+
+  /// After a failed execution that asked for it: the code cells that were sent behind it do not run.
+  public func abortQueuedExecutions() { abortQueued { $0.type == .executeRequest } }
+
+  private func answerAborted(_ request: Request) {
+    outlet.status(.busy, parent: request.envelope.headerFrame)
+    let metadata = ReplyMetadata(started: .now(), status: .aborted, uuid: voice.uuid, id: engine.publishedID)
+    send(
+      voice.message(
+        request.type.reply, content: Frame(["status": "aborted"]), parent: request.envelope.headerFrame,
+        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities), origin: request.origin)
+    outlet.status(.idle, parent: request.envelope.headerFrame)
+  }
+
+  // MARK: one request
+
+  /// - Returns: false if it was answered already.
+  private func begin(_ request: Request) -> Bool {
+    if request.origin == .shell, mailbox.read({ $0.aborts.takes(request.id) }) {
+      answerAborted(request)
+      return false
+    }
+    EngineLog.log(.debug, "Handling \(request.type): \(request.id)")
+    running = Running(request: request, started: .now())
+    let parent = request.envelope.headerFrame
+    outlet.begin(parent)
+    outlet.status(.busy, parent: parent)
+    return true
+  }
+
+  /// Sends the answer to the request that `next` returned last, after its output.
+  public func reply(_ outcome: Outcome) {
+    guard let running = running.take() else { return }
+    outlet.flush()
+    let metadata = ReplyMetadata(
+      started: running.started, status: outcome.succeeded ? .ok : .error,
+      // The scheduler knows this name only, not its subclasses.
+      dependenciesMet: outcome.errorName != "UnmetDependency", codec: outcome.codec, uuid: voice.uuid, id: engine.publishedID)
+    let request = running.request
+    let parent = request.envelope.headerFrame
+    send(
+      voice.message(
+        outcome.type, content: outcome.content, parent: parent, metadata: metadata.frame(answering: request.envelope.metadataFrame),
+        identities: request.identities, buffers: outcome.buffers), origin: request.origin)
+    outlet.status(.idle, parent: parent)
+  }
+
+  /// Ends a request that wants no answer, such as a comm message.
+  public func finishWithoutReply() {
+    guard let running = running.take() else { return }
+    outlet.flush()
+    outlet.status(.idle, parent: running.request.envelope.headerFrame)
+  }
+
+  /// The kernel came back for more without answering: an interrupt hit between the task and its reply. Nobody waits in vain.
+  private func abandon() {
+    guard let running else { return }
+    let error = RemoteError(
+      name: "KeyboardInterrupt", value: "interrupted while the reply was made",
+      engine: .init(uuid: voice.uuid, id: engine.publishedID ?? EngineID(-1), method: "apply"))
+    var content = error.content.objectValue ?? JSONObject()
+    if running.request.type == .executeRequest { content["execution_count"] = 0 }
+    reply(Outcome(type: running.request.type.reply, succeeded: false, content: Frame(.object(content)), errorName: error.name))
+  }
+
+  private func send(_ message: Envelope, origin: Request.Origin) {
+    switch origin {
+    case .shell:
+      do { try socket?.socket.send(message.frames) } catch { EngineLog.log(.error, "A reply was not sent: \(error)") }
+    case .control: engine.sendControl(message)
+    }
+  }
+
+  /// Closes the socket; replies on their way get the linger time of the socket.
+  public func close() { socket = nil }
+}

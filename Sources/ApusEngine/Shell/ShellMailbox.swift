@@ -1,0 +1,47 @@
+import ApusMessaging
+import CZeroMQ
+import Glibc
+import Synchronization
+
+/// What the loop thread has for the main thread. A descriptor becomes readable when something was put in.
+final class ShellMailbox: Sendable {
+  struct Contents: Sendable {
+    /// A shell socket that replaces the one in use.
+    var socket: HandedSocket?
+    /// The key of a restarted controller; comes with its socket.
+    var key: String?
+    /// Requests of the control socket that need the interpreter; served before anything that waits on the shell socket.
+    var requests: [Request] = []
+    var aborts = AbortState()
+    /// Set once, after the first registration or its failure.
+    var outcome: Result<EngineID, EngineError>?
+    /// The kernel's thread shall come back from waiting once.
+    var isNudged = false
+    /// The process shall end with this code.
+    var exitCode: Int32?
+  }
+
+  private let contents = Mutex(Contents())
+  private let news = Atomic<Bool>(false)
+  let descriptor: Int32
+
+  init() { descriptor = apus_eventfd() }
+  deinit { close(descriptor) }
+
+  /// From any thread.
+  func put(_ change: (inout Contents) -> Void) {
+    contents.withLock { contents in change(&contents) }
+    if !news.exchange(true, ordering: .acquiringAndReleasing) { _ = eventfd_write(descriptor, 1) }
+  }
+
+  var hasNews: Bool { news.load(ordering: .acquiring) }
+
+  /// Before reading the contents: what is put from now on counts as news again.
+  func acknowledge() {
+    var count: eventfd_t = 0
+    eventfd_read(descriptor, &count)
+    news.store(false, ordering: .releasing)
+  }
+
+  func read<R: Sendable>(_ body: (inout Contents) -> R) -> R { contents.withLock { contents in body(&contents) } }
+}

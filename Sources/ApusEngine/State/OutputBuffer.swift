@@ -1,0 +1,44 @@
+public import ZeroMQ
+
+/// Printed text that waits to be published: runs of one stream under one request.
+public struct OutputBuffer: Sendable {
+  public enum Stream: String, Sendable {
+    case stdout
+    case stderr
+  }
+
+  public struct Run: Sendable {
+    public let stream: Stream
+    /// The header of the request that printed it.
+    public let parent: Frame
+    public var text: [UInt8]
+  }
+
+  private(set) var runs: [Run] = []
+  private(set) var size = 0
+  /// Bytes that are published without waiting for the end of the delay.
+  static let limit = 256 << 10
+
+  public init() {}
+
+  public var isEmpty: Bool { runs.isEmpty }
+  var isFull: Bool { size >= Self.limit }
+
+  public mutating func append(_ text: UnsafeRawBufferPointer, to stream: Stream, parent: Frame) {
+    guard !text.isEmpty else { return }
+    size += text.count
+    if let last = runs.indices.last, runs[last].stream == stream, runs[last].parent.isIdentical(to: parent) {
+      runs[last].text.append(contentsOf: text)
+    } else {
+      runs.append(Run(stream: stream, parent: parent, text: Array(text)))
+    }
+  }
+
+  public mutating func take() -> [Run] {
+    defer {
+      runs.removeAll(keepingCapacity: true)
+      size = 0
+    }
+    return runs
+  }
+}

@@ -1,0 +1,53 @@
+@preconcurrency import CPython
+import ApusEngine
+import ApusMessaging
+import Synchronization
+import ZeroMQ
+
+/// The engine of this process, as the functions of `apus._core` reach it.
+enum EngineRuntime {
+  /// Touched by Python's main thread only: Python code of other threads gets the engine, never the shell.
+  nonisolated(unsafe) static var shell: Shell?
+  private static let current = Mutex<Engine?>(nil)
+
+  static var engine: Engine? { current.withLock { $0 } }
+
+  static func set(_ engine: Engine?) {
+    current.withLock { $0 = engine }
+    LentBuffer.notify(engine)
+  }
+
+  /// In a forked child: the parent's sockets must not be touched, so nothing is reachable any more. What they hold is leaked on purpose.
+  static func abandon() {
+    if let shell { _ = Unmanaged.passRetained(shell) }
+    if let engine { _ = Unmanaged.passRetained(engine) }
+    shell = nil
+    set(nil)
+  }
+
+  /// - Parameter options: names and values in turn, as Python passes them.
+  static func configuration(_ options: [String]) throws(EngineError) -> EngineConfiguration {
+    var values: [String: String] = [:]
+    for index in stride(from: 0, to: options.count - 1, by: 2) { values[options[index]] = options[index + 1] }
+    let connection: ConnectionFile
+    do { connection = try ConnectionFile(parsing: values["connection"] ?? "") } catch {
+      throw EngineError(.badConnection, "The connection information cannot be used: \(error)")
+    }
+    guard case .engine = connection.side else {
+      throw EngineError(.badConnection, "The connection information is for clients, not for engines: it has no heartbeat ports")
+    }
+    let uuid = values["uuid"] ?? ""
+    var configuration = EngineConfiguration(connection: connection, uuid: EngineUUID(uuid.isEmpty ? SessionID.random().text : uuid))
+    configuration.connectionPath = values["path"]
+    configuration.location = values["location"]
+    configuration.fallbackKey = values["key"]
+    configuration.fallbackServerKey = values["curve_serverkey"]
+    if let id = values["id"].flatMap({ Int($0) }), id >= 0 { configuration.wantedID = EngineID(id) }
+    if let timeout = values["timeout"].flatMap({ Double($0) }), timeout > 0 { configuration.registrationTimeout = .seconds(timeout) }
+    if let misses = values["misses"].flatMap({ Int($0) }), misses >= 0 { configuration.maximumHeartbeatMisses = misses }
+    if let publicKey = values["curve_publickey"], let secretKey = values["curve_secretkey"], secretKey.utf8.count == 40 {
+      configuration.curveKeys = CurveKeyPair(publicKey: publicKey, secretKey: secretKey)
+    }
+    return configuration
+  }
+}

@@ -1,0 +1,76 @@
+@preconcurrency import CPython
+import ZeroMQ
+
+/// `apus._core.Frame`: a received frame, lent to Python by the buffer protocol without a copy.
+enum FrameView {
+  /// Frames up to this size become `bytes`: a copy is cheaper than an object that lends.
+  static let copyLimit = 16 << 10
+
+  private final class Holder {
+    let frame: Frame
+    init(_ frame: Frame) { self.frame = frame }
+  }
+
+  /// The layout of an instance: Python's header, then ours.
+  private struct Instance {
+    var head: PyObject
+    var holder: Unmanaged<Holder>?
+  }
+
+  // Set once when the module is made, under the interpreter's lock.
+  nonisolated(unsafe) private static var type: Object?
+
+  /// - Returns: false with an exception set.
+  static func register(in module: Object) -> Bool {
+    let getBuffer: @convention(c) (Object?, UnsafeMutablePointer<Py_buffer>?, Int32) -> Int32 = { object, view, flags in
+      guard let frame = FrameView.frame(of: object) else {
+        PyErr_SetString(apus_value_error(), "the frame is empty")
+        return -1
+      }
+      // ipyparallel's engines get writable memory, and their users' functions write into it. The frame belongs to this view alone:
+      // libzmq has handed it over, and nobody else keeps it.
+      return frame.withUnsafeBytes { PyBuffer_FillInfo(view, object, UnsafeMutableRawPointer(mutating: $0.baseAddress), $0.count, 0, flags) }
+    }
+    let free: @convention(c) (Object?) -> Void = { object in
+      guard let object else { return }
+      object.withMemoryRebound(to: Instance.self, capacity: 1) { instance in
+        instance.pointee.holder?.release()
+        instance.pointee.holder = nil
+      }
+      let type = PyObject_Type(object)
+      if let slot = PyType_GetSlot(type.map { OpaquePointer($0) }, Py_tp_free) {
+        unsafeBitCast(slot, to: (@convention(c) (UnsafeMutableRawPointer?) -> Void).self)(object)
+      }
+      // One reference of `PyObject_Type`, one that the instance held.
+      Py_DecRef(type)
+      Py_DecRef(type)
+    }
+    var slots = [
+      PyType_Slot(slot: Py_bf_getbuffer, pfunc: unsafeBitCast(getBuffer, to: UnsafeMutableRawPointer.self)),
+      PyType_Slot(slot: Py_tp_dealloc, pfunc: unsafeBitCast(free, to: UnsafeMutableRawPointer.self)),
+      PyType_Slot(slot: 0, pfunc: nil),
+    ]
+    slots.withUnsafeMutableBufferPointer { slots in
+      "apus._core.Frame".withCString { name in
+        var spec = PyType_Spec(
+          name: name, basicsize: Int32(MemoryLayout<Instance>.stride), itemsize: 0, flags: UInt32(apus_type_flags()), slots: slots.baseAddress)
+        type = PyType_FromSpec(&spec)
+      }
+    }
+    guard let type else { return false }
+    return PyModule_AddObjectRef(module, "Frame", type) == 0
+  }
+
+  /// A memoryview of the frame, or `bytes` where that is cheaper. A new reference.
+  static func object(for frame: Frame) -> Object? {
+    if frame.count <= copyLimit { return frame.withUnsafeBytes { Python.bytes($0) } }
+    guard let type, let instance = PyType_GenericAlloc(OpaquePointer(type), 0) else { return nil }
+    instance.withMemoryRebound(to: Instance.self, capacity: 1) { $0.pointee.holder = Unmanaged.passRetained(Holder(frame)) }
+    defer { Py_DecRef(instance) }
+    return PyMemoryView_FromObject(instance)
+  }
+
+  private static func frame(of object: Object?) -> Frame? {
+    object?.withMemoryRebound(to: Instance.self, capacity: 1) { $0.pointee.holder?.takeUnretainedValue().frame }
+  }
+}

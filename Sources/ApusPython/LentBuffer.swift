@@ -1,0 +1,65 @@
+@preconcurrency import CPython
+import ApusEngine
+import Synchronization
+import ZeroMQ
+
+/// Memory of Python objects that libzmq sends without a copy. It is given back under the interpreter's lock, by the kernel's thread.
+enum LentBuffer {
+  /// Buffers from this size on are lent; smaller ones are copied at once.
+  private static let threshold = 64 << 10
+
+  private static let returned = Mutex<[UInt]>([])
+  private static let engine = Mutex<Engine?>(nil)
+
+  /// The engine whose kernel is woken to give memory back.
+  static func notify(_ engine: Engine?) { self.engine.withLock { $0 = engine } }
+
+  /// - Returns: nil with an exception set, for objects without contiguous memory.
+  static func frame(_ object: Object?) -> Frame? {
+    let view = UnsafeMutablePointer<Py_buffer>.allocate(capacity: 1)
+    view.initialize(to: Py_buffer())
+    // PyBUF_SIMPLE: contiguous bytes.
+    guard PyObject_GetBuffer(object, view, 0) == 0 else {
+      view.deallocate()
+      return nil
+    }
+    let bytes = UnsafeMutableRawBufferPointer(start: view.pointee.buf, count: view.pointee.len)
+    guard bytes.count >= threshold else {
+      defer {
+        PyBuffer_Release(view)
+        view.deallocate()
+      }
+      return Frame(UnsafeRawBufferPointer(bytes))
+    }
+    return Frame(lending: bytes, owner: view) { _, owner in
+      guard let owner else { return }
+      LentBuffer.returned.withLock { $0.append(UInt(bitPattern: owner)) }
+      LentBuffer.engine.withLock { $0 }?.nudgeKernel()
+    }
+  }
+
+  static func frames(_ object: Object?) -> [Frame]? {
+    if Python.isNone(object) { return [] }
+    guard let items = Python.items(object) else { return nil }
+    var frames: [Frame] = []
+    frames.reserveCapacity(items.count)
+    for item in items {
+      guard let frame = frame(item) else { return nil }
+      frames.append(frame)
+    }
+    return frames
+  }
+
+  /// Releases what has been sent. Needs the interpreter's lock.
+  static func giveBack() {
+    let views = returned.withLock { returned in
+      defer { returned.removeAll() }
+      return returned
+    }
+    for address in views {
+      guard let view = UnsafeMutablePointer<Py_buffer>(bitPattern: address) else { continue }
+      PyBuffer_Release(view)
+      view.deallocate()
+    }
+  }
+}

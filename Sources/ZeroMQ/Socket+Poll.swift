@@ -1,0 +1,36 @@
+import CZeroMQ
+import Glibc
+
+extension Socket {
+  /// Waits until this socket or the plain descriptor is readable: for a thread that is not an `EventLoop`'s.
+  ///
+  /// - Parameter milliseconds: at most; -1 is for ever.
+  /// - Returns: false when the time is over.
+  /// - Throws: `isInterrupted` when a signal arrived, so that its handler may run.
+  public borrowing func waitReadable(or descriptor: Int32, milliseconds: Int) throws(ZeroMQError) -> Bool {
+    var first = zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)
+    var second = zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0)
+    let ready = withUnsafeTemporaryAllocation(of: zmq_pollitem_t.self, capacity: 2) { items -> Int32 in
+      items.initializeElement(at: 0, to: first)
+      items.initializeElement(at: 1, to: second)
+      defer { (first, second) = (items[0], items[1]) }
+      return zmq_poll(items.baseAddress, 2, milliseconds)
+    }
+    if ready < 0 { throw ZeroMQError(code: zmq_errno(), action: "poll") }
+    return ready > 0
+  }
+
+  /// A descriptor for other event loops. It is edge-triggered: after it was readable, receive until nothing is left.
+  public var pollDescriptor: Int32 {
+    borrowing get {
+      var descriptor: Int32 = -1
+      var size = MemoryLayout<Int32>.size
+      return zmq_getsockopt(handle, ZMQ_FD, &descriptor, &size) == 0 ? descriptor : -1
+    }
+  }
+}
+
+extension ZeroMQError {
+  /// A signal arrived while waiting.
+  public var isInterrupted: Bool { code == EINTR }
+}

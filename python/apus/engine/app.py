@@ -1,0 +1,225 @@
+"""Starts the engine of this process: reads options and files, registers, runs startup code, serves."""
+
+import os
+import signal
+import sys
+
+from . import options, profile
+from .._loader import load_core
+from .options import OptionError
+
+_DEFAULT_MPI_INIT = """\
+from mpi4py import MPI
+mpi_rank = MPI.COMM_WORLD.Get_rank()
+mpi_size = MPI.COMM_WORLD.Get_size()
+"""
+
+
+def main(arguments):
+    """Run an engine until it is stopped. Returns the exit code; `options.HELP` lists them."""
+    try:
+        settings, text = options.parse(arguments)
+    except OptionError as error:
+        return _refuse(error)
+    if text is not None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        return _run(settings)
+    except OptionError as error:
+        return _refuse(error)
+
+
+def _refuse(error):
+    sys.stderr.write(f"ipengine: {error}\n")
+    return 2
+
+
+def _run(settings):
+    work_dir = settings.get("Application", "work_dir")
+    if work_dir:
+        try:
+            os.chdir(os.path.expanduser(work_dir))
+        except OSError as error:
+            raise OptionError(f"cannot change to the work directory {work_dir}: {error.strerror}") from None
+    directory = profile.profile_dir(settings)
+    core = load_core()
+    core.configure_log(_log_level(settings), 2)
+    profile.load_config_files(settings, directory, core.log)
+    core.configure_log(_log_level(settings), _log_descriptor(settings, directory))
+    if settings.get("IPEngine", "sshserver"):
+        raise OptionError("--ssh is not supported: make a tunnel with ssh -L, or let the controller listen on --ip=*")
+    text, path = _connection(settings, directory, core)
+    if text is None:
+        return 1
+    kernel = _make_kernel(core, settings, directory)
+    _install_signals(core, kernel)
+    try:
+        kernel.engine_id, kernel.uuid = core.start(*_start_options(settings, text, path))
+    except RuntimeError as error:
+        core.log(50, str(error))
+        core.finish()
+        return 255
+    except SystemExit:
+        core.finish()
+        return 0
+    _watch_signals(core)
+    return _serve(core, kernel, settings)
+
+
+def _log_level(settings):
+    value = settings.get("Application", "log_level", 20)
+    names = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+    if isinstance(value, str) and value.upper() in names:
+        return names[value.upper()]
+    try:
+        return int(value)
+    except ValueError:
+        raise OptionError(f"--log-level should be a number or one of {', '.join(names)}, not {value!r}") from None
+
+
+def _log_descriptor(settings, directory):
+    if not settings.flag("Application", "log_to_file"):
+        return 2
+    folder = os.path.join(directory, "log")
+    os.makedirs(folder, exist_ok=True)
+    identifier = profile.cluster_id(settings)
+    name = f"ipengine-{identifier}-{os.getpid()}.log" if identifier else f"ipengine-{os.getpid()}.log"
+    return os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+
+def _connection(settings, directory, core):
+    """(text of the connection file, path to watch). (None, None) after the reason was logged."""
+    path = profile.connection_file(settings, directory)
+    text = os.environ.get("IPP_CONNECTION_INFO")
+    if text:
+        core.log(20, "Loading connection info from $IPP_CONNECTION_INFO")
+        return text, path
+    wait = settings.number("IPEngine", "wait_for_url_file", 10.0)
+    if not profile.wait_for(path, wait, core.log):
+        core.log(50, f"Fatal: connection file never arrived: {path}")
+        core.log(50, "Is a controller running for this profile? Start one with: ipcluster start, or ipcontroller")
+        return None, None
+    core.log(20, f"Loading connection file {path!r}")
+    try:
+        return profile.read_complete(path), path
+    except OSError as error:
+        core.log(50, f"Fatal: cannot read the connection file {path}: {error.strerror}")
+        return None, None
+
+
+def _start_options(settings, text, path):
+    """Names and values for `core.start`."""
+    given = {
+        "connection": text,
+        "path": path,
+        "uuid": settings.get("Session", "session"),
+        "timeout": settings.get("IPEngine", "timeout"),
+        "misses": settings.get("IPEngine", "max_heartbeat_misses"),
+        "location": settings.get("IPEngine", "location"),
+        "key": _session_key(settings),
+        "id": _wanted_id(settings),
+    }
+    for name in ("curve_serverkey", "curve_publickey", "curve_secretkey"):
+        given[name] = settings.get("IPEngine", name) or os.environ.get("IPP_" + name.upper())
+    return [str(item) for pair in given.items() if pair[1] is not None for item in pair]
+
+
+def _session_key(settings):
+    keyfile = settings.get("Session", "keyfile")
+    if keyfile:
+        with open(keyfile, encoding="utf-8") as file:
+            return file.read().strip()
+    key = settings.get("Session", "key") or os.environ.get("IPP_SESSION_KEY")
+    return key.decode("utf-8") if isinstance(key, bytes) else key
+
+
+def _wanted_id(settings):
+    value = settings.number("IPEngine", "id", None)
+    if value is not None:
+        return int(value)
+    if not settings.flag("IPEngine", "use_mpi"):
+        return None
+    from mpi4py import MPI
+
+    rank = MPI.COMM_WORLD.Get_rank()
+    if rank >= 100:
+        # Thousands of ranks start in the same moment.
+        import time
+
+        time.sleep(rank * settings.number("IPEngine", "mpi_registration_delay", 0.02))
+    return rank if MPI.COMM_WORLD.Get_size() > 1 else None
+
+
+def _make_kernel(core, settings, directory):
+    from types import ModuleType
+
+    from .kernel import Kernel
+
+    user_module = ModuleType("__main__", "The namespace of an engine's tasks.")
+    import builtins
+
+    user_module.__builtins__ = builtins
+    # This module must outlive its place in sys.modules.
+    Kernel.starting_module = sys.modules.get("__main__")
+    sys.modules["__main__"] = user_module
+    sys.path.insert(0, "")
+    return Kernel(core, settings, user_module, directory)
+
+
+def _install_signals(core, kernel):
+    kernel.is_serving = False
+
+    def on_terminate(number, frame):
+        if not kernel.is_serving:
+            raise SystemExit(0)
+        kernel.on_terminate(number, frame)
+
+    signal.signal(signal.SIGINT, kernel.on_interrupt)
+    signal.signal(signal.SIGTERM, on_terminate)
+    import faulthandler
+
+    faulthandler.enable()
+    os.register_at_fork(after_in_child=lambda: _after_fork(core))
+
+
+def _after_fork(core):
+    """The child is a process of its own: the engine's sockets and signals stay with the parent."""
+    core.forked()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _watch_signals(core):
+    """The core sees SIGTERM at once, even while this thread is somewhere in C."""
+    reading, writing = os.pipe()
+    for descriptor in (reading, writing):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    core.watch_signals(reading)
+
+
+def _serve(core, kernel, settings):
+    from . import hooks, startup
+    from .background import Background
+    from .streams import ClosedInput, OutputStream, devnull_input
+
+    kernel.background = Background(kernel)
+    hooks.install(kernel)
+    try:
+        startup.run(kernel, settings, _DEFAULT_MPI_INIT)
+        devnull_input()
+        sys.stdin = ClosedInput()
+        sys.stdout = OutputStream(core, 0, "stdout", sys.__stdout__)
+        sys.stderr = OutputStream(core, 1, "stderr", sys.__stderr__)
+        kernel.is_serving = True
+        core.ready()
+        code = kernel.serve()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    finally:
+        kernel.is_serving = False
+        core.finish()
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    return code

@@ -1,0 +1,274 @@
+"""Runs the requests of a cluster one after another, on the main thread of this process.
+
+The core hands over verified requests and takes results; what is here is Python's part of a task: restoring objects, calling, storing
+results, and saying what went wrong.
+"""
+
+from . import serialize, stock, tracebacks
+
+_INTERNAL = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtins__", "__builtin__", "__annotations__"}
+
+
+class Kernel:
+    """The Python kernel of an engine.
+
+    user_module: the module that tasks know as `__main__`; its dict is the namespace of the user's code.
+    """
+
+    def __init__(self, core, settings, user_module, directory):
+        self.core = core
+        self.settings = settings
+        self.user_module = user_module
+        self.user_ns = user_module.__dict__
+        self.profile_directory = directory
+        self.engine_id = -1
+        self.uuid = ""
+        #: True while the user's code runs: only then does SIGINT interrupt.
+        self.busy = False
+        #: Header of the running request, as JSON bytes.
+        self.parent_header = b"{}"
+        #: Type of the request that runs or ran last.
+        self.kind = None
+        self.execution_count = 1
+        self._shell = None
+        self._shell_is_missing = False
+        self._stopping = False
+        self.colored = settings.text("InteractiveShell", "colors").lower() not in ("nocolor", "no_color")
+        self.user_ns["get_ipython"] = self.get_ipython
+        self._install_builtins()
+        stock.kernel = self
+        stock.user_ns = self.user_ns
+        stock.install()
+
+    # -- namespace and shell
+
+    def _install_builtins(self):
+        import builtins
+
+        from .streams import refuse_input
+
+        builtins.get_ipython = self.get_ipython
+        builtins.display = self._display
+        builtins.input = refuse_input
+
+    def get_ipython(self):
+        """The IPython shell of this engine. It is made by the first call. None where IPython is not installed."""
+        return self.shell
+
+    def _display(self, *objects, **options):
+        """IPython's `display`, imported by the first call."""
+        if self.shell is None:
+            for obj in objects:
+                print(repr(obj))
+            return None
+        from IPython.display import display
+
+        return display(*objects, **options)
+
+    @property
+    def has_shell(self):
+        return self._shell is not None
+
+    @property
+    def shell(self):
+        if self._shell is None and not self._shell_is_missing:
+            try:
+                import IPython  # noqa: F401  (the import hook may make the shell)
+            except ImportError:
+                self._shell_is_missing = True
+                self.log(30, "IPython is not installed: code cells run without magics and rich output")
+                return None
+            self.make_shell()
+        return self._shell
+
+    def make_shell(self):
+        """Make the shell; IPython is imported."""
+        if self._shell is not None:
+            return
+        from . import shell
+
+        # Set before it is complete: its own construction looks for it.
+        self._shell = shell.make_shell(self)
+
+    def clear(self):
+        """Forget everything that the user's code has bound."""
+        if self._shell is not None:
+            self._shell.reset(False)
+            return
+        for name in list(self.user_ns):
+            if name not in _INTERNAL and name != "get_ipython":
+                self.user_ns.pop(name, None)
+
+    def log(self, level, text):
+        self.core.log(level, text)
+
+    # -- the loop
+
+    def serve(self):
+        """Run requests until the engine is stopped. Returns the exit code."""
+        core = self.core
+        while True:
+            try:
+                if self.background.has_work():
+                    code = self.background.serve()
+                    if code is not None:
+                        return code
+                    continue
+                request = core.next(-1)
+                if type(request) is int:
+                    return request
+                if request is not None:
+                    self.handle(request)
+            except BaseException as error:
+                # A signal handler of the user raised outside of the user's code, or the engine itself failed.
+                self.busy = False
+                self._answer_unfinished(error)
+
+    def _answer_unfinished(self, error):
+        """Whoever waits for the request that was cut off gets an answer; without one in progress nothing is sent."""
+        name, value = tracebacks.describe(error)
+        lines = tracebacks.render(error, False)
+        self.log(30, f"{name} outside of a task: {value}\n" + ("\n".join(lines) if isinstance(error, Exception) else ""))
+        if self.kind == "apply_request":
+            self.core.reply_error(name, value, lines)
+        elif self.kind is not None:
+            from . import introspection
+
+            introspection.reply_failure(self, self.kind, name, value, lines, execution_count=0)
+
+    def handle(self, request):
+        """Run one request, whatever it is, and answer it."""
+        kind, _, _, _, self.parent_header, buffers = request
+        self.kind = kind
+        if kind == "apply_request":
+            return self.apply(buffers, request[3])
+        if kind == "execute_request":
+            return self.execute(request)
+        return self._other(request)
+
+    async def handle_async(self, request):
+        """As `handle`, inside the running event loop."""
+        if request[0] != "execute_request":
+            return self.handle(request)
+        self.kind, self.parent_header = request[0], request[4]
+        from .execution import execute_async
+
+        return await execute_async(self, request)
+
+    def _other(self, request):
+        from . import introspection
+
+        try:
+            introspection.handle(self, request)
+        except Exception as error:
+            name, value = tracebacks.describe(error)
+            self.log(40, f"{request[0]} failed: {name}: {value}")
+            introspection.reply_failure(self, request[0], name, value, tracebacks.render(error, False))
+
+    def execute(self, request):
+        from .execution import execute
+
+        execute(self, request)
+
+    # -- apply
+
+    def apply(self, buffers, metadata):
+        core = self.core
+        try:
+            self.busy = True
+            if b'"codec"' in metadata:
+                from .codecs import apply
+
+                result, codec = apply(buffers, metadata, self.user_ns)
+            else:
+                codec = None
+                namespace = self.user_ns
+                function, args, kwargs = serialize.unpack_apply_message(buffers, namespace)
+                # The request's frames are not needed while the task runs.
+                buffers = None
+                result = serialize.serialize_object(function(*args, **kwargs))
+                function = args = kwargs = None
+            self.busy = False
+        except BaseException as error:
+            self.busy = False
+            buffers = function = args = kwargs = None
+            self._reply_error(error)
+            return
+        core.reply_result(result, codec)
+
+    def _reply_error(self, error):
+        name, value = tracebacks.describe(error)
+        lines = self.render(error)
+        self.core.publish_error(name, value, lines)
+        self.core.reply_error(name, value, lines)
+        self.log(10, "Exception in apply request:\n" + "\n".join(lines))
+        # The traceback holds the frames of the task, and they hold its data.
+        error.__traceback__ = None
+
+    def render(self, error):
+        """The traceback of an error of the user's code, in lines."""
+        try:
+            if self._shell is not None:
+                return self._shell.render_error(error, __file__)
+            return tracebacks.render(error, self.colored, __file__)
+        except Exception as second:
+            return [f"{type(error).__name__}: the traceback could not be shown: {type(second).__name__}"]
+
+    # -- output
+
+    def publish(self, kind, topic, content, buffers=None, bare=False):
+        """Publish a message of this type on the IOPub channel; content is a dict."""
+        import json
+
+        self.core.publish(kind, topic, json.dumps(content, default=_json_default, ensure_ascii=False), buffers, bare)
+
+    def publish_data(self, data):
+        self.publish("data_message", "datapub", {"keys": list(data)}, serialize.serialize_object(data), True)
+
+    # -- what code that was written against ipykernel asks for
+
+    @property
+    def ident(self):
+        return self.uuid
+
+    @property
+    def int_id(self):
+        return self.engine_id
+
+    @property
+    def dask(self):
+        from .dask_worker import DaskWorker
+
+        worker = self.__dict__.get("_dask")
+        if worker is None:
+            worker = self._dask = DaskWorker(self)
+        return worker
+
+    # -- signals
+
+    def on_interrupt(self, number, frame):
+        if self.busy:
+            raise KeyboardInterrupt
+        self.log(30, "Ignoring SIGINT. Terminate with SIGTERM.")
+
+    def on_terminate(self, number, frame):
+        self.core.stop(0)
+        if self.busy and not self._stopping:
+            # The task's own cleanup runs.
+            self._stopping = True
+            raise SystemExit("the engine was terminated")
+
+
+def _json_default(value):
+    """What JSON cannot carry: bytes as base64 text, the rest as text."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        import base64
+
+        return base64.b64encode(bytes(value)).decode("ascii")
+    if isinstance(value, (set, frozenset, range)) or hasattr(value, "__iter__") and not hasattr(value, "keys"):
+        return list(value)
+    for convert in ("item", "isoformat"):
+        method = getattr(value, convert, None)
+        if method is not None:
+            return method()
+    return repr(value)

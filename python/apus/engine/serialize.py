@@ -1,0 +1,216 @@
+"""Objects as frames, in the layout of ipyparallel's apply messages.
+
+One object is a pickle followed by its large buffers: frame 0 pickles the container of canned objects, and every buffer above a threshold is
+a frame of its own, in the order in which the canned objects are met.
+"""
+
+import io
+
+try:
+    # The compiled half of `pickle`; the other half imports `re` and more, which an idle engine does not need.
+    import _pickle as _stdlib
+except ImportError:  # another implementation of Python
+    import pickle as _stdlib
+
+from . import canning
+from .canning import CannedFunction, CannedObject, can, uncan
+
+#: What a stock peer of this interpreter writes: 4 up to Python 3.13, 5 from 3.14 on.
+PROTOCOL = 4
+import sys as _sys
+
+if _sys.version_info >= (3, 14):
+    PROTOCOL = 5
+
+#: Bytes above which a buffer travels outside the pickle, and items below which a container is looked into.
+BUFFER_THRESHOLD = 1024
+ITEM_THRESHOLD = 64
+
+_CONTAINERS = (list, tuple, set)
+
+#: (module, name) -> object: the globals of ipyparallel that are read without importing it. Filled by `stock`.
+known_globals = {}
+
+
+class StockUnpickler(_stdlib.Unpickler):
+    """Reads ipyparallel's names as our light classes and functions."""
+
+    def find_class(self, module, name):
+        if module.startswith("ipyparallel"):
+            found = known_globals.get((module, name))
+            if found is not None:
+                return found
+        return super().find_class(module, name)
+
+
+def _plain_loads(data):
+    data = bytes(data) if not isinstance(data, bytes) else data
+    if b"ipyparallel" in data:
+        return StockUnpickler(io.BytesIO(data)).load()
+    return _stdlib.loads(data)
+
+
+def _plain_dumps(obj):
+    return _stdlib.dumps(obj, PROTOCOL)
+
+
+loads = _plain_loads
+dumps = _plain_dumps
+
+
+def use_pickle():
+    """Pickle with the standard library; functions are canned."""
+    global loads, dumps
+    loads, dumps = _plain_loads, _plain_dumps
+    canning.can_map[type(use_pickle)] = CannedFunction
+
+
+def use_cloudpickle():
+    """Pickle with cloudpickle, which also carries functions and classes of `__main__` inside other objects."""
+    global loads, dumps
+    import cloudpickle
+
+    loads = _plain_loads
+    dumps = lambda obj: cloudpickle.dumps(obj, PROTOCOL)  # noqa: E731
+    canning.can_map.pop(type(use_pickle), None)
+
+
+def use_dill():
+    """Pickle with dill."""
+    global loads, dumps
+    import dill
+
+    class Unpickler(dill.Unpickler):
+        def find_class(self, module, name):
+            found = known_globals.get((module, name)) if module.startswith("ipyparallel") else None
+            return super().find_class(module, name) if found is None else found
+
+    loads = lambda data: Unpickler(io.BytesIO(data)).load()  # noqa: E731
+    dumps = lambda obj: dill.dumps(obj, PROTOCOL)  # noqa: E731
+    canning.can_map.pop(type(use_pickle), None)
+
+
+class PrePickled:
+    """An object that was serialised beforehand."""
+
+    def __init__(self, obj):
+        self.buffers = serialize_object(obj)
+
+
+def _size(buffer):
+    return buffer.nbytes if isinstance(buffer, memoryview) else len(buffer)
+
+
+def _extract_buffers(canned, threshold, into):
+    if not isinstance(canned, CannedObject) or not canned.buffers:
+        return
+    for index, buffer in enumerate(canned.buffers):
+        if _size(buffer) > threshold:
+            canned.buffers[index] = None
+            into.append(buffer)
+        elif isinstance(buffer, memoryview):
+            canned.buffers[index] = buffer.tobytes()
+
+
+def _restore_buffers(canned, frames):
+    if isinstance(canned, CannedObject) and canned.buffers:
+        for index, buffer in enumerate(canned.buffers):
+            if buffer is None:
+                canned.buffers[index] = frames.pop(0)
+
+
+def serialize_object(obj, buffer_threshold=BUFFER_THRESHOLD, item_threshold=ITEM_THRESHOLD):
+    """The frames of an object: bytes first, then its large buffers as bytes or memoryviews, not copied."""
+    kind = type(obj)
+    if kind is PrePickled:
+        return list(obj.buffers)
+    buffers = []
+    if kind in _CONTAINERS and len(obj) < item_threshold:
+        canned = kind([can(item) for item in obj])
+        for item in canned:
+            _extract_buffers(item, buffer_threshold, buffers)
+    elif kind is dict and len(obj) < item_threshold:
+        canned = {}
+        for key in sorted(obj):
+            value = canned[key] = can(obj[key])
+            _extract_buffers(value, buffer_threshold, buffers)
+    else:
+        canned = can(obj)
+        _extract_buffers(canned, buffer_threshold, buffers)
+    return [dumps(canned), *buffers]
+
+
+def _take_object(frames, g):
+    """Restore the first object and remove its frames from the list."""
+    canned = loads(frames.pop(0))
+    kind = type(canned)
+    if kind in _CONTAINERS and len(canned) < ITEM_THRESHOLD:
+        if frames:
+            for item in canned:
+                _restore_buffers(item, frames)
+        return kind([uncan(item, g) for item in canned])
+    if kind is dict and len(canned) < ITEM_THRESHOLD:
+        restored = {}
+        for key in sorted(canned):
+            value = canned[key]
+            _restore_buffers(value, frames)
+            restored[key] = uncan(value, g)
+        return restored
+    _restore_buffers(canned, frames)
+    return uncan(canned, g)
+
+
+def deserialize_object(frames, g=None):
+    """Return (object, frames that were left over)."""
+    frames = list(frames)
+    return _take_object(frames, g), frames
+
+
+#: Pickles of functions without state, by their bytes: a client sends the same one with every task of a map.
+_functions = {}
+_FUNCTION_LIMIT = 256
+_FUNCTION_SIZE = 8192
+
+
+def _take_function(frames, g):
+    data = frames[0]
+    if type(data) is not bytes or len(data) > _FUNCTION_SIZE:
+        return _take_object(frames, g)
+    canned = _functions.get(data)
+    if canned is None:
+        canned = loads(data)
+        if type(canned) is not CannedFunction or not canned.is_stateless:
+            return _take_object(frames, g)
+        if len(_functions) >= _FUNCTION_LIMIT:
+            _functions.clear()
+        _functions[data] = canned
+    del frames[0]
+    return canned.get_object(g)
+
+
+def unpack_apply_message(frames, g=None):
+    """Return (function, args, kwargs) of an apply message.
+
+    Raises ValueError where the frames contradict their own counts.
+    """
+    frames = list(frames)
+    if len(frames) < 2:
+        raise ValueError(f"an apply message has at least 2 buffers, not {len(frames)}")
+    function = _take_function(frames, g)
+    info = loads(frames.pop(0))
+    split = info["narg_bufs"]
+    arg_frames, kwarg_frames = frames[:split], frames[split:]
+    args = [_take_object(arg_frames, g) for _ in range(info["nargs"])]
+    kwargs = {key: _take_object(kwarg_frames, g) for key in info["kw_keys"]}
+    if arg_frames or kwarg_frames:
+        raise ValueError("an apply message has more buffers than its arguments use")
+    return function, args, kwargs
+
+
+def pack_apply_message(function, args, kwargs, buffer_threshold=BUFFER_THRESHOLD, item_threshold=ITEM_THRESHOLD):
+    """The frames of a call: inverse of `unpack_apply_message`."""
+    arg_frames = [frame for arg in args for frame in serialize_object(arg, buffer_threshold, item_threshold)]
+    keys = sorted(kwargs)
+    kwarg_frames = [frame for key in keys for frame in serialize_object(kwargs[key], buffer_threshold, item_threshold)]
+    info = {"nargs": len(args), "narg_bufs": len(arg_frames), "kw_keys": keys}
+    return [*serialize_object(function), _plain_dumps(info), *arg_frames, *kwarg_frames]

@@ -1,0 +1,105 @@
+"""`sys.stdout` and `sys.stderr` of an engine: text goes to the client whose task prints it.
+
+The text waits in the core, which publishes it at the end of each request and every 100 ms during long ones, without the interpreter's lock.
+"""
+
+import io
+import os
+
+
+class OutputStream(io.TextIOBase):
+    """A text stream that publishes what is written, from any thread."""
+
+    encoding = "utf-8"
+    errors = "replace"
+    #: ipykernel's streams have this attribute; libraries look for it.
+    topic = None
+
+    def __init__(self, core, number, name, original):
+        self._core = core
+        self._number = number
+        self.name = f"<{name}>"
+        self._original = original
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if not self._core.write(self._number, text) and self._original is not None:
+            # A forked child, or the end of the process.
+            self._original.write(text)
+            self._original.flush()
+        return len(text)
+
+    def flush(self):
+        self._core.flush()
+
+    def writable(self):
+        return True
+
+    def isatty(self):
+        return False
+
+    def fileno(self):
+        """The descriptor that child processes inherit: the engine's log, not the client."""
+        return self._number + 1
+
+    @property
+    def buffer(self):
+        return _BinaryStream(self)
+
+    def set_parent(self, parent):
+        """For code that was written against ipykernel; the core knows the parent."""
+
+
+class _BinaryStream(io.RawIOBase):
+    """Bytes written to `sys.stdout.buffer`."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, data):
+        data = bytes(data)
+        self._stream.write(data.decode("utf-8", "replace"))
+        return len(data)
+
+    def flush(self):
+        self._stream.flush()
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self._stream.fileno()
+
+
+class ClosedInput(io.TextIOBase):
+    """`sys.stdin` of an engine: nobody is there to answer."""
+
+    name = "<stdin>"
+    encoding = "utf-8"
+
+    def _refuse(self, *_):
+        raise RuntimeError("an engine has no standard input: nobody is there to answer. Pass the value as an argument of the task.")
+
+    read = readline = readlines = __next__ = _refuse
+
+    def readable(self):
+        return True
+
+    def isatty(self):
+        return False
+
+    def fileno(self):
+        return 0
+
+
+def refuse_input(prompt=""):
+    """Replaces `input` and `getpass.getpass`."""
+    ClosedInput()._refuse()
+
+
+def devnull_input():
+    """Give descriptor 0 to nobody, so that child processes do not read the terminal of whoever started the engine."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
