@@ -43,17 +43,23 @@ final class TaskRecorder {
     try database.save(record)
   }
 
-  func flush() { perform { try database.flush() } }
+  func flush() {
+    // Only a flush tells whether a file can be written again: `save` waits for it once a write has failed.
+    guard perform({ try database.flush() }), hasFailed else { return }
+    hasFailed = false
+    logger.notice("the task database works again")
+  }
 
   /// A database that fails stops nothing: tasks run on, and it is said once until it works again.
-  private func perform(_ body: () throws -> Void) {
+  @discardableResult
+  private func perform(_ body: () throws -> Void) -> Bool {
     do {
       try body()
-      if hasFailed { logger.notice("the task database works again") }
-      hasFailed = false
+      return true
     } catch {
       if !hasFailed { logger.error("the task database does not record", metadata: ["error": "\(error)"]) }
       hasFailed = true
+      return false
     }
   }
 }

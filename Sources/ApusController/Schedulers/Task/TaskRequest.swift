@@ -4,7 +4,7 @@ import ZeroMQ
 /// A load-balanced request as the scheduler reads it: its id, and what its metadata asks for (protocol section 7.1).
 struct TaskRequest: Sendable {
   var id: MessageID
-  /// With the client's identities; without any for a task that the hub submits again.
+  /// With the client's identities.
   var message: Envelope
   var retries = 0
   var after = Dependency.none

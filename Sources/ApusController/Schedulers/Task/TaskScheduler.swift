@@ -20,6 +20,8 @@ actor TaskScheduler {
   static let batch = 256
   /// What the scheduler itself keeps of a queued task, beside its frames' bytes.
   static let bytesPerTask = 1024
+  /// Where results go that are for the task database alone: no client has this identity, and libzmq drops what is sent to it.
+  private static let noClient = Frame("nobody")
   static let parkedRetry = Duration.milliseconds(5)
 
   init(loop: EventLoop, state: TaskSchedulerState, wire: consuming TaskSchedulerSockets, byteLimit: Int, logger: Logger) {
@@ -56,7 +58,7 @@ actor TaskScheduler {
 
   /// A task that the hub submits in the name of the client that first did.
   func resubmit(_ message: Envelope) {
-    submit(message)
+    submit(message.routed(to: [Self.noClient]))
     afterEvents()
   }
 
@@ -69,8 +71,13 @@ actor TaskScheduler {
 
   private func frontIsReadable() {
     for _ in 0..<Self.batch {
-      guard let message = receive(wire.front, "task, clients", identities: 1) else { break }
-      if let message = message.envelope { submit(message) }
+      do {
+        guard let frames = try wire.front.receive() else { break }
+        if let message = open(frames, identities: 1) { submit(message) }
+      } catch {
+        wire.rejections.note("\(error)")
+        break
+      }
     }
     afterEvents()
   }
@@ -87,34 +94,30 @@ actor TaskScheduler {
 
   private func backIsReadable() {
     for _ in 0..<Self.batch {
-      guard let received = receive(wire.back.socket, "task, engines", identities: 2) else { break }
-      guard let message = received.envelope, let identity = message.identities.first else { continue }
-      guard let result = TaskResult(message) else {
-        wire.rejections.note("a reply that names no request")
-        continue
+      do {
+        guard let frames = try wire.back.socket.receive() else { break }
+        guard let message = open(frames, identities: 2) else { continue }
+        guard let result = TaskResult(message) else {
+          wire.rejections.note("a reply that names no request")
+          continue
+        }
+        state.completed(result, by: wire.back.uuid(of: message.frames[0]), now: .now, effects: &wire)
+      } catch {
+        wire.rejections.note("\(error)")
+        break
       }
-      state.completed(result, by: wire.back.uuid(of: identity), now: .now, effects: &wire)
     }
     afterEvents()
   }
 
-  /// - Returns: `nil` when nothing waits; an empty box when what came was no message.
-  private func receive(_ socket: borrowing Socket, _ name: StaticString, identities: Int) -> (envelope: Envelope?, Void)? {
-    do {
-      guard let frames = try socket.receive() else { return nil }
+  /// - Returns: `nil` for what is no message, or not one of this cluster's.
+  private func open(_ frames: [Frame], identities: Int) -> Envelope? {
+    do throws(Session.Rejection) {
       let envelope = try wire.session.open(frames)
-      guard envelope.identities.count >= identities else {
-        wire.rejections.note("identities are missing")
-        return (nil, ())
-      }
-      return (envelope, ())
-    } catch let rejection as Session.Rejection {
-      wire.rejections.note(rejection.rawValue)
-      return (nil, ())
-    } catch {
-      wire.rejections.note("\(error)")
-      return nil
-    }
+      if envelope.identities.count >= identities { return envelope }
+      wire.rejections.note("an identity is missing")
+    } catch { wire.rejections.note(error.rawValue) }
+    return nil
   }
 
   // MARK: after each turn

@@ -30,7 +30,6 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   mutating func report(_ event: TaskEvent) { events.report(event) }
 
-  /// A task that the hub submitted again has no client: its result is for the task database alone.
   private func send(_ payload: ArraySlice<Frame>, to identities: ArraySlice<Frame>) {
     guard let client = identities.first else { return }
     // A client that has gone is no error: libzmq drops the message.

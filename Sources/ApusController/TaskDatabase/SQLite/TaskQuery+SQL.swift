@@ -34,6 +34,8 @@ extension TaskQuery.Test {
     case (.greaterThan, .value(let value)): return text(value).map { ("\(column) > ?", [$0]) }
     case (.greaterOrEqual, .value(let value)): return text(value).map { ("\(column) >= ?", [$0]) }
     case (.in, .list(let values)):
+      // A label that is no text is in its column as JSON.
+      if field == .label, values.contains(where: { text($0) == nil && !$0.isNull }) { return nil }
       // One argument however long the list is.
       let list = JSONValue(values.compactMap { text($0) }).text
       let orNull = values.contains(where: \.isNull) ? " OR \(column) IS NULL" : ""

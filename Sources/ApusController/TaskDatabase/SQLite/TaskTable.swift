@@ -24,8 +24,9 @@ struct TaskTable {
     var name = wanted
     var attempt = 0
     while true {
-      let found = try Row.fetchAll(database, sql: "PRAGMA table_info(\(name.quotedDatabaseIdentifier))").map { row in
-        (name: TaskTable.text(row["name"]) ?? "", type: TaskTable.text(row["type"]) ?? "")
+      let found = try Row.fetchAll(database, sql: "PRAGMA table_info(\(Self.quoted(name)))").map { row in
+        // Since version 3.37 SQLite answers TEXT where the table says text: ipyparallel takes its own tables for strangers' there.
+        (name: TaskTable.text(row["name"]) ?? "", type: (TaskTable.text(row["type"]) ?? "").lowercased())
       }
       if found.isEmpty || found.elementsEqual(Self.columns, by: ==) { break }
       attempt += 1
@@ -35,11 +36,14 @@ struct TaskTable {
     let list = Self.columns.map { "\($0.name) \($0.type)\($0.name == "msg_id" ? " PRIMARY KEY" : "")" }.joined(separator: ", ")
     try database.execute(sql: "CREATE TABLE IF NOT EXISTS \(quotedName) (\(list))")
     // For the history: without it, each row's buffers are paged through to get at the date behind them.
-    let index = "\(name)-submitted".quotedDatabaseIdentifier
+    let index = Self.quoted("\(name)-submitted")
     try database.execute(sql: "CREATE INDEX IF NOT EXISTS \(index) ON \(quotedName) (submitted, msg_id)")
   }
 
-  var quotedName: String { name.quotedDatabaseIdentifier }
+  var quotedName: String { Self.quoted(name) }
+
+  /// Names come from options: anything may be in them.
+  private static func quoted(_ name: String) -> String { "\"" + name.replacing("\"", with: "\"\"") + "\"" }
 
   private static func text(_ value: DatabaseValue) -> String? { if case .string(let text) = value.storage { text } else { nil } }
 
