@@ -1,0 +1,153 @@
+public import ApusMessaging
+import Glibc
+
+/// `security/cluster-<id>.json`: how a cluster that runs is found again, by us and by `ipyparallel.Cluster.from_file()`.
+///
+/// The schema is ipyparallel's (features section 6): whatever else stands in the file is kept when it is written again.
+public struct ClusterFile: Sendable, Hashable {
+  public struct Process: Sendable, Hashable {
+    public var pid: Int32
+    public var outputFile: String
+    public init(pid: Int32, outputFile: String) {
+      self.pid = pid
+      self.outputFile = outputFile
+    }
+  }
+
+  /// Engines that were started together.
+  public struct EngineSet: Sendable, Hashable {
+    /// Engines that were asked for.
+    public var count: Int
+    /// By their index in the set. Launchers other than the local one name none.
+    public var engines: [String: Process]
+    /// As it stands in a file that another launcher wrote.
+    var original: JSONObject?
+
+    public init(count: Int, engines: [String: Process]) {
+      self.count = count
+      self.engines = engines
+    }
+  }
+
+  public var clusterID: String
+  public var profile: String
+  public var count: Int?
+  public var controllerArguments: [String] = []
+  public var controllerIP = ""
+  public var controllerLocation = ""
+  /// Seconds.
+  public var delay = 0.0
+  /// Names of launchers: `local`, `ssh`, or a class path.
+  public var controllerLauncher = "local"
+  public var engineLauncher = "local"
+  public var controller: Process?
+  public var engineSets: [String: EngineSet] = [:]
+  /// The class that wrote the file, as Python names it.
+  var className = "ipyparallel.cluster.cluster.Cluster"
+  var originalController: JSONObject?
+
+  public init(clusterID: String, profile: String) {
+    self.clusterID = clusterID
+    self.profile = profile
+  }
+
+  public var isLocal: Bool { LauncherName(controllerLauncher).isLocal && LauncherName(engineLauncher).isLocal }
+
+  // MARK: reading
+
+  /// - Throws: with `ExitCode.damagedFile`.
+  public init(reading path: String) throws(ClusterError) {
+    let bytes: [UInt8]
+    do throws(FileError) { bytes = try AtomicFile.read(path) } catch {
+      throw ClusterError(.missingFile, "the cluster file could not be read: \(error)")
+    }
+    let json: JSONValue
+    do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch {
+      throw ClusterError(.damagedFile, "the cluster file \(path) is damaged: it is \(error)", advice: Self.remedy)
+    }
+    try self.init(json, path: path)
+  }
+
+  private static let remedy = "'apus clean' removes it; processes of the cluster, if there are any, must be ended by hand."
+
+  init(_ json: JSONValue, path: String) throws(ClusterError) {
+    guard let cluster = json["cluster"]?.objectValue else {
+      throw ClusterError(.damagedFile, "the cluster file \(path) is damaged: it has no object \"cluster\"", advice: Self.remedy)
+    }
+    let name = Path.name(path).dropFirst("cluster-".count).dropLast(".json".count)
+    clusterID = cluster["cluster_id"]?.stringValue ?? String(name)
+    profile = cluster["profile_dir"]?.stringValue ?? Path.parent(Path.parent(path))
+    count = cluster["n"]?.intValue
+    controllerArguments = cluster["controller_args"]?.stringArrayValue ?? []
+    controllerIP = cluster["controller_ip"]?.stringValue ?? ""
+    controllerLocation = cluster["controller_location"]?.stringValue ?? ""
+    delay = cluster["delay"]?.doubleValue ?? 0
+    className = cluster["class"]?.stringValue ?? className
+    controllerLauncher = json["controller"]?["class"]?.stringValue ?? "local"
+    if let state = json["controller"]?["state"]?.objectValue {
+      controller = Self.process(state)
+      originalController = state
+    }
+    engineLauncher = json["engines"]?["class"]?.stringValue ?? "local"
+    for (id, set) in json["engines"]?["sets"]?.objectValue?.members ?? [] {
+      guard let state = set.objectValue else { continue }
+      var engines: [String: Process] = [:]
+      for (index, engine) in state["engines"]?.objectValue?.members ?? [] { engines[index] = engine.objectValue.flatMap(Self.process) }
+      var read = EngineSet(count: state["n"]?.intValue ?? engines.count, engines: engines)
+      if state["engines"] == nil { read.original = state }
+      engineSets[id] = read
+    }
+  }
+
+  private static func process(_ state: JSONObject) -> Process? {
+    guard let pid = state["pid"]?.intValue, let pid = Int32(exactly: pid), pid > 0 else { return nil }
+    return Process(pid: pid, outputFile: state["output_file"]?.stringValue ?? "")
+  }
+
+  // MARK: writing
+
+  public var json: JSONValue {
+    var object: JSONObject = [
+      "cluster": [
+        "cluster_id": .string(clusterID), "controller_args": JSONValue(controllerArguments), "controller_ip": .string(controllerIP),
+        "controller_location": .string(controllerLocation), "delay": .double(delay), "n": count.map { .int($0) } ?? .null,
+        "profile_dir": .string(profile), "class": .string(className),
+      ]
+    ]
+    if let controller {
+      object["controller"] = ["class": .string(controllerLauncher), "state": state(controller, n: nil)]
+    } else if let originalController, !LauncherName(controllerLauncher).isLocal {
+      object["controller"] = ["class": .string(controllerLauncher), "state": .object(originalController)]
+    }
+    var sets = JSONObject()
+    for (id, set) in engineSets.sorted(by: { $0.key < $1.key }) { sets[id] = json(of: set) }
+    object["engines"] = ["class": .string(engineLauncher), "sets": .object(sets)]
+    return .object(object)
+  }
+
+  private func json(of set: EngineSet) -> JSONValue {
+    if let original = set.original { return .object(original) }
+    let engines = set.engines.sorted { (Int($0.key) ?? 0, $0.key) < (Int($1.key) ?? 0, $1.key) }
+    return [
+      "cluster_id": .string(clusterID), "n": .int(set.count), "pid": -1, "profile_dir": .string(profile), "state": "running",
+      "engines": .object(JSONObject(members: engines.map { (key: $0.key, value: state($0.value, n: 1)) })),
+    ]
+  }
+
+  private func state(_ process: Process, n: Int?) -> JSONValue {
+    var object: JSONObject = ["cluster_id": .string(clusterID)]
+    if let n { object["n"] = .int(n) }
+    object["output_file"] = .string(process.outputFile)
+    object["pid"] = .int(Int(process.pid))
+    object["profile_dir"] = .string(profile)
+    object["state"] = "running"
+    return .object(object)
+  }
+
+  /// Written whole or not at all, readable by its owner: ipyparallel's readers may be at it.
+  public func write(to path: String) throws(ClusterError) {
+    do throws(FileError) { try AtomicFile.write(json.encoded(), to: path) } catch {
+      throw ClusterError(.cannotWrite, "the cluster file could not be written: \(error)")
+    }
+  }
+}

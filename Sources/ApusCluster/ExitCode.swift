@@ -1,0 +1,31 @@
+/// How a command of Apus ends: `docs/commands.md` lists the same numbers for users.
+///
+/// 10, 11 and 12 are ipyparallel's own; 65 to 73 follow `sysexits.h`; 127 is a shell's "command not found".
+public struct ExitCode: RawRepresentable, Hashable, Sendable {
+  public let rawValue: Int32
+  public init(rawValue: Int32) { self.rawValue = rawValue }
+
+  public static let success = ExitCode(rawValue: 0)
+  /// It was understood and tried, and failed: engines died, a value of the configuration is wrong, time ran out.
+  public static let failure = ExitCode(rawValue: 1)
+  /// The command line was not understood.
+  public static let usage = ExitCode(rawValue: 2)
+  /// `start`: this cluster runs already.
+  public static let alreadyRunning = ExitCode(rawValue: 10)
+  /// `stop`: there is no such cluster.
+  public static let alreadyStopped = ExitCode(rawValue: 11)
+  /// `engines`: there is no controller to connect to.
+  public static let noController = ExitCode(rawValue: 12)
+  /// A connection file or cluster file is damaged.
+  public static let damagedFile = ExitCode(rawValue: 65)
+  /// A file or a profile that was named does not exist.
+  public static let missingFile = ExitCode(rawValue: 66)
+  /// Something of ipyparallel that Apus does not have (yet).
+  public static let unsupported = ExitCode(rawValue: 69)
+  /// The controller could not listen: a port is in use, or the address is not of this machine.
+  public static let cannotListen = ExitCode(rawValue: 71)
+  /// A directory or file could not be made or written.
+  public static let cannotWrite = ExitCode(rawValue: 73)
+  /// The Python interpreter, or another program that should be started, was not found.
+  public static let missingProgram = ExitCode(rawValue: 127)
+}

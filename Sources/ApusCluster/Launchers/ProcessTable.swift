@@ -1,0 +1,37 @@
+import Glibc
+
+/// What the system says of processes that we did not start.
+public enum ProcessTable {
+  /// Whether the process runs and still is that of the cluster: numbers of processes are used again.
+  ///
+  /// Launchers, ours and ipyparallel's, start every process with `IPP_PROFILE_DIR`; a process without it has nothing to do with a cluster.
+  public static func isAlive(_ process: ClusterFile.Process, of file: ClusterFile) -> Bool {
+    guard isRunning(process.pid) else { return false }
+    guard let variables = environment(of: process.pid) else { return true }
+    return variables.contains { $0.hasPrefix("IPP_PROFILE_DIR=") || $0.hasPrefix("IPP_CLUSTER_ID=") }
+  }
+
+  /// A zombie has ended: only its parent has not noticed.
+  static func isRunning(_ pid: Int32) -> Bool {
+    if kill(pid, 0) != 0, errno == ESRCH { return false }
+    guard let status = try? FileSystem.text(of: "/proc/\(pid)/stat"), let name = status.lastIndex(of: ")") else {
+      return FileSystem.isDirectory("/proc/self") ? false : true
+    }
+    let state = status[name...].dropFirst().first { $0 != " " }
+    return state != "Z" && state != "X"
+  }
+
+  /// What the process was started with; `nil` where we may not look, or where it has overwritten it.
+  private static func environment(of pid: Int32) -> [String]? {
+    guard let text = try? FileSystem.text(of: "/proc/\(pid)/environ"), !text.isEmpty else { return nil }
+    return text.split(separator: "\0").map(String.init)
+  }
+
+  /// A descriptor that becomes readable when the process ends; `nil` on systems without (Linux before 5.3, glibc before 2.36).
+  static func watch(_ pid: Int32) -> Int32? {
+    typealias Open = @convention(c) (pid_t, UInt32) -> Int32
+    guard let symbol = dlsym(nil, "pidfd_open") else { return nil }
+    let descriptor = unsafeBitCast(symbol, to: Open.self)(pid, 0)
+    return descriptor >= 0 ? descriptor : nil
+  }
+}

@@ -1,0 +1,60 @@
+import ApusMessaging
+
+/// One profile: `profile_<name>` with its `security`, `log`, `pid` and `startup` (protocol section 1.1).
+public struct ProfileDirectory: Sendable, Hashable {
+  public let location: String
+  public init(_ location: String) { self.location = Path.absolute(location) }
+
+  public var security: String { Path.join(location, "security") }
+  public var log: String { Path.join(location, "log") }
+  public var pid: String { Path.join(location, "pid") }
+  public var startup: String { Path.join(location, "startup") }
+  public var exists: Bool { FileSystem.isDirectory(location) }
+
+  private static let startupReadme = """
+    Python files in this directory (.py and .ipy) are run by every engine and every IPython session of this profile
+    when it starts, in the order of their names, before anything else.
+
+    """
+
+  /// Makes what is missing of the profile: safe to call on one that exists.
+  /// - Returns: whether the profile itself was new.
+  @discardableResult
+  public func create() throws(ClusterError) -> Bool {
+    let isNew = !exists
+    do throws(FileError) {
+      try FileSystem.makeDirectory(location)
+      try FileSystem.makeDirectory(security, mode: 0o700)
+      try FileSystem.makeDirectory(log)
+      try FileSystem.makeDirectory(pid, mode: 0o700)
+      if !FileSystem.isDirectory(startup) {
+        try FileSystem.makeDirectory(startup)
+        try AtomicFile.write(Array(Self.startupReadme.utf8), to: Path.join(startup, "README"), mode: 0o644)
+      }
+    } catch {
+      throw ClusterError(
+        .cannotWrite, "the profile directory could not be made: \(error)",
+        advice: "Name a directory that you can write to by --profile-dir, --ipython-dir or the environment variable IPYTHONDIR.")
+    }
+    return isNew
+  }
+
+  /// The two files that a controller writes and that engines and clients look for.
+  /// - Parameter kind: `client` or `engine`.
+  public func connectionFile(_ kind: String, clusterID: String) -> String {
+    Path.join(security, "ipcontroller\(clusterID.isEmpty ? "" : "-\(clusterID)")-\(kind).json")
+  }
+
+  public func clusterFile(_ clusterID: String) -> String { Path.join(security, "cluster-\(clusterID).json") }
+
+  /// Cluster files of all clusters of this profile, running or not.
+  public func clusterFiles() -> [String] {
+    FileSystem.entries(of: security).filter { $0.hasPrefix("cluster-") && $0.hasSuffix(".json") }.map { Path.join(security, $0) }
+  }
+
+  /// Names of logs that launchers leave: ipyparallel's and ours.
+  public static func isLauncherLog(_ name: String) -> Bool {
+    guard name.hasPrefix("ipengine-") || name.hasPrefix("ipcontroller-") else { return false }
+    return [".log", ".err", ".out"].contains { name.hasSuffix($0) }
+  }
+}

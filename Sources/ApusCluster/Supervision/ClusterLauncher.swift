@@ -1,0 +1,135 @@
+import ApusMessaging
+import Glibc
+
+/// Starts a controller and engines on this machine and watches over them: one thread, one `poll`, decisions by `ClusterLifecycle`.
+public final class ClusterLauncher {
+  private let configuration: LaunchConfiguration
+  private let announcer: any ClusterAnnouncer
+  private var lifecycle: ClusterLifecycle
+  private var processes: LaunchedProcesses
+  private let signals: Int32
+  private var arrival: FileArrival?
+
+  /// - Throws: with `.alreadyRunning`, `.noController`, `.cannotWrite` or `.missingProgram`.
+  public init(_ configuration: LaunchConfiguration, announcer: any ClusterAnnouncer) throws(ClusterError) {
+    self.configuration = configuration
+    self.announcer = announcer
+    processes = try LaunchedProcesses(configuration, announcer: announcer)
+    lifecycle = ClusterLifecycle(configuration.plan, now: MonotonicClock.now)
+    signal(SIGPIPE, SIG_IGN)
+    signals = try SignalPipe.open(for: [SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
+  }
+
+  private var connectionFiles: (client: String, engine: String) {
+    let profile = configuration.profile
+    return (
+      profile.connectionFile("client", clusterID: configuration.clusterID), profile.connectionFile("engine", clusterID: configuration.clusterID)
+    )
+  }
+
+  /// Runs until the cluster has ended, or is left running in the background.
+  public func run() throws(ClusterError) -> ExitCode {
+    let files = connectionFiles
+    let ownsController = configuration.plan.ownsController
+    if ownsController, configuration.cleansLogs { cleanLogs() }
+    arrival = FileArrival(
+      of: [files.client, files.engine], in: configuration.profile.security,
+      acceptsOld: !ownsController || configuration.acceptsOldConnectionFiles)
+    if ownsController {
+      try processes.startController()
+    } else if arrival?.isComplete() != true {
+      announcer.say(.info, "waiting for a controller in \(configuration.profile.location)")
+    }
+    checkArrival()
+    while lifecycle.exitCode == nil {
+      waitForEvents()
+      lifecycle.timePassed(now: MonotonicClock.now, &processes)
+      checkFailure()
+    }
+    arrival?.close()
+    return lifecycle.exitCode ?? .failure
+  }
+
+  private func waitForEvents() {
+    var descriptors = [pollfd(fd: signals, events: Int16(POLLIN), revents: 0)]
+    let arrivalDescriptor = arrival?.descriptor ?? -1
+    descriptors.append(pollfd(fd: arrivalDescriptor, events: Int16(POLLIN), revents: 0))
+    descriptors.append(pollfd(fd: processes.watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0))
+    var milliseconds: Int32 = -1
+    if let deadline = lifecycle.deadline {
+      milliseconds = Int32(clamping: max(0, (deadline - MonotonicClock.now).milliseconds + 1))
+    }
+    // Without inotify, and on file systems where it tells nothing, a look every half second must do.
+    if arrival != nil { milliseconds = milliseconds < 0 ? 500 : min(milliseconds, 500) }
+    _ = poll(&descriptors, nfds_t(descriptors.count), milliseconds)
+    if arrival != nil { checkArrival() }
+    if descriptors[2].revents != 0, let count = processes.watch?.read() {
+      lifecycle.enginesRegistered(count, now: MonotonicClock.now, &processes)
+      checkFailure()
+    }
+    guard descriptors[0].revents != 0 else { return }
+    for signal in SignalPipe.read(signals) where signal != SIGCHLD { lifecycle.signaled(signal, now: MonotonicClock.now, &processes) }
+    // Many deaths may be one SIGCHLD.
+    reap()
+  }
+
+  private func checkArrival() {
+    guard let waiting = arrival, waiting.isComplete() else { return }
+    do throws(ClusterError) {
+      try processes.readConnectionFiles(client: connectionFiles.client, engine: connectionFiles.engine)
+    } catch {
+      // A controller that writes in two steps will be at it again; what stays damaged meets the time limit.
+      if configuration.plan.ownsController { return }
+      announcer.say(.error, error.description)
+      arrival = nil
+      waiting.close()
+      return lifecycle.failed(error.exitCode, now: MonotonicClock.now, &processes)
+    }
+    arrival = nil
+    waiting.close()
+    lifecycle.connectionInfoArrived(now: MonotonicClock.now, &processes)
+    checkFailure()
+  }
+
+  private func reap() {
+    for (index, status) in processes.endedEngines() { lifecycle.engineEnded(index, status, now: MonotonicClock.now, &processes) }
+    if let status = processes.endedController() { lifecycle.controllerEnded(status, now: MonotonicClock.now, &processes) }
+  }
+
+  /// A process that could not be started ends the rest.
+  private func checkFailure() {
+    guard let failure = processes.failure else { return }
+    processes.failure = nil
+    announcer.say(.error, failure.description)
+    lifecycle.failed(failure.exitCode, now: MonotonicClock.now, &processes)
+    reap()
+  }
+
+  /// Logs of clusters that still run stay.
+  private func cleanLogs() {
+    let profile = configuration.profile
+    let inUse = Set(profile.clusterFiles().compactMap { try? ClusterStatus(reading: $0) }.flatMap(\.processes).map(\.outputFile))
+    for name in FileSystem.entries(of: profile.log) where ProfileDirectory.isLauncherLog(name) {
+      let path = Path.join(profile.log, name)
+      if !inUse.contains(path) { FileSystem.remove(path) }
+    }
+  }
+}
+
+/// Time since some moment of the past, which nobody sets back.
+enum MonotonicClock {
+  static var now: Duration {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+}
+
+extension Duration {
+  var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
+  /// For people.
+  public var secondsText: String {
+    let tenths = (milliseconds + 50) / 100
+    return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
+  }
+}

@@ -1,0 +1,233 @@
+import Glibc
+
+/// The life of a cluster that a launcher watches over, as a pure value: events in, effects out; time is an argument.
+public struct ClusterLifecycle: Sendable {
+  /// What the lifecycle must be told once.
+  public struct Plan: Sendable, Hashable {
+    /// Engines to start.
+    public var engines: Int
+    /// Whether the controller is our child (`start`) or was there before (`engines`).
+    public var ownsController = true
+    /// Leave everything running once it is ready.
+    public var daemonizes = false
+    /// How long the controller may take to write its connection files, and to answer.
+    public var controllerTimeout: Duration = .seconds(60)
+    /// Between the controller's readiness and the first engine.
+    public var delay: Duration = .zero
+    /// Between one engine and the next.
+    public var engineDelay: Duration = .zero
+    /// How long the engines may take to register.
+    public var engineTimeout: Duration = .seconds(60)
+    /// The death of all engines within this time is a failed start.
+    public var earlyShutdown: Duration = .seconds(30)
+    /// Between SIGTERM and SIGKILL.
+    public var killAfter: Duration = .seconds(5)
+
+    public init(engines: Int) { self.engines = engines }
+  }
+
+  public enum Phase: Sendable, Hashable {
+    /// Next: `startingEngines`, or `stopping` when the controller ends or time runs out.
+    case awaitingController(until: Duration)
+    /// Next: `registering`, or `stopping`.
+    case startingEngines(next: Int, at: Duration)
+    /// Next: `serving`, or `stopping`.
+    case registering(until: Duration)
+    /// Next: `stopping`, or `ended` where the cluster is left running.
+    case serving
+    /// SIGTERM is out, then SIGKILL. Next: `ended`.
+    case stopping(killAt: Duration, ExitCode)
+    case ended(ExitCode)
+  }
+
+  public let plan: Plan
+  public private(set) var phase: Phase
+  public private(set) var isControllerAlive: Bool
+  public private(set) var liveEngines: Set<Int> = []
+  /// Engines registered with the controller, ours and others.
+  public private(set) var registered = 0
+  /// How many of those were there before ours; `nil` until the controller has answered.
+  private var before: Int?
+  private var failedEngines = 0
+  private var enginesStarted: Duration = .zero
+  private let began: Duration
+
+  public init(_ plan: Plan, now: Duration) {
+    self.plan = plan
+    began = now
+    isControllerAlive = plan.ownsController
+    before = plan.ownsController ? 0 : nil
+    phase = .awaitingController(until: now + plan.controllerTimeout)
+  }
+
+  /// When `timePassed` is due next.
+  public var deadline: Duration? {
+    switch phase {
+    case .awaitingController(let until), .registering(let until): until
+    case .startingEngines(_, let at): at
+    case .stopping(let killAt, _): killAt
+    case .serving, .ended: nil
+    }
+  }
+
+  public var exitCode: ExitCode? { if case .ended(let code) = phase { code } else { nil } }
+  public var isStopping: Bool { if case .stopping = phase { true } else { false } }
+
+  // MARK: events
+
+  /// Both connection files are there.
+  public mutating func connectionInfoArrived(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard case .awaitingController = phase else { return }
+    effects.watchRegistrations()
+    // With somebody else's controller, the engines that it has already must be known before ours come.
+    if before != nil { beginEngines(now: now, &effects) }
+  }
+
+  /// The controller says how many engines it has.
+  public mutating func enginesRegistered(_ count: Int, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    registered = count
+    if before == nil {
+      before = count
+      if case .awaitingController = phase { beginEngines(now: now, &effects) }
+    }
+    checkReadiness(now: now, &effects)
+  }
+
+  public mutating func timePassed(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard let deadline, now >= deadline else { return }
+    switch phase {
+    case .awaitingController:
+      effects.report(.controllerTimedOut(after: plan.controllerTimeout))
+      stop(plan.ownsController ? .failure : .noController, now: now, &effects)
+    case .startingEngines: startEngines(now: now, &effects)
+    case .registering:
+      effects.report(.enginesTimedOut(registered: ours, of: plan.engines, after: plan.engineTimeout))
+      serve(.failure, &effects)
+    case .stopping(_, let code):
+      effects.report(.killing)
+      effects.signal(SIGKILL, controller: isControllerAlive, engines: liveEngines)
+      phase = .stopping(killAt: now + .seconds(60), code)
+    case .serving, .ended: break
+    }
+  }
+
+  public mutating func engineEnded(_ index: Int, _ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    liveEngines.remove(index)
+    if isStopping { return finishIfNothingLeft(&effects) }
+    effects.report(.engineEnded(index, status))
+    effects.updateClusterFile()
+    if !status.isSuccess { failedEngines += 1 }
+    guard liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
+    if !plan.ownsController {
+      effects.report(.allEnginesEnded(early: false))
+      return end(failedEngines == 0 ? .success : .failure, &effects)
+    }
+    let isEarly = now - enginesStarted < plan.earlyShutdown
+    effects.report(.allEnginesEnded(early: isEarly && failedEngines > 0))
+    // A controller without engines serves on, unless this looks like a start that went wrong.
+    if isEarly { stop(failedEngines == 0 ? .success : .failure, now: now, &effects) }
+  }
+
+  public mutating func controllerEnded(_ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    isControllerAlive = false
+    if isStopping { return finishIfNothingLeft(&effects) }
+    let isStart = if case .awaitingController = phase { true } else { false }
+    effects.report(.controllerEnded(status, early: isStart))
+    effects.updateClusterFile()
+    var code = ExitCode.success
+    if !status.isSuccess || isStart { code = .failure }
+    // What the controller knows better: a port in use, a directory that cannot be written.
+    if isStart, case .exited(let number) = status, number > 0 { code = ExitCode(rawValue: number) }
+    stop(code, now: now, &effects)
+  }
+
+  public mutating func signaled(_ signal: Int32, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    switch signal {
+    case SIGUSR1, SIGUSR2: effects.signal(signal, controller: false, engines: liveEngines)
+    case SIGINT where !plan.ownsController && !isStopping && !liveEngines.isEmpty:
+      effects.report(.interrupting)
+      effects.signal(signal, controller: false, engines: liveEngines)
+    default:
+      if case .stopping(_, let code) = phase {
+        // Asked twice: no more patience.
+        phase = .stopping(killAt: now, code)
+        return timePassed(now: now, &effects)
+      }
+      effects.report(.stopping)
+      stop(.success, now: now, &effects)
+    }
+  }
+
+  /// Something could not be started: the error is reported already.
+  public mutating func failed(_ code: ExitCode, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    if !isStopping { stop(code, now: now, &effects) }
+  }
+
+  // MARK: steps
+
+  private var isStartingEngines: Bool { if case .startingEngines = phase { true } else { false } }
+  /// Ours among the registered.
+  private var ours: Int { max(0, registered - (before ?? 0)) }
+
+  private mutating func beginEngines(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    phase = .startingEngines(next: 0, at: now + plan.delay)
+    if plan.delay == .zero { startEngines(now: now, &effects) }
+  }
+
+  private mutating func startEngines(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard case .startingEngines(var next, _) = phase else { return }
+    if next == 0 { enginesStarted = now }
+    while next < plan.engines {
+      liveEngines.insert(next)
+      effects.startEngine(next)
+      // It could not be started, and that ended everything.
+      guard isStartingEngines else { return }
+      next += 1
+      if plan.engineDelay > .zero, next < plan.engines {
+        phase = .startingEngines(next: next, at: now + plan.engineDelay)
+        return
+      }
+    }
+    phase = .registering(until: now + plan.engineTimeout)
+    effects.updateClusterFile()
+    checkReadiness(now: now, &effects)
+  }
+
+  private mutating func checkReadiness(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard case .registering = phase else { return }
+    let expected = plan.engines - failedEngines
+    if ours >= expected {
+      effects.report(.ready(engines: ours, of: plan.engines, after: now - began))
+      serve(.success, &effects)
+    } else {
+      effects.report(.progress(registered: ours, of: plan.engines))
+    }
+  }
+
+  private mutating func serve(_ code: ExitCode, _ effects: inout some ClusterLifecycleEffects) {
+    phase = .serving
+    effects.stopWatchingRegistrations()
+    if plan.daemonizes {
+      phase = .ended(code)
+      effects.leaveRunning()
+    }
+  }
+
+  private mutating func stop(_ code: ExitCode, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    phase = .stopping(killAt: now + plan.killAfter, code)
+    effects.stopWatchingRegistrations()
+    effects.signal(SIGTERM, controller: isControllerAlive, engines: liveEngines)
+    finishIfNothingLeft(&effects)
+  }
+
+  private mutating func finishIfNothingLeft(_ effects: inout some ClusterLifecycleEffects) {
+    guard case .stopping(_, let code) = phase, !isControllerAlive, liveEngines.isEmpty else { return }
+    end(code, &effects)
+  }
+
+  private mutating func end(_ code: ExitCode, _ effects: inout some ClusterLifecycleEffects) {
+    phase = .ended(code)
+    effects.stopWatchingRegistrations()
+    effects.removeFiles()
+  }
+}

@@ -1,0 +1,31 @@
+/// What a cluster's lifecycle has done: the launcher performs it, tests record it.
+public protocol ClusterLifecycleEffects {
+  mutating func startEngine(_ index: Int)
+  /// Ask the controller how many engines it has, now and whenever that changes.
+  mutating func watchRegistrations()
+  mutating func stopWatchingRegistrations()
+  mutating func signal(_ signal: Int32, controller: Bool, engines: Set<Int>)
+  /// The processes are others than before.
+  mutating func updateClusterFile()
+  /// Everything has ended.
+  mutating func removeFiles()
+  /// The launcher goes, the cluster stays.
+  mutating func leaveRunning()
+  mutating func report(_ report: ClusterReport)
+}
+
+/// What people hear of a cluster's life.
+public enum ClusterReport: Sendable, Hashable {
+  case progress(registered: Int, of: Int)
+  case ready(engines: Int, of: Int, after: Duration)
+  case engineEnded(Int, ExitStatus)
+  /// - Parameter early: so soon, and with such exit codes, that the start must have failed.
+  case allEnginesEnded(early: Bool)
+  /// - Parameter early: before it was ready.
+  case controllerEnded(ExitStatus, early: Bool)
+  case controllerTimedOut(after: Duration)
+  case enginesTimedOut(registered: Int, of: Int, after: Duration)
+  case interrupting
+  case stopping
+  case killing
+}

@@ -1,0 +1,46 @@
+import Glibc
+
+/// Signals of this process as bytes of a pipe, to be read in the launcher's `poll`.
+enum SignalPipe {
+  /// Written once, before the handlers are installed; read by handlers, for which a plain load is all that is allowed.
+  nonisolated(unsafe) private static var writeEnd: Int32 = -1
+
+  /// Installs the handlers. Once in a process.
+  /// - Returns: the end to read from; it never blocks.
+  static func open(for signals: [Int32]) throws(ClusterError) -> Int32 {
+    let (readEnd, writeEnd) = try Pipe.open()
+    self.writeEnd = writeEnd
+    for signal in signals {
+      var action = sigaction()
+      action.__sigaction_handler.sa_handler = { signal in
+        let saved = errno
+        var byte = UInt8(truncatingIfNeeded: signal)
+        _ = write(SignalPipe.writeEnd, &byte, 1)
+        errno = saved
+      }
+      action.sa_flags = SA_RESTART
+      sigaction(signal, &action, nil)
+    }
+    return readEnd
+  }
+
+  /// Signals that have come since the last call.
+  static func read(_ descriptor: Int32) -> [Int32] {
+    var bytes = [UInt8](repeating: 0, count: 64)
+    let count = Glibc.read(descriptor, &bytes, bytes.count)
+    return count > 0 ? bytes[..<count].map(Int32.init) : []
+  }
+}
+
+enum Pipe {
+  /// Both ends close on exec and never block.
+  static func open() throws(ClusterError) -> (readEnd: Int32, writeEnd: Int32) {
+    var ends: [Int32] = [-1, -1]
+    guard pipe(&ends) == 0 else { throw ClusterError(.failure, "no pipe could be made: \(String(cString: strerror(errno)))") }
+    for end in ends {
+      _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+      _ = fcntl(end, F_SETFL, O_NONBLOCK)
+    }
+    return (ends[0], ends[1])
+  }
+}

@@ -1,0 +1,47 @@
+import ApusCluster
+
+/// `apus stop`.
+struct StopCommand {
+  private let context: CommandContext
+  init(_ context: CommandContext) { self.context = context }
+
+  func run() throws(ClusterError) -> ExitCode {
+    let profile = context.selection.profile
+    let configuration = context.configuration
+    var paths: [String]
+    if try configuration.bool("all_cluster_ids", of: "IPClusterStop") ?? false {
+      paths = profile.clusterFiles()
+      if paths.isEmpty { context.note(.info, "no clusters to stop in \(profile.location)") }
+    } else {
+      let named = context.arguments.operands
+      let ids = named.isEmpty ? [try configuration.string("cluster_id", of: "IPClusterStop") ?? ""] : named
+      paths = ids.map { profile.clusterFile($0) }
+      for (id, path) in zip(ids, paths) where !FileSystem.exists(path) { throw missing(id, path) }
+    }
+    var failure: ClusterError?
+    for path in paths {
+      do throws(ClusterError) {
+        let status = try ClusterStatus(reading: path)
+        let hadToKill = try ClusterStopper.stop(status)
+        context.note(.info, "stopped \(status.processes.count) processes: \(path)\(hadToKill ? " (by SIGKILL, in part)" : "")")
+      } catch {
+        // The others are stopped all the same.
+        context.output.error(error)
+        failure = error
+      }
+    }
+    return failure?.exitCode ?? .success
+  }
+
+  private func missing(_ id: String, _ path: String) -> ClusterError {
+    let directory = context.selection.ipythonDirectory
+    var advice = "'apus list' shows what runs."
+    let others = context.selection.profile.clusterFiles().map { Path.name($0).dropFirst("cluster-".count).dropLast(".json".count) }
+    if !others.isEmpty {
+      advice = "The profile has \(others.map { "'\($0)'" }.joined(separator: ", ")): 'apus stop ID', or 'apus stop --all'."
+    } else if let elsewhere = directory.profiles().first(where: { !$0.clusterFiles().isEmpty }) {
+      advice = "There is one in another profile: --profile=\(directory.abbreviation(of: elsewhere.location)). \(advice)"
+    }
+    return ClusterError(.alreadyStopped, "there is no cluster \(id.isEmpty ? "" : "'\(id)' ")to stop: no file \(path)", advice: advice)
+  }
+}

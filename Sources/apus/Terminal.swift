@@ -1,0 +1,51 @@
+import ApusCluster
+import Glibc
+
+/// Words for people: results on standard output, everything else on standard error, colours only where somebody looks.
+struct Terminal {
+  private let isColoured: Bool
+  private let isInteractive: Bool
+
+  init() {
+    isInteractive = isatty(STDERR_FILENO) != 0
+    isColoured = isInteractive && getenv("NO_COLOR") == nil
+  }
+
+  func print(_ text: String) { Self.write(text, to: STDOUT_FILENO) }
+
+  func error(_ error: ClusterError) {
+    Self.write("\(red("error:")) \(error.reason)\n", to: STDERR_FILENO)
+    if let advice = error.advice { Self.write("  \(advice)\n", to: STDERR_FILENO) }
+  }
+
+  /// One paragraph about how things go.
+  func note(_ level: LogLevel, _ text: String) {
+    clearProgress()
+    let mark = level >= .error ? red("error:") + " " : level >= .warning ? yellow("warning:") + " " : ""
+    Self.write("\(mark)\(text)\n", to: STDERR_FILENO)
+  }
+
+  /// A line that the next one replaces; nothing where nobody looks.
+  func progress(_ text: String?) {
+    guard isInteractive else { return }
+    Self.write(text.map { "\r\u{1B}[K\($0)" } ?? "\r\u{1B}[K", to: STDERR_FILENO)
+  }
+
+  private func clearProgress() { progress(nil) }
+
+  private func red(_ text: String) -> String { isColoured ? "\u{1B}[31m\(text)\u{1B}[0m" : text }
+  private func yellow(_ text: String) -> String { isColoured ? "\u{1B}[33m\(text)\u{1B}[0m" : text }
+
+  static func write(_ text: String, to descriptor: Int32) {
+    var text = text
+    text.withUTF8 { bytes in
+      var rest = UnsafeRawBufferPointer(bytes)
+      while let start = rest.baseAddress, !rest.isEmpty {
+        let count = Glibc.write(descriptor, start, rest.count)
+        if count < 0, errno == EINTR { continue }
+        if count <= 0 { return }
+        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+      }
+    }
+  }
+}

@@ -1,0 +1,4 @@
+import ApusCluster
+import Glibc
+
+exit(await Invocation(CommandLine.arguments).run().rawValue)
