@@ -13,7 +13,11 @@ let strict: [SwiftSetting] = [
 /// The extension module exports its one entry point and nothing else, so that several Swift runtimes can live in one Python process.
 let extensionModule: [LinkerSetting] = [
   .unsafeFlags(
-    ["-static-stdlib", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/ApusPython/exports.map", "-Xlinker", "-s"],
+    [
+      "-static-stdlib", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/ApusPython/exports.map", "-Xlinker", "-s",
+      // Crypto brings in FoundationEssentials, whose own needs are not linked by themselves into a library.
+      "-l_FoundationCollections", "-l_FoundationCShims",
+    ],
     .when(configuration: .release)),
 ]
 
@@ -63,13 +67,17 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
+    .executableTarget(name: "ctl-dev", dependencies: ["ApusController", logging], swiftSettings: strict),
     .executableTarget(
       name: "apus-bench",
       dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Benchmarks/Sources/apus-bench", swiftSettings: strict),
     .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
     .testTarget(name: "ApusMessagingTests", dependencies: ["ApusMessaging", "ZeroMQ", crypto], swiftSettings: strict),
-    .testTarget(name: "ApusControllerTests", dependencies: ["ApusController", "ApusMessaging", "ZeroMQ", logging], swiftSettings: strict),
+    .testTarget(
+      name: "ApusControllerTests",
+      dependencies: ["ApusController", "ApusMessaging", "ZeroMQ", logging, .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: strict),
     .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "ZeroMQ"], swiftSettings: strict),
     .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging"], swiftSettings: strict),
   ])
