@@ -33,7 +33,7 @@ public struct Frame: @unchecked Sendable {
     lending bytes: UnsafeMutableRawBufferPointer, owner: UnsafeMutableRawPointer?,
     release: @escaping @convention(c) (_ bytes: UnsafeMutableRawPointer?, _ owner: UnsafeMutableRawPointer?) -> Void
   ) {
-    self.box = FrameBox.make { message in
+    self.box = FrameBox.make(isLent: true) { message in
       if zmq_msg_init_data(message, bytes.baseAddress, bytes.count, release, owner) != 0 {
         zmq_msg_init(message)
         release(bytes.baseAddress, owner)
@@ -117,14 +117,16 @@ extension Frame: Hashable {
 /// Immutable after `make`. The first `zmq_msg_copy` of a message writes to its source (it sets the shared flag and the count), so `make`
 /// takes one copy and drops it; every later copy is an atomic increment, which any thread may do.
 private final class FrameBox: ManagedBuffer<Void, zmq_msg_t> {
-  /// libzmq keeps messages up to this size inside `zmq_msg_t`; they have no count to share.
-  static let inlineSize = 33
+  /// libzmq keeps messages below this size inside `zmq_msg_t`; they have no count to share. Of this very size, 33, it does so with what we
+  /// make, and not with what it receives: exactly the length of an engine's uuid.
+  static let sharedSize = 33
 
-  static func make(_ fill: (UnsafeMutablePointer<zmq_msg_t>) -> Void) -> FrameBox {
+  /// - Parameter isLent: memory of others is never inline, however small.
+  static func make(isLent: Bool = false, _ fill: (UnsafeMutablePointer<zmq_msg_t>) -> Void) -> FrameBox {
     let box = unsafeDowncast(FrameBox.create(minimumCapacity: 1) { _ in }, to: FrameBox.self)
     box.withUnsafeMutablePointerToElements { message in
       fill(message)
-      if zmq_msg_size(message) > inlineSize {
+      if isLent || zmq_msg_size(message) >= sharedSize {
         var copy = zmq_msg_t()
         zmq_msg_init(&copy)
         zmq_msg_copy(&copy, message)

@@ -97,6 +97,7 @@ public struct Socket: ~Copyable {
   private borrowing func receive(source: inout Int32, wantsSource: Bool) throws(ZeroMQError) -> [Frame]? {
     var parts: [Frame] = []
     var message = zmq_msg_t()
+    source = -1
     while true {
       zmq_msg_init(&message)
       if zmq_msg_recv(&message, handle, parts.isEmpty ? ZMQ_DONTWAIT : 0) < 0 {
@@ -106,10 +107,9 @@ public struct Socket: ~Copyable {
         if code == EINTR { continue }
         throw ZeroMQError(code: code, action: "receive")
       }
-      if parts.isEmpty {
-        parts.reserveCapacity(10)
-        if wantsSource { source = zmq_msg_get(&message, ZMQ_SRCFD) }
-      }
+      if parts.isEmpty { parts.reserveCapacity(10) }
+      // Not of the first part alone: the identity that a ROUTER puts in front has no descriptor if somebody polled before (libzmq 4.3.4).
+      if wantsSource, source < 0 { source = zmq_msg_get(&message, ZMQ_SRCFD) }
       let more = zmq_msg_more(&message) != 0
       parts.append(Frame(adopting: &message))
       if !more { return parts }
@@ -145,11 +145,15 @@ public struct Socket: ~Copyable {
 
   /// Waits until something can be received.
   /// - Parameter milliseconds: at most; -1 is for ever.
-  /// - Returns: false when the time is over.
+  /// - Returns: false when the time is over, or a signal came first.
   public borrowing func waitReadable(milliseconds: Int) throws(ZeroMQError) -> Bool {
     var item = zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)
     let ready = zmq_poll(&item, 1, milliseconds)
-    if ready < 0 { throw ZeroMQError.last("poll") }
+    if ready < 0 {
+      // A signal is no failure; the caller looks at its clock and asks again.
+      if zmq_errno() == EINTR { return false }
+      throw ZeroMQError.last("poll")
+    }
     return ready > 0
   }
 
