@@ -29,6 +29,7 @@ struct CommandContext {
     let files = try ConfigurationLoader(environment).load(command.configurationName, profile: selection.profile, extra: extra)
     var configuration = files.configuration
     configuration.merge(early)
+    configuration.adoptFormerNames()
 
     self.command = command
     self.arguments = arguments

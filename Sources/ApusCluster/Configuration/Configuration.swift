@@ -42,6 +42,26 @@ public struct Configuration: Sendable, Hashable {
     for (name, traits) in other.classes { classes[name, default: [:]].merge(traits) { $1 } }
   }
 
+  /// Moves what ipyparallel before version 7 said of `IPClusterStart` and `IPClusterEngines` to `Cluster`, unless something was said there.
+  public mutating func adoptFormerNames() {
+    let moved = ["delay", "engine_launcher_class", "controller_launcher_class", "controller_ip", "controller_location", "n"]
+    for className in ["IPClusterStart", "IPClusterEngines"] {
+      for trait in moved {
+        guard let setting = classes[className]?.removeValue(forKey: trait) else { continue }
+        if classes["Cluster"]?[trait] == nil { classes["Cluster", default: [:]][trait] = setting }
+      }
+      if classes[className]?.isEmpty == true { classes[className] = nil }
+    }
+  }
+
+  /// Without the requests to show it.
+  var shownClasses: [(name: String, traits: [(name: String, setting: Setting)])] {
+    classes.sorted { $0.key < $1.key }.compactMap { className, traits in
+      let kept = traits.filter { !$0.key.hasPrefix("show_config") }.sorted { $0.key < $1.key }
+      return kept.isEmpty ? nil : (className, kept.map { ($0.key, $0.value) })
+    }
+  }
+
   /// The value of a trait of a class: what was said of that class itself, else of the nearest class it descends from.
   public func setting(_ trait: String, of className: String) -> Setting? {
     for name in TraitTable.lineage(of: className) {
@@ -58,7 +78,7 @@ public struct Configuration: Sendable, Hashable {
     guard let known = TraitTable.trait(trait, of: className) else { return setting.value }
     do throws(TraitError) { return try known.kind.convert(setting.value, isText: setting.origin.isText) } catch {
       throw ClusterError(
-        .failure, "\(className).\(trait) should be \(known.kind.expectation), and \(setting.origin) says \(error.shown)",
+        setting.origin.isCommandLine ? .usage : .failure, "\(className).\(trait) should be \(known.kind.expectation), and \(setting.origin) says \(error.shown)",
         advice: known.help)
     }
   }

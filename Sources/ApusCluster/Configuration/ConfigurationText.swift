@@ -4,9 +4,9 @@ extension Configuration {
   /// For people: `--show-config`.
   public var text: String {
     var lines: [String] = []
-    for (className, traits) in classes.sorted(by: { $0.key < $1.key }) {
+    for (className, traits) in shownClasses {
       lines.append(className)
-      for (trait, setting) in traits.sorted(by: { $0.key < $1.key }) {
+      for (trait, setting) in traits {
         lines.append("  .\(trait) = \(Self.pythonText(setting.value))  # \(setting.origin)")
       }
     }
@@ -17,8 +17,8 @@ extension Configuration {
   public var json: JSONValue {
     .object(
       JSONObject(
-        members: classes.sorted { $0.key < $1.key }.map { className, traits in
-          let members = traits.sorted { $0.key < $1.key }.map { (key: $0.key, value: shown($0.value, $0.key, className)) }
+        members: shownClasses.map { className, traits in
+          let members = traits.map { (key: $0.name, value: shown($0.setting, $0.name, className)) }
           return (key: className, value: .object(JSONObject(members: members)))
         }))
   }

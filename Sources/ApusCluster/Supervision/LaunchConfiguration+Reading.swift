@@ -35,6 +35,8 @@ extension LaunchConfiguration {
 
     var base = environment
     base["IPYTHONDIR"] = selection.ipythonDirectory.location
+    // Another cluster's, where this one is started by one of its engines.
+    base["IPP_CONNECTION_INFO"] = nil
     let ip = try configuration.string("controller_ip", of: "Cluster") ?? ""
     let location = try configuration.string("controller_location", of: "Cluster") ?? ""
     let added = arguments.isEmpty ? try configuration.strings("controller_args", of: "Cluster") ?? [] : arguments

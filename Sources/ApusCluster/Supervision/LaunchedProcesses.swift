@@ -34,7 +34,11 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
             .alreadyRunning, "the cluster is running already: \(clusterFile)",
             advice: "'apus stop' (or 'ipcluster stop') ends it; --cluster-id=NAME starts another one beside it.")
         }
-        for number in 1... where status.file.engineSets[id] != nil { id = "\(time(nil))-\(number)" }
+        var number = 1
+        while status.file.engineSets[id] != nil {
+          id = "\(time(nil))-\(number)"
+          number += 1
+        }
       } catch where error.exitCode != .alreadyRunning {
         announcer.say(.warning, "\(error.reason); it is replaced")
       }

@@ -1,0 +1,93 @@
+import ApusCluster
+import ApusMessaging
+import Testing
+
+@Suite struct ClusterFileTests {
+  let directory = TemporaryDirectory()
+
+  /// As `ipcluster start -n 2` of ipyparallel 9.2.0 wrote it.
+  static let stock = """
+    {"cluster": {"cluster_id": "", "controller_args": [], "controller_ip": "", "controller_location": "", "delay": 1.0, "n": 2, \
+    "profile_dir": "/i/profile_default", "class": "ipyparallel.cluster.cluster.Cluster"}, "controller": {"class": "local", "state": \
+    {"cluster_id": "", "output_file": "/i/profile_default/log/ipcontroller-4145.log", "pid": 4147, "profile_dir": \
+    "/i/profile_default", "state": "running"}}, "engines": {"class": "local", "sets": {"1795437421": {"cluster_id": "", "n": 2, \
+    "pid": -1, "profile_dir": "/i/profile_default", "state": "running", "engines": {"0": {"cluster_id": "", "n": 1, "output_file": \
+    "/i/profile_default/log/ipengine--1795437421-0.log", "pid": 4239, "profile_dir": "/i/profile_default", "state": "running"}, \
+    "1": {"cluster_id": "", "n": 1, "output_file": "/i/profile_default/log/ipengine--1795437421-1.log", "pid": 4268, \
+    "profile_dir": "/i/profile_default", "state": "running"}}}}}}
+    """
+
+  /// As a `Cluster` writes it whose engines another launcher started.
+  static let slurm = """
+    {"cluster": {"cluster_id": "s", "controller_args": ["--x"], "controller_ip": "*", "controller_location": "n1", "delay": 0.5, \
+    "n": null, "profile_dir": "/i/profile_default", "class": "my.Cluster"}, "controller": {"class": "slurm", "state": {"cluster_id": \
+    "s", "job_id": "17", "profile_dir": "/i/profile_default", "state": "running"}}, "engines": {"class": "slurm", "sets": {"9": \
+    {"cluster_id": "s", "job_id": "18", "n": 64, "profile_dir": "/i/profile_default", "state": "running"}}}}
+    """
+
+  func read(_ text: String, _ name: String = "cluster-.json") throws -> ClusterFile {
+    directory.write(name, text)
+    return try ClusterFile(reading: "\(directory.path)/\(name)")
+  }
+
+  @Test(arguments: [stock, slurm]) func whatIpyparallelWritesComesBackUnchanged(_ text: String) throws {
+    #expect(try read(text).json == JSONValue(parsing: text))
+  }
+
+  @Test func theContentsAreUnderstood() throws {
+    let file = try read(Self.stock)
+    #expect(file.controller == .init(pid: 4147, outputFile: "/i/profile_default/log/ipcontroller-4145.log"))
+    #expect(file.engineSets["1795437421"]?.engines.values.map(\.pid).sorted() == [4239, 4268])
+    #expect(file.isLocal)
+    #expect(try !read(Self.slurm).isLocal)
+  }
+
+  @Test func deadProcessesAreLeftOut() throws {
+    let file = try read(Self.stock)
+    func status(alive: Set<Int32>) -> ClusterStatus { ClusterStatus(file, path: "p") { process, _ in alive.contains(process.pid) } }
+    #expect(status(alive: [4147, 4239, 4268]).engineCount == 2)
+    #expect(status(alive: [4147, 4268]).engineCount == 1)
+    #expect(status(alive: [4147, 4268]).processes.count == 2)
+    #expect(status(alive: [4147]).isRunning)
+    #expect(status(alive: [4147]).file.engineSets.isEmpty)
+    #expect(!status(alive: [4268]).isControllerRunning)
+    #expect(status(alive: [4268]).isRunning)
+    #expect(!status(alive: []).isRunning)
+    let batch = ClusterStatus(try read(Self.slurm), path: "p") { _, _ in false }
+    #expect(batch.isRunning)
+    #expect(batch.engineCount == 64)
+    #expect(batch.processes.isEmpty)
+  }
+
+  @Test(arguments: ["", "{", "[]", "{}", "{\"cluster\": 3}"])
+  func damagedFilesAreAnError(_ text: String) throws {
+    let error = try #require(throws: ClusterError.self) { try read(text) }
+    #expect(error.exitCode == .damagedFile)
+  }
+
+  @Test func absurdContentsChangeNothing() throws {
+    let file = try read(
+      #"{"cluster": {}, "controller": {"state": {"pid": -5}}, "engines": {"sets": {"1": 3, "2": {"engines": {"0": 7, "1": {"pid": 1e99}}}}}}"#,
+      "cluster-x.json")
+    #expect(file.clusterID == "x")
+    #expect(file.controller == nil)
+    #expect(ClusterStatus(file, path: "p").processes.isEmpty)
+  }
+
+  @Test func processesWithoutAClustersEnvironmentAreStrangers() throws {
+    let file = try read(Self.stock)
+    // Process 1 is alive on every system, and not ours.
+    #expect(!ProcessTable.isAlive(.init(pid: 1, outputFile: ""), of: file) || !FileSystem.isFile("/proc/1/environ"))
+    #expect(!ProcessTable.isAlive(.init(pid: 0x3FFF_FFFF, outputFile: ""), of: file))
+  }
+
+  @Test(arguments: [("local", "Local"), ("slurm", "Slurm"), ("ssh", "SSH"), ("ipyparallel.cluster.launcher:MPIEngineSetLauncher", "MPI"), ("my.Own", "Own")])
+  func titles(_ name: String, _ title: String) { #expect(LauncherName(name).title == title) }
+
+  @Test func onlyTheLocalLauncherIsThere() throws {
+    #expect(LauncherName("ipyparallel.cluster.launcher.LocalEngineSetLauncher").isLocal)
+    #expect(LauncherName("Local").isLocal)
+    #expect(try #require(throws: ClusterError.self) { try LauncherName("MPI").requireLocal("engines") }.exitCode == .unsupported)
+    #expect(try #require(throws: ClusterError.self) { try LauncherName("lokal").requireLocal("engines") }.reason.contains("'local'"))
+  }
+}

@@ -1,0 +1,206 @@
+import ApusCluster
+import Glibc
+import Testing
+
+@Suite struct ClusterLifecycleTests {
+  /// Writes down what the lifecycle wants done.
+  struct Recorder: ClusterLifecycleEffects {
+    var done: [String] = []
+    mutating func startEngine(_ index: Int) { done.append("start \(index)") }
+    mutating func watchRegistrations() { done.append("watch") }
+    mutating func stopWatchingRegistrations() { done.append("unwatch") }
+    mutating func signal(_ signal: Int32, controller: Bool, engines: Set<Int>) {
+      done.append("signal \(signal) \(controller ? "controller " : "")\(engines.sorted())")
+    }
+    mutating func updateClusterFile() { done.append("file") }
+    mutating func removeFiles() { done.append("remove") }
+    mutating func leaveRunning() { done.append("leave") }
+    mutating func report(_ report: ClusterReport) { done.append("\(report)") }
+
+    mutating func expect(_ expected: String..., sourceLocation: SourceLocation = #_sourceLocation) {
+      #expect(done == expected, sourceLocation: sourceLocation)
+      done = []
+    }
+  }
+
+  var recorder = Recorder()
+  let now = Duration.seconds(100)
+
+  func plan(_ engines: Int = 2, _ change: (inout ClusterLifecycle.Plan) -> Void = { _ in }) -> ClusterLifecycle {
+    var plan = ClusterLifecycle.Plan(engines: engines)
+    change(&plan)
+    return ClusterLifecycle(plan, now: now)
+  }
+
+  /// A cluster that is ready.
+  mutating func served(_ engines: Int = 2) -> ClusterLifecycle {
+    var life = plan(engines)
+    life.connectionInfoArrived(now: now, &recorder)
+    life.enginesRegistered(engines, now: now, &recorder)
+    recorder.done = []
+    return life
+  }
+
+  @Test mutating func aStart() {
+    var life = plan()
+    #expect(life.deadline == now + .seconds(60))
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.expect("watch", "start 0", "start 1", "file", "progress(registered: 0, of: 2)")
+    life.enginesRegistered(1, now: now, &recorder)
+    recorder.expect("progress(registered: 1, of: 2)")
+    life.enginesRegistered(2, now: now + .milliseconds(300), &recorder)
+    recorder.expect("ready(engines: 2, of: 2, after: \(Duration.milliseconds(300)))", "unwatch")
+    #expect(life.deadline == nil)
+  }
+
+  @Test mutating func delaysAreKept() {
+    var life = plan {
+      $0.delay = .seconds(1)
+      $0.engineDelay = .seconds(2)
+    }
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.expect("watch")
+    #expect(life.deadline == now + .seconds(1))
+    life.timePassed(now: now + .seconds(1), &recorder)
+    recorder.expect("start 0")
+    #expect(life.deadline == now + .seconds(3))
+    life.timePassed(now: now + .seconds(3), &recorder)
+    recorder.expect("start 1", "file", "progress(registered: 0, of: 2)")
+  }
+
+  @Test mutating func anInterruptStopsEverything() {
+    var life = served()
+    life.signaled(SIGINT, now: now, &recorder)
+    recorder.expect("stopping", "unwatch", "signal 15 controller [0, 1]")
+    life.engineEnded(0, .signaled(15), now: now, &recorder)
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    recorder.expect()
+    life.engineEnded(1, .exited(0), now: now, &recorder)
+    recorder.expect("unwatch", "remove")
+    #expect(life.exitCode == .success)
+  }
+
+  @Test mutating func patienceEnds() {
+    var life = served(1)
+    life.signaled(SIGTERM, now: now, &recorder)
+    recorder.done = []
+    life.timePassed(now: now + .seconds(4), &recorder)
+    recorder.expect()
+    life.timePassed(now: now + .seconds(5), &recorder)
+    recorder.expect("killing", "signal 9 controller [0]")
+  }
+
+  @Test mutating func asecondInterruptKills() {
+    var life = served(1)
+    life.signaled(SIGINT, now: now, &recorder)
+    recorder.done = []
+    life.signaled(SIGINT, now: now, &recorder)
+    recorder.expect("killing", "signal 9 controller [0]")
+  }
+
+  @Test mutating func oneDeadEngineIsToldAndTheRestGoesOn() {
+    var life = served()
+    life.engineEnded(1, .signaled(9), now: now, &recorder)
+    recorder.expect("engineEnded(1, \(ExitStatus.signaled(9)))", "file")
+    #expect(life.phase == .serving)
+  }
+
+  @Test mutating func theDeathOfAllEnginesSoonAfterTheStartEndsTheCluster() {
+    var life = served(1)
+    life.engineEnded(0, .exited(1), now: now + .seconds(29), &recorder)
+    recorder.expect("engineEnded(0, exit code 1)", "file", "allEnginesEnded(early: true)", "unwatch", "signal 15 controller []")
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    #expect(life.exitCode == .failure)
+  }
+
+  @Test mutating func laterTheControllerServesOn() {
+    var life = served(1)
+    life.engineEnded(0, .exited(1), now: now + .seconds(31), &recorder)
+    recorder.expect("engineEnded(0, exit code 1)", "file", "allEnginesEnded(early: false)")
+    #expect(life.phase == .serving)
+  }
+
+  @Test mutating func anEngineThatDiesWhileOthersRegisterIsNotWaitedFor() {
+    var life = plan()
+    life.connectionInfoArrived(now: now, &recorder)
+    life.enginesRegistered(1, now: now, &recorder)
+    recorder.done = []
+    life.engineEnded(1, .exited(1), now: now, &recorder)
+    recorder.expect("engineEnded(1, exit code 1)", "file", "ready(engines: 1, of: 2, after: \(Duration.zero))", "unwatch")
+  }
+
+  @Test mutating func theControllersEndIsTheClusters() {
+    var life = served(1)
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    recorder.expect("controllerEnded(exit code 0, early: false)", "file", "unwatch", "signal 15 [0]")
+    life.engineEnded(0, .signaled(15), now: now, &recorder)
+    #expect(life.exitCode == .success)
+  }
+
+  @Test mutating func aControllerThatCannotStartGivesItsExitCode() {
+    var life = plan()
+    life.controllerEnded(.exited(71), now: now, &recorder)
+    recorder.expect("controllerEnded(exit code 71, early: true)", "file", "unwatch", "signal 15 []", "unwatch", "remove")
+    #expect(life.exitCode == .cannotListen)
+  }
+
+  @Test mutating func timeRunsOut() {
+    var life = plan()
+    life.timePassed(now: now + .seconds(60), &recorder)
+    recorder.expect("controllerTimedOut(after: \(Duration.seconds(60)))", "unwatch", "signal 15 controller []")
+    var other = plan()
+    other.connectionInfoArrived(now: now, &recorder)
+    recorder.done = []
+    other.timePassed(now: now + .seconds(60), &recorder)
+    recorder.expect("enginesTimedOut(registered: 0, of: 2, after: \(Duration.seconds(60)))", "unwatch")
+    #expect(other.phase == .serving)
+  }
+
+  @Test mutating func daemonizedClustersAreLeft() {
+    var life = plan { $0.daemonizes = true }
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.done = []
+    life.enginesRegistered(2, now: now, &recorder)
+    recorder.expect("ready(engines: 2, of: 2, after: \(Duration.zero))", "unwatch", "leave")
+    #expect(life.exitCode == .success)
+  }
+
+  @Test mutating func enginesForAnotherController() {
+    var life = plan { $0.ownsController = false }
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.expect("watch")
+    life.enginesRegistered(3, now: now, &recorder)
+    recorder.expect("start 0", "start 1", "file", "progress(registered: 0, of: 2)")
+    life.enginesRegistered(5, now: now, &recorder)
+    recorder.expect("ready(engines: 2, of: 2, after: \(Duration.zero))", "unwatch")
+    life.signaled(SIGINT, now: now, &recorder)
+    recorder.expect("interrupting", "signal 2 [0, 1]")
+    life.signaled(SIGTERM, now: now, &recorder)
+    recorder.expect("stopping", "unwatch", "signal 15 [0, 1]")
+    life.engineEnded(0, .exited(0), now: now, &recorder)
+    life.engineEnded(1, .exited(0), now: now, &recorder)
+    recorder.expect("unwatch", "remove")
+  }
+
+  @Test mutating func nobodyAnswers() {
+    var life = plan {
+      $0.ownsController = false
+      $0.controllerTimeout = .seconds(10)
+    }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.timePassed(now: now + .seconds(10), &recorder)
+    #expect(life.exitCode == .noController)
+  }
+
+  @Test mutating func signalsForUsersReachTheEngines() {
+    var life = served()
+    life.signaled(SIGUSR1, now: now, &recorder)
+    recorder.expect("signal \(SIGUSR1) [0, 1]")
+  }
+
+  @Test mutating func noEnginesAreReadyAtOnce() {
+    var life = plan(0)
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.expect("watch", "file", "ready(engines: 0, of: 0, after: \(Duration.zero))", "unwatch")
+  }
+}

@@ -1,0 +1,319 @@
+"""A cluster's life by the installed commands, beside ipyparallel's own commands and Cluster API."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ipyparallel as ipp
+import pytest
+
+HEAD = "PROFILE CLUSTER ID RUNNING ENGINES LAUNCHER".split()
+
+
+def rows(result: subprocess.CompletedProcess) -> list[list[str]]:
+    head, *rest = result.stdout.splitlines()
+    assert head.split() == HEAD
+    return [line.split() for line in rest]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def start(parts, wait_until):
+    """``start('-n', '2')`` is an ``ipcluster start`` whose engines are ready; ``.words()`` is what it has said."""
+
+    def start(*arguments: str, of: str = "apus", ready: bool = True, **more: str) -> subprocess.Popen:
+        process = parts.start("ipcluster", "start", *arguments, of=of, **more)
+        process.words = lambda: parts.log(process)
+        if ready:
+            wait_until(lambda: " ready after " in process.words() or process.poll() is not None, 30)
+            assert " ready after " in process.words(), process.words()
+        return process
+
+    return start
+
+
+@pytest.fixture
+def run(parts):
+    """As the shared fixture, in the profile directory of ``parts``."""
+
+    def run(command: str, *arguments: str, of: str = "apus", timeout: float = 30) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(parts.places[of] / command), *arguments], env=parts.env, cwd=parts.directory, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture
+def cluster_file(parts):
+    return parts.security / "cluster-.json"
+
+
+def pids(path: Path) -> list[int]:
+    contents = json.loads(path.read_text())
+    engines = [engine["pid"] for s in contents["engines"]["sets"].values() for engine in s["engines"].values()]
+    return [contents["controller"]["state"]["pid"], *engines]
+
+
+def test_one_line_says_that_the_engines_are_ready(start, parts):
+    process = start("-n", "2")
+    assert re.fullmatch(r"2 engines ready after [\d.]+ s: profile \S+/profile_default\n", process.words())
+    assert len(parts.client(2).ids) == 2
+
+
+def test_four_processes(start, parts):
+    import processes
+
+    start("-n", "2")
+    assert sorted(process.role for process in processes.processes(parts.mark)) == ["cluster", "controller", "engine", "engine"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_stop_everything_and_leave_nothing(start, parts, cluster_file, wait_until, number):
+    process = start("-n", "2")
+    members = pids(cluster_file)
+    assert len(members) == 3 and all(map(alive, members))
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    assert not any(map(alive, members))
+    assert list(parts.security.iterdir()) == []
+    assert [log.name for log in (parts.security.parent / "log").iterdir() if log.suffix == ".log"] == []
+
+
+def test_ipyparallel_finds_and_stops_our_cluster(start, run, parts, monkeypatch):
+    process = start("-n", "2")
+    monkeypatch.setenv("IPYTHONDIR", parts.env["IPYTHONDIR"])
+    cluster = ipp.Cluster.from_file()
+    with cluster.connect_client_sync() as client:
+        client.wait_for_engines(2, timeout=10)
+        assert len(client[:].apply_sync(os.getpid)) == 2
+    assert rows(run("ipcluster", "list", of="stock")) == [["default", "''", "True", "2", "Local"]]
+    assert run("ipcluster", "stop", of="stock").returncode == 0
+    assert process.wait(10) == 0
+
+
+def test_we_find_and_stop_their_cluster(run, parts):
+    started = run("ipcluster", "start", "-n", "2", "--daemonize", "--cluster-id=theirs", of="stock", timeout=60)
+    assert started.returncode == 0, started.stderr
+    path = parts.security / "cluster-theirs.json"
+    members = pids(path)
+    assert rows(run("ipcluster", "list")) == [["default", "theirs", "True", "2", "Local"]]
+    (listed,) = json.loads(run("ipcluster", "list", "-o", "json").stdout)
+    assert listed == json.loads(path.read_text())
+    assert run("ipcluster", "stop", "theirs").returncode == 0
+    assert not any(map(alive, members))
+    assert rows(run("ipcluster", "list")) == []
+
+
+def test_stop_list_and_a_second_start(start, run, cluster_file):
+    assert rows(run("ipcluster", "list")) == []
+    assert json.loads(run("ipcluster", "list", "-o", "json").stdout) == []
+    process = start("-n", "1")
+    assert rows(run("ipcluster", "list")) == [["default", "''", "True", "1", "Local"]]
+    again = run("ipcluster", "start", "-n", "1")
+    assert again.returncode == 10 and "running already" in again.stderr
+    beside = start("-n", "1", "--cluster-id=b")
+    assert len(rows(run("ipcluster", "list"))) == 2
+    assert run("ipcluster", "clean").returncode == 1
+    assert cluster_file.exists()
+    assert run("ipcluster", "stop", "--all").returncode == 0
+    assert process.wait(10) == 0 and beside.wait(10) == 0
+    assert run("ipcluster", "stop", "--all").returncode == 0
+    assert run("ipcluster", "stop").returncode == 11
+
+
+def test_daemonized(start, run, parts, cluster_file):
+    process = start("-n", "2", "--daemonize")
+    assert process.wait(5) == 0
+    members = pids(cluster_file)
+    assert all(map(alive, members))
+    assert len(parts.client(2).ids) == 2
+    assert run("apus", "stop").returncode == 0
+    assert not any(map(alive, members))
+    assert not cluster_file.exists()
+
+
+def test_a_dead_engine_is_told_with_its_reason(start, cluster_file, wait_until):
+    process = start("-n", "2")
+    _, first, second = pids(cluster_file)
+    os.kill(second, signal.SIGKILL)
+    wait_until(lambda: "SIGKILL" in process.words(), 5)
+    assert f"engine 1 (process {second}) died with signal 9 (SIGKILL)" in process.words()
+    wait_until(lambda: pids(cluster_file)[1:] == [first], 1)
+    assert process.poll() is None
+
+
+def test_engines_that_cannot_start_end_the_cluster(start, parts):
+    process = start(
+        "-n", "2", f"--EngineLauncher.engine_cmd={[sys.executable, '-c', 'raise SystemExit(' + repr('no luck') + ')']!r}", ready=False)
+    assert process.wait(20) == 1
+    words = process.words()
+    assert "died with exit code 1" in words and "no luck" in words and "all engines died" in words
+    assert list(parts.security.iterdir()) == []
+
+
+def test_a_missing_command_is_told(start):
+    process = start("-n", "2", "--EngineLauncher.engine_cmd=/no/engine", ready=False)
+    assert process.wait(20) == 127
+    assert "/no/engine" in process.words()
+
+
+def test_a_dead_controller_ends_the_cluster(start, cluster_file):
+    process = start("-n", "1")
+    controller, engine = pids(cluster_file)
+    os.kill(controller, signal.SIGKILL)
+    assert process.wait(10) == 1
+    assert "the controller died, with signal 9 (SIGKILL)" in process.words()
+    assert not alive(engine)
+
+
+def test_what_does_not_end_is_killed(start, cluster_file, wait_until):
+    process = start("-n", "1", "--LocalProcessLauncher.stop_seconds_until_kill=1")
+    _, engine = pids(cluster_file)
+    os.kill(engine, signal.SIGSTOP)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert 0.9 < time.monotonic() - began < 4
+    assert not alive(engine)
+    assert "SIGKILL" in process.words()
+
+
+def test_a_stale_cluster_file_is_replaced(start, run, parts, cluster_file):
+    process = start("-n", "1")
+    contents = cluster_file.read_text()
+    process.send_signal(signal.SIGINT)
+    process.wait(10)
+    cluster_file.write_text(contents)
+    assert rows(run("ipcluster", "list")) == [["default", "''", "False", "0", "Local"]]
+    start("-n", "1")
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"cluster": 1}'])
+def test_a_damaged_cluster_file(run, parts, cluster_file, damage):
+    run("apus", "profile", "create", "default")
+    cluster_file.write_text(damage)
+    result = run("ipcluster", "stop")
+    assert result.returncode == 65 and "damaged" in result.stderr
+    assert rows(run("ipcluster", "list")) == []
+    assert run("ipcluster", "clean").returncode == 0
+    assert not cluster_file.exists()
+
+
+def test_a_stranger_with_a_process_id_of_the_cluster_is_left_alone(start, run, parts, cluster_file):
+    process = start("-n", "1")
+    contents = json.loads(cluster_file.read_text())
+    process.send_signal(signal.SIGINT)
+    process.wait(10)
+    stranger = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"]})
+    try:
+        contents["controller"]["state"]["pid"] = stranger.pid
+        contents["engines"]["sets"] = {}
+        cluster_file.write_text(json.dumps(contents))
+        assert rows(run("ipcluster", "list"))[0][2] == "False"
+        assert run("ipcluster", "stop").returncode == 0
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_more_engines(start, run, parts, cluster_file, wait_until):
+    start("-n", "1")
+    more = parts.start("ipcluster", "engines", "-n", "2")
+    wait_until(lambda: "2 engines ready" in parts.log(more), 20)
+    assert len(parts.client(3).ids) == 3
+    assert rows(run("ipcluster", "list"))[0][3] == "3"
+    more.send_signal(signal.SIGTERM)
+    assert more.wait(10) == 0
+    assert rows(run("ipcluster", "list"))[0][3] == "1"
+
+
+def test_engines_without_an_answer(run, parts):
+    """A connection file of a controller that is gone."""
+    run("apus", "profile", "create", "default")
+    common = {
+        "ssh": "", "interface": "tcp://127.0.0.1", "registration": 9, "control": 9, "mux": 9, "task": 9, "iopub": 9, "key": "k",
+        "location": "", "pack": "json", "unpack": "json", "signature_scheme": "hmac-sha256",
+    }
+    client = common | {"task_scheme": "leastload", "notification": 9, "broadcast": 9}
+    (parts.security / "ipcontroller-client.json").write_text(json.dumps(client))
+    (parts.security / "ipcontroller-engine.json").write_text(json.dumps(common | {"hb_ping": 9, "hb_pong": 9, "broadcast": [9, 9]}))
+    result = run("ipcluster", "engines", "-n", "1", "--ControllerLauncher.connection_info_timeout=1")
+    assert result.returncode == 12
+    assert "no controller answers" in result.stderr
+    (parts.security / "ipcontroller-client.json").write_text("{")
+    result = run("ipcluster", "engines", "-n", "1")
+    assert result.returncode == 65, result.stderr
+
+
+def test_signals_for_users_reach_the_engines(start, parts, wait_until, tmp_path):
+    process = start("-n", "2")
+    flag = str(tmp_path / "flag")
+    client = parts.client(2)
+
+    code = f"import os, signal; signal.signal(signal.SIGUSR1, lambda *_: open(f'{flag}{{os.getpid()}}', 'w').close())"
+    client[:].execute(code, block=True)
+    process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: len(list(tmp_path.glob("flag*"))) == 2, 5)
+
+
+def test_another_controller_by_configuration(start, parts):
+    command = [sys.executable, "-m", "ipyparallel.controller"]
+    start("-n", "1", f"--ControllerLauncher.controller_cmd={command!r}", "--", "--nodb")
+    assert len(parts.client(1).ids) == 1
+
+
+def test_arguments_reach_the_controller(start, parts):
+    start("-n", "1", "--location=somewhere", "--", "--scheme=pure")
+    contents = json.loads((parts.security / "ipcontroller-client.json").read_text())
+    assert contents["task_scheme"] == "pure"
+    assert contents["location"] == "somewhere"
+    cluster = json.loads((parts.security / "cluster-.json").read_text())["cluster"]
+    assert cluster["controller_args"] == ["--scheme=pure"]
+    assert cluster["controller_location"] == "somewhere"
+
+
+def test_connection_files_are_private_and_reused(parts, wait_until):
+    client, engine = parts.security / "ipcontroller-client.json", parts.security / "ipcontroller-engine.json"
+
+    def controller(*arguments):
+        process = parts.start("ipcontroller", *arguments)
+        wait_until(lambda: "ready" in parts.log(process), 10)
+        return process
+
+    first = controller("--reuse")
+    assert oct(client.stat().st_mode & 0o777) == oct(engine.stat().st_mode & 0o777) == "0o600"
+    contents = client.read_text()
+    first.terminate()
+    assert first.wait(10) == 0
+    assert client.read_text() == contents
+    second = controller("--reuse")
+    assert client.read_text() == contents
+    second.terminate()
+    second.wait(10)
+    third = controller()
+    assert client.read_text() != contents
+    third.terminate()
+    assert third.wait(10) == 0
+    assert not client.exists() and not engine.exists()
+
+
+def test_logs_to_a_file(parts, wait_until):
+    process = parts.start("ipcontroller", "--log-to-file", "--cluster-id=a")
+    log = parts.security.parent / "log" / f"ipcontroller-a-{process.pid}.log"
+    wait_until(lambda: log.exists() and "ready" in log.read_text(), 10)
+    assert (parts.security / "ipcontroller-a-client.json").exists()
+    process.terminate()
+    assert process.wait(10) == 0
