@@ -20,7 +20,7 @@ final class TaskRecorder {
       switch event {
       case .submitted(let id, let request, let queue, let engine):
         try change(id) {
-          $0.request = request.routed(to: [])
+          $0.request = request
           $0.queue = queue
           if let engine { $0.engine = engine }
         }

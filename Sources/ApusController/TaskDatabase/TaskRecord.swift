@@ -6,11 +6,12 @@ public import ZeroMQ
 /// A class, and not `Sendable`: records live and change in place where the hub lives, a million of them at little cost.
 public final class TaskRecord {
   public let id: MessageID
-  /// Without identities. `nil` while only output of the task has been seen.
+  /// As it came, sharing its frames with the scheduler; identities mean nothing here. `nil` while only output of the task has been seen.
   public var request: Envelope? {
     didSet {
       frameBytes += (request?.byteCount ?? 0) - (oldValue?.byteCount ?? 0)
       marks.remove(.requestWritten)
+      knownSubmission = Int.min
     }
   }
   public var engine: EngineUUID?
@@ -34,6 +35,8 @@ public final class TaskRecord {
   /// Bytes that are in the database's sum already.
   var countedBytes = 0
   private var frameBytes = 0
+  /// `submitted` once it has been read; `Int.min` before, and `Int.max` if there is none.
+  private var knownSubmission = Int.min
 
   /// Bytes that this record keeps alive: frames and output.
   public var byteCount: Int { frameBytes + (output?.byteCount ?? 0) }
@@ -46,6 +49,11 @@ public final class TaskRecord {
 
   /// The date of the request, by the client's clock.
   public var submitted: Timestamp? {
+    if knownSubmission == Int.min { knownSubmission = readSubmission()?.microseconds ?? Int.max }
+    return knownSubmission == Int.max ? nil : Timestamp(microseconds: knownSubmission)
+  }
+
+  private func readSubmission() -> Timestamp? {
     guard let frame = request?.headerFrame else { return nil }
     let date = frame.withUnsafeBytes { HeaderScanner($0).string("date") } ?? json(frame)["date"]?.stringValue
     return date.flatMap { Timestamp($0) }
@@ -54,7 +62,8 @@ public final class TaskRecord {
   /// Field names of ipyparallel's records, in the order of its SQLite columns (protocol section 11.1).
   public enum Field: String, CaseIterable, Sendable {
     case msg_id, header, metadata, content, buffers, submitted, client_uuid, engine_uuid, started, completed, resubmitted, received,
-      result_header, result_metadata, result_content, result_buffers, queue, execute_input, execute_result, error, stdout, stderr, label
+      result_header, result_metadata, result_content, result_buffers, queue, execute_input, execute_result, error, stdout, stderr,
+      label
   }
 
   /// A field as JSON; dates as ISO 8601. Buffers never are JSON: both buffer fields are null.

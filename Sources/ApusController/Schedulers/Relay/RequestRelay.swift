@@ -50,7 +50,7 @@ actor RequestRelay {
       let engine = message.frames[1]
       if channel == .mux {
         let uuid = back.uuid(of: engine)
-        events.report(.submitted(id, request: message.routed(to: []), queue: .mux, engine: uuid))
+        events.report(.submitted(id, request: message, queue: .mux, engine: uuid))
       } else if message.messageType == .abortRequest, let onAbort {
         onAbort(abortedIDs(message))
       }
@@ -64,7 +64,7 @@ actor RequestRelay {
       guard let received = receive(back.socket) else { break }
       guard let message = received.envelope else { continue }
       if channel == .mux, let id = message.parentID {
-        events.report(.finished(id, reply: message.routed(to: []), engine: back.uuid(of: message.frames[0])))
+        events.report(.finished(id, reply: message, engine: back.uuid(of: message.frames[0])))
       }
       try? front.send(message.frames[1], message.frames[0], message.frames[2...])
     }

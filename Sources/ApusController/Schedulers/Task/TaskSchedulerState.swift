@@ -128,7 +128,7 @@ struct TaskSchedulerState {
       retry(task, from: index, reason: .failed, now: now, effects: &effects)
     } else {
       // First the report: a client that has its answer may ask the hub about it.
-      effects.report(.finished(task.id, reply: result.message.routed(to: []), engine: uuid))
+      effects.report(.finished(task.id, reply: result.message, engine: uuid))
       effects.relay(result.message, to: task.message)
       finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
     }
