@@ -26,8 +26,8 @@ public final class MemoryDatabase: TaskDatabase {
 
   public let configuration: Configuration
   private var records: [MessageID: TaskRecord] = [:]
-  /// Those that may be dropped, in the order in which they became so. May hold ids that are gone or busy again: they are skipped.
-  private var queue: Deque<MessageID> = []
+  /// Those that may be dropped, in the order in which they became so. May hold output whose task has come since: it is skipped.
+  private var queue: Deque<TaskRecord> = []
   /// How many of `records` may be dropped.
   private var droppableCount = 0
   private var lastNumber = 0
@@ -40,10 +40,15 @@ public final class MemoryDatabase: TaskDatabase {
   public var count: Int { records.count }
 
   public func open(_ id: MessageID) -> TaskRecord {
-    if let record = records[id] { return record }
-    let record = TaskRecord(id)
-    insert(record)
-    return record
+    // One look-up whether it is there or not.
+    func found(in place: inout TaskRecord?) -> TaskRecord {
+      if let record = place { return record }
+      let record = TaskRecord(id)
+      number(record)
+      place = record
+      return record
+    }
+    return found(in: &records[id])
   }
 
   public func save(_ record: TaskRecord) {
@@ -62,7 +67,7 @@ public final class MemoryDatabase: TaskDatabase {
 
   public func remove(_ ids: [MessageID]) {
     for id in ids { if let record = records[id] { drop(record) } }
-    compact()
+    clean()
   }
 
   public func removeFinished() { removeFinished { _ in true } }
@@ -70,7 +75,7 @@ public final class MemoryDatabase: TaskDatabase {
 
   private func removeFinished(where isMeant: (TaskRecord) -> Bool) {
     for record in records.values.filter({ $0.isFinished && isMeant($0) }) { drop(record) }
-    compact()
+    clean()
   }
 
   public func flush() {}
@@ -78,9 +83,17 @@ public final class MemoryDatabase: TaskDatabase {
   /// By submission; what was never submitted comes last, in the order of arrival.
   private func inOrder(_ records: [TaskRecord]) -> [TaskRecord] {
     guard records.count > 1 else { return records }
-    return records.map { (record: $0, submitted: $0.submitted?.microseconds ?? Int.max) }
-      .sorted { ($0.submitted, $0.record.number) < ($1.submitted, $1.record.number) }
-      .map(\.record)
+    // Sorted without the records: moving numbers is four times faster than counting references.
+    var places = records.enumerated().map { Place(submitted: $1.submitted?.microseconds ?? Int.max, number: $1.number, index: $0) }
+    places.sort()
+    return places.map { records[$0.index] }
+  }
+
+  private struct Place: Comparable {
+    var submitted: Int
+    var number: Int
+    var index: Int
+    static func < (a: Place, b: Place) -> Bool { (a.submitted, a.number) < (b.submitted, b.number) }
   }
 
   // MARK: bounds
@@ -101,15 +114,19 @@ public final class MemoryDatabase: TaskDatabase {
     }
     if record.isDroppable, !record.marks.contains(.queued) {
       record.marks.insert(.queued)
-      queue.append(record.id)
+      queue.append(record)
     }
     return growth
   }
 
-  private func insert(_ record: TaskRecord) {
+  private func number(_ record: TaskRecord) {
     lastNumber += 1
     record.number = lastNumber
     record.marks.insert(.kept)
+  }
+
+  private func insert(_ record: TaskRecord) {
+    number(record)
     if let former = records.updateValue(record, forKey: record.id) { forget(former) }
   }
 
@@ -131,40 +148,41 @@ public final class MemoryDatabase: TaskDatabase {
     let surplus = droppableCount - configuration.recordLimit
     if surplus > 0 {
       for _ in 0..<max(surplus, configuration.share(of: configuration.recordLimit)) where !dropOldest() { break }
-      compact()
+      shrink()
     }
     if byteCount > configuration.sizeLimit {
       let goal = configuration.sizeLimit - configuration.share(of: configuration.sizeLimit)
       while byteCount > goal, dropOldest() {}
-      compact()
+      shrink()
     }
   }
 
   private func dropOldest() -> Bool {
-    while let id = queue.popFirst() {
-      guard let record = records[id], record.marks.contains(.queued) else { continue }
+    while let record = queue.popFirst() {
       record.marks.remove(.queued)
-      guard record.isDroppable else { continue }
+      guard record.marks.contains(.counted) else { continue }
       drop(record)
       return true
     }
     return false
   }
 
-  /// Keeps both collections in proportion to what is in them; costs a constant per record that was dropped since the last time.
-  private func compact() {
-    if queue.count > 2 * droppableCount + 64 {
-      var live = Deque<MessageID>(minimumCapacity: droppableCount)
-      for id in queue {
-        guard let record = records[id], record.marks.contains(.queued) else { continue }
-        if record.isDroppable { live.append(id) } else { record.marks.remove(.queued) }
-      }
-      queue = live
-    }
-    if records.capacity > 8192, records.capacity > 8 * records.count {
-      var smaller = [MessageID: TaskRecord](minimumCapacity: 2 * records.count)
-      for (id, record) in records { smaller[id] = record }
-      records = smaller
-    }
+  /// Lets go of what was dropped out of turn, and of its frames.
+  private func clean() {
+    queue = Deque(
+      queue.filter { record in
+        if !record.marks.contains(.counted) { record.marks.remove(.queued) }
+        return record.marks.contains(.counted)
+      })
+    shrink()
+  }
+
+  /// Gives memory back after a great many tasks; costs a constant per record that was dropped since the last time.
+  private func shrink() {
+    guard records.capacity > 8192, records.capacity > 8 * records.count else { return }
+    var smaller = [MessageID: TaskRecord](minimumCapacity: 2 * records.count)
+    for (id, record) in records { smaller[id] = record }
+    records = smaller
+    queue = Deque(queue)
   }
 }

@@ -22,5 +22,6 @@ public final class NoDatabase: TaskDatabase {
 
 extension TaskDatabaseError {
   fileprivate static let noRecords = TaskDatabaseError(
-    .noData, "this controller keeps no records of tasks; start it with --dictdb or --sqlitedb to ask for past tasks, or to resubmit them")
+    .noData,
+    "this controller keeps no records of tasks; start it with --dictdb or --sqlitedb to ask for past tasks, or to resubmit them")
 }

@@ -51,7 +51,11 @@ extension TaskRecord {
     case .submitted: submitted.map { .date($0) } ?? .json(.null)
     case .received: received.map { .date($0) } ?? .json(.null)
     case .started, .completed:
-      if let date = reply == nil ? nil : value(field).stringValue, let timestamp = Timestamp(date) { .date(timestamp) } else { .json(.null) }
+      if let date = reply == nil ? nil : value(field).stringValue, let timestamp = Timestamp(date) {
+        .date(timestamp)
+      } else {
+        .json(.null)
+      }
     case .buffers: .json(requestBuffers.isEmpty ? .null : .int(requestBuffers.count))
     case .result_buffers: .json(replyBuffers.isEmpty ? .null : .int(replyBuffers.count))
     default: .json(value(field))

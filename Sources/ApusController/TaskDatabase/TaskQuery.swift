@@ -66,7 +66,8 @@ public struct TaskQuery: Hashable, Sendable {
     guard let members = json.objectValue?.members else { throw .query("a query is a dictionary of fields") }
     for (name, value) in members {
       guard let field = TaskRecord.Field(rawValue: name) else {
-        throw .query("there is no field \(quoted(name)); there are \(TaskRecord.Field.allCases.map(\.rawValue).joined(separator: ", "))")
+        throw .query(
+          "there is no field \(quoted(name)); there are \(TaskRecord.Field.allCases.map(\.rawValue).joined(separator: ", "))")
       }
       guard let operators = value.objectValue?.members else {
         tests.append(try Test(field, .equal, value))
@@ -89,7 +90,9 @@ public struct TaskQuery: Hashable, Sendable {
       case (.equal, .value(.json(.string(let id)))): return [MessageID(id)]
       case (.in, .list(let values)):
         var seen: Set<MessageID> = []
-        return values.compactMap { if case .json(.string(let id)) = $0, seen.insert(MessageID(id)).inserted { MessageID(id) } else { nil } }
+        return values.compactMap {
+          if case .json(.string(let id)) = $0, seen.insert(MessageID(id)).inserted { MessageID(id) } else { nil }
+        }
       default: continue
       }
     }
@@ -108,14 +111,17 @@ extension TaskQuery.Test {
       if field.isDate {
         guard case .date = value else { throw wrong("a date as ISO 8601, not \(excerpt(operand))") }
       } else {
-        guard operand.stringValue != nil || operand.doubleValue != nil else { throw wrong("a text or a number, not \(excerpt(operand))") }
+        guard operand.stringValue != nil || operand.doubleValue != nil else {
+          throw wrong("a text or a number, not \(excerpt(operand))")
+        }
       }
       prepared = .value(value)
     case .in, .notIn, .all:
       guard let elements = operand.arrayValue else { throw wrong("a list, not \(excerpt(operand))") }
       prepared = .list(elements.map { TaskQuery.Comparable($0, for: field) })
     case .modulo:
-      guard let pair = operand.arrayValue, pair.count == 2, let divisor = pair[0].intValue, let remainder = pair[1].intValue, divisor != 0
+      guard let pair = operand.arrayValue, pair.count == 2, let divisor = pair[0].intValue, let remainder = pair[1].intValue,
+        divisor != 0
       else { throw wrong("[divisor, remainder], not \(excerpt(operand))") }
       prepared = .modulo(divisor: divisor, remainder: remainder)
     case .exists: prepared = .exists(operand.isTruthy)

@@ -42,7 +42,9 @@ extension TaskRecord {
       case .error: error = .object(content)
       case .displayData: if hasRoom(for: JSONValue.object(content).footprint) { displayData.append(.object(content)) }
       case .stream:
-        guard let text = content["text"]?.stringValue, let name = content["name"]?.stringValue, hasRoom(for: text.utf8.count) else { return }
+        guard let text = content["text"]?.stringValue, let name = content["name"]?.stringValue, hasRoom(for: text.utf8.count) else {
+          return
+        }
         if name == "stdout" { stdout += text } else if name == "stderr" { stderr += text }
       }
     }

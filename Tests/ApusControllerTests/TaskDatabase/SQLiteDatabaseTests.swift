@@ -28,13 +28,17 @@ struct SQLiteDatabaseTests {
     defer { clean() }
     let database = try SQLiteDatabase(.init(path: path))
     #expect(database.tableName == "ipython-tasks")
-    let columns = try rows("SELECT name || '|' || lower(type) || '|' || pk FROM pragma_table_info('ipython-tasks')").map { $0[0] ?? "" }
+    let columns = try rows("SELECT name || '|' || lower(type) || '|' || pk FROM pragma_table_info('ipython-tasks')").map {
+      $0[0] ?? ""
+    }
     #expect(
       columns == [
-        "msg_id|text|1", "header|dict text|0", "metadata|dict text|0", "content|dict text|0", "buffers|bufs blob|0", "submitted|timestamp|0",
+        "msg_id|text|1", "header|dict text|0", "metadata|dict text|0", "content|dict text|0", "buffers|bufs blob|0",
+        "submitted|timestamp|0",
         "client_uuid|text|0", "engine_uuid|text|0", "started|timestamp|0", "completed|timestamp|0", "resubmitted|text|0",
         "received|timestamp|0", "result_header|dict text|0", "result_metadata|dict text|0", "result_content|dict text|0",
-        "result_buffers|bufs blob|0", "queue|text|0", "execute_input|text|0", "execute_result|text|0", "error|text|0", "stdout|text|0",
+        "result_buffers|bufs blob|0", "queue|text|0", "execute_input|text|0", "execute_result|text|0", "error|text|0",
+        "stdout|text|0",
         "stderr|text|0", "label|text|0",
       ])
     let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
@@ -47,14 +51,16 @@ struct SQLiteDatabaseTests {
     try database.submit(1, label: "x")
     try database.output(1, .stream, ["name": "stderr", "text": "oh"])
     try database.flush()
-    #expect(try rows("SELECT submitted, completed, client_uuid, queue, label, stdout, stderr FROM 'ipython-tasks'") == [
-      ["2026-02-02T02:40:01+00:00", nil, "client-1", "task", "x", "", "oh"]
-    ])
+    #expect(
+      try rows("SELECT submitted, completed, client_uuid, queue, label, stdout, stderr FROM 'ipython-tasks'") == [
+        ["2026-02-02T02:40:01+00:00", nil, "client-1", "task", "x", "", "oh"]
+      ])
     try database.finish(1, at: 2)
     try database.flush()
-    #expect(try rows("SELECT submitted, completed, received, engine_uuid, result_content FROM 'ipython-tasks'") == [
-      ["2026-02-02T02:40:01+00:00", "2026-02-02T02:40:02+00:00", "2026-02-02T02:40:03+00:00", "engine-1", "{\"status\":\"ok\"}"]
-    ])
+    #expect(
+      try rows("SELECT submitted, completed, received, engine_uuid, result_content FROM 'ipython-tasks'") == [
+        ["2026-02-02T02:40:01+00:00", "2026-02-02T02:40:02+00:00", "2026-02-02T02:40:03+00:00", "engine-1", "{\"status\":\"ok\"}"]
+      ])
   }
 
   @Test func aTableOfAnotherFormIsLeftAlone() throws {
@@ -98,7 +104,9 @@ struct SQLiteDatabaseTests {
   @Test func aFileThatCannotBeOpenedIsNamed() throws {
     defer { clean() }
     try Data("this is no database, not at all; it is longer than a header".utf8).write(to: URL(fileURLWithPath: path))
-    for (path, reason) in [(path, "not a database"), (directory.path + "/none/tasks.db", "unable to open"), (directory.path, "unable to open")] {
+    for (path, reason) in [
+      (path, "not a database"), (directory.path + "/none/tasks.db", "unable to open"), (directory.path, "unable to open"),
+    ] {
       let error = #expect(throws: TaskDatabaseError.self) { _ = try SQLiteDatabase(.init(path: path)) }
       #expect(error?.code == .storage)
       #expect(error?.reason.contains(path) == true)
@@ -128,7 +136,7 @@ struct SQLiteDatabaseTests {
     for number in 1...30 { try database.finish(number) }
     #expect(throws: TaskDatabaseError.self) { try database.flush() }
     #expect(try database.numbers().suffix(10) == Array(31...40)[...])
-    #expect(try database.find(["completed": ["$ne": nil]]).count <= 10)
+    #expect(try database.find(["completed": ["$ne": .null]]).count <= 10)
     try other.inDatabase { try $0.execute(sql: "ROLLBACK") }
     try database.flush()
     let stored = try rows("SELECT count(*) || '' FROM 'ipython-tasks' WHERE completed IS NULL")
@@ -136,7 +144,7 @@ struct SQLiteDatabaseTests {
     #expect(stored == [["11"]])
     for number in 31...40 { try database.finish(number) }
     try database.flush()
-    #expect(try database.find(["completed": ["$ne": nil]]).suffix(10) == Array(31...40)[...])
+    #expect(try database.find(["completed": ["$ne": .null]]).suffix(10) == Array(31...40)[...])
   }
 
   @Test func rowsOfOthersAreRead() throws {
@@ -175,7 +183,7 @@ struct SQLiteDatabaseTests {
     var random = SeededGenerator(state: 20_260_131)
     let memory = MemoryDatabase()
     let sqlite = try SQLiteDatabase(.init(path: path))
-    let texts: [JSONValue] = ["a", "b", "ab", "a*", "", "é", 1, 2.5, nil, ["a"], true]
+    let texts: [JSONValue] = ["a", "b", "ab", "a*", "", "é", 1, 2.5, .null, ["a"], true]
     for number in 1...80 {
       let label = texts.randomElement(using: &random)
       let session = ["a", "b"].randomElement(using: &random) ?? ""
@@ -192,16 +200,19 @@ struct SQLiteDatabaseTests {
     while asked < 500 {
       var members: [(key: String, value: JSONValue)] = []
       for _ in 0..<Int.random(in: 1...3, using: &random) {
-        guard let field = fields.randomElement(using: &random), let name = TaskQuery.Operator.allCases.randomElement(using: &random) else { continue }
+        guard let field = fields.randomElement(using: &random), let name = TaskQuery.Operator.allCases.randomElement(using: &random)
+        else { continue }
         let date = JSONValue.string(TaskSamples.date(Int.random(in: 0..<100_000, using: &random)).description)
-        let values = field.isDate ? [date, nil] : texts
-        let value = values.randomElement(using: &random) ?? nil
-        let operand: JSONValue = switch name {
-        case .in, .notIn, .all: .array((0..<Int.random(in: 0...3, using: &random)).map { _ in values.randomElement(using: &random) ?? nil })
-        case .modulo: [2, 1]
-        case .exists: .bool(Bool.random(using: &random))
-        default: value
-        }
+        let values = field.isDate ? [date, .null] : texts
+        let value = values.randomElement(using: &random) ?? .null
+        let operand: JSONValue =
+          switch name {
+          case .in, .notIn, .all:
+            .array((0..<Int.random(in: 0...3, using: &random)).map { _ in values.randomElement(using: &random) ?? .null })
+          case .modulo: [2, 1]
+          case .exists: .bool(Bool.random(using: &random))
+          default: value
+          }
         members.append((field.rawValue, [name.rawValue: operand]))
       }
       guard let query = try? TaskQuery(.object(JSONObject(members: members))) else { continue }

@@ -12,7 +12,9 @@ enum TaskSamples {
 
   static func id(_ number: Int) -> MessageID { MessageID("12345678-00000000_42_\(number)") }
 
-  static func request(_ number: Int, at seconds: Int? = nil, session: String = "client-1", label: JSONValue? = nil, size: Int = 10) -> Envelope {
+  static func request(_ number: Int, at seconds: Int? = nil, session: String = "client-1", label: JSONValue? = nil, size: Int = 10)
+    -> Envelope
+  {
     var metadata: JSONObject = ["is_broadcast": false]
     metadata["label"] = label
     return Envelope(

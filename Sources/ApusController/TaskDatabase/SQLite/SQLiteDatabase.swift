@@ -80,7 +80,7 @@ public final class SQLiteDatabase: TaskDatabase {
   public func open(_ id: MessageID) -> TaskRecord {
     if let record = recent.record(id) { return record }
     // A file that cannot be read must not stop the task; the next write reports what is wrong with it.
-    if let record = try? file.read({ try table.load(id, in: $0) }) { return record }
+    if let record = try? read({ try table.load(id, in: $0) }) { return record }
     return recent.open(id)
   }
 
@@ -110,7 +110,11 @@ public final class SQLiteDatabase: TaskDatabase {
     do {
       try file.write { database in
         for record in pending where record.marks.contains(.kept) {
-          if TaskRow.byteCount(record) > TaskTable.rowLimit { tooLarge.append(record.id) } else { try table.write(record, in: database) }
+          if TaskRow.byteCount(record) > TaskTable.rowLimit {
+            tooLarge.append(record.id)
+          } else {
+            try table.write(record, in: database)
+          }
         }
       }
     } catch {
@@ -125,7 +129,9 @@ public final class SQLiteDatabase: TaskDatabase {
     finishWriting()
     if !tooLarge.isEmpty {
       throw TaskDatabaseError(
-        .storage, "not in the task database, because SQLite holds no more than 1 GB in a row: \(tooLarge.map(\.text).joined(separator: ", "))")
+        .storage,
+        "not in the task database, because SQLite holds no more than 1 GB in a row: \(tooLarge.map(\.text).joined(separator: ", "))"
+      )
     }
   }
 
@@ -162,7 +168,9 @@ public final class SQLiteDatabase: TaskDatabase {
 
   public func history() throws(TaskDatabaseError) -> [MessageID] {
     let stored = try read { try table.submissions(in: $0) }.filter { recent.record($0.id) == nil }
-    let fresh = recent.find(.all).compactMap { record in record.request.map { _ in (record.id, record.submitted?.microseconds ?? Int.max) } }
+    let fresh = recent.find(.all).compactMap { record in
+      record.request.map { _ in (record.id, record.submitted?.microseconds ?? Int.max) }
+    }
     return Self.merged(stored, fresh) { $0.submitted }.map(\.id)
   }
 
@@ -202,7 +210,9 @@ public final class SQLiteDatabase: TaskDatabase {
   // MARK: the file
 
   private func read<Value>(_ body: (Database) throws -> Value) throws(TaskDatabaseError) -> Value {
-    do { return try file.read(body) } catch let error as TaskDatabaseError { throw error } catch {
+    // "Unsafe" is what others could write meanwhile: each question here is a single statement. Plain `read` forbids writing first, by a
+    // pragma that makes SQLite compile every statement anew.
+    do { return try file.unsafeRead(body) } catch let error as TaskDatabaseError { throw error } catch {
       throw TaskDatabaseError(.storage, "the task database \(configuration.path) cannot be read: \(Self.reason(error))")
     }
   }

@@ -48,7 +48,9 @@ enum TaskRow {
   }
 
   /// Bytes of a record's row, at most.
-  static func byteCount(_ record: TaskRecord) -> Int { record.byteCount + 9 * (record.requestBuffers.count + record.replyBuffers.count) + 4096 }
+  static func byteCount(_ record: TaskRecord) -> Int {
+    record.byteCount + 9 * (record.requestBuffers.count + record.replyBuffers.count) + 4096
+  }
 
   // MARK: row to record
 

@@ -5,8 +5,16 @@ import GRDB
 struct TaskTable {
   /// As asked for, or with the suffix that kept it apart from a table of another form.
   let name: String
+  private let quotedName: String
+  private let insertion: String
+  private let selection: String
 
-  init(name: String) { self.name = name }
+  private init(name: String) {
+    self.name = name
+    quotedName = Self.quoted(name)
+    insertion = "INSERT OR REPLACE INTO \(quotedName) VALUES (\(Self.columns.map { _ in "?" }.joined(separator: ",")))"
+    selection = "SELECT * FROM \(quotedName) WHERE msg_id = ?"
+  }
 
   static func type(of field: TaskRecord.Field) -> String {
     switch field {
@@ -40,8 +48,6 @@ struct TaskTable {
     try database.execute(sql: "CREATE INDEX IF NOT EXISTS \(index) ON \(quotedName) (submitted, msg_id)")
   }
 
-  var quotedName: String { Self.quoted(name) }
-
   /// Names come from options: anything may be in them.
   private static func quoted(_ name: String) -> String { "\"" + name.replacing("\"", with: "\"\"") + "\"" }
 
@@ -73,8 +79,7 @@ struct TaskTable {
       // Somebody else may have purged the row meanwhile.
       if database.changesCount > 0 { return }
     }
-    let places = Self.columns.map { _ in "?" }.joined(separator: ",")
-    let statement = try database.cachedStatement(sql: "INSERT OR REPLACE INTO \(quotedName) VALUES (\(places))")
+    let statement = try database.cachedStatement(sql: insertion)
     try statement.execute(arguments: arguments(TaskRecord.Field.allCases, of: record))
   }
 
@@ -87,7 +92,7 @@ struct TaskTable {
   /// A row of `SELECT *` as a record.
   /// - Throws: `storage` if its buffers cannot be read: a result must not lose them silently.
   func load(_ id: MessageID, in database: Database) throws -> TaskRecord? {
-    let statement = try database.cachedStatement(sql: "SELECT * FROM \(quotedName) WHERE msg_id = ?")
+    let statement = try database.cachedStatement(sql: selection)
     return try Row.fetchOne(statement, arguments: [id.text]).map { try TaskRow.record($0) }
   }
 
@@ -123,7 +128,8 @@ struct TaskTable {
 
   func remove(_ ids: [MessageID], in database: Database) throws {
     try database.execute(
-      sql: "DELETE FROM \(quotedName) WHERE msg_id IN (SELECT value FROM json_each(?))", arguments: [JSONValue(ids.map(\.text)).text])
+      sql: "DELETE FROM \(quotedName) WHERE msg_id IN (SELECT value FROM json_each(?))",
+      arguments: [JSONValue(ids.map(\.text)).text])
   }
 
   func removeFinished(in database: Database) throws {
