@@ -6,7 +6,9 @@ import ZeroMQ
 extension ControllerConfiguration {
   /// From ipyparallel's traits (features section 1.2) and the environment (protocol section 1.6).
   /// - Throws: on values that make no sense, and on what Apus does not have.
-  init(_ configuration: Configuration, profile: ProfileDirectory, executable: String, _ environment: Environment) throws(ClusterError) {
+  init(_ configuration: Configuration, profile: ProfileDirectory, executable: String, _ environment: Environment)
+    throws(ClusterError)
+  {
     self.init(profileDirectory: profile.location)
     clusterID = try configuration.string("cluster_id", of: "IPController") ?? ""
     try readAddresses(configuration)
@@ -48,7 +50,9 @@ extension ControllerConfiguration {
     ports += try port("mon_port")
     enginePorts += try configuration.integers("hb", of: "IPController") ?? []
     for trait in ["control", "mux", "task", "iopub"] {
-      guard let pair = try configuration.integers(trait, of: "IPController"), let first = pair.first, let last = pair.last else { continue }
+      guard let pair = try configuration.integers(trait, of: "IPController"), let first = pair.first, let last = pair.last else {
+        continue
+      }
       clientPorts.append(first)
       if pair.count > 1 { enginePorts.append(last) }
     }
@@ -70,7 +74,9 @@ extension ControllerConfiguration {
       do throws(FileError) {
         let text = try FileSystem.text(of: Path.expanded(path, environment))
         key = String(text.reversed().drop { $0.isNewline }.reversed())
-      } catch { throw ClusterError(.missingFile, "the key file: \(error)", advice: "--keyfile names a file that holds the key as text.") }
+      } catch {
+        throw ClusterError(.missingFile, "the key file: \(error)", advice: "--keyfile names a file that holds the key as text.")
+      }
     }
     if let packer = try configuration.string("packer", of: "Session"), packer != "json", packer != "orjson" {
       throw ClusterError(.unsupported, "the packer '\(packer)' is not in Apus", advice: "Use json; orjson is the same on the wire.")
@@ -98,11 +104,14 @@ extension ControllerConfiguration {
     if let timeout = try configuration.integer("registration_timeout", of: "IPController"), timeout > 0 {
       registrationTimeout = .seconds(timeout)
     }
-    if let name = try configuration.string("scheme_name", of: "TaskScheduler"), let policy = SchedulingPolicy(rawValue: name) { scheme = policy }
+    if let name = try configuration.string("scheme_name", of: "TaskScheduler"), let policy = SchedulingPolicy(rawValue: name) {
+      scheme = policy
+    }
     highWaterMark = try configuration.integer("hwm", of: "TaskScheduler") ?? highWaterMark
     broadcastDepth = try configuration.integer("broadcast_scheduler_depth", of: "IPController") ?? broadcastDepth
     guard broadcastDepth <= 10 else {
-      throw ClusterError(.failure, "IPController.broadcast_scheduler_depth is \(broadcastDepth): that is more than 1024 leaves", advice: "Up to 10.")
+      throw ClusterError(
+        .failure, "IPController.broadcast_scheduler_depth is \(broadcastDepth): that is more than 1024 leaves", advice: "Up to 10.")
     }
   }
 
@@ -113,7 +122,8 @@ extension ControllerConfiguration {
     case "sqlitedb": database = .sqlite
     case "nodb": database = .none
     case "mongodb":
-      throw ClusterError(.unsupported, "the task database MongoDB is not in Apus", advice: "--sqlitedb keeps tasks in a file, --dictdb in memory.")
+      throw ClusterError(
+        .unsupported, "the task database MongoDB is not in Apus", advice: "--sqlitedb keeps tasks in a file, --dictdb in memory.")
     default:
       throw ClusterError(.failure, "there is no task database '\(name)'", advice: "There are DictDB, SQLiteDB and NoDB.")
     }
@@ -128,6 +138,8 @@ extension ControllerConfiguration {
     let file = try configuration.string("filename", of: "SQLiteDB") ?? "tasks.db"
     let directory = try configuration.string("location", of: "SQLiteDB") ?? ""
     sqliteFile = Path.join(directory.isEmpty ? profileDirectory : Path.expanded(directory, environment), file)
-    if let table = try configuration.string("table", of: "SQLiteDB") { sqliteTable = table.isEmpty ? "ipython-\(SessionID.random())" : table }
+    if let table = try configuration.string("table", of: "SQLiteDB") {
+      sqliteTable = table.isEmpty ? "ipython-\(SessionID.random())" : table
+    }
   }
 }

@@ -15,7 +15,9 @@ struct EngineCommand {
         break
       }
       if argument == "--python" {
-        guard let path = rest.popFirst() else { throw ClusterError(.usage, "--python needs a value", advice: "A path, or a name on PATH.") }
+        guard let path = rest.popFirst() else {
+          throw ClusterError(.usage, "--python needs a value", advice: "A path, or a name on PATH.")
+        }
         python = path
       } else if argument.hasPrefix("--python=") {
         python = String(argument.dropFirst("--python=".count))

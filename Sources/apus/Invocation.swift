@@ -47,7 +47,8 @@ struct Invocation {
     case "profile" where face == "apus": return try ProfileCommand(Array(arguments.dropFirst()), output).run()
     case "nbextension":
       throw ClusterError(
-        .unsupported, "the classic notebook's extension is not in Apus", advice: "ipyparallel's own for Jupyter works with Apus's clusters.")
+        .unsupported, "the classic notebook's extension is not in Apus",
+        advice: "ipyparallel's own for Jupyter works with Apus's clusters.")
     default: break
     }
     guard let command = commands.first(where: { $0.name == name }) else {

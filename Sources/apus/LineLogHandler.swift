@@ -53,6 +53,7 @@ struct LineLogHandler: LogHandler {
       return String(repeating: "0", count: max(0, width - text.count)) + text
     }
     let date = "\(calendar.tm_year + 1900)-\(pad(calendar.tm_mon + 1, 2))-\(pad(calendar.tm_mday, 2))"
-    return "\(date) \(pad(calendar.tm_hour, 2)):\(pad(calendar.tm_min, 2)):\(pad(calendar.tm_sec, 2)).\(pad(time.tv_nsec / 1_000_000, 3))"
+    return
+      "\(date) \(pad(calendar.tm_hour, 2)):\(pad(calendar.tm_min, 2)):\(pad(calendar.tm_sec, 2)).\(pad(time.tv_nsec / 1_000_000, 3))"
   }
 }

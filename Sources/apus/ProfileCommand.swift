@@ -34,7 +34,8 @@ struct ProfileCommand {
       guard profile.exists else { throw ClusterError(.missingFile, "there is no profile \(profile.location)") }
       output.print(profile.location + "\n")
     case ("--help", _), ("-h", _): output.print(Self.help)
-    default: throw ClusterError(.usage, "apus profile needs 'create NAME', 'list' or 'locate NAME'", advice: "See 'apus profile --help'.")
+    default:
+      throw ClusterError(.usage, "apus profile needs 'create NAME', 'list' or 'locate NAME'", advice: "See 'apus profile --help'.")
     }
     return .success
   }

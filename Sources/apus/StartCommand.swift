@@ -8,7 +8,8 @@ struct StartCommand {
   func run() throws(ClusterError) -> ExitCode {
     let arguments = context.arguments.operands + context.arguments.passedThrough
     let configuration = try LaunchConfiguration(
-      context.configuration, command: context.command, selection: context.selection, arguments: arguments, executable: context.executable,
+      context.configuration, command: context.command, selection: context.selection, arguments: arguments,
+      executable: context.executable,
       context.environment)
     if context.command == .engines, !context.selection.profile.exists { throw noController }
     let launcher = try ClusterLauncher(configuration, announcer: Announcer(context: context))

@@ -42,6 +42,7 @@ struct StopCommand {
     } else if let elsewhere = directory.profiles().first(where: { !$0.clusterFiles().isEmpty }) {
       advice = "There is one in another profile: --profile=\(directory.abbreviation(of: elsewhere.location)). \(advice)"
     }
-    return ClusterError(.alreadyStopped, "there is no cluster \(id.isEmpty ? "" : "'\(id)' ")to stop: no file \(path)", advice: advice)
+    return ClusterError(
+      .alreadyStopped, "there is no cluster \(id.isEmpty ? "" : "'\(id)' ")to stop: no file \(path)", advice: advice)
   }
 }

@@ -81,13 +81,17 @@ import Testing
     #expect(!ProcessTable.isAlive(.init(pid: 0x3FFF_FFFF, outputFile: ""), of: file))
   }
 
-  @Test(arguments: [("local", "Local"), ("slurm", "Slurm"), ("ssh", "SSH"), ("ipyparallel.cluster.launcher:MPIEngineSetLauncher", "MPI"), ("my.Own", "Own")])
+  @Test(arguments: [
+    ("local", "Local"), ("slurm", "Slurm"), ("ssh", "SSH"), ("ipyparallel.cluster.launcher:MPIEngineSetLauncher", "MPI"),
+    ("my.Own", "Own"),
+  ])
   func titles(_ name: String, _ title: String) { #expect(LauncherName(name).title == title) }
 
   @Test func onlyTheLocalLauncherIsThere() throws {
     #expect(LauncherName("ipyparallel.cluster.launcher.LocalEngineSetLauncher").isLocal)
     #expect(LauncherName("Local").isLocal)
     #expect(try #require(throws: ClusterError.self) { try LauncherName("MPI").requireLocal("engines") }.exitCode == .unsupported)
-    #expect(try #require(throws: ClusterError.self) { try LauncherName("lokal").requireLocal("engines") }.reason.contains("'local'"))
+    #expect(
+      try #require(throws: ClusterError.self) { try LauncherName("lokal").requireLocal("engines") }.reason.contains("'local'"))
   }
 }

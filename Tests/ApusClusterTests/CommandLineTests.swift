@@ -3,7 +3,9 @@ import ApusMessaging
 import Testing
 
 @Suite struct CommandLineTests {
-  func value(_ arguments: [String], _ className: String, _ trait: String, _ command: CommandSpecification = .start) throws -> JSONValue? {
+  func value(_ arguments: [String], _ className: String, _ trait: String, _ command: CommandSpecification = .start) throws
+    -> JSONValue?
+  {
     try CommandLineParser.parse(arguments, for: command).configuration.value(trait, of: className)
   }
 
@@ -47,8 +49,9 @@ import Testing
     let arguments = ["--ControllerLauncher.controller_args=--a", "--ControllerLauncher.controller_args=--b"]
     #expect(try value(arguments, "LocalControllerLauncher", "controller_args") == ["--a", "--b"])
     #expect(try value(["--EngineLauncher.engine_cmd=['a', 'b']"], "LocalEngineSetLauncher", "engine_cmd") == ["a", "b"])
-    #expect(try value(["--EngineLauncher.environment=A=1", "--EngineLauncher.environment=B=x=y"], "EngineLauncher", "environment")
-      == ["A": "1", "B": "x=y"])
+    #expect(
+      try value(["--EngineLauncher.environment=A=1", "--EngineLauncher.environment=B=x=y"], "EngineLauncher", "environment")
+        == ["A": "1", "B": "x=y"])
     #expect(try value(["--ports=1", "--ports=3-4"], "IPController", "ports", .controller) == [1, 3, 4])
   }
 
@@ -97,7 +100,8 @@ import Testing
     #expect(warnings.count == 2)
     #expect(warnings.contains { $0.hasSuffix("did you mean period?") })
     #expect(warnings.contains { $0.hasSuffix("did you mean Cluster?") })
-    let foreign = try CommandLineParser.parse(["--InteractiveShell.colors=nocolor", "--SlurmEngineSetLauncher.queue=x"], for: .start)
+    let foreign = try CommandLineParser.parse(
+      ["--InteractiveShell.colors=nocolor", "--SlurmEngineSetLauncher.queue=x"], for: .start)
     #expect(foreign.configuration.unknownSettings().isEmpty)
   }
 

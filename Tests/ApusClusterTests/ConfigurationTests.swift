@@ -12,7 +12,8 @@ import Testing
   }
 
   @Test func laterFilesWin() throws {
-    directory.write("etc/ipcontroller_config.json", #"{"HeartMonitor": {"period": 1, "max_heartmonitor_misses": 1, "debug": true}}"#)
+    directory.write(
+      "etc/ipcontroller_config.json", #"{"HeartMonitor": {"period": 1, "max_heartmonitor_misses": 1, "debug": true}}"#)
     directory.write("venv/etc/ipython/ipcontroller_config.json", #"{"HeartMonitor": {"period": 2, "max_heartmonitor_misses": 2}}"#)
     directory.write("profile_default/ipython_config.json", #"{"HeartMonitor": {"period": 3}, "version": 1}"#)
     directory.write("profile_default/ipcontroller_config.py", "c.HeartMonitor.period = 4\nc.TaskScheduler.hwm = 7\n")
@@ -106,11 +107,13 @@ import Testing
     #expect(configuration.setting("period", of: "HeartMonitor")?.origin == .file("f.py", line: 4))
   }
 
-  @Test(arguments: [
-    ("1", JSONValue.int(1)), ("-1_000", -1000), ("0x10", 16), ("1.5e3", 1500.0), ("True", true), ("None", JSONValue.null),
-    ("'a' \"b\"", "ab"), ("r'\\d'", "\\d"), ("'\\x41\\n'", "A\n"), ("(1)", 1), ("(1,)", [1]), ("()", []), ("[1, [2], ]", [1, [2]]),
-    ("{'a': 1, 2: {}}", ["a": 1, "2": [:]]), ("'''x\ny'''", "x\ny"), (" 1 # one", 1),
-  ])
+  @Test(
+    arguments: [
+      ("1", JSONValue.int(1)), ("-1_000", -1000), ("0x10", 16), ("1.5e3", 1500.0), ("True", true), ("None", JSONValue.null),
+      ("'a' \"b\"", "ab"), ("r'\\d'", "\\d"), ("'\\x41\\n'", "A\n"), ("(1)", 1), ("(1,)", [1]), ("()", []),
+      ("[1, [2], ]", [1, [2]]),
+      ("{'a': 1, 2: {}}", ["a": 1, "2": [:]]), ("'''x\ny'''", "x\ny"), (" 1 # one", 1),
+    ] as [(String, JSONValue)])
   func literals(_ text: String, _ value: JSONValue) throws { #expect(try PythonLiteral.parse(text) == value) }
 
   @Test(arguments: ["", "1 2", "[1", "'a", "f()", "a", "1 +", "{1}", "nan"])

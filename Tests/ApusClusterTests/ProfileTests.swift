@@ -81,8 +81,11 @@ import Testing
     let found = try find(nil, path)
     #expect(found.python == directory.path + "/path/python3")
     #expect(found.packageDirectory == directory.path + "/lib/apus/python")
-    #expect(try find(nil, path.merging(["VIRTUAL_ENV": directory.path + "/venv"]) { $1 }).python == directory.path + "/venv/bin/python")
-    #expect(try find(nil, path.merging(["APUS_PYTHON": "python3", "VIRTUAL_ENV": "/x"]) { $1 }).python == directory.path + "/path/python3")
+    #expect(
+      try find(nil, path.merging(["VIRTUAL_ENV": directory.path + "/venv"]) { $1 }).python == directory.path + "/venv/bin/python")
+    #expect(
+      try find(nil, path.merging(["APUS_PYTHON": "python3", "VIRTUAL_ENV": "/x"]) { $1 }).python == directory.path + "/path/python3"
+    )
     #expect(try find(directory.path + "/own", path).python == directory.path + "/own")
     let command = found.command(arguments: ["-c", "1"], Environment(["PYTHONPATH": "/mine"]))
     #expect(command.arguments.dropFirst() == ["-m", "apus.engine", "-c", "1"])

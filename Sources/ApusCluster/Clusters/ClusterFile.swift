@@ -92,7 +92,9 @@ public struct ClusterFile: Sendable, Hashable {
     for (id, set) in json["engines"]?["sets"]?.objectValue?.members ?? [] {
       guard let state = set.objectValue else { continue }
       var engines: [String: Process] = [:]
-      for (index, engine) in state["engines"]?.objectValue?.members ?? [] { engines[index] = engine.objectValue.flatMap(Self.process) }
+      for (index, engine) in state["engines"]?.objectValue?.members ?? [] {
+        engines[index] = engine.objectValue.flatMap(Self.process)
+      }
       var read = EngineSet(count: state["n"]?.intValue ?? engines.count, engines: engines)
       if state["engines"] == nil { read.original = state }
       engineSets[id] = read

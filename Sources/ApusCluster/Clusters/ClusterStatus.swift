@@ -4,7 +4,8 @@ public struct ClusterStatus: Sendable, Hashable {
   /// Without the processes that have ended.
   public private(set) var file: ClusterFile
 
-  public init(_ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:)) {
+  public init(_ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:))
+  {
     self.path = path
     self.file = file
     if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isAlive(controller, file) {

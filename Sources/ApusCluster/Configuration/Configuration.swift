@@ -78,15 +78,24 @@ public struct Configuration: Sendable, Hashable {
     guard let known = TraitTable.trait(trait, of: className) else { return setting.value }
     do throws(TraitError) { return try known.kind.convert(setting.value, isText: setting.origin.isText) } catch {
       throw ClusterError(
-        setting.origin.isCommandLine ? .usage : .failure, "\(className).\(trait) should be \(known.kind.expectation), and \(setting.origin) says \(error.shown)",
+        setting.origin.isCommandLine ? .usage : .failure,
+        "\(className).\(trait) should be \(known.kind.expectation), and \(setting.origin) says \(error.shown)",
         advice: known.help)
     }
   }
 
-  public func string(_ trait: String, of className: String) throws(ClusterError) -> String? { try value(trait, of: className)?.stringValue }
-  public func integer(_ trait: String, of className: String) throws(ClusterError) -> Int? { try value(trait, of: className)?.intValue }
-  public func double(_ trait: String, of className: String) throws(ClusterError) -> Double? { try value(trait, of: className)?.doubleValue }
-  public func bool(_ trait: String, of className: String) throws(ClusterError) -> Bool? { try value(trait, of: className)?.boolValue }
+  public func string(_ trait: String, of className: String) throws(ClusterError) -> String? {
+    try value(trait, of: className)?.stringValue
+  }
+  public func integer(_ trait: String, of className: String) throws(ClusterError) -> Int? {
+    try value(trait, of: className)?.intValue
+  }
+  public func double(_ trait: String, of className: String) throws(ClusterError) -> Double? {
+    try value(trait, of: className)?.doubleValue
+  }
+  public func bool(_ trait: String, of className: String) throws(ClusterError) -> Bool? {
+    try value(trait, of: className)?.boolValue
+  }
   public func strings(_ trait: String, of className: String) throws(ClusterError) -> [String]? {
     try value(trait, of: className)?.stringArrayValue
   }
@@ -109,7 +118,8 @@ public struct Configuration: Sendable, Hashable {
         // A class that only a file names may be for another program that reads the file.
         for (trait, setting) in traits.sorted(by: { $0.key < $1.key }) where setting.origin.isCommandLine {
           sentences.append(
-            "\(className).\(trait) (\(setting.origin)) has no effect: there is no class \(className)\(near.map { "; did you mean \($0)?" } ?? "")")
+            "\(className).\(trait) (\(setting.origin)) has no effect: there is no class \(className)\(near.map { "; did you mean \($0)?" } ?? "")"
+          )
         }
         continue
       }
@@ -117,8 +127,9 @@ public struct Configuration: Sendable, Hashable {
       let names = TraitTable.traits(of: className).map(\.name)
       for (trait, setting) in traits.sorted(by: { $0.key < $1.key }) where !names.contains(trait) {
         let near = Suggestion.nearest(to: trait, among: names)
-        sentences.append("\(className).\(trait) (\(setting.origin)) has no effect: \(className) has no such trait"
-          + (near.map { "; did you mean \($0)?" } ?? ""))
+        sentences.append(
+          "\(className).\(trait) (\(setting.origin)) has no effect: \(className) has no such trait"
+            + (near.map { "; did you mean \($0)?" } ?? ""))
       }
     }
     return sentences

@@ -84,7 +84,8 @@ public struct ConfigurationLoader: Sendable {
       throw ClusterError(.failure, "the configuration file \(path) is \(error)")
     }
     guard let object = json.objectValue else {
-      throw ClusterError(.failure, "the configuration file \(path) should hold an object of classes, like {\"HeartMonitor\": {\"period\": 250}}")
+      throw ClusterError(
+        .failure, "the configuration file \(path) should hold an object of classes, like {\"HeartMonitor\": {\"period\": 250}}")
     }
     var configuration = Configuration()
     for (className, traits) in object.members where className != "version" {

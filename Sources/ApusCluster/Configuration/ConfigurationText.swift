@@ -34,7 +34,8 @@ extension Configuration {
     case .null: "None"
     case .bool(let value): value ? "True" : "False"
     case .array(let elements): "[\(elements.map(pythonText).joined(separator: ", "))]"
-    case .object(let object): "{\(object.members.map { "\(pythonText(.string($0.key))): \(pythonText($0.value))" }.joined(separator: ", "))}"
+    case .object(let object):
+      "{\(object.members.map { "\(pythonText(.string($0.key))): \(pythonText($0.value))" }.joined(separator: ", "))}"
     case .string(let text) where !text.contains("'") && !text.contains("\\") && !text.contains("\n"): "'\(text)'"
     default: value.text
     }

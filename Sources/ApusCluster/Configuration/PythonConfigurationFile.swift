@@ -13,7 +13,9 @@ public enum PythonConfigurationFile {
 
   public static func parse(_ text: String, path: String) -> Contents {
     var contents = Contents()
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { $0.last == "\r" ? String($0.dropLast()) : String($0) }
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
+      $0.last == "\r" ? String($0.dropLast()) : String($0)
+    }
     var index = 0
     while index < lines.count {
       let number = index + 1
@@ -45,7 +47,8 @@ public enum PythonConfigurationFile {
   }
 
   private static func assignment(_ statement: String) -> (className: String, trait: String, value: JSONValue)? {
-    guard statement.hasPrefix("c."), let equals = statement.firstIndex(of: "="), statement[statement.index(after: equals)...].first != "="
+    guard statement.hasPrefix("c."), let equals = statement.firstIndex(of: "="),
+      statement[statement.index(after: equals)...].first != "="
     else { return nil }
     let target = statement[..<equals].filter { $0 != " " && $0 != "\t" }.split(separator: ".", omittingEmptySubsequences: false)
     guard target.count == 3, target.allSatisfy({ !$0.isEmpty && $0.allSatisfy { $0.isLetter || $0.isNumber || $0 == "_" } }) else {

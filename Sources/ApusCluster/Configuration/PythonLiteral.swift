@@ -136,7 +136,9 @@ public struct PythonLiteral {
 
   private mutating func number() throws(Failure) -> JSONValue {
     let start = index
-    while let next = peek(), next.isASCII, next.properties.isAlphabetic || ("0"..."9").contains(next) || "+-._".unicodeScalars.contains(next) {
+    while let next = peek(), next.isASCII,
+      next.properties.isAlphabetic || ("0"..."9").contains(next) || "+-._".unicodeScalars.contains(next)
+    {
       index += 1
     }
     let text = String(String.UnicodeScalarView(scalars[start..<index].filter { $0 != "_" }))
@@ -204,7 +206,8 @@ public struct PythonLiteral {
     case "x", "u":
       let count = escape == "x" ? 2 : 4
       guard index + count <= scalars.count,
-        let code = UInt32(String(String.UnicodeScalarView(scalars[index..<index + count])), radix: 16), let scalar = Unicode.Scalar(code)
+        let code = UInt32(String(String.UnicodeScalarView(scalars[index..<index + count])), radix: 16),
+        let scalar = Unicode.Scalar(code)
       else { throw Failure() }
       index += count
       text.append(scalar)

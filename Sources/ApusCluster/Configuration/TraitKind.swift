@@ -69,7 +69,9 @@ public enum TraitKind: Sendable, Hashable {
       guard let number, number >= least ?? .min else { throw refused }
       return .int(number)
     case .number:
-      guard let number = value.doubleValue ?? (isText ? value.stringValue.flatMap(Double.init) : nil), number.isFinite else { throw refused }
+      guard let number = value.doubleValue ?? (isText ? value.stringValue.flatMap(Double.init) : nil), number.isFinite else {
+        throw refused
+      }
       return .double(number)
     case .bool:
       if let bool = value.boolValue { return .bool(bool) }
@@ -83,7 +85,9 @@ public enum TraitKind: Sendable, Hashable {
       if let level = LogLevel(value) { return .int(level.rawValue) }
       throw refused
     case .choice(let names):
-      guard let text = value.stringValue, let name = names.first(where: { $0.lowercased() == text.lowercased() }) else { throw refused }
+      guard let text = value.stringValue, let name = names.first(where: { $0.lowercased() == text.lowercased() }) else {
+        throw refused
+      }
       return .string(name)
     case .texts: return try texts(value, isText: isText, refused)
     case .ports: return try ports(value, refused)
@@ -110,7 +114,8 @@ public enum TraitKind: Sendable, Hashable {
       guard let text = value.stringValue else { throw refused }
       for range in text.split(separator: ",", omittingEmptySubsequences: false) {
         let ends = range.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { Int(Self.trimmed($0)) }
-        guard let first = ends.first, let first, let last = ends.last, let last, (1...65_535).contains(first), (1...65_535).contains(last)
+        guard let first = ends.first, let first, let last = ends.last, let last, (1...65_535).contains(first),
+          (1...65_535).contains(last)
         else { throw refused }
         if first <= last { ports += first...last }
       }

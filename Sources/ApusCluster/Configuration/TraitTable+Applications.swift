@@ -54,11 +54,14 @@ extension TraitTable {
     TraitClass(
       "IPClusterClean", parents: ["BaseParallelApplication"], "ipcluster clean.",
       [
-        Trait("force", .bool, "False", "Remove the files of running clusters too. Their processes go on, and nobody can stop them by name."),
+        Trait(
+          "force", .bool, "False",
+          "Remove the files of running clusters too. Their processes go on, and nobody can stop them by name."),
         Trait("all_profiles", .bool, "False", "Clean all profiles, not just the selected one."),
       ]),
     TraitClass(
-      "ProfileDir", "A profile's directory.", [Trait("location", .text, "''", "Path of the profile directory. It wins over a profile's name.")]),
+      "ProfileDir", "A profile's directory.",
+      [Trait("location", .text, "''", "Path of the profile directory. It wins over a profile's name.")]),
     TraitClass(
       "Session", "How messages are signed.",
       [

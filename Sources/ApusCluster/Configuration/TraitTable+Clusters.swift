@@ -15,7 +15,8 @@ extension TraitTable {
         Trait("controller_args", .texts, "[]", "Arguments to add for the controller."),
         Trait("controller_ip", .text, "''", "Address that the controller listens on."),
         Trait("controller_location", .text, "''", "Name or address under which others reach the controller."),
-        Trait("delay", .number, "0", "Seconds between the controller's start and the engines'. ipyparallel waits 1 s; Apus need not."),
+        Trait(
+          "delay", .number, "0", "Seconds between the controller's start and the engines'. ipyparallel waits 1 s; Apus need not."),
         Trait("engine_timeout", .integer(atLeast: 1), "60", "Seconds that the engines may take to register."),
         Trait("send_engines_connection_env", .bool, "True", "Hand the engines their connection info in the environment."),
         Trait("load_profile", .bool, "True", "Accepted: the profile's configuration is always read."),

@@ -9,20 +9,25 @@ extension TraitTable {
         Trait("client_ip", .text, "'127.0.0.1'", "Address to listen on for clients."),
         Trait("engine_ip", .text, "'127.0.0.1'", "Address to listen on for engines."),
         Trait("monitor_ip", .text, "'127.0.0.1'", "Accepted, without effect: Apus has no monitor socket."),
-        Trait("location", .text, "the host's name", "Name or address under which others reach this host; goes into the connection files."),
+        Trait(
+          "location", .text, "the host's name",
+          "Name or address under which others reach this host; goes into the connection files."),
         Trait("transport", .choice(["tcp", "ipc"]), "'tcp'", "Transport of all sockets. Apus has tcp."),
         Trait("client_transport", .text, "'tcp'", "Transport for clients."),
         Trait("engine_transport", .text, "'tcp'", "Transport for engines."),
         Trait("monitor_transport", .text, "'tcp'", "Accepted, without effect."),
-        Trait("ports", .ports, "[]", "Ports to take when the other pools have none left: 10101-10120,10200. Random ones after that."),
+        Trait(
+          "ports", .ports, "[]", "Ports to take when the other pools have none left: 10101-10120,10200. Random ones after that."),
         Trait("client_ports", .ports, "[]", "Ports for clients, before the common pool."),
         Trait("engine_ports", .ports, "[]", "Ports for engines, before the common pool."),
         Trait("regport", .integer(atLeast: 0), "0", formerPorts), Trait("notifier_port", .integer(atLeast: 0), "0", formerPorts),
         Trait("mon_port", .integer(atLeast: 0), "0", formerPorts), Trait("hb", .ports, "[]", formerPorts),
-        Trait("mux", .ports, "[]", formerPorts), Trait("task", .ports, "[]", formerPorts), Trait("control", .ports, "[]", formerPorts),
+        Trait("mux", .ports, "[]", formerPorts), Trait("task", .ports, "[]", formerPorts),
+        Trait("control", .ports, "[]", formerPorts),
         Trait("iopub", .ports, "[]", formerPorts),
         Trait("ssh_server", .text, "''", "[user@]server[:port] that clients tunnel through; goes into their connection file."),
-        Trait("engine_ssh_server", .text, "''", "[user@]server[:port] that engines tunnel through; goes into their connection file."),
+        Trait(
+          "engine_ssh_server", .text, "''", "[user@]server[:port] that engines tunnel through; goes into their connection file."),
         Trait("reuse_files", .bool, "False", "Take ports and key from connection files that exist, and keep the files at the end."),
         Trait("restore_engines", .bool, "False", "Expect the engines of an earlier controller back under their ids."),
         Trait("engine_json_file", .text, "'ipcontroller-engine.json'", "Name of the engines' connection file."),
@@ -32,7 +37,8 @@ extension TraitTable {
         Trait("curve_publickey", .text, "''", "The controller's public CURVE key, 40 characters. Without one, a pair is made."),
         Trait("curve_secretkey", .text, "''", "The controller's secret CURVE key, 40 characters."),
         Trait("broadcast_scheduler_depth", .integer(atLeast: 0), "1", "Depth of the tree that broadcast messages go through."),
-        Trait("registration_timeout", .integer(atLeast: 0), "0", "Seconds an engine may take to register. 0: 30, or ten heartbeats."),
+        Trait(
+          "registration_timeout", .integer(atLeast: 0), "0", "Seconds an engine may take to register. 0: 30, or ten heartbeats."),
         Trait("db_class", .text, "'DictDB'", "Task database: DictDB (memory), SQLiteDB, NoDB."),
       ]),
     TraitClass("Hub", "Accepted: its settings have moved to IPController.", isOpen: true),
@@ -50,7 +56,9 @@ extension TraitTable {
         Trait(
           "scheme_name", .choice(["leastload", "lru", "plainrandom", "weighted", "twobin", "pure"]), "'leastload'",
           "How an engine is chosen for a task."),
-        Trait("hwm", .integer(atLeast: 0), "1", "Tasks an engine may hold at once. 0 is no limit: fast, and unfair with tasks of unequal length."),
+        Trait(
+          "hwm", .integer(atLeast: 0), "1",
+          "Tasks an engine may hold at once. 0 is no limit: fast, and unfair with tasks of unequal length."),
       ]),
     TraitClass("BaseDB", "What all task databases share.", [Trait("session", .text, "''", "Accepted, without effect.")]),
     TraitClass(

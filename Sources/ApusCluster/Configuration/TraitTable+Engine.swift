@@ -4,7 +4,9 @@ extension TraitTable {
     TraitClass(
       "IPEngine", parents: ["BaseParallelApplication"], "The engine.", isOpen: true,
       [
-        Trait("python", .text, "''", "The Python interpreter of the engines. Else $APUS_PYTHON, the active virtual environment, python3."),
+        Trait(
+          "python", .text, "''",
+          "The Python interpreter of the engines. Else $APUS_PYTHON, the active virtual environment, python3."),
         Trait("url_file", .text, "''", "Path of the engines' connection file. Else it is looked for in the profile."),
         Trait("url_file_name", .text, "'ipcontroller-engine.json'", "Name of the connection file in the profile."),
         Trait("wait_for_url_file", .number, "10", "Seconds to wait for the connection file."),

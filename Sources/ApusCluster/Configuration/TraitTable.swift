@@ -65,9 +65,11 @@ public enum TraitTable {
   static func isForeign(_ name: String) -> Bool {
     if formerNames.values.contains(where: { $0.contains(name) }) { return true }
     let known = [
-      "InteractiveShell", "ZMQInteractiveShell", "TerminalInteractiveShell", "InteractiveShellApp", "TerminalIPythonApp", "IPKernelApp",
+      "InteractiveShell", "ZMQInteractiveShell", "TerminalInteractiveShell", "InteractiveShellApp", "TerminalIPythonApp",
+      "IPKernelApp",
       "IPythonKernel", "Kernel", "HistoryManager", "HistoryAccessor", "ScriptMagics", "StoreMagics", "LoggingMagics", "Completer",
-      "IPCompleter", "DisplayFormatter", "PlainTextFormatter", "BaseFormatter", "InlineBackend", "ConnectionFileMixin", "KernelManager",
+      "IPCompleter", "DisplayFormatter", "PlainTextFormatter", "BaseFormatter", "InlineBackend", "ConnectionFileMixin",
+      "KernelManager",
       "NotebookApp", "ServerApp", "ExtensionApp",
     ]
     return known.contains(name) || ["Formatter", "Magics", "Launcher"].contains { name.hasSuffix($0) }

@@ -56,7 +56,9 @@ public enum FileSystem {
   @discardableResult
   public static func remove(_ path: String) -> Bool { unlink(path) == 0 || errno == ENOENT }
 
-  public static func text(of path: String) throws(FileError) -> String { String(decoding: try AtomicFile.read(path), as: UTF8.self) }
+  public static func text(of path: String) throws(FileError) -> String {
+    String(decoding: try AtomicFile.read(path), as: UTF8.self)
+  }
 
   /// The last lines of a log that may be large.
   /// - Parameter limit: lines at most; 0 is all that the last 256 KiB hold.
@@ -76,7 +78,8 @@ public enum FileSystem {
       if count <= 0 { break }
       filled += count
     }
-    var lines = String(decoding: bytes[..<filled], as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    var lines = String(decoding: bytes[..<filled], as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false).map(
+      String.init)
     if lines.last?.isEmpty == true { lines.removeLast() }
     return limit > 0 ? Array(lines.suffix(limit)) : lines
   }

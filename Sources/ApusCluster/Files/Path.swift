@@ -3,7 +3,9 @@ import Glibc
 /// Paths as text.
 public enum Path {
   public static func join(_ first: String, _ rest: String...) -> String {
-    rest.reduce(first) { path, part in part.hasPrefix("/") ? part : path.hasSuffix("/") || path.isEmpty ? path + part : "\(path)/\(part)" }
+    rest.reduce(first) { path, part in
+      part.hasPrefix("/") ? part : path.hasSuffix("/") || path.isEmpty ? path + part : "\(path)/\(part)"
+    }
   }
 
   public static func name(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }

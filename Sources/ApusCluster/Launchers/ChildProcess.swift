@@ -64,7 +64,8 @@ public struct ChildProcess: Sendable, Hashable {
 
   private static func missing(_ program: String, _ code: Int32) -> ClusterError {
     ClusterError(
-      code == EAGAIN || code == ENOMEM ? .failure : .missingProgram, "\(program) could not be started: \(String(cString: strerror(code)))")
+      code == EAGAIN || code == ENOMEM ? .failure : .missingProgram,
+      "\(program) could not be started: \(String(cString: strerror(code)))")
   }
 
   /// Whether the process has ended; asking takes it from the system's table.

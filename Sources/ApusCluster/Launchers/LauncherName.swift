@@ -13,9 +13,13 @@ public struct LauncherName: Sendable, Hashable {
   /// What `list` shows: `Local`, `Slurm`.
   public var title: String {
     var name = className
-    for ending in ["EngineSetLauncher", "ControllerLauncher", "EngineLauncher"] where name.hasSuffix(ending) { name.removeLast(ending.count) }
-    let titles = ["ssh": "SSH", "sshproxy": "SSHProxy", "mpi": "MPI", "pbs": "PBS", "sge": "SGE", "lsf": "LSF", "htcondor": "HTCondor",
-      "winhpc": "WindowsHPC"]
+    for ending in ["EngineSetLauncher", "ControllerLauncher", "EngineLauncher"] where name.hasSuffix(ending) {
+      name.removeLast(ending.count)
+    }
+    let titles = [
+      "ssh": "SSH", "sshproxy": "SSHProxy", "mpi": "MPI", "pbs": "PBS", "sge": "SGE", "lsf": "LSF", "htcondor": "HTCondor",
+      "winhpc": "WindowsHPC",
+    ]
     return titles[name.lowercased()] ?? name.prefix(1).uppercased() + name.dropFirst()
   }
 
@@ -31,6 +35,7 @@ public struct LauncherName: Sendable, Hashable {
           """)
     }
     let near = Suggestion.nearest(to: text.lowercased(), among: Self.known)
-    throw ClusterError(.usage, "there is no launcher '\(text)'\(near.map { "; did you mean '\($0)'?" } ?? "")", advice: "Apus has 'local'.")
+    throw ClusterError(
+      .usage, "there is no launcher '\(text)'\(near.map { "; did you mean '\($0)'?" } ?? "")", advice: "Apus has 'local'.")
   }
 }

@@ -97,7 +97,8 @@ public struct CommandLineParser: Sendable {
   private mutating func set(_ className: String, _ trait: String, _ text: String, as spelling: String) {
     var value = JSONValue.string(text)
     let kind = TraitTable.trait(trait, of: className)?.kind
-    if kind == .texts || kind == .ports || kind == .dictionary, let earlier = result.configuration.classes[className]?[trait]?.value {
+    if kind == .texts || kind == .ports || kind == .dictionary, let earlier = result.configuration.classes[className]?[trait]?.value
+    {
       value = .array((earlier.arrayValue ?? [earlier]) + [value])
     }
     result.configuration.set(className, trait, value, from: .commandLine(spelling))
@@ -114,7 +115,8 @@ public struct CommandLineParser: Sendable {
     }
     let others = CommandSpecification.all.filter { $0.option(named: name) != nil }
     if let other = others.first {
-      let hint = command.passesThrough != nil && other.name == "controller" ? " Write it after --: it goes to the controller then." : ""
+      let hint =
+        command.passesThrough != nil && other.name == "controller" ? " Write it after --: it goes to the controller then." : ""
       return usage("there is no option \(spelling) for '\(command.name)'; '\(other.name)' has it.\(hint)")
     }
     return usage("there is no option \(spelling)")

@@ -40,7 +40,9 @@ public struct CommandOption: Sendable, Hashable {
     CommandOption(name: name, effect: .flag(assignments), help: help)
   }
 
-  static func flag(_ name: String, _ className: String, _ trait: String, _ value: JSONValue = true, _ help: String? = nil) -> CommandOption {
+  static func flag(_ name: String, _ className: String, _ trait: String, _ value: JSONValue = true, _ help: String? = nil)
+    -> CommandOption
+  {
     flag(name, [Assignment(className, trait, value)], help ?? TraitTable.trait(trait, of: className)?.help ?? "")
   }
 

@@ -32,8 +32,11 @@ extension CommandSpecification {
 
   private static let session: [CommandOption] = [
     .value("ident", "Session", "session"), .value("user", "Session", "username"), .value("keyfile", "Session", "keyfile"),
-    .flag("secure", [.init("Session", "key", .null), .init("Session", "keyfile", "")], "Sign messages with a new key. This is the standard."),
-    .flag("no-secure", [.init("Session", "key", ""), .init("Session", "keyfile", "")], "Do not sign messages: for networks you trust."),
+    .flag(
+      "secure", [.init("Session", "key", .null), .init("Session", "keyfile", "")],
+      "Sign messages with a new key. This is the standard."),
+    .flag(
+      "no-secure", [.init("Session", "key", ""), .init("Session", "keyfile", "")], "Do not sign messages: for networks you trust."),
   ]
 
   public static let start = CommandSpecification(
@@ -84,9 +87,11 @@ extension CommandSpecification {
       SIGTERM, and SIGKILL for what is left after five seconds.
       """,
     examples: [
-      ("", "the cluster of the default profile"), ("--profile=work a b", "two clusters by their ids"), ("--all", "all of the profile"),
+      ("", "the cluster of the default profile"), ("--profile=work a b", "two clusters by their ids"),
+      ("--all", "all of the profile"),
     ],
-    options: [.flag("all", "IPClusterStop", "all_cluster_ids"), .value("signal", "IPClusterStop", "signal")] + shared("IPClusterStop"),
+    options: [.flag("all", "IPClusterStop", "all_cluster_ids"), .value("signal", "IPClusterStop", "signal")]
+      + shared("IPClusterStop"),
     classes: ["ProfileDir"], operands: .some("CLUSTER ID"), passesThrough: nil)
 
   public static let list = CommandSpecification(
@@ -154,8 +159,10 @@ extension CommandSpecification {
       ("--python=/opt/venv/bin/python", "with the packages of that environment"), ("-c 'import numpy'", "prepared for its tasks"),
     ],
     options: [
-      python, .value("file", "IPEngine", "url_file"), .value("c", "IPEngine", "startup_command"), .value("s", "IPEngine", "startup_script"),
-      .value("url", "IPEngine", "registration_url"), .value("location", "IPEngine", "location"), .value("timeout", "IPEngine", "timeout"),
+      python, .value("file", "IPEngine", "url_file"), .value("c", "IPEngine", "startup_command"),
+      .value("s", "IPEngine", "startup_script"),
+      .value("url", "IPEngine", "registration_url"), .value("location", "IPEngine", "location"),
+      .value("timeout", "IPEngine", "timeout"),
       .value("ssh", "IPEngine", "sshserver"), .value("sshkey", "IPEngine", "sshkey"), .flag("mpi", "IPEngine", "use_mpi"),
     ] + session + shared("IPEngine"),
     classes: ["Session", "ProfileDir"], operands: .some("ARGUMENT"), passesThrough: nil)

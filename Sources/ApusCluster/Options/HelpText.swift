@@ -49,7 +49,8 @@ public struct HelpText: Sendable {
     lines += commands.map { "  \(pad($0.name, to: longest))  \($0.summary)" }
     lines += ["", "Examples"]
     let examples = [
-      ("start -n 4", "four engines on this machine, until Ctrl-C"), ("list", "what runs"), ("stop", "end the cluster of the default profile"),
+      ("start -n 4", "four engines on this machine, until Ctrl-C"), ("list", "what runs"),
+      ("stop", "end the cluster of the default profile"),
     ]
     lines += examples.map { "  \(program) \(pad($0.0, to: 12))# \($0.1)" }
     lines += ["", "'\(program) COMMAND --help' tells more about each."]
@@ -63,7 +64,8 @@ public struct HelpText: Sendable {
       head += option.name.count == 1 ? " \(placeholder)" : "=\(placeholder)"
     }
     var help = option.help
-    if case .value(let className, let trait) = option.effect, let standard = TraitTable.trait(trait, of: className)?.standard, standard != "''",
+    if case .value(let className, let trait) = option.effect, let standard = TraitTable.trait(trait, of: className)?.standard,
+      standard != "''",
       standard != "[]"
     {
       help += " Standard: \(standard)."
@@ -76,7 +78,8 @@ public struct HelpText: Sendable {
     var lines = ["", "\(className): \(known.help)"]
     for trait in TraitTable.traits(of: className) {
       lines += entry(
-        "  --\(className).\(trait.name)=\(trait.kind.placeholder)", "\(trait.help) Standard: \(trait.standard).", column: 6, ownLine: true)
+        "  --\(className).\(trait.name)=\(trait.kind.placeholder)", "\(trait.help) Standard: \(trait.standard).", column: 6,
+        ownLine: true)
     }
     return lines
   }

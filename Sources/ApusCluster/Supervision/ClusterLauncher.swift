@@ -23,7 +23,8 @@ public final class ClusterLauncher {
   private var connectionFiles: (client: String, engine: String) {
     let profile = configuration.profile
     return (
-      profile.connectionFile("client", clusterID: configuration.clusterID), profile.connectionFile("engine", clusterID: configuration.clusterID)
+      profile.connectionFile("client", clusterID: configuration.clusterID),
+      profile.connectionFile("engine", clusterID: configuration.clusterID)
     )
   }
 
@@ -68,7 +69,9 @@ public final class ClusterLauncher {
       checkFailure()
     }
     guard descriptors[0].revents != 0 else { return }
-    for signal in SignalPipe.read(signals) where signal != SIGCHLD { lifecycle.signaled(signal, now: MonotonicClock.now, &processes) }
+    for signal in SignalPipe.read(signals) where signal != SIGCHLD {
+      lifecycle.signaled(signal, now: MonotonicClock.now, &processes)
+    }
     // Many deaths may be one SIGCHLD.
     reap()
   }

@@ -111,7 +111,8 @@ public struct ClusterLifecycle: Sendable {
     }
   }
 
-  public mutating func engineEnded(_ index: Int, _ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+  public mutating func engineEnded(_ index: Int, _ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects)
+  {
     liveEngines.remove(index)
     if isStopping { return finishIfNothingLeft(&effects) }
     effects.report(.engineEnded(index, status))

@@ -7,7 +7,8 @@ extension LaunchConfiguration {
   ///   - executable: path of this program, which is the controller too.
   /// - Throws: on values that make no sense, launchers that Apus does not have, and a missing interpreter.
   public init(
-    _ configuration: Configuration, command: CommandSpecification, selection: ProfileSelection, arguments: [String], executable: String,
+    _ configuration: Configuration, command: CommandSpecification, selection: ProfileSelection, arguments: [String],
+    executable: String,
     _ environment: Environment
   ) throws(ClusterError) {
     let isStart = command == .start
@@ -15,7 +16,8 @@ extension LaunchConfiguration {
     let controllerLauncher = "LocalControllerLauncher"
     try LauncherName(try configuration.string("engine_launcher_class", of: "Cluster") ?? "local").requireLocal("engines")
     if isStart {
-      try LauncherName(try configuration.string("controller_launcher_class", of: "Cluster") ?? "local").requireLocal("the controller")
+      try LauncherName(try configuration.string("controller_launcher_class", of: "Cluster") ?? "local").requireLocal(
+        "the controller")
     }
 
     let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
@@ -54,7 +56,9 @@ extension LaunchConfiguration {
       if isStart { _ = try CommandLineParser.parse(controllerArguments, for: .controller) }
       controller = .init(program: executable, arguments: ["ipcontroller"] + controllerArguments, environment: base)
     }
-    for (name, value) in try configuration.dictionary("environment", of: controllerLauncher) ?? [:] { controller.environment[name] = value }
+    for (name, value) in try configuration.dictionary("environment", of: controllerLauncher) ?? [:] {
+      controller.environment[name] = value
+    }
 
     let engineArguments = try configuration.strings("engine_args", of: setLauncher) ?? []
     var engine: ChildProcess.Command
@@ -63,7 +67,8 @@ extension LaunchConfiguration {
     } else if plan.engines == 0 {
       engine = .init(program: executable, arguments: ["ipengine"], environment: base)
     } else {
-      let interpreter = try EngineInterpreter(named: try configuration.string("python", of: "IPEngine"), executable: executable, environment)
+      let interpreter = try EngineInterpreter(
+        named: try configuration.string("python", of: "IPEngine"), executable: executable, environment)
       engine = interpreter.command(arguments: engineArguments, base)
     }
     for (name, value) in try configuration.dictionary("environment", of: setLauncher) ?? [:] { engine.environment[name] = value }

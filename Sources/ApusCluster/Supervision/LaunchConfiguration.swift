@@ -19,7 +19,9 @@ public struct LaunchConfiguration: Sendable {
   /// Lines of a failed process's log to show; 0 is all.
   public var outputLimit = 100
 
-  public init(profile: ProfileDirectory, plan: ClusterLifecycle.Plan, controller: ChildProcess.Command, engine: ChildProcess.Command) {
+  public init(
+    profile: ProfileDirectory, plan: ClusterLifecycle.Plan, controller: ChildProcess.Command, engine: ChildProcess.Command
+  ) {
     self.profile = profile
     self.plan = plan
     self.controller = controller

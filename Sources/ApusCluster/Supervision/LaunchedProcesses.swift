@@ -39,7 +39,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
           id = "\(time(nil))-\(number)"
           number += 1
         }
-      } catch where error.exitCode != .alreadyRunning {
+      } catch  where error.exitCode != .alreadyRunning {
         announcer.say(.warning, "\(error.reason); it is replaced")
       }
     }
@@ -109,7 +109,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
         let text = try FileSystem.text(of: path)
         return (text, try ConnectionFile(parsing: text))
       } catch let error as ConnectionFileError {
-        throw ClusterError(.damagedFile, "the connection file \(path) is damaged: \(error)", advice: "A new start of the controller writes it anew.")
+        throw ClusterError(
+          .damagedFile, "the connection file \(path) is damaged: \(error)", advice: "A new start of the controller writes it anew.")
       } catch { throw ClusterError(.damagedFile, "the connection file could not be read: \(error)") }
     }
     connection = try read(client).file
@@ -153,7 +154,11 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     }
     let members = engines.map { (String($0.key), ClusterFile.Process(pid: $0.value.pid, outputFile: $0.value.outputFile)) }
     file.engineSets[setID] = members.isEmpty ? nil : .init(count: members.count, engines: Dictionary(members) { $1 })
-    if file.controller == nil, file.engineSets.isEmpty, earlier == nil { FileSystem.remove(clusterFile) } else { try file.write(to: clusterFile) }
+    if file.controller == nil, file.engineSets.isEmpty, earlier == nil {
+      FileSystem.remove(clusterFile)
+    } else {
+      try file.write(to: clusterFile)
+    }
   }
 
   mutating func removeFiles() {
@@ -192,10 +197,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
           ? "the controller wrote no connection files within \(time.secondsText)\(ending(of: controller))"
           : "no controller answers in \(configuration.profile.location)\nStart one with 'apus start' or 'apus controller'")
     case .enginesTimedOut(let count, let all, let time):
-      announcer.say(.error, "only \(count) of \(all) engines registered within \(time.secondsText); see their logs in \(configuration.profile.log)")
+      announcer.say(
+        .error,
+        "only \(count) of \(all) engines registered within \(time.secondsText); see their logs in \(configuration.profile.log)")
     case .interrupting: announcer.say(.info, "interrupting the engines; SIGTERM stops them")
     case .stopping: announcer.say(.info, "stopping the cluster")
-    case .killing: announcer.say(.warning, "not everything ended within \(configuration.plan.killAfter.secondsText) of SIGTERM: SIGKILL")
+    case .killing:
+      announcer.say(.warning, "not everything ended within \(configuration.plan.killAfter.secondsText) of SIGTERM: SIGKILL")
     }
   }
 
