@@ -26,7 +26,9 @@ final class EveryEngine {
       try socket.send(request.frames)
     }
     while !open.isEmpty {
-      guard parts.receive(from: socket, wait: true) else { throw LoadError("\(open.count) of \(uuids.count) engines do not answer") }
+      guard parts.receive(from: socket, wait: true) else {
+        throw LoadError("\(open.count) of \(uuids.count) engines do not answer")
+      }
       if let reply = Envelope(parts.frames), let id = reply.parentID { open.remove(id) }
     }
     return Clock.seconds() - began

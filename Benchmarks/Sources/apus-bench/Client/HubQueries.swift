@@ -31,7 +31,9 @@ final class HubQueries {
     while parts.receive(from: query, wait: true) {
       guard let reply = Envelope(parts.frames), reply.parentID == request.messageID else { continue }
       guard let answer = try? reply.content() else { throw LoadError("the hub answers \(type) with nonsense") }
-      guard answer["status"]?.stringValue == "ok" else { throw LoadError("the hub answers \(type) with \(JSONValue.object(answer).text)") }
+      guard answer["status"]?.stringValue == "ok" else {
+        throw LoadError("the hub answers \(type) with \(JSONValue.object(answer).text)")
+      }
       return answer
     }
     throw LoadError("the hub does not answer \(type) within \(Self.patience / 1000) s")
@@ -39,7 +41,9 @@ final class HubQueries {
 
   /// Ids and uuids of the engines that are registered.
   func engines() throws(LoadError) -> [String: String] {
-    guard let members = try ask(.connectionRequest)["engines"]?.objectValue?.members else { throw LoadError("a connection_reply without engines") }
+    guard let members = try ask(.connectionRequest)["engines"]?.objectValue?.members else {
+      throw LoadError("a connection_reply without engines")
+    }
     return Dictionary(members.map { ($0.key, $0.value.stringValue ?? "") }) { $1 }
   }
 

@@ -28,7 +28,8 @@ final class PreparedRequests {
     prefix = Array("{\"msg_id\":\"\(session.text)_\(getpid())\(batch)_".utf8)
     let date = Timestamp.now().description
     let suffix = Array(
-      "\",\"msg_type\":\"apply_request\",\"username\":\"bench\",\"session\":\"\(session.text)\",\"date\":\"\(date)\",\"version\":\"5.4\"}".utf8)
+      "\",\"msg_type\":\"apply_request\",\"username\":\"bench\",\"session\":\"\(session.text)\",\"date\":\"\(date)\",\"version\":\"5.4\"}"
+        .utf8)
     headerSize = prefix.count + Self.digits + suffix.count
     signatureSize = signer.isEnabled ? 64 : 0
     stride = headerSize + signatureSize
@@ -54,7 +55,8 @@ final class PreparedRequests {
 
   /// Bytes of one request's seven frames.
   var bytesPerRequest: Int {
-    ConstantFrame.delimiter.count + signatureSize + headerSize + 2 * ConstantFrame.emptyObject.count + metadata.count + payload.count
+    ConstantFrame.delimiter.count + signatureSize + headerSize + 2 * ConstantFrame.emptyObject.count + metadata.count
+      + payload.count
   }
 
   func send(_ index: Int, on socket: borrowing LoadSocket) {

@@ -99,7 +99,9 @@ final class TaskClient {
 
   private func check(_ requests: PreparedRequests) throws(LoadError) {
     guard let delimiter = parts.delimiter else { throw LoadError("a reply that is no message") }
-    guard let index = requests.index(ofParent: parts.bytes(delimiter + 3)) else { throw LoadError("a reply to no request of this round") }
+    guard let index = requests.index(ofParent: parts.bytes(delimiter + 3)) else {
+      throw LoadError("a reply to no request of this round")
+    }
     if answered[index] { throw LoadError("request \(index) was answered twice") }
     answered[index] = true
     received += 1
@@ -108,7 +110,9 @@ final class TaskClient {
     }
     if received % Self.signatureSample == 0 {
       let signed = (delimiter + 2...delimiter + 5).map { Frame(parts.bytes($0)) }
-      guard signer.verify(Frame(parts.bytes(delimiter + 1)), signed[...]) else { throw LoadError("the reply to request \(index) is forged") }
+      guard signer.verify(Frame(parts.bytes(delimiter + 1)), signed[...]) else {
+        throw LoadError("the reply to request \(index) is forged")
+      }
     }
   }
 

@@ -16,7 +16,9 @@ struct EnginesCommand: ParsableCommand {
   @Option(help: "Seconds that registration may take.") var patience = 120.0
 
   func validate() throws {
-    guard engines > 0, processes > 0, hold >= 0 else { throw ValidationError("--engines and --processes are 1 or more, --hold 0 or more") }
+    guard engines > 0, processes > 0, hold >= 0 else {
+      throw ValidationError("--engines and --processes are 1 or more, --hold 0 or more")
+    }
   }
 
   func run() throws {
@@ -50,7 +52,8 @@ struct EnginesCommand: ParsableCommand {
     let held = cluster.controller.reading(memory: true)
     let known = try cluster.hub.engines()
     guard known.count == engines, cluster.hub.goneCount == 0 else {
-      throw LoadError("\(known.count) of \(engines) engines are left after \(hold) s, \(cluster.hub.goneCount) were announced as gone")
+      throw LoadError(
+        "\(known.count) of \(engines) engines are left after \(hold) s, \(cluster.hub.goneCount) were announced as gone")
     }
     let answer = try EveryEngine(cluster.controller.client, in: cluster.context).ask(Array(known.values))
 

@@ -10,8 +10,10 @@ import ArgumentParser
       profile (--controller; by default the apus beside this program). Numbers are medians of rounds with the least and the greatest \
       in parentheses. Exit code 1: a task was lost, answered twice or answered wrongly, or a measurement could not be made.
       """,
-    subcommands: [TasksCommand.self, RoundTripCommand.self, BurstCommand.self, EnginesCommand.self, RawCommand.self,
-      EchoEngineCommand.self, RawRelayCommand.self])
+    subcommands: [
+      TasksCommand.self, RoundTripCommand.self, BurstCommand.self, EnginesCommand.self, RawCommand.self,
+      EchoEngineCommand.self, RawRelayCommand.self,
+    ])
 }
 
 /// What every measuring command takes.

@@ -5,7 +5,8 @@ import Glibc
 struct RawCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "raw", abstract: "The same load on a bare libzmq relay: the limit to compare a controller with.",
-    discussion: "Two ROUTERs in a process of their own that pass on frames without reading any; the least loaded engine gets the next task.")
+    discussion:
+      "Two ROUTERs in a process of their own that pass on frames without reading any; the least loaded engine gets the next task.")
 
   @OptionGroup var output: OutputOptions
   @OptionGroup var task: TaskOptions
@@ -15,7 +16,9 @@ struct RawCommand: ParsableCommand {
   @Option(help: "Round trips of one task at a time in each round.") var roundTrips = 5000
 
   func validate() throws {
-    guard tasks > 0, tasks < 100_000_000, window > 0, rounds > 0, roundTrips > 0 else { throw ValidationError("all counts are 1 or more") }
+    guard tasks > 0, tasks < 100_000_000, window > 0, rounds > 0, roundTrips > 0 else {
+      throw ValidationError("all counts are 1 or more")
+    }
   }
 
   func run() throws {

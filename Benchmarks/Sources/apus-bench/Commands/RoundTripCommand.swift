@@ -38,7 +38,8 @@ struct RoundTripCommand: ParsableCommand {
     let report = try Cluster.with(controller, [], engines: task.engines) { (cluster) throws(LoadError) in
       let client = try TaskClient(cluster.controller.client, in: cluster.context)
       var report = Report("Round trip of one task at a time, \(task.engines) echo engines")
-      let processes = [getpid()] + (cluster.controller.process.map(ProcessReading.tree) ?? []) + (cluster.engines?.processes.map(\.id) ?? [])
+      let processes =
+        [getpid()] + (cluster.controller.process.map(ProcessReading.tree) ?? []) + (cluster.engines?.processes.map(\.id) ?? [])
       try RoundTripRounds(client: client, processes: processes, placement: placement, tasks: tasks, payload: task.payload)
         .run(rounds, in: &report)
       return report

@@ -16,7 +16,9 @@ struct TasksCommand: ParsableCommand {
   @Flag(help: "Engines publish busy and idle for each task.") var status = false
 
   func validate() throws {
-    guard tasks > 0, tasks < 100_000_000, window > 0, rounds > 0 else { throw ValidationError("--tasks, --window and --rounds are 1 or more") }
+    guard tasks > 0, tasks < 100_000_000, window > 0, rounds > 0 else {
+      throw ValidationError("--tasks, --window and --rounds are 1 or more")
+    }
   }
 
   func run() throws {

@@ -29,7 +29,8 @@ struct ControllerOptions: ParsableArguments {
     if let clientFile, let engineFile { return try RunningController(clientFile: clientFile, engineFile: engineFile, process: pid) }
     if let profileDir {
       return try RunningController(
-        clientFile: "\(profileDir)/security/ipcontroller-client.json", engineFile: "\(profileDir)/security/ipcontroller-engine.json",
+        clientFile: "\(profileDir)/security/ipcontroller-client.json",
+        engineFile: "\(profileDir)/security/ipcontroller-engine.json",
         process: pid)
     }
     let command = if let controller { controller } else { try Self.beside() }

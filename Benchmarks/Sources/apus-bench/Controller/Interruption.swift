@@ -38,7 +38,9 @@ enum Interruption {
   static func temporaryDirectory() throws(LoadError) -> String {
     let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(base)/apus-bench.XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw LoadError("cannot make a directory in \(base): \(String(cString: strerror(errno)))") }
+    guard mkdtemp(&template) != nil else {
+      throw LoadError("cannot make a directory in \(base): \(String(cString: strerror(errno)))")
+    }
     let path = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     temporaryDirectories.withLock { _ = $0.insert(path) }
     return path

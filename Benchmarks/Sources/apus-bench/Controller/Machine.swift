@@ -14,10 +14,13 @@ enum Machine {
   /// By `taskset` of util-linux: Glibc's module for Swift leaves out what it calls.
   static func place(_ processes: [pid_t], on processors: String) throws(LoadError) {
     for process in processes {
-      let taskset = try ChildProcess(["taskset", "--all-tasks", "--cpu-list", "--pid", processors, String(process)], log: "/dev/null")
+      let taskset = try ChildProcess(
+        ["taskset", "--all-tasks", "--cpu-list", "--pid", processors, String(process)], log: "/dev/null")
       let deadline = Clock.seconds() + 5
       while taskset.exitStatus() == nil, Clock.seconds() < deadline { usleep(500) }
-      guard taskset.exitStatus() == "exit code 0" else { throw LoadError("taskset cannot place process \(process) on processors \(processors)") }
+      guard taskset.exitStatus() == "exit code 0" else {
+        throw LoadError("taskset cannot place process \(process) on processors \(processors)")
+      }
     }
   }
 

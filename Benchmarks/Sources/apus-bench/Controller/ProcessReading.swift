@@ -34,7 +34,8 @@ struct ProcessReading {
   func busiestThreads(since earlier: ProcessReading) -> [(name: String, seconds: Double)] {
     var sums: [String: Double] = [:]
     for (key, value) in threads {
-      sums[String(key[..<(key.lastIndex(of: " ") ?? key.endIndex)]), default: 0] += Double(value - (earlier.threads[key] ?? 0)) / 1e9
+      sums[String(key[..<(key.lastIndex(of: " ") ?? key.endIndex)]), default: 0] +=
+        Double(value - (earlier.threads[key] ?? 0)) / 1e9
     }
     return sums.map { (name: $0.key, seconds: $0.value) }.sorted { $0.seconds > $1.seconds }
   }

@@ -29,8 +29,10 @@ final class RawRelay {
     let key = SessionID.random().text
     func write(_ name: String, task: Int, _ side: ConnectionFile.Side) throws(LoadError) {
       let file = ConnectionFile(
-        interface: "tcp://127.0.0.1", registration: 1, control: 1, mux: 1, task: task, iopub: 1, side: side, key: key, location: "localhost")
-      do { try AtomicFile.write(file.json.encoded(pretty: true), to: "\(directory)/ipcontroller-\(name).json", mode: 0o600) } catch {
+        interface: "tcp://127.0.0.1", registration: 1, control: 1, mux: 1, task: task, iopub: 1, side: side, key: key,
+        location: "localhost")
+      do { try AtomicFile.write(file.json.encoded(pretty: true), to: "\(directory)/ipcontroller-\(name).json", mode: 0o600) } catch
+      {
         throw LoadError("\(error)")
       }
     }

@@ -54,7 +54,9 @@ final class RunningController {
     while true {
       if let status = child.exitStatus() { throw LoadError("the controller ended: \(status)\n\(lastLines(log))") }
       if let connection = try? read(files[0]), (try? read(files[1])) != nil { return connection }
-      if Clock.seconds() > deadline { throw LoadError("the controller wrote no connection files in \(Int(patience)) s\n\(lastLines(log))") }
+      if Clock.seconds() > deadline {
+        throw LoadError("the controller wrote no connection files in \(Int(patience)) s\n\(lastLines(log))")
+      }
       usleep(10_000)
     }
   }

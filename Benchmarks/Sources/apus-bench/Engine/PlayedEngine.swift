@@ -90,7 +90,9 @@ final class PlayedEngine {
       let file = connection.file
       try shell.connect(file.endpoint(port: file.mux))
       try shell.connect(file.endpoint(port: file.task))
-      if !connection.broadcast.isEmpty { try shell.connect(file.endpoint(port: connection.broadcast[id % connection.broadcast.count])) }
+      if !connection.broadcast.isEmpty {
+        try shell.connect(file.endpoint(port: connection.broadcast[id % connection.broadcast.count]))
+      }
       try control.connect(file.endpoint(port: file.control))
       try output.connect(file.endpoint(port: file.iopub))
       try pong.connect(file.endpoint(port: connection.heartbeatPong))
@@ -115,7 +117,9 @@ final class PlayedEngine {
     }
   }
 
-  private func publish(_ template: ReferenceWritableKeyPath<PlayedEngine, SignedTemplate?>, _ header: UnsafeMutablePointer<zmq_msg_t>) {
+  private func publish(
+    _ template: ReferenceWritableKeyPath<PlayedEngine, SignedTemplate?>, _ header: UnsafeMutablePointer<zmq_msg_t>
+  ) {
     guard self[keyPath: template] != nil else { return }
     zmq_send(output.handle, "engine.status", 13, ZMQ_SNDMORE)
     self[keyPath: template]?.send(parent: header, on: output)
@@ -132,7 +136,9 @@ struct EchoEngineConnection {
   let isBare: Bool
 
   init(_ file: ConnectionFile, isBare: Bool) throws(LoadError) {
-    guard case .engine(let ping, let pong, let broadcast) = file.side else { throw LoadError("an engine's connection file is needed") }
+    guard case .engine(let ping, let pong, let broadcast) = file.side else {
+      throw LoadError("an engine's connection file is needed")
+    }
     self.file = file
     heartbeatPing = ping
     heartbeatPong = pong

@@ -17,7 +17,9 @@ struct Report {
     rows.append(.number(key: key, label: label, value: value, digits: digits, unit: unit, spread: nil))
   }
 
-  mutating func add(_ key: String, _ label: String, _ value: Int, _ unit: String = "") { add(key, label, Double(value), digits: 0, unit) }
+  mutating func add(_ key: String, _ label: String, _ value: Int, _ unit: String = "") {
+    add(key, label, Double(value), digits: 0, unit)
+  }
 
   /// The median under the key itself, the ends under `<key>_least` and `<key>_greatest`.
   mutating func add(_ key: String, _ label: String, _ spread: Spread, digits: Int = 0, _ unit: String = "") {

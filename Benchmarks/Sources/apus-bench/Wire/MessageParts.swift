@@ -56,7 +56,9 @@ final class MessageParts {
   var delimiter: Int? {
     for index in 0..<count {
       let part = bytes(index)
-      if part.count == 9, let start = part.baseAddress, memcmp(start, "<IDS|MSG>", 9) == 0 { return count - index > 5 ? index : nil }
+      if part.count == 9, let start = part.baseAddress, memcmp(start, "<IDS|MSG>", 9) == 0 {
+        return count - index > 5 ? index : nil
+      }
     }
     return nil
   }

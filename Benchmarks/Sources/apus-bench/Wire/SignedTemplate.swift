@@ -23,11 +23,13 @@ struct SignedTemplate {
     beforeNumber = Array("{\"msg_id\":\"\(session.text)_\(getpid())_\(name)".utf8)
     let date = Timestamp.now().description
     afterNumber = Array(
-      "\",\"msg_type\":\"\(type.text)\",\"username\":\"bench\",\"session\":\"\(session.text)\",\"date\":\"\(date)\",\"version\":\"5.4\"}".utf8)
+      "\",\"msg_type\":\"\(type.text)\",\"username\":\"bench\",\"session\":\"\(session.text)\",\"date\":\"\(date)\",\"version\":\"5.4\"}"
+        .utf8)
     self.metadata = ConstantFrame(metadata.text)
     self.content = ConstantFrame(content.text)
     scratch = .allocate(
-      byteCount: beforeNumber.count + 20 + afterNumber.count + self.metadata.count + self.content.count + Self.largestParent, alignment: 16)
+      byteCount: beforeNumber.count + 20 + afterNumber.count + self.metadata.count + self.content.count + Self.largestParent,
+      alignment: 16)
   }
 
   /// Sends everything from the delimiter on, with the header of the request as the parent header.

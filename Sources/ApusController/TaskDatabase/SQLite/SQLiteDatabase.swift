@@ -218,7 +218,7 @@ public final class SQLiteDatabase: TaskDatabase {
   }
 
   private func change(_ body: (Database) throws -> Void) throws(TaskDatabaseError) {
-    do { try file.write(body) } catch {
+    do { try file.write(body) } catch let error as TaskDatabaseError { throw error } catch {
       throw TaskDatabaseError(.storage, "the task database \(configuration.path) cannot be changed: \(Self.reason(error))")
     }
   }

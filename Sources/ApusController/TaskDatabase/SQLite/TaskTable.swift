@@ -89,9 +89,18 @@ struct TaskTable {
 
   // MARK: reading
 
+  /// Far below what SQLite takes in one value, and far above what a question needs. Clients write them, and more would trap in the binding.
+  private static let argumentLimit = 100_000_000
+
+  private static func check(_ argument: String) throws {
+    guard argument.utf8.count > argumentLimit else { return }
+    throw TaskDatabaseError(.invalidQuery, "the query is too long: \(argument.utf8.count) bytes, with at most \(argumentLimit)")
+  }
+
   /// A row of `SELECT *` as a record.
   /// - Throws: `storage` if its buffers cannot be read: a result must not lose them silently.
   func load(_ id: MessageID, in database: Database) throws -> TaskRecord? {
+    guard id.text.utf8.count <= Self.argumentLimit else { return nil }
     let statement = try database.cachedStatement(sql: selection)
     return try Row.fetchOne(statement, arguments: [id.text]).map { try TaskRow.record($0) }
   }
@@ -99,6 +108,7 @@ struct TaskTable {
   /// Rows that may match, oldest first: the caller tests each of them. Skips those that `isKnown`.
   func find(_ query: TaskQuery, in database: Database, except isKnown: (MessageID) -> Bool) throws -> [TaskRecord] {
     let condition = query.condition
+    try condition.arguments.forEach(Self.check)
     let sql = "SELECT * FROM \(quotedName) WHERE \(condition.sql) ORDER BY submitted IS NULL, submitted, rowid"
     var found: [TaskRecord] = []
     let rows = try Row.fetchCursor(database, sql: sql, arguments: StatementArguments(condition.arguments))
@@ -127,9 +137,9 @@ struct TaskTable {
   private static let isFinished = "(completed IS NOT NULL OR result_header IS NOT NULL)"
 
   func remove(_ ids: [MessageID], in database: Database) throws {
-    try database.execute(
-      sql: "DELETE FROM \(quotedName) WHERE msg_id IN (SELECT value FROM json_each(?))",
-      arguments: [JSONValue(ids.map(\.text)).text])
+    let list = JSONValue(ids.map(\.text)).text
+    try Self.check(list)
+    try database.execute(sql: "DELETE FROM \(quotedName) WHERE msg_id IN (SELECT value FROM json_each(?))", arguments: [list])
   }
 
   func removeFinished(in database: Database) throws {
