@@ -53,10 +53,10 @@ public struct ConnectionFile: Hashable, Sendable {
       object["notification"] = .int(notification)
       object["broadcast"] = .int(broadcast)
     case .engine(let ping, let pong, let broadcast):
-      object["hb_ping"] = .int(ping)
-      object["hb_pong"] = .int(pong)
       object["task"] = .int(task)
       object["iopub"] = .int(iopub)
+      object["hb_ping"] = .int(ping)
+      object["hb_pong"] = .int(pong)
       object["broadcast"] = .array(broadcast.map { .int($0) })
     }
     object["key"] = .string(key)
@@ -99,7 +99,9 @@ public struct ConnectionFile: Hashable, Sendable {
     task = try port("task")
     iopub = try port("iopub")
     if object["hb_ping"] != nil {
-      guard let leaves = object["broadcast"]?.arrayValue?.compactMap(\.intValue), leaves.allSatisfy({ (1...65_535).contains($0) }) else {
+      let elements = object["broadcast"]?.arrayValue ?? []
+      let leaves = elements.compactMap(\.intValue).filter { (1...65_535).contains($0) }
+      guard !leaves.isEmpty, leaves.count == elements.count else {
         throw ConnectionFileError(reason: "the key \"broadcast\" should be a list of ports")
       }
       side = .engine(heartbeatPing: try port("hb_ping"), heartbeatPong: try port("hb_pong"), broadcast: leaves)

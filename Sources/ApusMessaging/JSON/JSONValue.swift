@@ -27,9 +27,9 @@ public struct JSONObject: Sendable, Hashable {
   }
 
   public subscript(key: String) -> JSONValue? {
-    get { members.first { $0.key == key }?.value }
+    get { members.first { $0.key.isSame(as: key) }?.value }
     set {
-      let index = members.firstIndex { $0.key == key }
+      let index = members.firstIndex { $0.key.isSame(as: key) }
       switch (index, newValue) {
       case (let index?, let value?): members[index].value = value
       case (let index?, nil): members.remove(at: index)
@@ -47,14 +47,14 @@ public struct JSONObject: Sendable, Hashable {
     if members.count <= 16 {
       var index = 0
       while index < members.count {
-        if members[(index + 1)...].contains(where: { $0.key == members[index].key }) { members.remove(at: index) } else { index += 1 }
+        if members[(index + 1)...].contains(where: { $0.key.isSame(as: members[index].key) }) { members.remove(at: index) } else { index += 1 }
       }
       return
     }
-    var last: [String: Int] = [:]
-    for (index, member) in members.enumerated() { last[member.key] = index }
+    var last: [CodePoints: Int] = [:]
+    for (index, member) in members.enumerated() { last[CodePoints(text: member.key)] = index }
     guard last.count < members.count else { return }
-    members = members.enumerated().filter { last[$0.element.key] == $0.offset }.map(\.element)
+    members = members.enumerated().filter { last[CodePoints(text: $0.element.key)] == $0.offset }.map(\.element)
   }
 
   /// Order does not matter, as in Python.
@@ -72,6 +72,18 @@ public struct JSONObject: Sendable, Hashable {
     }
     hasher.combine(combined)
   }
+}
+
+extension String {
+  /// Keys are equal by their code points, as in Python: `==` also takes for equal what looks the same (é as one code point and as two).
+  fileprivate func isSame(as other: String) -> Bool { self == other && utf8.elementsEqual(other.utf8) }
+}
+
+/// A text as a dictionary's key, equal by its code points.
+private struct CodePoints: Hashable {
+  let text: String
+  static func == (a: CodePoints, b: CodePoints) -> Bool { a.text.isSame(as: b.text) }
+  func hash(into hasher: inout Hasher) { hasher.combine(text) }
 }
 
 extension JSONObject: ExpressibleByDictionaryLiteral {

@@ -1,0 +1,94 @@
+import ApusMessaging
+import Foundation
+import Testing
+
+@Suite("Atomic files")
+final class AtomicFileTests {
+  let folder: String
+
+  init() throws {
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent("apus-files-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    folder = url.path
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+  private func mode(_ path: String) throws -> Int {
+    try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
+  }
+
+  private func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: folder).sorted() }
+
+  @Test("written for the owner alone, whole, and without leaving anything beside")
+  func writing() throws {
+    let path = "\(folder)/key.json"
+    try AtomicFile.write(Array("one".utf8), to: path)
+    #expect(try mode(path) == 0o600)
+    #expect(try AtomicFile.read(path) == Array("one".utf8))
+    try AtomicFile.write([], to: path)
+    #expect(try AtomicFile.read(path).isEmpty)
+    #expect(try names() == ["key.json"])
+  }
+
+  @Test("a file that is there is replaced together with its mode")
+  func replacing() throws {
+    let path = "\(folder)/key.json"
+    #expect(FileManager.default.createFile(atPath: path, contents: Data("old and longer".utf8), attributes: [.posixPermissions: 0o666]))
+    try AtomicFile.write(Array("new".utf8), to: path)
+    #expect(try mode(path) == 0o600)
+    #expect(try AtomicFile.read(path) == Array("new".utf8))
+    try AtomicFile.write(Array("public".utf8), to: path, mode: 0o644)
+    #expect(try mode(path) == 0o644)
+  }
+
+  @Test("large files")
+  func large() throws {
+    let bytes = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 >> 3) }
+    try AtomicFile.write(bytes, to: "\(folder)/large")
+    #expect(try AtomicFile.read("\(folder)/large") == bytes)
+  }
+
+  @Test("a reader sees the old file or the new one, never a part")
+  func atomic() async throws {
+    let path = "\(folder)/watched"
+    let sizes = [10, 200_000]
+    try AtomicFile.write([UInt8](repeating: 1, count: sizes[0]), to: path)
+    let reader = Task.detached {
+      var torn = 0
+      var reads = 0
+      while !Task.isCancelled {
+        let bytes = try AtomicFile.read(path)
+        reads += 1
+        if !sizes.contains(bytes.count) || Set(bytes).count != 1 { torn += 1 }
+        await Task.yield()
+      }
+      return (torn, reads)
+    }
+    for round in 0..<60 {
+      try AtomicFile.write([UInt8](repeating: UInt8(round), count: sizes[round % 2]), to: path)
+      await Task.yield()
+    }
+    reader.cancel()
+    let (torn, reads) = try await reader.value
+    #expect(torn == 0)
+    #expect(reads > 0)
+  }
+
+  @Test("errors name the file and what was wrong; nothing is left behind")
+  func errors() throws {
+    let missing = "\(folder)/no/such/folder/file"
+    #expect {
+      try AtomicFile.write([1], to: missing)
+    } throws: { ($0 as? FileError)?.code == ENOENT && "\($0)".contains(missing) }
+    #expect {
+      _ = try AtomicFile.read(missing)
+    } throws: { ($0 as? FileError)?.code == ENOENT && "\($0)".contains("read") }
+    let directory = "\(folder)/directory"
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+    #expect(throws: FileError.self) { try AtomicFile.write([1], to: directory) }
+    #expect(throws: FileError.self) { try AtomicFile.read(directory) }
+    #expect(try names() == ["directory"])
+    AtomicFile.remove(missing)
+  }
+}
