@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import processes
-from outcomes import SHIM, Outcomes, run_pytest
+from outcomes import SHIM, Outcome, Outcomes, run_pytest
 from temporary_cluster import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,12 +50,16 @@ def shim_environment(bin_dir: Path, controller: str, engines: str) -> dict[str, 
     return shims
 
 
-def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Path, show) -> tuple[Outcomes, list]:
+def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Path, show) -> tuple[Outcomes, list, Counter]:
+    """The outcomes, the processes that were left over, and how many of each role were replaced by ours."""
     import ipyparallel
 
     root = Path(ipyparallel.__file__).parents[1]
     mark = uuid.uuid4().hex
     work = Path(tempfile.mkdtemp(prefix="apus-conformance-"))
+    replaced = work / "replaced"
+    replaced.touch()
+    shims = shims | {"APUS_REPLACED": str(replaced)}
     arguments = [str(root / "ipyparallel" / "tests" / f"{module}.py"), *(["-k", choice] if choice else [])]
     try:
         outcomes = run_pytest(
@@ -63,12 +67,13 @@ def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Pat
             log=logs / f"{module}.log", case_limit=CASE_LIMIT, run_limit=MODULE_LIMIT, progress=show)
     finally:
         left = processes.end(mark)
+        roles = Counter(replaced.read_text().split())
         shutil.rmtree(work, ignore_errors=True)
     short = Outcomes(seconds=outcomes.seconds)
     for case in outcomes.cases.values():
         case.case = case.case.removeprefix("ipyparallel/tests/").replace(".py", "", 1)
         short.cases[case.case] = case
-    return short, left
+    return short, left, roles
 
 
 def run_mode(arguments, controller: str, engines: str, logs: Path) -> tuple[dict[str, Outcomes], dict[str, str]]:
@@ -80,6 +85,7 @@ def run_mode(arguments, controller: str, engines: str, logs: Path) -> tuple[dict
     expected = expected_failures(f"{controller}-{engines}")
     logs.mkdir(parents=True, exist_ok=True)
     results: dict[str, Outcomes] = {}
+    replaced: Counter[str] = Counter()
     live = sys.stdout.isatty()
     for module in arguments.modules or MODULES:
 
@@ -87,8 +93,9 @@ def run_mode(arguments, controller: str, engines: str, logs: Path) -> tuple[dict
             if live:
                 print(f"\r  {module:<22} {ended}/{collected}, {failed} failed \033[K", end="", flush=True)
 
-        outcomes, left = run_module(module, shims, arguments.k, logs, show)
+        outcomes, left, roles = run_module(module, shims, arguments.k, logs, show)
         results[module] = outcomes
+        replaced += roles
         line = f"  {module:<22} {outcomes.summary:<38} {outcomes.seconds:6.1f} s"
         if left:
             line += f"   ended {len(left)} left over: " + ", ".join(sorted({process.role for process in left}))
@@ -97,6 +104,12 @@ def run_mode(arguments, controller: str, engines: str, logs: Path) -> tuple[dict
             why = (case.text.strip().splitlines() or ["no text"])[-1][:150]
             known = f"   (expected: {expected[case.case]})" if case.case in expected else ""
             print(f"    failed: {case.case}{known}\n            {why}", flush=True)
+    if any(name.startswith("APUS_IP") for name in shims):
+        ran = ", ".join(f"{count} × ip{role}" for role, count in sorted(replaced.items())) or "none"
+        print(f"  of ours ran: {ran}", flush=True)
+        for role in ("controller", "engine") if not arguments.k else ():
+            if f"APUS_IP{role.upper()}" in shims and not replaced[role]:
+                results["shim"] = Outcomes({role: Outcome(role, "failed", text=f"no ip{role} of ours was started")})
     return results, expected
 
 
