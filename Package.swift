@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// One strictness for every target: see STYLE in docs/. Set here and nowhere else.
+/// One strictness for every target, set here and nowhere else.
 let strict: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),
@@ -32,6 +32,7 @@ let package = Package(
   products: [
     .executable(name: "apus", targets: ["apus"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
+    .library(name: "ApusClient", targets: ["ApusClient"]),
     .library(name: "_core", type: .dynamic, targets: ["ApusPython"]),
   ],
   dependencies: [
@@ -56,6 +57,7 @@ let package = Package(
       name: "ApusCluster",
       dependencies: ["ApusMessaging", logging, .product(name: "Subprocess", package: "swift-subprocess")],
       swiftSettings: strict),
+    .target(name: "ApusClient", dependencies: ["ApusMessaging", "ZeroMQ", logging, deque], swiftSettings: strict),
     .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
     .target(
       name: "ApusPython", dependencies: ["CPython", "ApusEngine", "ApusMessaging", "ZeroMQ"], exclude: ["exports.map"],
@@ -67,7 +69,6 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
-    .executableTarget(name: "ctl-dev", dependencies: ["ApusController", logging], swiftSettings: strict),
     .executableTarget(
       name: "apus-bench",
       dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -79,5 +80,6 @@ let package = Package(
       dependencies: ["ApusController", "ApusMessaging", "ZeroMQ", logging, .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
     .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "ZeroMQ"], swiftSettings: strict),
+    .testTarget(name: "ApusClientTests", dependencies: ["ApusClient", "ApusController", "ApusMessaging", "ZeroMQ", logging], swiftSettings: strict),
     .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging"], swiftSettings: strict),
   ])
