@@ -1,5 +1,6 @@
 import ApusMessaging
 import Glibc
+import Synchronization
 import ZeroMQ
 
 /// Getting a place at the controller, and getting it back.
@@ -15,6 +16,7 @@ extension Engine {
     var actions = RegistrationActions()
     event(&registration, &actions)
     for action in actions.list { perform(action) }
+    if case .registered = registration.phase { connected.store(true, ordering: .relaxed) } else { connected.store(false, ordering: .relaxed) }
   }
 
   private func perform(_ action: RegistrationActions.Action) {
@@ -123,10 +125,15 @@ extension Engine {
     hasStaleSockets = false
     if before == nil {
       mailbox.put { $0.outcome = .success(id) }
-      outlet.status(.starting, parent: .emptyObject)
     } else {
       isHeartWanted = true
-      startHeartWhenConnected()
+    }
+    // A scheduler that does not listen (yet) must not keep the engine out: libzmq goes on trying.
+    loop.schedule(after: .seconds(1)) { [weak self] in
+      self?.assumeIsolated {
+        $0.missingShellConnections = 0
+        $0.openOutlet()
+      }
     }
   }
 
@@ -134,9 +141,11 @@ extension Engine {
     guard case .engine(_, _, let leaves) = connection.side, !leaves.isEmpty else {
       throw ZeroMQError(code: EINVAL, action: "the connection information is not for engines")
     }
-    let iopub = try socket(.pub, linger: 1000)
+    forget(.outlet)
+    let iopub = try socket(.xpub, linger: 1000)
     try iopub.connect(endpoint(connection.iopub))
-    outlet.open(HandedSocket(iopub), id: id)
+    readers[.outlet] = loop.whenReadable(iopub) { [weak self] in self?.assumeIsolated { $0.openOutlet() } }
+    unopenedOutlet = consume iopub
 
     forget(.control)
     let freshControl = try socket(.router, linger: 1000)
@@ -157,6 +166,15 @@ extension Engine {
     mailbox.put { $0.socket = handed }
   }
 
+  /// The relay has subscribed: what was published before would have been lost.
+  private func openOutlet() {
+    guard let id = registration.id, let iopub = unopenedOutlet.take() else { return startHeartWhenConnected() }
+    forget(.outlet)
+    outlet.open(HandedSocket(iopub), id: id)
+    if !isKernelReady || isHeartWanted { outlet.status(.starting, parent: .emptyObject) }
+    startHeartWhenConnected()
+  }
+
   private func readShellMonitor() {
     while let event = (try? shellMonitor?.next()) ?? nil {
       guard case .connected = event else { continue }
@@ -170,18 +188,12 @@ extension Engine {
     isHeartWanted = true
     if let id = registration.id { EngineLog.log(.info, "Completed registration with id \(id)") }
     startHeartWhenConnected()
-    // A scheduler that does not listen (yet) must not keep the engine out: libzmq goes on trying.
-    loop.schedule(after: .seconds(1)) { [weak self] in
-      self?.assumeIsolated {
-        $0.missingShellConnections = 0
-        $0.startHeartWhenConnected()
-      }
-    }
   }
 
-  /// A controller may register an engine on its first pong and send work at once: by then the shell must be connected.
+  /// A controller may register an engine on its first pong and send work at once: by then the shell must be connected, and its output
+  /// be heard.
   func startHeartWhenConnected() {
-    guard isHeartWanted, isKernelReady, missingShellConnections <= 0 else { return }
+    guard isHeartWanted, isKernelReady, missingShellConnections <= 0, unopenedOutlet == nil else { return }
     isHeartWanted = false
     startHeart()
   }
@@ -223,16 +235,28 @@ extension Engine {
   func leave() {
     guard !isLeaving else { return }
     isLeaving = true
-    if let id = registration.id, !wasShutdownAnnounced { sendToHub(.unregistrationRequest, ["id": .int(id.number)]) }
+    if case .registered(let id) = registration.phase {
+      if !wasShutdownAnnounced { sendToHub(.unregistrationRequest, ["id": .int(id.number)]) }
+    } else {
+      // Nobody is there: waiting for what cannot be delivered would only hold up the end.
+      forgetUnsent()
+    }
     registration.end()
     for place in Array(readers.keys) { forget(place) }
     outlet.close()
+    unopenedOutlet = nil
     monitor = nil
     shellMonitor = nil
     registrar = nil
     control = nil
     ping = nil
     pong = nil
+  }
+
+  private func forgetUnsent() {
+    try? registrar?.set(.linger, 0)
+    try? control?.set(.linger, 0)
+    outlet.forgetUnsent()
   }
 
   /// - Parameter grace: how long a running task may go on before the process ends under it.

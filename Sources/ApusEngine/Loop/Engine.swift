@@ -14,6 +14,7 @@ public actor Engine {
   nonisolated let loop: EventLoop
   nonisolated let context: Mutex<Context?>
   private nonisolated let engineNumber = Atomic<Int>(-1)
+  nonisolated let connected = Atomic<Bool>(false)
   /// The thread that runs the user's code: signals are sent to it.
   private nonisolated let kernelThread: UInt
 
@@ -29,6 +30,8 @@ public actor Engine {
   var ping: Socket?
   var pong: Socket?
   var shellMonitor: SocketMonitor?
+  /// The outlet's socket, until the relay has subscribed to it.
+  var unopenedOutlet: Socket?
   var readers: [Place: EventLoop.ReaderID] = [:]
   var heartTimer: EventLoop.TimerID?
   var heartbeatPeriod = Duration.seconds(3)
@@ -48,6 +51,7 @@ public actor Engine {
     case monitor
     case control
     case ping
+    case outlet
     case shellMonitor
     case signals
   }
@@ -81,6 +85,9 @@ public actor Engine {
     let number = engineNumber.load(ordering: .relaxed)
     return number < 0 ? nil : EngineID(number)
   }
+
+  /// Whether the controller was there when last heard of.
+  nonisolated var isConnected: Bool { connected.load(ordering: .relaxed) }
 
   func publish(_ id: EngineID) { engineNumber.store(id.number, ordering: .relaxed) }
 

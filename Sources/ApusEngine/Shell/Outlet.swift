@@ -65,6 +65,9 @@ final class Outlet: Sendable {
     }
   }
 
+  /// Closing will not wait for what nobody takes.
+  func forgetUnsent() { state.withLock { try? $0.socket?.socket.set(.linger, 0) } }
+
   func status(_ execution: Execution, parent: Frame) {
     let content =
       switch execution {

@@ -263,6 +263,9 @@ public final class Shell {
     }
   }
 
-  /// Closes the socket; replies on their way get the linger time of the socket.
-  public func close() { socket = nil }
+  /// Closes the socket; replies on their way get the linger time of the socket, if anybody is there.
+  public func close() {
+    if !engine.isConnected { try? socket?.socket.set(.linger, 0) }
+    socket = nil
+  }
 }

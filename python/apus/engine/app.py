@@ -1,8 +1,10 @@
 """Starts the engine of this process: reads options and files, registers, runs startup code, serves."""
 
 import os
-import signal
 import sys
+
+# The compiled half of `signal`: the other half makes enumerations, which cost 2 ms.
+import _signal as signal
 
 from . import options, profile
 from .._loader import load_core

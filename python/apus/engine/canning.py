@@ -8,7 +8,6 @@ its own class. `copyreg` carries that rule, so it also holds for cloudpickle and
 import copyreg
 import sys
 from functools import partial
-from pkgutil import resolve_name
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType
 
 _STOCK = "ipyparallel.serialize.canning:"
@@ -18,8 +17,16 @@ class WireType(type):
     """The type of classes that ipyparallel knows under a name of its own."""
 
 
+def by_name(path):
+    """The reduction of what the other end knows by this name."""
+    # Imported late: an engine that has no canned results does not need it.
+    from pkgutil import resolve_name
+
+    return resolve_name, (path,)
+
+
 def _reduce_wire_type(cls):
-    return resolve_name, (cls.wire_name,)
+    return by_name(cls.wire_name)
 
 
 copyreg.pickle(WireType, _reduce_wire_type)
@@ -36,7 +43,7 @@ code_ctor = _CodeConstructor()
 
 
 def _reduce_code_constructor(_):
-    return resolve_name, ("ipyparallel.serialize.codeutil:code_ctor",)
+    return by_name("ipyparallel.serialize.codeutil:code_ctor")
 
 
 _CODE_ATTRIBUTES = None
@@ -364,7 +371,7 @@ class _StockFunction:
         self.path = path
 
     def __reduce__(self):
-        return resolve_name, (self.path,)
+        return by_name(self.path)
 
 
 def uncan(obj, g=None):

@@ -84,9 +84,10 @@ def _answer(kernel, options, reply):
     if failed:
         reply["engine_info"] = {"engine_uuid": kernel.uuid, "engine_id": kernel.engine_id, "method": "execute"}
     text = json.dumps(reply, default=str, ensure_ascii=False)
-    kernel.core.reply("execute_reply", not failed, text, reply.get("ename"), None)
     if failed and not options["silent"] and options["stop_on_error"]:
+        # Before the reply: what a client sends in answer to it is not meant.
         kernel.core.abort_executions()
+    kernel.core.reply("execute_reply", not failed, text, reply.get("ename"), None)
 
 
 def _cell_reply(kernel, shell, result, options):

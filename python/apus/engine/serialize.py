@@ -32,15 +32,32 @@ _CONTAINERS = (list, tuple, set)
 known_globals = {}
 
 
+def _known(module, name):
+    """What a global of a pickle means here; None if it is to be imported."""
+    if module.startswith("ipyparallel"):
+        return known_globals.get((module, name))
+    if name == "resolve_name" and module == "pkgutil":
+        return _resolve
+    return None
+
+
+def _resolve(path):
+    """What our own peers write for ipyparallel's names (see `canning`)."""
+    module, _, name = path.partition(":")
+    found = known_globals.get((module, name))
+    if found is not None:
+        return found
+    from pkgutil import resolve_name
+
+    return resolve_name(path)
+
+
 class StockUnpickler(_stdlib.Unpickler):
     """Reads ipyparallel's names as our light classes and functions."""
 
     def find_class(self, module, name):
-        if module.startswith("ipyparallel"):
-            found = known_globals.get((module, name))
-            if found is not None:
-                return found
-        return super().find_class(module, name)
+        found = _known(module, name)
+        return super().find_class(module, name) if found is None else found
 
 
 def _plain_loads(data):
@@ -82,11 +99,22 @@ def use_dill():
 
     class Unpickler(dill.Unpickler):
         def find_class(self, module, name):
-            found = known_globals.get((module, name)) if module.startswith("ipyparallel") else None
+            found = _known(module, name)
             return super().find_class(module, name) if found is None else found
 
+    class Pickler(dill.Pickler):
+        # dill writes classes its own way and would not ask `copyreg` about ours.
+        dispatch = type(dill.Pickler.dispatch)(dill.Pickler.dispatch)
+
+    Pickler.dispatch[canning.WireType] = lambda pickler, cls: pickler.save_reduce(*canning.by_name(cls.wire_name), obj=cls)
+
+    def dill_dumps(obj):
+        file = io.BytesIO()
+        Pickler(file, PROTOCOL).dump(obj)
+        return file.getvalue()
+
     loads = lambda data: Unpickler(io.BytesIO(data)).load()  # noqa: E731
-    dumps = lambda obj: dill.dumps(obj, PROTOCOL)  # noqa: E731
+    dumps = dill_dumps
     canning.can_map.pop(type(use_pickle), None)
 
 

@@ -20,6 +20,7 @@ class OutputStream(io.TextIOBase):
         self._number = number
         self.name = f"<{name}>"
         self._original = original
+        self._binary = None
 
     def write(self, text):
         if not isinstance(text, str):
@@ -45,7 +46,9 @@ class OutputStream(io.TextIOBase):
 
     @property
     def buffer(self):
-        return _BinaryStream(self)
+        if self._binary is None:
+            self._binary = _BinaryStream(self)
+        return self._binary
 
     def set_parent(self, parent):
         """For code that was written against ipykernel; the core knows the parent."""
