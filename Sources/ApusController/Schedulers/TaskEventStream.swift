@@ -10,13 +10,15 @@ final class TaskEventStream: Sendable {
 
   private let buffer = Mutex(Buffer())
   private let loop: EventLoop
-  private let reader = Mutex<(@Sendable ([TaskEvent]) -> Void)?>(nil)
+  /// In a struct: a bare closure gains two thunks each time it passes through the lock's generic value, and never loses them.
+  private struct Reader { let read: @Sendable ([TaskEvent]) -> Void }
+  private let reader = Mutex<Reader?>(nil)
 
   /// - Parameter loop: where the reader is called.
   init(to loop: EventLoop) { self.loop = loop }
 
   /// Set once, before the first event.
-  func onEvents(_ reader: @escaping @Sendable ([TaskEvent]) -> Void) { self.reader.withLock { $0 = reader } }
+  func onEvents(_ reader: @escaping @Sendable ([TaskEvent]) -> Void) { self.reader.withLock { $0 = Reader(read: reader) } }
 
   func report(_ event: TaskEvent) {
     let isFirst = buffer.withLock { buffer in
@@ -35,7 +37,7 @@ final class TaskEventStream: Sendable {
       return taken
     }
     if events.isEmpty { return }
-    reader.withLock { $0 }?(events)
+    reader.withLock { $0 }?.read(events)
     events.removeAll(keepingCapacity: events.count <= 4096)
     buffer.withLock { $0.spare = events }
   }
