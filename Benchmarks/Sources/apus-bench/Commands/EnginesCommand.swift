@@ -42,6 +42,7 @@ struct EnginesCommand: ParsableCommand {
     }
     try cluster.hub.waitForEngines(engines, seconds: patience, isAlive: checkAlive)
     let registered = Clock.seconds() - began
+    let played = crowd.processes.reduce(0) { $0 + ProcessReading(of: $1.id).processorSeconds }
     note("\(engines) engines after \(registered) s")
     let joined = cluster.controller.reading(memory: true)
     let end = Clock.seconds() + hold
@@ -63,6 +64,7 @@ struct EnginesCommand: ParsableCommand {
     report.add("held_s", "held for", hold, digits: 0, "s")
     if !controller.isAttached, ping > 0 { report.add("ping_ms", "between two heartbeats", ping, "ms") }
     report.add("ask_all_s", "one direct task to each, all answered", answer, digits: 2, "s")
+    report.add("players_cpu_s", "the engines' processor time for it", played, digits: 2, "s")
     if let before, let joined, let held {
       let cost = joined.processorSeconds(since: before)
       report.add("controller_cpu_s", "controller, processor time to register them", cost, digits: 2, "s")

@@ -25,6 +25,9 @@ struct ProcessReading {
     }
   }
 
+  /// Seconds of all threads since they started.
+  var processorSeconds: Double { threads.values.reduce(0) { $0 + Double($1) } / 1e9 }
+
   /// Seconds of all threads since an earlier reading.
   func processorSeconds(since earlier: ProcessReading) -> Double {
     threads.reduce(0) { $0 + Double($1.value - (earlier.threads[$1.key] ?? 0)) } / 1e9
