@@ -1,5 +1,6 @@
 import ApusCluster
 import ApusController
+import Glibc
 import Logging
 import ServiceLifecycle
 import UnixSignals
@@ -16,6 +17,8 @@ struct ControllerCommand {
     do throws(ControllerError) { controller = try Controller(configuration, logger: context.logger) } catch {
       throw ClusterError(error)
     }
+    // A log that nobody reads any more must not end the controller.
+    signal(SIGPIPE, SIG_IGN)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: controller, successTerminationBehavior: .gracefullyShutdownGroup)],

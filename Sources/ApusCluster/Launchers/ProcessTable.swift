@@ -4,11 +4,13 @@ import Glibc
 public enum ProcessTable {
   /// Whether the process runs and still is that of the cluster: numbers of processes are used again.
   ///
-  /// Launchers, ours and ipyparallel's, start every process with `IPP_PROFILE_DIR`; a process without it has nothing to do with a cluster.
+  /// Launchers, ours and ipyparallel's since version 8, start every process with `IPP_PROFILE_DIR`; before that the command line tells.
   public static func isAlive(_ process: ClusterFile.Process, of file: ClusterFile) -> Bool {
     guard isRunning(process.pid) else { return false }
     guard let variables = environment(of: process.pid) else { return true }
-    return variables.contains { $0.hasPrefix("IPP_PROFILE_DIR=") || $0.hasPrefix("IPP_CLUSTER_ID=") }
+    if variables.contains(where: { $0.hasPrefix("IPP_PROFILE_DIR=") || $0.hasPrefix("IPP_CLUSTER_ID=") }) { return true }
+    let words = strings(of: "/proc/\(process.pid)/cmdline") ?? []
+    return words.contains { $0.hasPrefix("ipyparallel.") || ["ipcontroller", "ipengine"].contains(Path.name($0)) }
   }
 
   /// A zombie has ended: only its parent has not noticed.
@@ -23,7 +25,11 @@ public enum ProcessTable {
 
   /// What the process was started with; `nil` where we may not look, or where it has overwritten it.
   private static func environment(of pid: Int32) -> [String]? {
-    guard let text = try? FileSystem.text(of: "/proc/\(pid)/environ"), !text.isEmpty else { return nil }
+    strings(of: "/proc/\(pid)/environ")
+  }
+
+  private static func strings(of path: String) -> [String]? {
+    guard let text = try? FileSystem.text(of: path), !text.isEmpty else { return nil }
     return text.split(separator: "\0").map(String.init)
   }
 

@@ -88,7 +88,7 @@ public struct ClusterLifecycle: Sendable {
     registered = count
     if before == nil {
       before = count
-      if case .awaitingController = phase { beginEngines(now: now, &effects) }
+      if case .awaitingController = phase { return beginEngines(now: now, &effects) }
     }
     checkReadiness(now: now, &effects)
   }

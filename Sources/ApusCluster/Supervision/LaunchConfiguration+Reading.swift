@@ -60,18 +60,22 @@ extension LaunchConfiguration {
       controller.environment[name] = value
     }
 
+    // Before Apus's own directory is put on PYTHONPATH: it must stay there.
+    var engineBase = base
+    for (name, value) in try configuration.dictionary("environment", of: setLauncher) ?? [:] { engineBase[name] = value }
     let engineArguments = try configuration.strings("engine_args", of: setLauncher) ?? []
     var engine: ChildProcess.Command
     if let words = try configuration.strings("engine_cmd", of: setLauncher), let program = words.first {
-      engine = .init(program: program, arguments: words + engineArguments, environment: base)
+      engine = .init(program: program, arguments: words + engineArguments, environment: engineBase)
     } else if plan.engines == 0 {
       engine = .init(program: executable, arguments: ["ipengine"], environment: base)
     } else {
       let interpreter = try EngineInterpreter(
         named: try configuration.string("python", of: "IPEngine"), executable: executable, environment)
-      engine = interpreter.command(arguments: engineArguments, base)
+      engine = interpreter.command(arguments: engineArguments, engineBase)
+      // A client that asks for Dask gets its scheduler in the engines' Python.
+      controller.environment["APUS_PYTHON"] = interpreter.python
     }
-    for (name, value) in try configuration.dictionary("environment", of: setLauncher) ?? [:] { engine.environment[name] = value }
 
     self.init(profile: selection.profile, plan: plan, controller: controller, engine: engine)
     clusterID = try configuration.string("cluster_id", of: command.application) ?? ""

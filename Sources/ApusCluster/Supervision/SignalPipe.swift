@@ -12,6 +12,8 @@ enum SignalPipe {
     self.writeEnd = writeEnd
     for signal in signals {
       var action = sigaction()
+      // Under `nohup` the end of the terminal is no reason to stop.
+      if signal == SIGHUP, sigaction(signal, nil, &action) == 0, isIgnored(action) { continue }
       action.__sigaction_handler.sa_handler = { signal in
         let saved = errno
         var byte = UInt8(truncatingIfNeeded: signal)
@@ -22,6 +24,11 @@ enum SignalPipe {
       sigaction(signal, &action, nil)
     }
     return readEnd
+  }
+
+  /// `SIG_IGN` is the address 1, which Swift cannot compare as a function.
+  static func isIgnored(_ action: sigaction) -> Bool {
+    unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 
   /// Signals that have come since the last call.

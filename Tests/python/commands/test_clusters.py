@@ -317,3 +317,10 @@ def test_logs_to_a_file(parts, wait_until):
     assert (parts.security / "ipcontroller-a-client.json").exists()
     process.terminate()
     assert process.wait(10) == 0
+
+
+def test_the_engines_environment(start, parts, tmp_path):
+    start("-n", "1", "--EngineLauncher.environment=COLOUR=blue", f"--EngineLauncher.environment=PYTHONPATH={tmp_path}")
+    client = parts.client(1)
+    assert client[0].apply_sync(os.getenv, "COLOUR") == "blue"
+    assert str(tmp_path) in client[0].apply_sync(os.getenv, "PYTHONPATH").split(":")
