@@ -1,18 +1,18 @@
 import Glibc
 
 /// Where `*` and `0.0.0.0` of a connection file are, seen from this machine (protocol section 1.4).
-enum ControllerAddress {
+public enum ControllerAddress {
   /// - Parameters:
   ///   - host: of the file's `interface`; a concrete one is used as it is.
   ///   - location: host name or address of the machine that the controller runs on.
-  static func resolve(host: String, location: String) -> String {
+  public static func resolve(host: String, location: String) -> String {
     guard host == "*" || host == "0.0.0.0" else { return host }
     if location.isEmpty || location == hostName { return "127.0.0.1" }
     guard let address = ipv4(location) else { return location }
     return isLocal(address) ? "127.0.0.1" : address
   }
 
-  static var hostName: String {
+  public static var hostName: String {
     var name = [CChar](repeating: 0, count: 256)
     guard gethostname(&name, name.count - 1) == 0 else { return "" }
     return text(name)
