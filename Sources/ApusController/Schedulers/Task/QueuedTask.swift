@@ -1,4 +1,5 @@
 import ApusMessaging
+import ZeroMQ
 
 /// A task that the scheduler has not answered yet.
 ///
@@ -34,7 +35,7 @@ final class QueuedTask {
   }
 
   let id: MessageID
-  let message: Envelope
+  private(set) var message: Envelope
   /// Order of submission, which is the order of service.
   let sequence: Int
   var phase = Phase.waiting
@@ -71,6 +72,12 @@ final class QueuedTask {
     rare = made
     return body(&made.value)
   }
+
+  /// When it is answered: queues that still refer to the task shall not hold its bytes.
+  func releaseMessage() { message = Self.released }
+
+  private static let released = Envelope(
+    signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject, content: .emptyObject)
 
   var isQueued: Bool { if case .queued = phase { true } else { false } }
   var isFinished: Bool { if case .finished = phase { true } else { false } }

@@ -15,14 +15,17 @@ struct TaskSchedulerState {
   /// Bytes of the messages of tasks that wait or are placed.
   private(set) var messageBytes = 0
 
-  private var ready = Deque<QueuedTask>()
-  private var targeted: [Int: Deque<QueuedTask>] = [:]
+  private var ready = ReadyQueue()
+  private var targeted: [Int: ReadyQueue] = [:]
   private var limited: [QueuedTask] = []
   private var dependents: [MessageID: [QueuedTask]] = [:]
   private var deadlines = Heap<Deadline>()
   /// Engines that are gone and whose tasks may still be answered by replies on their way.
   private var losses: [Int: Loss] = [:]
   private var lastSequence = 0
+  /// Tasks that have ended and whose dependents are not told yet: a list, because a chain of them may be longer than a stack is deep.
+  private var ended = Deque<(id: MessageID, succeeded: Bool, dependents: [QueuedTask])>()
+  private var isSettling = false
   private let isPure: Bool
 
   private struct Loss {
@@ -31,7 +34,7 @@ struct TaskSchedulerState {
   }
 
   private struct Deadline: Comparable {
-    enum Kind { case task(QueuedTask), loss(engine: Int) }
+    enum Kind { case task(MessageID), loss(engine: Int) }
     let instant: ContinuousClock.Instant
     let kind: Kind
     static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
@@ -49,6 +52,8 @@ struct TaskSchedulerState {
 
   /// When `expire` is to be called next.
   var nextDeadline: ContinuousClock.Instant? { deadlines.min?.instant }
+  /// Deadlines that are kept, with those of tasks that have ended meanwhile.
+  var deadlineCount: Int { deadlines.count }
   var queuedCount: Int { tasks.values.lazy.filter(\.isQueued).count }
 
   // MARK: events: clients
@@ -120,8 +125,10 @@ struct TaskSchedulerState {
   ) {
     // Unknown: answered already, by another engine or as lost. Placed elsewhere: the engine that was given up came back with the answer.
     guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else { return }
-    engines.relieved(index)
-    if !result.dependenciesMet {
+    // An engine that becomes free by this belongs to the oldest task that waits, not to the first that depends on this one.
+    let wasFull = !engines.isFree(index)
+    if !wasFull { engines.relieved(index) }
+    if !result.dependenciesMet, !isPure {
       retry(task, from: index, reason: .unmetDependency, now: now, effects: &effects)
     } else if result.status != .ok, task.constraints.retries > 0 {
       task.change { $0.retries -= 1 }
@@ -132,6 +139,7 @@ struct TaskSchedulerState {
       effects.relay(result.message, to: task.message)
       finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
     }
+    if wasFull { engines.relieved(index) }
     serve(index, now: now, effects: &effects)
   }
 
@@ -142,10 +150,10 @@ struct TaskSchedulerState {
     while let next = deadlines.min, next.instant <= now {
       deadlines.removeMin()
       switch next.kind {
-      case .task(let task):
+      case .task(let id):
+        guard let task = tasks[id], task.constraints.deadline == next.instant else { continue }
         switch task.phase {
         case .waiting, .queued:
-          guard task.constraints.deadline == next.instant else { continue }
           fail(task, .error(RemoteError(name: "TaskTimeout", value: "")), now: now, effects: &effects)
         case .placed, .finished: continue
         }
@@ -169,14 +177,23 @@ struct TaskSchedulerState {
     armTimeout(task, now: now)
     let constraints = task.limitsPlacement ? task.constraints : nil
     switch constraints {
-    case nil: ready.append(task)
+    case nil: ready.append(task, alive: tasks.count)
     case let constraints? where constraints.isTargetedOnly:
       // Targets that are not registered yet, or not any more, may come.
       for uuid in constraints.targets {
-        if let index = engines.index(of: uuid) { targeted[index, default: []].append(task) } else { limited.append(task) }
+        if let index = engines.index(of: uuid) {
+          targeted[index, default: ReadyQueue()].append(task, alive: tasks.count)
+        } else {
+          addLimited(task)
+        }
       }
-    default: limited.append(task)
+    default: addLimited(task)
     }
+  }
+
+  private mutating func addLimited(_ task: QueuedTask) {
+    if limited.count > 2 * tasks.count + 64 { limited.removeAll { !$0.isQueued } }
+    limited.append(task)
   }
 
   private mutating func choose(for task: QueuedTask) -> Int? {
@@ -206,24 +223,21 @@ struct TaskSchedulerState {
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
   private mutating func serve(_ engine: Int, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
     while engines.isFree(engine) {
-      while let first = ready.first, !first.isQueued || first.limitsPlacement { ready.removeFirst() }
-      dropStale(from: engine)
-      var next = ready.first
-      if let first = targeted[engine]?.first, first.sequence < next?.sequence ?? .max { next = first }
+      var next = ready.first { !$0.limitsPlacement }
+      if let first = firstTargeted(at: engine), first.sequence < next?.sequence ?? .max { next = first }
       if let first = firstLimited(for: engine, before: next?.sequence ?? .max) { next = first }
       guard let task = next else { return }
-      if ready.first === task { ready.removeFirst() }
       // The policy may prefer another free engine; then this one is still free and the loop goes on.
       place(task, on: choose(for: task) ?? engine, effects: &effects)
     }
   }
 
-  /// Tasks at the head of an engine's own queue that were placed elsewhere meanwhile, or that it has refused.
-  private mutating func dropStale(from engine: Int) {
-    while let first = targeted[engine]?.first, !first.isQueued || !mayTake(first.constraints, engine) {
-      targeted[engine]?.removeFirst()
-    }
-    if targeted[engine]?.isEmpty == true { targeted[engine] = nil }
+  /// Tasks that were placed elsewhere meanwhile, or that the engine has refused, are dropped from its queue.
+  private mutating func firstTargeted(at engine: Int) -> QueuedTask? {
+    guard var queue = targeted.removeValue(forKey: engine) else { return nil }
+    let first = queue.first { mayTake($0.constraints, engine) }
+    if !queue.isEmpty { targeted[engine] = queue }
+    return first
   }
 
   private mutating func firstLimited(for engine: Int, before sequence: Int) -> QueuedTask? {
@@ -251,9 +265,12 @@ struct TaskSchedulerState {
   private func hopelessness(of task: QueuedTask) -> String? {
     guard task.limitsPlacement else { return nil }
     let constraints = task.constraints
-    if !constraints.follow.isEmpty, constraints.follow.all {
-      let places = Set(constraints.follow.ids.compactMap { finished[$0]?.engine })
-      if places.count > 1 { return "the tasks to follow ran on different engines" }
+    if !constraints.follow.isEmpty {
+      let ids = constraints.follow.ids
+      let places = Set(ids.compactMap { finished[$0]?.engine })
+      if constraints.follow.all, places.count > 1 { return "the tasks to follow ran on different engines" }
+      let nowhere = ids.count { tasks[$0] == nil && finished[$0]?.engine == nil }
+      if constraints.follow.all ? nowhere > 0 : nowhere == ids.count { return "the tasks to follow ran on no engine" }
     }
     guard !constraints.targets.isEmpty else { return nil }
     let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { constraints.refused.contains($0) } ?? false) }
@@ -263,8 +280,8 @@ struct TaskSchedulerState {
 
   /// After an engine has gone: queued tasks that only it could have taken.
   private mutating func refuseHopeless(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
-    let candidates = limited + targeted.values.flatMap { $0 }
-    for task in candidates where task.isQueued {
+    let candidates = limited + targeted.values.flatMap(\.waiting)
+    for task in candidates.sorted(by: { $0.sequence < $1.sequence }) where task.isQueued {
       if let reason = hopelessness(of: task) {
         fail(task, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
       }
@@ -304,9 +321,17 @@ struct TaskSchedulerState {
     task.phase = .finished
     tasks[task.id] = nil
     messageBytes -= task.message.byteCount
+    task.releaseMessage()
     finished.record(task.id, succeeded: succeeded, engine: engine)
+    if deadlines.count > 2 * tasks.count + 64 { sweepDeadlines() }
     guard let waiting = dependents.removeValue(forKey: task.id) else { return }
-    for dependent in waiting { settle(dependent, task.id, succeeded: succeeded, now: now, effects: &effects) }
+    ended.append((task.id, succeeded, waiting))
+    if isSettling { return }
+    isSettling = true
+    while let next = ended.popFirst() {
+      for dependent in next.dependents { settle(dependent, next.id, succeeded: next.succeeded, now: now, effects: &effects) }
+    }
+    isSettling = false
   }
 
   /// One of the tasks that `dependent` names has ended.
@@ -356,7 +381,17 @@ struct TaskSchedulerState {
   private mutating func armTimeout(_ task: QueuedTask, now: ContinuousClock.Instant) {
     guard task.hasConstraints, let timeout = task.constraints.timeout else { return }
     task.change { $0.deadline = now + timeout }
-    deadlines.insert(Deadline(instant: now + timeout, kind: .task(task)))
+    deadlines.insert(Deadline(instant: now + timeout, kind: .task(task.id)))
+  }
+
+  private mutating func sweepDeadlines() {
+    deadlines = Heap(
+      deadlines.unordered.filter { deadline in
+        switch deadline.kind {
+        case .task(let id): tasks[id]?.constraints.deadline == deadline.instant
+        case .loss(let engine): losses[engine]?.deadline == deadline.instant
+        }
+      })
   }
 }
 

@@ -1,0 +1,217 @@
+import ApusMessaging
+import Testing
+
+@testable import ApusController
+
+@Suite("Task scheduler: failures, losses, time")
+struct FaultTests {
+  // MARK: retries
+
+  @Test("a failed task is tried elsewhere as often as it may be")
+  func retries() {
+    var bench = SchedulerBench(engines: 3)
+    bench.submit("a", retries: 2)
+    bench.complete("a", on: 0, .error)
+    bench.complete("a", on: 1, .aborted)
+    bench.recorder.expect("a → e0", "a → e1", "a → e2")
+    bench.complete("a", on: 2, .error)
+    bench.recorder.expect("a: answer of e2")
+    bench.recorder.expectEvents(
+      "submitted a task", "placed a e0", "retried a e0 failed", "placed a e1", "retried a e1 failed", "placed a e2", "finished a e2")
+  }
+
+  @Test("more retries than engines: it waits for a new one, and does not hold up others")
+  func moreRetriesThanEngines() {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("a", retries: 5)
+    bench.submit("b")
+    bench.complete("a", on: 0, .error)
+    bench.recorder.expect("a → e0", "b → e0")
+    bench.complete("b", on: 0)
+    bench.register(1)
+    bench.recorder.expect("b: answer of e0", "a → e1")
+  }
+
+  @Test("retries within targets end when every target has failed")
+  func retriesWithTargets() {
+    var bench = SchedulerBench(engines: 3)
+    bench.submit("a", retries: 9, targets: [0, 2])
+    bench.complete("a", on: 0, .error)
+    bench.complete("a", on: 2, .error)
+    bench.recorder.expect("a → e0", "a → e2", "a: ImpossibleDependency")
+  }
+
+  // MARK: losing engines
+
+  @Test("the tasks of an engine that is gone fail with its cause, or are tried elsewhere")
+  func loss() {
+    var bench = SchedulerBench(hwm: 2, engines: 1)
+    bench.submit("a")
+    bench.submit("b", retries: 1)
+    bench.submit("c", after: .all("a"))
+    bench.lose(0)
+    bench.advance(.zero)
+    bench.recorder.expect("a → e0", "b → e0", "a: EngineError", "c: ImpossibleDependency")
+    bench.register(1)
+    bench.recorder.expect("b → e1")
+    bench.recorder.expectEvents(
+      "submitted a task", "placed a e0", "submitted b task", "placed b e0", "submitted c task", "finished a e0", "finished c", "retried b e0 engineLost",
+      "placed b e1")
+  }
+
+  @Test("an answer that was on its way wins within the grace, and is too late after it")
+  func grace() {
+    var bench = SchedulerBench(hwm: 2, engines: 1)
+    bench.submit("a")
+    bench.submit("b")
+    bench.lose(0, grace: .seconds(5))
+    bench.recorder.expect("a → e0", "b → e0")
+    #expect(bench.state.nextDeadline == bench.now + .seconds(5))
+    bench.advance(.seconds(4))
+    bench.complete("a", on: 0)
+    bench.recorder.expect("a: answer of e0")
+    bench.advance(.seconds(1))
+    bench.recorder.expect("b: EngineError")
+    bench.complete("b", on: 0)
+    bench.recorder.expectNothingElse()
+    #expect(bench.state.nextDeadline == nil)
+  }
+
+  @Test("an engine that comes back within the grace keeps its tasks, and gets new ones")
+  func returnsInTime() {
+    var bench = SchedulerBench(hwm: 2, engines: 1)
+    bench.submit("a")
+    bench.lose(0, grace: .seconds(5))
+    bench.submit("b")
+    bench.recorder.expect("a → e0")
+    bench.advance(.seconds(1))
+    bench.register(0)
+    bench.recorder.expect("b → e0")
+    bench.advance(.seconds(60))
+    bench.recorder.expectNothingElse()
+    bench.complete("a", on: 0)
+    bench.complete("b", on: 0)
+    bench.recorder.expect("a: answer of e0", "b: answer of e0")
+  }
+
+  @Test("lost, back, lost again: the second grace counts")
+  func lostTwice() {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("a")
+    bench.lose(0, grace: .seconds(5))
+    bench.advance(.seconds(3))
+    bench.register(0)
+    bench.lose(0, grace: .seconds(5))
+    bench.advance(.seconds(3))
+    bench.recorder.expect("a → e0")
+    bench.advance(.seconds(2))
+    bench.recorder.expect("a: EngineError")
+  }
+
+  @Test("an engine that comes back after the grace does not get a task again that it failed")
+  func returnsLate() {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("a", retries: 3)
+    bench.lose(0, grace: .seconds(5))
+    bench.advance(.seconds(6))
+    bench.register(0)
+    bench.recorder.expect("a → e0")
+    bench.register(1)
+    bench.recorder.expect("a → e1")
+    // What the first one still says about it is not heard.
+    bench.complete("a", on: 0)
+    bench.recorder.expectNothingElse()
+    bench.complete("a", on: 1)
+    bench.recorder.expect("a: answer of e1")
+  }
+
+  @Test("tasks that only a lost engine could have taken are impossible; others stay")
+  func targetsLost() {
+    var bench = SchedulerBench(engines: 2)
+    for id in ["x", "y"] { bench.submit(id) }
+    bench.submit("a", targets: [0])
+    bench.submit("b", targets: [0, 1])
+    bench.submit("c", follow: .all("x"), targets: [0])
+    bench.lose(0, grace: .seconds(5))
+    #expect(bench.recorder.messages.prefix(2) == ["x → e0", "y → e1"])
+    #expect(Set(bench.recorder.messages.dropFirst(2)) == ["a: ImpossibleDependency", "c: ImpossibleDependency"])
+    bench.recorder = SchedulerRecorder()
+    bench.complete("y", on: 1)
+    bench.recorder.expect("y: answer of e1", "b → e1")
+  }
+
+  @Test("all engines gone: tasks wait for the next one")
+  func allGone() {
+    var bench = SchedulerBench(engines: 2)
+    bench.lose(0)
+    bench.lose(1)
+    bench.submit("a")
+    bench.recorder.expectNothingElse()
+    bench.register(5)
+    bench.recorder.expect("a → e5")
+  }
+
+  // MARK: time
+
+  @Test("a timeout ends the stay in the queue, not the work on an engine")
+  func timeout() {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("a", timeout: .seconds(1))
+    bench.submit("b", timeout: .seconds(1))
+    bench.submit("c", after: .all("b", success: false, failure: true))
+    bench.submit("d", after: .all("a"), timeout: .seconds(2))
+    bench.recorder.expect("a → e0")
+    #expect(bench.state.nextDeadline.map { $0 <= bench.now + .seconds(1) } == true)
+    bench.advance(.milliseconds(999))
+    bench.recorder.expectNothingElse()
+    bench.advance(.milliseconds(1))
+    bench.recorder.expect("b: TaskTimeout")
+    bench.advance(.seconds(1))
+    bench.recorder.expect("d: TaskTimeout")
+    bench.complete("a", on: 0)
+    bench.recorder.expect("a: answer of e0", "c → e0")
+  }
+
+  @Test("the timeout starts anew with each stay in the queue")
+  func timeoutRearmed() {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("x", targets: [1])
+    bench.submit("a", retries: 1, timeout: .seconds(1))
+    bench.recorder.expect("x → e1", "a → e0")
+    bench.advance(.seconds(10))
+    bench.complete("a", on: 0, .error)
+    bench.recorder.expectNothingElse()
+    bench.advance(.milliseconds(900))
+    bench.recorder.expectNothingElse()
+    bench.advance(.milliseconds(200))
+    bench.recorder.expect("a: TaskTimeout")
+    // Waiting for another task, then for an engine: the second stay counts from its own beginning.
+    bench.submit("b", after: .all("x"), timeout: .seconds(1))
+    bench.submit("y", targets: [0])
+    bench.advance(.milliseconds(900))
+    bench.submit("z")
+    bench.complete("x", on: 1)
+    bench.recorder.expect("y → e0", "x: answer of e1", "b → e1")
+  }
+
+  @Test("timeouts of finished tasks hold nothing back, least of all memory")
+  func timeoutsOfTheFinished() {
+    var bench = SchedulerBench(engines: 1)
+    for number in 0..<2000 {
+      bench.state.submit(Self.hourly(number), now: bench.now, effects: &bench.recorder)
+      bench.complete("t\(number)", on: 0)
+    }
+    #expect(bench.state.tasks.isEmpty)
+    // None of them was ever queued: nothing is to happen in an hour. Those that were leave no more than a trace.
+    for number in 2000..<4000 { bench.state.submit(Self.hourly(number), now: bench.now, effects: &bench.recorder) }
+    for number in 2000..<4000 { bench.complete("t\(number)", on: 0) }
+    #expect(bench.state.tasks.isEmpty)
+    #expect(bench.state.deadlineCount <= 200)
+  }
+
+  private static func hourly(_ number: Int) -> TaskRequest {
+    var request = TaskRequest(id: MessageID("t\(number)"), message: Messages.request(MessageID("t\(number)")))
+    request.timeout = .seconds(3600)
+    return request
+  }
+}

@@ -1,0 +1,81 @@
+import ApusMessaging
+import Testing
+import ZeroMQ
+
+@testable import ApusController
+
+/// A task scheduler's state on a bench: events in, effects out, invariants checked after each, a clock that is turned by hand.
+struct SchedulerBench {
+  var state: TaskSchedulerState
+  var recorder = SchedulerRecorder()
+  var now = ContinuousClock.now
+
+  init(policy: SchedulingPolicy = .leastLoad, hwm: Int = 1, engines: Int = 0, finishedCapacity: Int = 1 << 18, seed: UInt64 = 1) {
+    state = TaskSchedulerState(policy: policy, highWaterMark: hwm, finishedCapacity: finishedCapacity, seed: seed)
+    // The engine registered last is used first: e0 shall be that.
+    for number in (0..<engines).reversed() { state.engineRegistered(Self.engine(number), now: now, effects: &recorder) }
+  }
+
+  static func engine(_ number: Int) -> EngineUUID { EngineUUID("e\(number)") }
+
+  private func verify(_ location: SourceLocation) {
+    let wrong = state.checkInvariants()
+    #expect(wrong.isEmpty, sourceLocation: location)
+    for (id, count) in recorder.answers where count > 1 { Issue.record("\(id) was answered \(count) times", sourceLocation: location) }
+  }
+
+  mutating func submit(
+    _ id: String, after: Dependency = .none, follow: Dependency = .none, retries: Int = 0, timeout: Duration? = nil, targets: [Int] = [],
+    at location: SourceLocation = #_sourceLocation
+  ) {
+    var request = TaskRequest(id: MessageID(id), message: Messages.request(MessageID(id)))
+    request.after = after
+    request.follow = follow
+    request.retries = retries
+    request.timeout = timeout
+    request.targets = targets.map(Self.engine)
+    state.submit(request, now: now, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func complete(
+    _ id: String, on engine: Int, _ status: TaskResult.Status = .ok, dependenciesMet: Bool = true, at location: SourceLocation = #_sourceLocation
+  ) {
+    let reply = Messages.reply(to: MessageID(id), from: "e\(engine)")
+    state.completed(
+      TaskResult(id: MessageID(id), message: reply, status: status, dependenciesMet: dependenciesMet), by: Self.engine(engine), now: now,
+      effects: &recorder)
+    verify(location)
+  }
+
+  mutating func register(_ engine: Int, at location: SourceLocation = #_sourceLocation) {
+    state.engineRegistered(Self.engine(engine), now: now, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func lose(_ engine: Int, grace: Duration = .zero, at location: SourceLocation = #_sourceLocation) {
+    state.engineLost(Self.engine(engine), cause: "it was killed", grace: grace, now: now, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func abort(_ ids: String..., at location: SourceLocation = #_sourceLocation) {
+    state.abort(ids.map { MessageID($0) }, now: now, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func advance(_ duration: Duration, at location: SourceLocation = #_sourceLocation) {
+    now += duration
+    state.expire(now: now, effects: &recorder)
+    verify(location)
+  }
+}
+
+extension Dependency {
+  static func all(_ ids: String..., success: Bool = true, failure: Bool = false) -> Dependency {
+    Dependency(Set(ids.map { MessageID($0) }), all: true, success: success, failure: failure)
+  }
+
+  static func any(_ ids: String..., success: Bool = true, failure: Bool = false) -> Dependency {
+    Dependency(Set(ids.map { MessageID($0) }), all: false, success: success, failure: failure)
+  }
+}
