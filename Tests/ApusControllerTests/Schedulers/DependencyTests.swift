@@ -127,13 +127,13 @@ struct SchedulerDependencyTests {
     bench.recorder.expect("d: answer of e0", "e → e0")
   }
 
-  @Test("a chain of a hundred thousand fails without a stack of as many calls")
+  @Test("a chain of twenty thousand fails without a stack of as many calls")
   func longChain() {
     var state = TaskSchedulerState()
     var recorder = SchedulerRecorder()
     recorder.isVerbose = false
     let now = ContinuousClock.now
-    let count = 100_000
+    let count = 20_000
     for number in 0..<count {
       var request = TaskRequest(id: MessageID("t\(number)"), message: Messages.request(MessageID("t\(number)")))
       if number > 0 { request.after = .all("t\(number - 1)") }
@@ -144,7 +144,7 @@ struct SchedulerDependencyTests {
     #expect(state.tasks.isEmpty)
   }
 
-  @Test("ten thousand tasks after one, and one after ten thousand")
+  @Test("thousands of tasks after one, and one after thousands")
   func wide() {
     var state = TaskSchedulerState(highWaterMark: 0)
     var recorder = SchedulerRecorder()
@@ -156,7 +156,7 @@ struct SchedulerDependencyTests {
       state.submit(request, now: now, effects: &recorder)
     }
     submit("root", after: .none)
-    let ids = (0..<10_000).map { "t\($0)" }
+    let ids = (0..<3000).map { "t\($0)" }
     for id in ids { submit(id, after: .all("root")) }
     submit("end", after: Dependency(Set(ids.map { MessageID($0) })))
     state.engineRegistered("e", now: now, effects: &recorder)

@@ -340,16 +340,20 @@ struct TaskSchedulerState {
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     if dependent.isFinished { return }
-    let constraints = dependent.constraints
-    if case .waiting = dependent.phase, constraints.after.ids.contains(id) {
-      let counts = succeeded ? constraints.after.success : constraints.after.failure
-      let rest = constraints.after.ids.subtracting([id])
-      if !counts, constraints.after.all || rest.isEmpty {
+    var mayRun = false
+    if case .waiting = dependent.phase {
+      // In place: one task may wait for thousands, and is told of each.
+      let isLost = dependent.change { constraints -> Bool in
+        guard constraints.after.ids.remove(id) != nil else { return false }
+        let counts = succeeded ? constraints.after.success : constraints.after.failure
+        mayRun = constraints.after.isEmpty || counts && !constraints.after.all
+        return !counts && (constraints.after.all || constraints.after.isEmpty)
+      }
+      if isLost {
         return fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
       }
-      dependent.change { $0.after.ids = rest }
     }
-    if constraints.follow.isUnreachable(succeeded: didSucceed, failed: didFail) {
+    if dependent.constraints.follow.isUnreachable(succeeded: didSucceed, failed: didFail) {
       switch dependent.phase {
       case .waiting, .queued:
         return fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
@@ -358,11 +362,9 @@ struct TaskSchedulerState {
     }
     switch dependent.phase {
     case .waiting:
-      let counts = succeeded ? constraints.after.success : constraints.after.failure
-      if dependent.constraints.after.isEmpty || counts && !constraints.after.all && constraints.after.ids.contains(id) {
-        dependent.change { $0.after = .none }
-        enqueue(dependent, now: now, effects: &effects)
-      }
+      guard mayRun else { return }
+      dependent.change { $0.after = .none }
+      enqueue(dependent, now: now, effects: &effects)
     case .queued:
       if let reason = hopelessness(of: dependent) {
         fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
