@@ -38,6 +38,7 @@ public final class ClusterLauncher {
       acceptsOld: !ownsController || configuration.acceptsOldConnectionFiles)
     if ownsController {
       try processes.startController()
+      checkFailure()
     } else if arrival?.isComplete() != true {
       announcer.say(.info, "waiting for a controller in \(configuration.profile.location)")
     }

@@ -56,7 +56,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     let process = try ChildProcess.start(command, outputFile: log)
     controller = process
     announcer.say(.debug, "controller started: process \(process.pid), log \(process.outputFile)")
-    try writeClusterFile()
+    // The controller is there already: it must be ended in order.
+    do throws(ClusterError) { try writeClusterFile() } catch { failure = error }
   }
 
   private func addClusterVariables(to command: inout ChildProcess.Command) {

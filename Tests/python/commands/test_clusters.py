@@ -324,3 +324,14 @@ def test_the_engines_environment(start, parts, tmp_path):
     client = parts.client(1)
     assert client[0].apply_sync(os.getenv, "COLOUR") == "blue"
     assert str(tmp_path) in client[0].apply_sync(os.getenv, "PYTHONPATH").split(":")
+
+
+def test_a_cluster_file_that_cannot_be_written_ends_the_controller(start, run, parts, cluster_file):
+    run("apus", "profile", "create", "default")
+    # Root may write anywhere; nobody can rename a file over a directory.
+    cluster_file.mkdir()
+    process = start("-n", "1", ready=False)
+    assert process.wait(20) == 73, process.words()
+    import processes
+
+    assert processes.processes(parts.mark) == []
