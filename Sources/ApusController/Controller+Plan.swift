@@ -96,9 +96,10 @@ extension Controller.Plan {
         if let curve { try socket.serveCurve(curve) }
         return socket
       }
-      var clientPool = PortPool(own: configuration.clientPorts, common: configuration.ports)
+      let common = PortPool.Common(configuration.ports)
+      var clientPool = PortPool(own: configuration.clientPorts, common: common)
       // One list for both sides is consumed by the engines' first.
-      var enginePool = PortPool(own: configuration.enginePorts, common: configuration.ports)
+      var enginePool = PortPool(own: configuration.enginePorts, common: common)
       let (clientIP, engineIP) = (configuration.clientIP, configuration.engineIP)
       let (client, engine) = (plan.reused?.client, plan.reused?.engine)
       var ports = Ports()

@@ -34,6 +34,8 @@ public final class Controller: Service {
   private let stopped: AsyncStream<Void>
   private let stop: AsyncStream<Void>.Continuation
   private let logger: Logger
+  private let reference: HubReference
+  private let events: TaskEventStream
 
   /// Binds all sockets. Nobody is served before `run`.
   public init(_ configuration: ControllerConfiguration, logger: Logger) throws(ControllerError) {
@@ -50,6 +52,8 @@ public final class Controller: Service {
     let (hubLoop, schedulerLoop) = (hubLoop, schedulerLoop)
     let events = TaskEventStream(to: hubLoop)
     let reference = HubReference()
+    self.events = events
+    self.reference = reference
 
     var sockets: Plan.Sockets
     do { sockets = try Plan.Sockets(plan) } catch let error as ControllerError { throw error } catch {
@@ -113,6 +117,12 @@ public final class Controller: Service {
     self.broadcast = broadcast
   }
 
+  /// Parties know each other in circles: with these two cut, all of them go, and their sockets close.
+  deinit {
+    reference.set(nil)
+    events.onEvents(nil)
+  }
+
   /// Serves until the service group shuts down, or a client shuts the hub down.
   public func run() async throws { try await run {} }
 
@@ -123,6 +133,7 @@ public final class Controller: Service {
     await start()
     let files = ConnectionFiles(client: clientConnection, engine: engineConnection)
     do { try files.write(configuration) } catch {
+      if !configuration.reuseFiles { ConnectionFiles.remove(configuration) }
       await close()
       throw error
     }
@@ -160,7 +171,7 @@ public final class Controller: Service {
 /// The hub for parties that are made before it; what they post runs on the hub's loop.
 private final class HubReference: Sendable {
   private let hub = Mutex<Hub?>(nil)
-  func set(_ hub: Hub) { self.hub.withLock { $0 = hub } }
+  func set(_ hub: Hub?) { self.hub.withLock { $0 = hub } }
 
   func post(_ body: @escaping @Sendable (isolated Hub) -> Void) {
     guard let hub = hub.withLock({ $0 }) else { return }

@@ -1,18 +1,22 @@
 import ZeroMQ
 
-/// Binds sockets to the ports that were asked for, in order, and to free ones where nothing was asked.
+/// Binds sockets to the ports that were asked for, in order, and to free ones where nothing was asked or all are used up.
 struct PortPool {
   private var asked: [Int]
-  private var fallback: [Int]
-  private let isLimited: Bool
+  private let common: Common
+
+  /// Ports that both sides draw from.
+  final class Common {
+    fileprivate var ports: [Int]
+    init(_ ports: [Int]) { self.ports = ports }
+  }
 
   /// - Parameters:
   ///   - own: this side's ports.
   ///   - common: taken when the own are used up.
-  init(own: [Int], common: [Int]) {
+  init(own: [Int], common: Common) {
     asked = own
-    fallback = common
-    isLimited = !own.isEmpty || !common.isEmpty
+    self.common = common
   }
 
   /// - Parameter fixed: the only port that will do: a file that is reused names it.
@@ -28,8 +32,10 @@ struct PortPool {
       return fixed
     }
     var taken: [Int] = []
-    while let port = asked.isEmpty ? fallback.first : asked.first {
-      if asked.isEmpty { fallback.removeFirst() } else { asked.removeFirst() }
+    while let port = asked.isEmpty ? common.ports.first : asked.first {
+      if asked.isEmpty { common.ports.removeFirst() } else { asked.removeFirst() }
+      // libzmq takes the remainder of a number that is too large.
+      guard (1...65_535).contains(port) else { throw ControllerError(.configuration, "\(port) is no port: ports are 1 to 65535") }
       do {
         try socket.bind("tcp://\(ip):\(port)")
         return port
@@ -38,7 +44,7 @@ struct PortPool {
         taken.append(port)
       }
     }
-    if isLimited, !taken.isEmpty {
+    if !taken.isEmpty {
       throw ControllerError(
         .addressInUse,
         "cannot listen for \(purpose): the ports \(taken.map(String.init).joined(separator: ", ")) are in use. Give others with --ports, or none for free ones.")

@@ -69,7 +69,14 @@ actor HeartMonitor {
       // The first byte is 1 for a subscription, 0 for its end.
       if frames.first?.withUnsafeBytes({ $0.first == 1 }) ?? false { isNew = true }
     }
-    guard isNew, !isPingScheduled else { return }
+    if isNew { pingSoon() }
+  }
+
+  /// The engine has registered: what its heart did before does not count, and it need not wait a period for the next ping.
+  func expect(_ uuid: EngineUUID) { if state.forget(uuid) { pingSoon() } }
+
+  private func pingSoon() {
+    guard !isPingScheduled else { return }
     isPingScheduled = true
     let delay = min(Duration.milliseconds(50), .milliseconds(1) + .microseconds(50) * state.count)
     loop.schedule(after: delay) { [unowned self] in

@@ -58,6 +58,8 @@ struct HeartMonitorState {
     return true
   }
 
-  /// The engine has gone in another way; it may come back.
-  mutating func forget(_ uuid: EngineUUID) { hearts[uuid] = nil }
+  /// The engine has gone in another way, or begins anew.
+  /// - Returns: whether its heart was known.
+  @discardableResult
+  mutating func forget(_ uuid: EngineUUID) -> Bool { hearts.removeValue(forKey: uuid) != nil }
 }

@@ -54,9 +54,7 @@ extension Hub {
   }
 
   private func connection() -> JSONValue {
-    var engines = JSONObject()
-    for engine in state.sortedEngines { engines[engine.id.description] = .string(engine.uuid.text) }
-    return ["status": "ok", "engines": .object(engines)]
+    ["status": "ok", "engines": .object(state.enginesObject)]
   }
 
   // MARK: load
@@ -80,21 +78,24 @@ extension Hub {
   private func queueStatus(_ content: JSONObject) throws(RemoteError) -> JSONValue {
     let isVerbose = content["verbose"]?.isTruthy ?? false
     func show(_ ids: some Collection<MessageID>) -> JSONValue { isVerbose ? JSONValue(ids.map(\.text)) : .int(ids.count) }
-    var reply: JSONObject = ["status": "ok"]
+    var members: [(key: String, value: JSONValue)] = [("status", "ok")]
     for engine in try targets(content) {
-      reply[engine.id.description] = [
-        "queue": show(engine.queue), "tasks": show(engine.tasks),
-        "completed": isVerbose ? show(engine.completed) : .int(engine.completedCount),
-      ]
+      members.append((
+        engine.id.description,
+        [
+          "queue": show(engine.queue), "tasks": show(engine.tasks),
+          "completed": isVerbose ? show(engine.completed) : .int(engine.completedCount),
+        ]
+      ))
     }
-    reply["unassigned"] = show(state.unassigned)
-    return .object(reply)
+    members.append(("unassigned", show(state.unassigned)))
+    return .object(JSONObject(members: members))
   }
 
   private func loads(_ content: JSONObject) throws(RemoteError) -> JSONValue {
-    var reply: JSONObject = ["status": "ok"]
-    for engine in try targets(content) { reply[engine.id.description] = .int(engine.queue.count + engine.tasks.count) }
-    return .object(reply)
+    var members: [(key: String, value: JSONValue)] = [("status", "ok")]
+    for engine in try targets(content) { members.append((engine.id.description, .int(engine.queue.count + engine.tasks.count))) }
+    return .object(JSONObject(members: members))
   }
 
   // MARK: results
@@ -110,7 +111,7 @@ extension Hub {
     let isStatusOnly = content["status_only"]?.isTruthy ?? false
     var pending: [String] = []
     var completed: [String] = []
-    var entries = JSONObject()
+    var members: [(key: String, value: JSONValue)] = []
     var buffers: [Frame] = []
     for id in try ids(content) {
       if !recorder.database.keepsRecords, isStatusOnly {
@@ -125,13 +126,13 @@ extension Hub {
       }
       completed.append(id.text)
       if !isStatusOnly {
-        entries[id.text] = entry(record)
+        members.append((id.text, entry(record)))
         buffers += record.replyBuffers
       }
     }
-    var reply: JSONObject = ["status": "ok", "pending": JSONValue(pending), "completed": JSONValue(completed)]
-    for (key, value) in entries.members { reply[key] = value }
-    return (.object(reply), buffers)
+    // Last: whatever a task's id is, it cannot stand for the status.
+    members += [("pending", JSONValue(pending)), ("completed", JSONValue(completed)), ("status", "ok")]
+    return (.object(JSONObject(members: members)), buffers)
   }
 
   private func unknown(_ id: MessageID) -> RemoteError { RemoteError(name: "KeyError", value: "'No such message: \(id)'") }
@@ -213,7 +214,7 @@ extension Hub {
     try recorder.database.remove(ids)
     for element in content["engine_ids"]?.arrayValue ?? [] {
       let uuid = element.intValue.flatMap { number in
-        state.engines[EngineID(number)]?.uuid ?? state.lost.first { $0.value.number == number }?.key
+        state.engines[EngineID(number)]?.uuid ?? state.lost.first { $0.value.id.number == number }?.key
       }
       guard let uuid = uuid ?? element.stringValue.map({ EngineUUID($0) }) else {
         throw RemoteError(name: "IndexError", value: "no such engine: \(element.text)")

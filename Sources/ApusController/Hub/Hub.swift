@@ -140,7 +140,9 @@ actor Hub {
       try state.registrationRequested(
         EngineUUID(text), wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
         resumes: content["resume"]?.isTruthy ?? false, now: .now, effects: &wire)
-    } catch { wire.reply(.registrationReply, error.content) }
+    } catch { return wire.reply(.registrationReply, error.content) }
+    // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.
+    if state.pending[EngineUUID(text)] != nil { heart?.assumeIsolated { $0.expect(EngineUUID(text)) } }
     armExpiry()
   }
 
@@ -172,9 +174,7 @@ actor Hub {
   private func saveEngines() {
     guard wire.enginesChanged else { return }
     wire.enginesChanged = false
-    var engines = JSONObject()
-    for engine in state.sortedEngines { engines[engine.id.description] = .string(engine.uuid.text) }
-    let document: JSONValue = ["engines": .object(engines), "next_id": .int(state.nextID)]
+    let document: JSONValue = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
     do { try AtomicFile.write(document.encoded(), to: settings.engineStatePath, mode: 0o644) } catch {
       wire.rejections.note("\(error)")
     }

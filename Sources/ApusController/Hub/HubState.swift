@@ -52,11 +52,18 @@ struct HubState {
     let deadline: ContinuousClock.Instant
   }
 
+  /// An engine that may come back.
+  struct Lost {
+    let id: EngineID
+    /// Its connection, as long as that stands: a stopped process keeps it.
+    var connection: Int32?
+  }
+
   private(set) var engines: [EngineID: Engine] = [:]
   private(set) var ids: [EngineUUID: EngineID] = [:]
   private(set) var pending: [EngineUUID: Pending] = [:]
   /// Engines that may come back with their namespace, under the id they had.
-  private(set) var lost: [EngineUUID: EngineID] = [:]
+  private(set) var lost: [EngineUUID: Lost] = [:]
   private var lostOrder = Deque<EngineUUID>()
   private(set) var unassigned: Set<MessageID> = []
   private(set) var nextID = 0
@@ -65,6 +72,8 @@ struct HubState {
 
   private static let completedKept = 1024
   private static let lostKept = 4096
+  /// The largest id that an engine may ask for: what comes from outside must leave room to count on.
+  static let largestWanted = Int(Int32.max)
   /// Replies that a killed engine has sent are in our buffers already; a silent one's may still be under way.
   static let graceAfterDisconnection = Duration.milliseconds(20)
   static let graceAfterSilence = Duration.seconds(5)
@@ -72,6 +81,8 @@ struct HubState {
   init(registrationTimeout: Duration) { self.registrationTimeout = registrationTimeout }
 
   var sortedEngines: [Engine] { engines.values.sorted { $0.id < $1.id } }
+  /// Ids and uuids, as the wire and the file of engines have them.
+  var enginesObject: JSONObject { JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .string($0.uuid.text)) }) }
   var nextExpiry: ContinuousClock.Instant? { pending.values.map(\.deadline).min() }
 
   // MARK: events: engines
@@ -94,8 +105,8 @@ struct HubState {
       pending[uuid]?.connection = connection
       return effects.accept(uuid, id: waiting.id)
     }
-    let id = allocate(wanted: lost[uuid] ?? wanted)
-    lost[uuid] = nil
+    let id = allocate(wanted: lost[uuid]?.id ?? wanted)
+    forgetLost(uuid)
     pending[uuid] = Pending(id: id, connection: connection, deadline: now + registrationTimeout)
     effects.accept(uuid, id: id)
   }
@@ -104,9 +115,9 @@ struct HubState {
   mutating func heartStarted(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {
     if let waiting = pending.removeValue(forKey: uuid) {
       join(uuid, id: waiting.id, connection: waiting.connection, effects: &effects)
-    } else if let id = lost[uuid], engines[id] == nil {
-      lost[uuid] = nil
-      join(uuid, id: id, connection: nil, effects: &effects)
+    } else if let back = lost[uuid], isFree(back.id) {
+      forgetLost(uuid)
+      join(uuid, id: back.id, connection: back.connection, effects: &effects)
     }
   }
 
@@ -118,8 +129,9 @@ struct HubState {
   mutating func disconnected(_ connection: Int32, effects: inout some HubEffects & ~Copyable) {
     if let (uuid, waiting) = pending.first(where: { $0.value.connection == connection }) {
       pending[uuid] = nil
-      remember(uuid, id: waiting.id)
+      remember(uuid, id: waiting.id, connection: nil)
     }
+    if let uuid = lost.first(where: { $0.value.connection == connection })?.key { lost[uuid]?.connection = nil }
     if let engine = engines.values.first(where: { $0.connection == connection }) {
       leave(engine.id, cause: .disconnected, effects: &effects)
     }
@@ -144,8 +156,11 @@ struct HubState {
 
   /// Engines of an earlier controller, from its file: they come back by themselves and are known when they do.
   mutating func restore(_ engines: [EngineID: EngineUUID], nextID: Int) {
-    for (id, uuid) in engines { remember(uuid, id: id) }
-    self.nextID = max(self.nextID, nextID, (engines.keys.max()?.number ?? -1) + 1)
+    for (id, uuid) in engines.sorted(by: { $0.key < $1.key }) where (0...Self.largestWanted).contains(id.number) {
+      remember(uuid, id: id, connection: nil)
+      self.nextID = max(self.nextID, id.number + 1)
+    }
+    self.nextID = max(self.nextID, min(nextID, Self.largestWanted))
   }
 
   // MARK: events: tasks
@@ -180,11 +195,13 @@ struct HubState {
   // MARK: steps
 
   private mutating func allocate(wanted: EngineID?) -> EngineID {
-    let isFree = wanted.map { id in id.number >= 0 && engines[id] == nil && !pending.values.contains { $0.id == id } } ?? false
-    let id = isFree ? wanted?.number ?? nextID : nextID
+    var id = nextID
+    if let wanted, (0...Self.largestWanted).contains(wanted.number), isFree(wanted) { id = wanted.number }
     nextID = max(nextID, id + 1)
     return EngineID(id)
   }
+
+  private func isFree(_ id: EngineID) -> Bool { engines[id] == nil && !pending.values.contains { $0.id == id } }
 
   private mutating func join(_ uuid: EngineUUID, id: EngineID, connection: Int32?, effects: inout some HubEffects & ~Copyable) {
     engines[id] = Engine(id: id, uuid: uuid, connection: connection)
@@ -195,15 +212,19 @@ struct HubState {
   private mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {
     guard let engine = engines.removeValue(forKey: id) else { return }
     ids[engine.uuid] = nil
-    if cause != .unregistered { remember(engine.uuid, id: id) }
+    if cause != .unregistered { remember(engine.uuid, id: id, connection: cause == .disconnected ? nil : engine.connection) }
     let grace = cause == .silent ? Self.graceAfterSilence : Self.graceAfterDisconnection
     effects.engineLeft(engine.uuid, id: id, cause: cause, grace: grace)
     if !engine.queue.isEmpty { effects.failed(Array(engine.queue), on: engine.uuid, id: id, cause: cause) }
   }
 
-  private mutating func remember(_ uuid: EngineUUID, id: EngineID) {
-    if lost.updateValue(id, forKey: uuid) == nil { lostOrder.append(uuid) }
+  private mutating func remember(_ uuid: EngineUUID, id: EngineID, connection: Int32?) {
+    if lost.updateValue(Lost(id: id, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
     while lostOrder.count > Self.lostKept { lost[lostOrder.removeFirst()] = nil }
+  }
+
+  private mutating func forgetLost(_ uuid: EngineUUID) {
+    if lost.removeValue(forKey: uuid) != nil { lostOrder.removeAll { $0 == uuid } }
   }
 
   // MARK: tests
@@ -215,9 +236,13 @@ struct HubState {
     for (id, engine) in engines {
       if engine.id != id || ids[engine.uuid] != id { wrong.append("engine \(id) is filed wrongly") }
       if pending[engine.uuid] != nil { wrong.append("engine \(id) is registered and pending") }
+      if lost[engine.uuid] != nil { wrong.append("engine \(id) is registered and lost") }
+      if pending.values.contains(where: { $0.id == id }) { wrong.append("engine \(id) has an id that is given to another") }
       if id.number >= nextID { wrong.append("engine \(id) has an id that may be given again") }
       if !engine.tasks.isDisjoint(with: unassigned) { wrong.append("tasks of engine \(id) are unassigned too") }
     }
+    if Set(pending.values.map(\.id)).count != pending.count { wrong.append("an id is given twice") }
+    if lostOrder.count != lost.count { wrong.append("\(lost.count) engines are lost, \(lostOrder.count) in order") }
     return wrong
   }
 }

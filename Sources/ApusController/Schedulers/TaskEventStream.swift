@@ -17,8 +17,8 @@ final class TaskEventStream: Sendable {
   /// - Parameter loop: where the reader is called.
   init(to loop: EventLoop) { self.loop = loop }
 
-  /// Set once, before the first event.
-  func onEvents(_ reader: @escaping @Sendable ([TaskEvent]) -> Void) { self.reader.withLock { $0 = Reader(read: reader) } }
+  /// Set once, before the first event; `nil` at the end, for the reader may hold the stream.
+  func onEvents(_ reader: (@Sendable ([TaskEvent]) -> Void)?) { self.reader.withLock { $0 = reader.map { Reader(read: $0) } } }
 
   func report(_ event: TaskEvent) {
     let isFirst = buffer.withLock { buffer in

@@ -22,7 +22,10 @@ struct TaskRequest: Sendable {
   /// - Throws: a `ValueError` for the client if the metadata asks for something that is not one.
   init(_ message: Envelope, id: MessageID) throws(RemoteError) {
     self.init(id: id, message: message)
-    if message.metadataFrame.isIdentical(to: .emptyObject) { return }
+    if !message.metadataFrame.isIdentical(to: .emptyObject) { try read(message) }
+  }
+
+  private mutating func read(_ message: Envelope) throws(RemoteError) {
     let metadata: JSONObject
     do { metadata = try message.metadata() } catch { throw RemoteError(name: "ValueError", value: "\(error)") }
     guard let after = Dependency(metadata["after"]), let follow = Dependency(metadata["follow"]) else {
@@ -52,6 +55,25 @@ struct TaskRequest: Sendable {
   }
 }
 
+/// Reads requests. The tasks of one map carry the same metadata, byte for byte: it is decoded once for all of them.
+struct TaskRequestReader {
+  private var last: TaskRequest?
+
+  mutating func read(_ message: Envelope, id: MessageID) throws(RemoteError) -> TaskRequest {
+    if var request = last, request.message.metadataFrame == message.metadataFrame {
+      request.id = id
+      request.message = message
+      return request
+    }
+    let request = try TaskRequest(message, id: id)
+    // Only the metadata is of use: the buffers may be large and must not live on here.
+    last = request
+    last?.message = Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: message.metadataFrame, content: .emptyObject)
+    return request
+  }
+}
+
 /// What an engine's reply says to the scheduler.
 struct TaskResult: Sendable {
   enum Status: Sendable { case ok, error, aborted }
@@ -72,8 +94,13 @@ struct TaskResult: Sendable {
   /// A reply without a `status` in its metadata is judged by its content: it must finish its task all the same.
   init?(_ message: Envelope) {
     guard let id = message.parentID else { return nil }
-    let (status, met) = message.metadataFrame.withUnsafeBytes { (HeaderScanner($0).string("status"), HeaderScanner($0).bool("dependencies_met")) }
-    let word = status ?? message.contentFrame.withUnsafeBytes { HeaderScanner($0).string("status") }
+    var (word, met) = message.metadataFrame.withUnsafeBytes { (HeaderScanner($0).string("status"), HeaderScanner($0).bool("dependencies_met")) }
+    if word == nil, !message.metadataFrame.isIdentical(to: .emptyObject), let metadata = try? message.metadata() {
+      // Not there, or written in a way that the scanner does not read.
+      word = metadata["status"]?.stringValue
+      met = met ?? metadata["dependencies_met"].map(\.isTruthy)
+    }
+    word = word ?? message.contentFrame.withUnsafeBytes { HeaderScanner($0).string("status") }
     self.init(
       id: id, message: message, status: word == "ok" ? .ok : word == "aborted" ? .aborted : .error, dependenciesMet: met ?? true)
   }

@@ -9,6 +9,7 @@ actor TaskScheduler {
 
   private var state: TaskSchedulerState
   private var wire: TaskSchedulerSockets
+  private var requests = TaskRequestReader()
   /// Bytes of queued messages above which clients' messages stay in their sockets.
   private let byteLimit: Int
   private var reader: EventLoop.ReaderID?
@@ -85,7 +86,7 @@ actor TaskScheduler {
   private func submit(_ message: Envelope) {
     guard let id = message.messageID else { return wire.rejections.note("a header without msg_id") }
     do throws(RemoteError) {
-      state.submit(try TaskRequest(message, id: id), now: .now, effects: &wire)
+      state.submit(try requests.read(message, id: id), now: .now, effects: &wire)
     } catch {
       // Metadata that asks for nonsense: the client learns what is wrong with it.
       _ = wire.fail(message, with: .error(error))

@@ -1,0 +1,373 @@
+import ApusMessaging
+import Testing
+
+@testable import ApusController
+
+private struct HubRecorder: HubEffects {
+  var messages: [String] = []
+  mutating func accept(_ uuid: EngineUUID, id: EngineID) { messages.append("accept \(uuid) as \(id)") }
+  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID) { messages.append("\(uuid) joined as \(id)") }
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) { messages.append("\(uuid) left \(id): \(cause)") }
+  mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
+    messages.append("failed \(tasks.map(\.text).sorted().joined(separator: " ")) on \(uuid)")
+  }
+}
+
+private struct HubBench {
+  var state = HubState(registrationTimeout: .seconds(30))
+  var recorder = HubRecorder()
+  var now = ContinuousClock.now
+
+  private func verify(_ location: SourceLocation) { #expect(state.checkInvariants() == [], sourceLocation: location) }
+
+  /// - Returns: the error's name.
+  @discardableResult
+  mutating func request(
+    _ uuid: EngineUUID, wanted: Int? = nil, connection: Int32? = nil, resumes: Bool = false, at location: SourceLocation = #_sourceLocation
+  ) -> String? {
+    defer { verify(location) }
+    do throws(RemoteError) {
+      try state.registrationRequested(
+        uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes, now: now, effects: &recorder)
+      return nil
+    } catch { return error.name }
+  }
+
+  mutating func beats(_ uuid: EngineUUID, at location: SourceLocation = #_sourceLocation) {
+    state.heartStarted(uuid, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func stops(_ uuid: EngineUUID, at location: SourceLocation = #_sourceLocation) {
+    state.heartStopped(uuid, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func disconnects(_ connection: Int32, at location: SourceLocation = #_sourceLocation) {
+    state.disconnected(connection, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func unregisters(_ id: Int, at location: SourceLocation = #_sourceLocation) {
+    state.unregistrationRequested(EngineID(id), effects: &recorder)
+    verify(location)
+  }
+
+  mutating func shutsDown(_ uuid: EngineUUID, at location: SourceLocation = #_sourceLocation) {
+    state.shutDown(uuid, effects: &recorder)
+    verify(location)
+  }
+
+  mutating func join(_ uuid: EngineUUID, connection: Int32? = nil) {
+    request(uuid, connection: connection)
+    beats(uuid)
+  }
+
+  mutating func expect(_ expected: String..., at location: SourceLocation = #_sourceLocation) {
+    #expect(recorder.messages == expected, sourceLocation: location)
+    recorder.messages = []
+  }
+
+  mutating func observe(_ events: TaskEvent..., at location: SourceLocation = #_sourceLocation) {
+    for event in events { state.observe(event) }
+    verify(location)
+  }
+}
+
+@Suite("Hub: engines")
+struct HubEngineTests {
+  @Test("an engine is accepted, and joins when its heart beats")
+  func joining() {
+    var bench = HubBench()
+    bench.request("a")
+    bench.expect("accept a as 0")
+    #expect(bench.state.engines.isEmpty)
+    bench.beats("a")
+    bench.expect("a joined as 0")
+    bench.beats("a")
+    bench.beats("stranger")
+    bench.expect()
+    #expect(bench.state.ids == ["a": EngineID(0)])
+  }
+
+  @Test("ids count up and are never used twice")
+  func ids() {
+    var bench = HubBench()
+    for number in 0..<5 { bench.join(EngineUUID("e\(number)")) }
+    for number in 0..<5 { bench.unregisters(number) }
+    bench.join("f")
+    #expect(bench.state.ids == ["f": EngineID(5)])
+    // Pending ones are as good as given.
+    bench.request("g")
+    bench.request("h")
+    bench.beats("h")
+    #expect(bench.state.ids["h"] == EngineID(7))
+    #expect(bench.state.pending["g"]?.id == EngineID(6))
+  }
+
+  @Test("a wanted id is granted if it is free; the count goes on above it")
+  func wanted() {
+    var bench = HubBench()
+    bench.request("a", wanted: 5)
+    bench.request("b", wanted: 5)
+    bench.beats("a")
+    bench.request("c", wanted: 5)
+    bench.request("d", wanted: 2)
+    bench.expect("accept a as 5", "accept b as 6", "a joined as 5", "accept c as 7", "accept d as 2")
+  }
+
+  @Test("ids that make no sense are not granted, and nothing overflows", arguments: [-1, Int.min, Int.max, Int.max - 1, 1 << 40])
+  func absurdIDs(wanted: Int) {
+    var bench = HubBench()
+    bench.request("a", wanted: wanted)
+    bench.request("b")
+    bench.expect("accept a as 0", "accept b as 1")
+    bench.unregisters(wanted)
+    bench.state.restore([EngineID(wanted): "c"], nextID: wanted)
+    bench.request("c")
+    bench.request("d")
+    #expect(bench.state.checkInvariants() == [])
+    #expect(bench.state.pending.count == 4)
+  }
+
+  @Test("a uuid in use is refused, unless the engine resumes")
+  func inUse() {
+    var bench = HubBench()
+    #expect(bench.request("a", connection: 3) == nil)
+    #expect(bench.request("a", connection: 4) == "KeyError")
+    bench.beats("a")
+    #expect(bench.request("a", connection: 4) == "KeyError")
+    bench.expect("accept a as 0", "a joined as 0")
+    #expect(bench.request("a", connection: 5, resumes: true) == nil)
+    bench.expect("accept a as 0")
+    // The old connection's end means nothing any more, the new one's does.
+    bench.disconnects(3)
+    bench.expect()
+    bench.disconnects(5)
+    bench.expect("a left 0: disconnected")
+  }
+
+  @Test("an engine that resumes with a controller that does not know it is a new one")
+  func resumesElsewhere() {
+    var bench = HubBench()
+    bench.request("a", wanted: 3, resumes: true)
+    bench.beats("a")
+    bench.expect("accept a as 3", "a joined as 3")
+    bench.request("b", wanted: 3, resumes: true)
+    bench.expect("accept b as 4")
+    bench.request("b", connection: 9, resumes: true)
+    bench.expect("accept b as 4")
+  }
+
+  @Test("accepted and never heard of: forgotten after the timeout")
+  func expiry() {
+    var bench = HubBench()
+    #expect(bench.state.nextExpiry == nil)
+    bench.request("a")
+    bench.now += .seconds(10)
+    bench.request("b")
+    #expect(bench.state.nextExpiry == bench.now + .seconds(20))
+    #expect(bench.state.expire(now: bench.now + .seconds(19)).isEmpty)
+    #expect(bench.state.expire(now: bench.now + .seconds(20)) == ["a"])
+    bench.beats("a")
+    bench.beats("b")
+    bench.expect("accept a as 0", "accept b as 1", "b joined as 1")
+    #expect(bench.state.nextExpiry == nil)
+    bench.request("a")
+    bench.expect("accept a as 2")
+  }
+
+  @Test("every way of leaving is told once")
+  func leaving() {
+    var bench = HubBench()
+    for (number, uuid) in ["a", "b", "c", "d"].enumerated() { bench.join(EngineUUID(uuid), connection: Int32(number + 10)) }
+    bench.recorder.messages = []
+    bench.unregisters(0)
+    bench.stops("b")
+    bench.disconnects(12)
+    bench.shutsDown("d")
+    bench.expect("a left 0: unregistered", "b left 1: silent", "c left 2: disconnected", "d left 3: unregistered")
+    bench.unregisters(0)
+    bench.unregisters(99)
+    bench.stops("b")
+    bench.stops("stranger")
+    bench.disconnects(12)
+    bench.disconnects(-1)
+    bench.shutsDown("d")
+    bench.expect()
+    #expect(bench.state.engines.isEmpty)
+  }
+
+  @Test("a pending engine that unregisters or disconnects is pending no more")
+  func pendingLeaves() {
+    var bench = HubBench()
+    bench.request("a", connection: 1)
+    bench.request("b", connection: 2)
+    bench.unregisters(0)
+    bench.disconnects(2)
+    bench.expect("accept a as 0", "accept b as 1")
+    bench.beats("a")
+    bench.expect()
+    // Its connection was lost, not its heart.
+    bench.beats("b")
+    bench.expect("b joined as 1")
+  }
+
+  @Test("a silent engine that is heard again has its id again, and its connection")
+  func revival() {
+    var bench = HubBench()
+    bench.join("a", connection: 7)
+    bench.stops("a")
+    bench.beats("a")
+    bench.expect("accept a as 0", "a joined as 0", "a left 0: silent", "a joined as 0")
+    // When it is killed after that, this is known at once.
+    bench.disconnects(7)
+    bench.expect("a left 0: disconnected")
+  }
+
+  @Test("a connection that ended while its engine was silent belongs to others afterwards")
+  func connectionEndsInSilence() {
+    var bench = HubBench()
+    bench.join("a", connection: 7)
+    bench.stops("a")
+    bench.disconnects(7)
+    bench.beats("a")
+    bench.recorder.messages = []
+    bench.disconnects(7)
+    bench.expect()
+  }
+
+  @Test("an engine that registers again after a loss has its old id")
+  func registersAgain() {
+    var bench = HubBench()
+    bench.join("a", connection: 1)
+    bench.join("b", connection: 2)
+    bench.disconnects(1)
+    bench.request("a", connection: 3)
+    bench.beats("a")
+    #expect(bench.recorder.messages.suffix(2) == ["accept a as 0", "a joined as 0"])
+    // One that left of its own will is a new one.
+    bench.unregisters(1)
+    bench.join("b")
+    #expect(bench.state.ids["b"] == EngineID(2))
+  }
+
+  @Test("the id of a lost engine that another was given is not given back")
+  func idTaken() {
+    var bench = HubBench()
+    bench.join("a")
+    bench.stops("a")
+    bench.request("b", wanted: 0)
+    // The heart that returns finds its place promised.
+    bench.beats("a")
+    bench.beats("b")
+    bench.expect("accept a as 0", "a joined as 0", "a left 0: silent", "accept b as 0", "b joined as 0")
+    bench.request("a", resumes: true)
+    bench.beats("a")
+    bench.expect("accept a as 1", "a joined as 1")
+  }
+
+  @Test("engines of an earlier controller come back under their ids")
+  func restoring() {
+    var bench = HubBench()
+    bench.state.restore([EngineID(3): "a", EngineID(5): "b"], nextID: 4)
+    bench.beats("a")
+    bench.expect("a joined as 3")
+    bench.request("new")
+    bench.request("b", resumes: true)
+    bench.expect("accept new as 6", "accept b as 5")
+  }
+
+  @Test("thousands of engines that come and go leave a bounded memory")
+  func lostAreBounded() {
+    var state = HubState(registrationTimeout: .seconds(1))
+    var recorder = HubRecorder()
+    for number in 0..<5000 {
+      let uuid = EngineUUID("e\(number)")
+      try? state.registrationRequested(uuid, wanted: nil, connection: nil, resumes: false, now: .now, effects: &recorder)
+      state.heartStarted(uuid, effects: &recorder)
+      state.heartStopped(uuid, effects: &recorder)
+    }
+    #expect(state.lost.count == 4096)
+    #expect(state.lost["e0"] == nil)
+    #expect(state.lost["e4999"]?.id == EngineID(4999))
+    // One that flaps takes one place.
+    for _ in 0..<200 {
+      state.heartStarted("e4999", effects: &recorder)
+      state.heartStopped("e4999", effects: &recorder)
+    }
+    #expect(state.lost.count == 4096)
+    #expect(state.checkInvariants() == [])
+  }
+}
+
+@Suite("Hub: counters")
+struct HubCounterTests {
+  private let request = Messages.request("t")
+  private let reply = Messages.reply(to: "t")
+
+  @Test("a direct request is in its engine's queue until it is answered")
+  func direct() {
+    var bench = HubBench()
+    bench.join("a")
+    bench.observe(.submitted("x", request: request, queue: .mux, engine: "a"), .submitted("y", request: request, queue: .mux, engine: "a"))
+    #expect(bench.state.engines[EngineID(0)]?.queue == ["x", "y"])
+    bench.observe(.finished("x", reply: reply, engine: "a"))
+    #expect(bench.state.engines[EngineID(0)]?.queue == ["y"])
+    #expect(bench.state.engines[EngineID(0)]?.completedCount == 1)
+    #expect(bench.state.engines[EngineID(0)].map { Array($0.completed) } == ["x"])
+    #expect(bench.state.unassigned.isEmpty)
+  }
+
+  @Test("a load-balanced one is unassigned, then its engine's, then nobody's; a retry goes the way back")
+  func balanced() {
+    var bench = HubBench()
+    bench.join("a")
+    bench.join("b")
+    bench.observe(.submitted("x", request: request, queue: .task, engine: nil))
+    #expect(bench.state.unassigned == ["x"])
+    bench.observe(.placed("x", engine: "a"))
+    #expect(bench.state.unassigned.isEmpty)
+    #expect(bench.state.engines[EngineID(0)]?.tasks == ["x"])
+    bench.observe(.retried("x", from: "a", reason: .failed))
+    #expect(bench.state.unassigned == ["x"])
+    #expect(bench.state.engines[EngineID(0)]?.tasks == [])
+    bench.observe(.placed("x", engine: "b"), .finished("x", reply: reply, engine: "b"))
+    #expect(bench.state.engines[EngineID(1)]?.completedCount == 1)
+    #expect(bench.state.engines[EngineID(0)]?.completedCount == 0)
+    bench.observe(.submitted("y", request: request, queue: .task, engine: nil), .finished("y", reply: reply, engine: nil))
+    #expect(bench.state.unassigned.isEmpty)
+  }
+
+  @Test("direct requests of an engine that is lost have failed; load-balanced ones are the scheduler's business")
+  func lost() {
+    var bench = HubBench()
+    bench.join("a", connection: 1)
+    bench.observe(
+      .submitted("x", request: request, queue: .mux, engine: "a"), .submitted("y", request: request, queue: .task, engine: nil),
+      .placed("y", engine: "a"))
+    bench.recorder.messages = []
+    bench.disconnects(1)
+    bench.expect("a left 0: disconnected", "failed x on a")
+    bench.observe(.retried("y", from: "a", reason: .engineLost))
+    #expect(bench.state.unassigned == ["y"])
+  }
+
+  @Test("events about engines that nobody knows change nothing")
+  func unknownEngines() {
+    var bench = HubBench()
+    bench.observe(
+      .submitted("x", request: request, queue: .mux, engine: "nobody"), .placed("y", engine: "nobody"), .finished("z", reply: reply, engine: "nobody"))
+    #expect(bench.state.unassigned.isEmpty)
+  }
+
+  @Test("the last completed ones are listed, all are counted")
+  func completed() {
+    var bench = HubBench()
+    bench.join("a")
+    for number in 0..<1500 { bench.state.observe(.finished(MessageID("t\(number)"), reply: reply, engine: "a")) }
+    #expect(bench.state.engines[EngineID(0)]?.completedCount == 1500)
+    #expect(bench.state.engines[EngineID(0)]?.completed.count == 1024)
+    #expect(bench.state.engines[EngineID(0)]?.completed.last == "t1499")
+  }
+}

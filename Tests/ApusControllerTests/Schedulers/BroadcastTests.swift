@@ -1,0 +1,176 @@
+import ApusMessaging
+import Testing
+import ZeroMQ
+
+@testable import ApusController
+
+/// Writes down what the broadcast scheduler's state wants done.
+struct BroadcastRecorder: BroadcastEffects {
+  private(set) var messages: [String] = []
+  private(set) var shares: [String: JSONObject] = [:]
+
+  mutating func send(_ request: Envelope, id: MessageID, metadata: JSONObject, to engine: EngineUUID) {
+    messages.append("\(id) → \(engine)")
+    shares[id.text] = metadata
+  }
+
+  mutating func relay(_ reply: Envelope) { messages.append("relayed \(reply.frames[0].text)") }
+
+  mutating func reply(_ combined: CombinedReply, to request: Envelope) {
+    let outcome =
+      switch combined.outcome {
+      case .succeeded(let replies): replies.map { $0.frames[0].text }.joined(separator: " ")
+      case .failed(let reply): "failure of \(reply.frames[0].text)"
+      case .lost(let error): error.name
+      }
+    messages.append("\(combined.original): \(outcome)")
+  }
+
+  mutating func expect(_ expected: String..., at location: SourceLocation = #_sourceLocation) {
+    #expect(messages == expected, sourceLocation: location)
+    messages = []
+  }
+}
+
+@Suite("Broadcast scheduler")
+struct BroadcastTests {
+  private struct Bench {
+    var state = BroadcastState()
+    var recorder = BroadcastRecorder()
+
+    init(engines: Int) { for number in 0..<engines { state.engineRegistered(EngineUUID("e\(number)")) } }
+
+    private func verify(_ location: SourceLocation) { #expect(state.checkInvariants() == [], sourceLocation: location) }
+
+    mutating func submit(_ id: String, to engines: [Int], coalescing: Bool, at location: SourceLocation = #_sourceLocation) throws(RemoteError) {
+      let targets = JSONValue.array(engines.map { ["e\($0)", .int($0)] })
+      try submit(id, ["targets": targets, "is_coalescing": .bool(coalescing), "is_broadcast": true], at: location)
+    }
+
+    mutating func submit(_ id: String, _ metadata: JSONObject, at location: SourceLocation = #_sourceLocation) throws(RemoteError) {
+      try state.submit(Messages.request(MessageID(id)), id: MessageID(id), metadata: metadata, effects: &recorder)
+      verify(location)
+    }
+
+    mutating func complete(
+      _ id: String, by engine: Int, status: String = "ok", coalescing: Bool = true, at location: SourceLocation = #_sourceLocation
+    ) {
+      let metadata: JSONValue = ["status": .string(status), "is_coalescing": .bool(coalescing), "original_msg_id": .string(id)]
+      let reply = Messages.reply(to: MessageID("\(id)_e\(engine)"), from: "e\(engine)", metadata: metadata)
+      state.completed(reply, metadata: metadata.objectValue ?? [:], by: EngineUUID("e\(engine)"), effects: &recorder)
+      verify(location)
+    }
+
+    mutating func lose(_ engine: Int, at location: SourceLocation = #_sourceLocation) {
+      state.engineLost(EngineUUID("e\(engine)"), cause: "it was killed", effects: &recorder)
+      verify(location)
+    }
+  }
+
+  @Test("one message becomes one for each engine, under an id of its own and with its own target")
+  func shares() throws {
+    var bench = Bench(engines: 2)
+    try bench.submit("b", to: [1, 0], coalescing: false)
+    bench.recorder.expect("b_e1 → e1", "b_e0 → e0")
+    #expect(bench.recorder.shares["b_e1"]?["targets"] == [["e1", 1]])
+    #expect(bench.recorder.shares["b_e1"]?["original_msg_id"] == "b")
+    #expect(bench.recorder.shares["b_e1"]?["is_broadcast"] == true)
+    bench.complete("b", by: 0, coalescing: false)
+    bench.complete("b", by: 1, status: "error", coalescing: false)
+    bench.recorder.expect("relayed e0", "relayed e1")
+    #expect(bench.state.pendingCount == 0)
+  }
+
+  @Test("coalesced: one answer, in the order of the request, whatever the order of the replies", arguments: [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+  func order(replies: [Int]) throws {
+    var bench = Bench(engines: 3)
+    try bench.submit("b", to: [2, 0, 1], coalescing: true)
+    bench.recorder.expect("b_e2 → e2", "b_e0 → e0", "b_e1 → e1")
+    for engine in replies.dropLast() { bench.complete("b", by: engine) }
+    bench.recorder.expect()
+    bench.complete("b", by: replies[2])
+    bench.recorder.expect("b: e2 e0 e1")
+    bench.complete("b", by: 0)
+    bench.recorder.expect()
+  }
+
+  @Test("an error is never a shorter result", arguments: [0, 1, 2])
+  func errors(failing: Int) throws {
+    var bench = Bench(engines: 3)
+    try bench.submit("b", to: [0, 1, 2], coalescing: true)
+    for engine in 0..<3 { bench.complete("b", by: engine, status: engine == failing ? "error" : "ok") }
+    #expect(bench.recorder.messages.last == "b: failure of e\(failing)")
+    #expect(bench.state.pendingCount == 0)
+  }
+
+  @Test("an engine that is lost, before or after others have answered")
+  func lost() throws {
+    var bench = Bench(engines: 3)
+    try bench.submit("b", to: [0, 1, 2], coalescing: true)
+    try bench.submit("c", to: [0], coalescing: true)
+    bench.complete("b", by: 0)
+    bench.lose(2)
+    bench.lose(2)
+    bench.complete("b", by: 2)
+    bench.complete("b", by: 1)
+    bench.complete("c", by: 0)
+    #expect(bench.recorder.messages.suffix(2) == ["b: EngineError", "c: e0"])
+  }
+
+  @Test("engines that are not there")
+  func unknown() throws {
+    var bench = Bench(engines: 1)
+    try bench.submit("a", to: [0, 7], coalescing: false)
+    bench.recorder.expect("a_e0 → e0")
+    try bench.submit("b", to: [7, 0, 8], coalescing: true)
+    bench.recorder.expect("b_e0 → e0")
+    bench.complete("b", by: 0)
+    bench.recorder.expect("b: EngineError")
+    try bench.submit("c", to: [7, 8], coalescing: true)
+    bench.recorder.expect("c: EngineError")
+    #expect(bench.state.pendingCount == 0)
+  }
+
+  @Test("replies from the wrong engine, twice, or to nothing")
+  func strange() throws {
+    var bench = Bench(engines: 3)
+    try bench.submit("b", to: [0, 1], coalescing: true)
+    bench.recorder.expect("b_e0 → e0", "b_e1 → e1")
+    bench.complete("b", by: 2)
+    bench.complete("b", by: 0)
+    bench.complete("b", by: 0)
+    bench.complete("nothing", by: 0)
+    bench.recorder.expect()
+    bench.complete("b", by: 1)
+    bench.recorder.expect("b: e0 e1")
+  }
+
+  @Test(
+    "targets that are none are a ValueError, and nothing is sent",
+    arguments: [
+      [:], ["targets": []], ["targets": "all"], ["targets": ["e0"]], ["targets": [["e0"]]], ["targets": [["e0", "0"]]], ["targets": [[0, "e0"]]],
+      ["targets": [["e0", 0], ["e0", 0]]], ["targets": [["e0", 0], 1]], ["targets": .null],
+    ] as [JSONValue])
+  func invalid(metadata: JSONValue) throws {
+    var bench = Bench(engines: 1)
+    for coalescing in [true, false] {
+      var object = try #require(metadata.objectValue)
+      object["is_coalescing"] = .bool(coalescing)
+      do throws(RemoteError) {
+        try bench.submit("b", object)
+        Issue.record("accepted")
+      } catch { #expect(error.name == "ValueError") }
+    }
+    bench.recorder.expect()
+    #expect(bench.state.pendingCount == 0)
+  }
+
+  @Test("the same broadcast twice at once is one")
+  func twice() throws {
+    var bench = Bench(engines: 1)
+    try bench.submit("b", to: [0], coalescing: true)
+    try bench.submit("b", to: [0], coalescing: true)
+    bench.complete("b", by: 0)
+    bench.recorder.expect("b_e0 → e0", "b: e0")
+  }
+}
