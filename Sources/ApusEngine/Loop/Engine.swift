@@ -180,7 +180,9 @@ public actor Engine {
 
 /// Breaks the circle between the outlet, which asks for a timer, and the timer, which calls the outlet.
 private final class FlushTimer: Sendable {
-  private let action = Mutex<(@Sendable () -> Void)?>(nil)
-  func set(_ action: @escaping @Sendable () -> Void) { self.action.withLock { $0 = action } }
-  func fire() { action.withLock { $0 }?() }
+  /// A bare closure in a `Mutex` would be wrapped in another thunk at each access, and the chain would grow for ever.
+  private struct Action { var call: (@Sendable () -> Void)? }
+  private let action = Mutex(Action())
+  func set(_ action: @escaping @Sendable () -> Void) { self.action.withLock { $0.call = action } }
+  func fire() { action.withLock { $0.call }?() }
 }

@@ -2,45 +2,83 @@ public import ZeroMQ
 
 /// The signatures seen last: a message whose signature is among them is a replay.
 ///
-/// Keeps the newest `capacity`; ipyparallel keeps as many and drops a random tenth when full, which would forget fresh ones.
+/// Remembers at least the newest `capacity` and at most twice as many: two tables take turns, and when the younger is full the older is
+/// forgotten whole. ipyparallel keeps as many and drops a random tenth when full, which would forget fresh ones.
+///
+/// Only signatures that were verified get here, and those are uniformly random: 64 bits of one are its hash and its name. Of a thousand
+/// million messages not one is taken for another's replay.
 public struct ReplayHistory: Sendable {
-  private struct Digest: Hashable {
-    let high: UInt64
-    let low: UInt64
-  }
-
-  private var seen: Set<Digest> = []
-  private var ring: [Digest] = []
-  private var oldest = 0
+  private var young = Table()
+  private var old = Table()
   private let capacity: Int
 
   public init(capacity: Int = 65_536) { self.capacity = max(1, capacity) }
 
   /// - Returns: false if it had been recorded: the message is to be dropped.
   public mutating func record(_ signature: Frame) -> Bool {
-    let digest = signature.withUnsafeBytes { bytes in
-      // 128 bits of the hexadecimal text's 256: nobody finds a collision, and the table is a quarter as large.
-      bytes.count >= 32
-        ? Digest(high: Self.pack(bytes, at: 0), low: Self.pack(bytes, at: 16)) : Digest(high: UInt64(bytes.count), low: 0)
-    }
-    guard seen.insert(digest).inserted else { return false }
-    if ring.count < capacity {
-      ring.append(digest)
-    } else {
-      seen.remove(ring[oldest])
-      ring[oldest] = digest
-      oldest = (oldest + 1) % capacity
+    let name = Self.name(signature)
+    if old.contains(name) { return false }
+    guard young.insert(name) else { return false }
+    if young.count >= capacity {
+      swap(&young, &old)
+      young.removeAll()
     }
     return true
   }
 
-  /// Sixteen hexadecimal digits as one number.
-  private static func pack(_ text: UnsafeRawBufferPointer, at offset: Int) -> UInt64 {
-    var value: UInt64 = 0
-    for index in offset..<offset + 16 {
-      let character = text[index]
-      value = value << 4 | UInt64(character < 58 ? character &- 48 : character &- 87) & 15
+  /// Sixteen hexadecimal digits as one number, never 0. What is shorter is no signature and has a name all the same.
+  private static func name(_ signature: Frame) -> UInt64 {
+    signature.withUnsafeBytes { text in
+      var value: UInt64 = 0
+      for character in text.prefix(16) { value = value << 4 | UInt64(character < 58 ? character &- 48 : character &- 87) & 15 }
+      return value == 0 ? 1 : value
     }
-    return value
+  }
+
+  /// Open addressing over numbers that are random already; 0 is a free place. Grows with what is in it: an idle session costs nothing.
+  private struct Table {
+    private var places: [UInt64] = []
+    private(set) var count = 0
+
+    func contains(_ name: UInt64) -> Bool {
+      if places.isEmpty { return false }
+      let mask = places.count - 1
+      var index = Int(truncatingIfNeeded: name) & mask
+      while places[index] != 0 {
+        if places[index] == name { return true }
+        index = (index + 1) & mask
+      }
+      return false
+    }
+
+    /// - Returns: false if it was there.
+    mutating func insert(_ name: UInt64) -> Bool {
+      if 2 * (count + 1) > places.count { grow() }
+      let mask = places.count - 1
+      var index = Int(truncatingIfNeeded: name) & mask
+      while places[index] != 0 {
+        if places[index] == name { return false }
+        index = (index + 1) & mask
+      }
+      places[index] = name
+      count += 1
+      return true
+    }
+
+    mutating func removeAll() {
+      for index in places.indices { places[index] = 0 }
+      count = 0
+    }
+
+    private mutating func grow() {
+      let before = places
+      places = [UInt64](repeating: 0, count: max(64, 2 * before.count))
+      let mask = places.count - 1
+      for name in before where name != 0 {
+        var index = Int(truncatingIfNeeded: name) & mask
+        while places[index] != 0 { index = (index + 1) & mask }
+        places[index] = name
+      }
+    }
   }
 }
