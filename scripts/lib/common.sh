@@ -111,6 +111,23 @@ need_prefix() {
     [[ -x $prefix/bin/ipcluster ]] || fail 2 "APUS_PREFIX is $prefix, and there is no bin/ipcluster in it"
     return 0
   fi
-  say "Building in release mode and installing to ${prefix/#"$PWD"\//}"
-  "$root/scripts/install" "$prefix"
+  say "Building in release mode and installing to ${prefix/#"$PWD"\//} (the first time takes some minutes)"
+  if [[ ! -t 1 ]]; then
+    "$root/scripts/install" "$prefix"
+    return
+  fi
+  # The time that has passed, on the terminal's last line, until the build is done.
+  local log build since=$SECONDS code=0
+  log=$(mktemp)
+  "$root/scripts/install" "$prefix" >"$log" 2>&1 &
+  build=$!
+  while kill -0 "$build" 2>/dev/null; do
+    printf '\r    %sbuilding: %d s%s' "$dim" $((SECONDS - since)) "$plain"
+    sleep 1
+  done
+  printf '\r\e[K'
+  wait "$build" || code=$?
+  cat "$log"
+  rm -f "$log"
+  ((code == 0)) || exit "$code"
 }

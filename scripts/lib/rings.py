@@ -71,9 +71,9 @@ def command(words: list[str], log: Path, limit: float, show=lambda line: True) -
 
 def swift_ring(logs: Path) -> Count:
     say("Building the unit tests")
-    shown = lambda line: "error:" in line or "warning:" in line or line.startswith("Build")  # noqa: E731
+    shown = lambda line: line.startswith("Build")  # noqa: E731
     if command(["swift", "build", "--build-tests"], logs / "swift-build.log", BUILD_LIMIT, shown):
-        tail(logs / "swift-build.log")
+        complaints(logs / "swift-build.log")
         print("    the unit tests could not be built")
         return Count(failed=1)
     say("Running the unit tests")
@@ -86,7 +86,7 @@ def swift_ring(logs: Path) -> Count:
         RING_LIMIT, shown)
     count = sum(map(xunit, reports), Count())
     if code and not count.failed:
-        tail(logs / "swift-test.log")
+        complaints(logs / "swift-test.log")
         print(f"    swift test ended with exit code {code}")
         count.failed += 1
     return count
@@ -107,8 +107,11 @@ def xunit(file: Path) -> Count:
     return count
 
 
-def tail(log: Path, lines: int = 60) -> None:
-    for line in log.read_text(errors="replace").splitlines()[-lines:]:
+def complaints(log: Path) -> None:
+    """The places a compiler complains about, or the end of the log when there are none."""
+    lines = log.read_text(errors="replace").splitlines()
+    found = list(dict.fromkeys(line for line in lines if line.startswith("/") and ": error: " in line))
+    for line in found[:30] or lines[-60:]:
         print("    " + line)
 
 
@@ -116,10 +119,10 @@ def install(prefix: Path, logs: Path) -> bool:
     if os.environ.get("APUS_PREFIX"):
         return True
     say("Building in release mode and installing")
-    shown = lambda line: "error:" in line or "warning:" in line or line.startswith("Build")  # noqa: E731
+    shown = lambda line: line.startswith("==>")  # noqa: E731
     if command([str(ROOT / "scripts" / "install"), str(prefix)], logs / "install.log", BUILD_LIMIT, shown) == 0:
         return True
-    tail(logs / "install.log")
+    complaints(logs / "install.log")
     print("    the installation failed")
     return False
 
