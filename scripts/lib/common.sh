@@ -117,17 +117,18 @@ need_prefix() {
     return
   fi
   # The time that has passed, on the terminal's last line, until the build is done.
-  local log build since=$SECONDS code=0
+  local log ticker code=0
   log=$(mktemp)
-  "$root/scripts/install" "$prefix" >"$log" 2>&1 &
-  build=$!
-  while kill -0 "$build" 2>/dev/null; do
-    printf '\r    %sbuilding: %d s%s' "$dim" $((SECONDS - since)) "$plain"
-    sleep 1
-  done
+  while sleep 1; do printf '\r    %sbuilding: %d s%s' "$dim" $((SECONDS)) "$plain"; done &
+  ticker=$!
+  # shellcheck disable=SC2064
+  trap "kill $ticker 2>/dev/null; rm -f '$log'" EXIT
+  "$root/scripts/install" "$prefix" >"$log" 2>&1 || code=$?
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
   printf '\r\e[K'
-  wait "$build" || code=$?
   cat "$log"
   rm -f "$log"
+  trap - EXIT
   ((code == 0)) || exit "$code"
 }
