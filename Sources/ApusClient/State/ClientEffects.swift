@@ -1,0 +1,14 @@
+import ApusMessaging
+
+/// What the client's state asks of the world. Implemented by the struct that owns the sockets, and by a recorder in tests.
+protocol ClientEffects: ~Copyable {
+  mutating func send(_ request: Request)
+  /// Tells engines to leave out tasks that they have not begun. The task scheduler listens too.
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine])
+  mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome)
+  mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle)
+  mutating func finishOutput(of handle: TaskHandle)
+  mutating func announce(_ event: EngineEvent)
+  /// Asks the hub which engines there are; the answer comes as `engines(_:asOf:)`.
+  mutating func askForEngines(asOf serial: Int)
+}

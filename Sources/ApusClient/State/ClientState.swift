@@ -1,0 +1,333 @@
+import ApusMessaging
+import DequeModule
+
+/// The client's mind: what is outstanding, which engines there are, and what follows when either changes.
+///
+/// No sockets and no clock: its methods are events, and what they cause goes to the sink.
+struct ClientState {
+  enum Phase {
+    /// Sent, not answered. Goes on to `lingering`, or is done.
+    case outstanding(isIdle: Bool)
+    /// Answered; its output may not be complete. Ends with the engine's idle, or at its deadline.
+    case lingering
+  }
+
+  struct Entry {
+    let route: Request.Route
+    let handle: TaskHandle
+    let awaitsOutput: Bool
+    /// The broadcast that this is a share of.
+    var share: (original: TaskNumber, engine: EngineUUID)?
+    var phase = Phase.outstanding(isIdle: false)
+    var isOutstanding: Bool { if case .outstanding = phase { true } else { false } }
+  }
+
+  struct KnownEngine {
+    let engine: RegisteredEngine
+    /// When it was learned of, counted in changes.
+    let serial: Int
+  }
+
+  private(set) var entries: [TaskNumber: Entry] = [:]
+  /// The shares of each broadcast that is answered engine by engine.
+  private(set) var shares: [TaskNumber: [EngineUUID: TaskNumber]] = [:]
+  /// Of queries, which are few.
+  private(set) var deadlines: [TaskNumber: ContinuousClock.Instant] = [:]
+  /// In order: all linger equally long.
+  private(set) var lingering = Deque<(deadline: ContinuousClock.Instant, task: TaskNumber)>()
+  private(set) var engines: [EngineUUID: KnownEngine] = [:]
+  /// When engines left, counted in changes: an older answer of the hub must not bring them back.
+  private var departures: [EngineUUID: Int] = [:]
+  private var serial = 0
+  private var hub: SessionID?
+  private(set) var isHubReachable = false
+  private var hubLostDeadline: ContinuousClock.Instant?
+  private(set) var failure: ClientError?
+
+  let outputGrace: Duration
+  let controllerGrace: Duration
+
+  init(outputGrace: Duration, controllerGrace: Duration) {
+    self.outputGrace = outputGrace
+    self.controllerGrace = controllerGrace
+  }
+
+  var outstandingCount: Int { entries.values.reduce(0) { $0 + ($1.isOutstanding ? 1 : 0) } }
+  var sortedEngines: [RegisteredEngine] { engines.values.map(\.engine).sorted() }
+
+  // MARK: tasks
+
+  mutating func submit(_ request: Request, effects: inout some ClientEffects & ~Copyable) {
+    if let failure { return refuse(request, with: failure, effects: &effects) }
+    switch request.route {
+    case .hub, .balanced: break
+    case .control(let engine), .direct(let engine):
+      guard engines[engine.uuid] != nil else { return refuse(request, lost: engine, effects: &effects) }
+    case .coalescing(let targets):
+      if let lost = targets.first(where: { engines[$0.uuid] == nil }) { return refuse(request, lost: lost, effects: &effects) }
+    case .broadcast(let targets):
+      return submitShares(of: request, to: targets, effects: &effects)
+    }
+    for handle in request.handles { entries[request.number] = Entry(route: request.route, handle: handle, awaitsOutput: request.awaitsOutput) }
+    if let deadline = request.deadline { deadlines[request.number] = deadline }
+    effects.send(request)
+  }
+
+  private mutating func submitShares(
+    of request: Request, to targets: [RegisteredEngine], effects: inout some ClientEffects & ~Copyable
+  ) {
+    var numbers: [EngineUUID: TaskNumber] = [:]
+    for (engine, handle) in zip(targets, request.handles) {
+      guard engines[engine.uuid] != nil else {
+        end(handle, .failure(RemoteError.engineLost(engine, task: handle.id)), effects: &effects)
+        continue
+      }
+      numbers[engine.uuid] = handle.number
+      entries[handle.number] = Entry(
+        route: request.route, handle: handle, awaitsOutput: request.awaitsOutput, share: (request.number, engine.uuid))
+    }
+    if !numbers.isEmpty { shares[request.number] = numbers }
+    // Sent although an engine is gone: the others are to have it, and the scheduler leaves out who is not there.
+    if !numbers.isEmpty { effects.send(request) }
+  }
+
+  private func refuse(_ request: Request, with error: any Error, effects: inout some ClientEffects & ~Copyable) {
+    for handle in request.handles { end(handle, .failure(error), effects: &effects) }
+  }
+
+  private func refuse(_ request: Request, lost engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
+    for handle in request.handles { end(handle, .failure(RemoteError.engineLost(engine, task: handle.id)), effects: &effects) }
+  }
+
+  /// A reply to one of our requests. Late ones, of tasks that were given up, are nobody's.
+  mutating func replied(
+    to match: RequestIDs.Match, _ reply: TaskReply, now: ContinuousClock.Instant, effects: inout some ClientEffects & ~Copyable
+  ) {
+    if let shares = shares[match.number] {
+      if let engine = match.engine {
+        if let share = shares[engine] { finish(share, with: reply.outcome, answered: true, now: now, effects: &effects) }
+      } else {
+        // The scheduler could not serve the broadcast at all.
+        for share in shares.values.sorted(by: { $0.raw < $1.raw }) {
+          finish(share, with: reply.outcome, answered: false, now: now, effects: &effects)
+        }
+      }
+      return
+    }
+    guard let entry = entries[match.number], entry.isOutstanding else { return }
+    // An engine that answered says when it is idle; schedulers do not.
+    finish(match.number, with: reply.outcome, answered: !entry.awaitsOutput || reply.engine != nil, now: now, effects: &effects)
+  }
+
+  private mutating func finish(
+    _ number: TaskNumber, with outcome: TaskOutcome, answered: Bool, now: ContinuousClock.Instant,
+    effects: inout some ClientEffects & ~Copyable
+  ) {
+    guard let entry = entries[number], case .outstanding(let isIdle) = entry.phase else { return }
+    if !deadlines.isEmpty { deadlines[number] = nil }
+    effects.finish(entry.handle, outcome)
+    if entry.awaitsOutput, answered, !isIdle {
+      entries[number]?.phase = .lingering
+      lingering.append((now + outputGrace, number))
+    } else {
+      remove(number)
+      effects.finishOutput(of: entry.handle)
+    }
+  }
+
+  private mutating func remove(_ number: TaskNumber) {
+    guard let entry = entries.removeValue(forKey: number), let share = entry.share else { return }
+    shares[share.original]?[share.engine] = nil
+    if shares[share.original]?.isEmpty == true { shares[share.original] = nil }
+  }
+
+  private func end(_ handle: TaskHandle, _ outcome: TaskOutcome, effects: inout some ClientEffects & ~Copyable) {
+    effects.finish(handle, outcome)
+    effects.finishOutput(of: handle)
+  }
+
+  /// Somebody no longer wants these tasks. They end with what their engines, or the scheduler, say to that.
+  mutating func abort(_ numbers: [TaskNumber], effects: inout some ClientEffects & ~Copyable) {
+    var byEngine: [RegisteredEngine: [MessageID]] = [:]
+    var anywhere: [MessageID] = []
+    for number in numbers {
+      guard let entry = entries[number], entry.isOutstanding else { continue }
+      switch entry.route {
+      case .hub, .control: finishUnanswered(number, with: ClientError(.closed, "the query was given up"), effects: &effects)
+      case .direct(let engine): byEngine[engine, default: []].append(entry.handle.id)
+      case .balanced: anywhere.append(entry.handle.id)
+      case .coalescing(let targets): for engine in targets { byEngine[engine, default: []].append(MessageID("\(entry.handle.id)_\(engine.uuid)")) }
+      case .broadcast:
+        if let uuid = entry.share?.engine, let engine = engines[uuid]?.engine { byEngine[engine, default: []].append(entry.handle.id) }
+      }
+    }
+    for (engine, ids) in byEngine.sorted(by: { $0.key < $1.key }) { effects.abort(ids, on: [engine]) }
+    if !anywhere.isEmpty { effects.abort(anywhere, on: sortedEngines) }
+  }
+
+  // MARK: output
+
+  /// Whose output this is; `nil` where nobody wants it.
+  func handle(for match: RequestIDs.Match) -> TaskHandle? { number(of: match).flatMap { entries[$0]?.handle } }
+
+  private func number(of match: RequestIDs.Match) -> TaskNumber? {
+    guard let engine = match.engine else { return match.number }
+    return shares[match.number]?[engine] ?? (entries[match.number] == nil ? nil : match.number)
+  }
+
+  /// The engine has said all that it will say of this task.
+  mutating func isIdle(_ match: RequestIDs.Match, effects: inout some ClientEffects & ~Copyable) {
+    guard let number = number(of: match), let entry = entries[number] else { return }
+    switch entry.phase {
+    case .outstanding:
+      // Of several engines' output the end is not known by one of them.
+      if case .coalescing = entry.route { return }
+      entries[number]?.phase = .outstanding(isIdle: true)
+    case .lingering:
+      remove(number)
+      while let first = lingering.first, entries[first.task] == nil { lingering.removeFirst() }
+      effects.finishOutput(of: entry.handle)
+    }
+  }
+
+  // MARK: engines
+
+  mutating func engineRegistered(_ engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
+    if let known = engines[engine.uuid] {
+      if known.engine == engine { return }
+      engineLost(engine.uuid, effects: &effects)
+    }
+    serial += 1
+    engines[engine.uuid] = KnownEngine(engine: engine, serial: serial)
+    departures[engine.uuid] = nil
+    effects.announce(.arrived(engine))
+  }
+
+  /// What it owes will not come. Balanced tasks are the scheduler's business: it may try them elsewhere.
+  mutating func engineLost(_ uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
+    guard let engine = engines.removeValue(forKey: uuid)?.engine else { return }
+    serial += 1
+    departures[uuid] = serial
+    effects.announce(.departed(engine))
+    let owed = entries.filter { $0.value.owed(by: uuid) }.sorted { $0.key.raw < $1.key.raw }
+    for (number, entry) in owed {
+      if entry.isOutstanding {
+        finishUnanswered(number, with: RemoteError.engineLost(engine, task: entry.handle.id), effects: &effects)
+      } else {
+        remove(number)
+        effects.finishOutput(of: entry.handle)
+      }
+    }
+  }
+
+  /// Before the hub is asked for its engines: what it answers is about now, or later.
+  mutating func askForEngines(effects: inout some ClientEffects & ~Copyable) { effects.askForEngines(asOf: serial) }
+
+  /// The hub's list. Changes that were announced meanwhile are newer than it.
+  mutating func engines(
+    _ list: [RegisteredEngine], asOf asked: Int, hub session: SessionID?, effects: inout some ClientEffects & ~Copyable
+  ) {
+    if let hub, let session, hub != session {
+      let error = ClientError(
+        .controllerLost, "the controller was restarted while the task was under way", advice: "Submit the task again.")
+      failOutstanding(error, effects: &effects)
+    }
+    hub = session ?? hub
+    let listed = Set(list.map(\.uuid))
+    for known in engines.values.sorted(by: { $0.engine < $1.engine }) where known.serial <= asked && !listed.contains(known.engine.uuid) {
+      engineLost(known.engine.uuid, effects: &effects)
+    }
+    for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
+    // Answers from before now are older than whatever comes next.
+    departures = departures.filter { $0.value > asked }
+  }
+
+  // MARK: the controller
+
+  mutating func hubConnected(effects: inout some ClientEffects & ~Copyable) {
+    let wasLost = hubLostDeadline != nil
+    isHubReachable = true
+    hubLostDeadline = nil
+    if wasLost { askForEngines(effects: &effects) }
+  }
+
+  mutating func hubDisconnected(now: ContinuousClock.Instant) {
+    isHubReachable = false
+    if failure == nil { hubLostDeadline = hubLostDeadline ?? now + controllerGrace }
+  }
+
+  /// Nothing will be answered any more, for this reason.
+  mutating func close(_ error: ClientError, effects: inout some ClientEffects & ~Copyable) {
+    guard failure == nil else { return }
+    failure = error
+    hubLostDeadline = nil
+    failOutstanding(error, effects: &effects, includingQueries: true)
+    for known in engines.values.map(\.engine).sorted() {
+      engines[known.uuid] = nil
+      effects.announce(.departed(known))
+    }
+  }
+
+  private mutating func failOutstanding(
+    _ error: ClientError, effects: inout some ClientEffects & ~Copyable, includingQueries: Bool = false
+  ) {
+    for (number, entry) in entries.sorted(by: { $0.key.raw < $1.key.raw }) {
+      if case .hub = entry.route, !includingQueries { continue }
+      if entry.isOutstanding {
+        finishUnanswered(number, with: error, effects: &effects)
+      } else {
+        remove(number)
+        effects.finishOutput(of: entry.handle)
+      }
+    }
+    if includingQueries { lingering = [] }
+  }
+
+  private mutating func finishUnanswered(_ number: TaskNumber, with error: any Error, effects: inout some ClientEffects & ~Copyable) {
+    guard let entry = entries[number] else { return }
+    deadlines[number] = nil
+    remove(number)
+    end(entry.handle, .failure(error), effects: &effects)
+  }
+
+  // MARK: time
+
+  /// When `expire` has something to do, at the earliest.
+  var nextDeadline: ContinuousClock.Instant? {
+    var next = lingering.first?.deadline
+    func consider(_ instant: ContinuousClock.Instant?) { if let instant { next = next.map { min($0, instant) } ?? instant } }
+    consider(hubLostDeadline)
+    if !deadlines.isEmpty { consider(deadlines.values.min()) }
+    return next
+  }
+
+  mutating func expire(now: ContinuousClock.Instant, effects: inout some ClientEffects & ~Copyable) {
+    if let deadline = hubLostDeadline, deadline <= now {
+      let error = ClientError(
+        .controllerLost, "the connection to the controller was lost and did not come back in \(controllerGrace)",
+        advice: "See whether the controller still runs (apus list), then connect again.")
+      return close(error, effects: &effects)
+    }
+    for (number, deadline) in deadlines where deadline <= now {
+      finishUnanswered(number, with: ClientError(.timeout, "no answer came in time"), effects: &effects)
+    }
+    while let first = lingering.first, first.deadline <= now {
+      lingering.removeFirst()
+      guard let entry = entries[first.task], !entry.isOutstanding else { continue }
+      remove(first.task)
+      effects.finishOutput(of: entry.handle)
+    }
+  }
+}
+
+extension ClientState.Entry {
+  /// Whether its answer, or its output, can only come from this engine.
+  fileprivate func owed(by uuid: EngineUUID) -> Bool {
+    switch route {
+    case .hub, .balanced: false
+    case .control(let engine), .direct(let engine): engine.uuid == uuid
+    case .coalescing(let targets): targets.contains { $0.uuid == uuid }
+    case .broadcast: share?.engine == uuid
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import ApusMessaging
+import DequeModule
+import Synchronization
+import ZeroMQ
+
+/// The way from callers on any thread to the client's loop, and the account of what is under way.
+///
+/// One wake-up serves as many posts as have come together. A caller who would exceed the limit is suspended here, in order of arrival,
+/// and its task is posted when there is room: nothing blocks a thread.
+final class SubmissionQueue: Sendable {
+  enum Post: Sendable {
+    case submit(Request)
+    case abort(TaskNumber)
+  }
+
+  private struct Waiter {
+    let id: Int
+    let requests: [Request]
+    let continuation: CheckedContinuation<Void, any Error>
+    var tasks: Int { requests.reduce(0) { $0 + $1.handles.count } }
+    var cost: Int { requests.reduce(0) { $0 + $1.cost } }
+  }
+
+  private struct Contents {
+    var posts: [Post] = []
+    var spare: [Post] = []
+    var tasks = 0
+    var bytes = 0
+    var waiting = Deque<Waiter>()
+    var lastWaiter = 0
+    var closed: ClientError?
+  }
+
+  let ids: RequestIDs
+  let limit: InFlightLimit
+  private let contents = Mutex(Contents())
+  private let loop: EventLoop
+  private let reader = Mutex<(@Sendable () -> Void)?>(nil)
+
+  /// - Parameter loop: where posts are read and timers run.
+  init(ids: RequestIDs, limit: InFlightLimit, loop: EventLoop) {
+    self.ids = ids
+    self.limit = limit
+    self.loop = loop
+  }
+
+  /// Set once, before the first post. Called on the loop when posts are there.
+  func onPosts(_ reader: @escaping @Sendable () -> Void) { self.reader.withLock { $0 = reader } }
+
+  /// Runs the action on the loop after that time.
+  func schedule(after delay: Duration, _ action: @escaping @Sendable () -> Void) {
+    loop.execute { [loop] in loop.schedule(after: delay, action) }
+  }
+
+  // MARK: callers
+
+  /// Posts a task as soon as the limit lets it; does not suspend while there is room.
+  /// - Throws: `ClientError` if the client is closed, `CancellationError` if the caller was cancelled while it waited.
+  func submit(_ request: Request) async throws {
+    if !(try admit(request.handles.count, request.cost) { $0.append(.submit(request)) }) { try await wait([request]) }
+  }
+
+  /// Several at once: none goes before there is room for all, or nothing else is under way.
+  func submit(_ requests: [Request]) async throws {
+    guard !requests.isEmpty else { return }
+    let cost = requests.reduce(0) { $0 + $1.cost }
+    let tasks = requests.reduce(0) { $0 + $1.handles.count }
+    if !(try admit(tasks, cost) { posts in for request in requests { posts.append(.submit(request)) } }) { try await wait(requests) }
+  }
+
+  private func admit(_ count: Int, _ cost: Int, _ append: (inout [Post]) -> Void) throws(ClientError) -> Bool {
+    let (isAdmitted, mustWake, closed) = contents.withLock { contents -> (Bool, Bool, ClientError?) in
+      if let closed = contents.closed { return (false, false, closed) }
+      guard contents.waiting.isEmpty, fits(count, cost, contents) else { return (false, false, nil) }
+      contents.tasks += count
+      contents.bytes += cost
+      let isFirst = contents.posts.isEmpty
+      append(&contents.posts)
+      return (true, isFirst, nil)
+    }
+    if let closed { throw closed }
+    if mustWake { wake() }
+    return isAdmitted
+  }
+
+  private func wait(_ requests: [Request]) async throws {
+    let id = contents.withLock { contents in
+      contents.lastWaiter += 1
+      return contents.lastWaiter
+    }
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+        let (closed, mustWake) = contents.withLock { contents -> (ClientError?, Bool) in
+          if let closed = contents.closed { return (closed, false) }
+          contents.waiting.append(Waiter(id: id, requests: requests, continuation: continuation))
+          return (nil, Self.admitWaiting(&contents, fits: fits))
+        }
+        if let closed { return continuation.resume(throwing: closed) }
+        if mustWake { wake() }
+        if Task.isCancelled { abandon(id) }
+      }
+    } onCancel: {
+      abandon(id)
+    }
+  }
+
+  private func abandon(_ id: Int) {
+    let waiter = contents.withLock { contents -> Waiter? in
+      guard let index = contents.waiting.firstIndex(where: { $0.id == id }) else { return nil }
+      return contents.waiting.remove(at: index)
+    }
+    waiter?.continuation.resume(throwing: CancellationError())
+  }
+
+  /// What is never held back: queries, aborts.
+  func post(_ post: Post) {
+    let (isFirst, closed) = contents.withLock { contents -> (Bool, ClientError?) in
+      if let closed = contents.closed { return (false, closed) }
+      contents.posts.append(post)
+      return (contents.posts.count == 1, nil)
+    }
+    if isFirst { wake() }
+    if let closed, case .submit(let request) = post { for handle in request.handles { handle.finish(.failure(closed)) } }
+  }
+
+  private func wake() { loop.execute { self.reader.withLock { $0 }?() } }
+
+  // MARK: the loop
+
+  /// All posts, in order. Give the storage back with `recycle`.
+  func take() -> [Post] {
+    contents.withLock { contents in
+      var taken: [Post] = []
+      swap(&taken, &contents.spare)
+      swap(&taken, &contents.posts)
+      return taken
+    }
+  }
+
+  func recycle(_ posts: consuming [Post]) {
+    var posts = posts
+    posts.removeAll(keepingCapacity: posts.count <= 4096)
+    contents.withLock { $0.spare = posts }
+  }
+
+  /// Tasks have ended. Waiting callers go on when a quarter is free: they come in batches, not one by one.
+  func release(_ tasks: Int, bytes: Int) {
+    guard tasks > 0 else { return }
+    let mustWake = contents.withLock { contents in
+      contents.tasks -= tasks
+      contents.bytes -= bytes
+      guard !contents.waiting.isEmpty, contents.tasks <= limit.tasks - (limit.tasks + 3) / 4 else { return false }
+      return Self.admitWaiting(&contents, fits: fits)
+    }
+    if mustWake { wake() }
+  }
+
+  private static func admitWaiting(_ contents: inout Contents, fits: (Int, Int, Contents) -> Bool) -> Bool {
+    let wasEmpty = contents.posts.isEmpty
+    while let next = contents.waiting.first {
+      let cost = next.cost
+      let tasks = next.tasks
+      guard fits(tasks, cost, contents) else { break }
+      contents.waiting.removeFirst()
+      contents.tasks += tasks
+      contents.bytes += cost
+      for request in next.requests { contents.posts.append(.submit(request)) }
+      next.continuation.resume()
+    }
+    return wasEmpty && !contents.posts.isEmpty
+  }
+
+  private func fits(_ count: Int, _ cost: Int, _ contents: Contents) -> Bool {
+    contents.tasks == 0 || contents.tasks + count <= limit.tasks && contents.bytes + cost <= limit.bytes
+  }
+
+  /// Nothing is accepted any more; who waits gets the error.
+  func close(_ error: ClientError) {
+    let waiting = contents.withLock { contents in
+      contents.closed = contents.closed ?? error
+      defer { contents.waiting = [] }
+      return contents.waiting
+    }
+    for waiter in waiting { waiter.continuation.resume(throwing: error) }
+  }
+
+  /// Why nothing is accepted any more.
+  var closed: ClientError? { contents.withLock { $0.closed } }
+  /// What is under way now, in tasks and bytes.
+  var inFlight: (tasks: Int, bytes: Int) { contents.withLock { ($0.tasks, $0.bytes) } }
+}

@@ -1,0 +1,60 @@
+public import ApusMessaging
+public import ZeroMQ
+
+/// What came back for a task: one reply message. Its dictionaries stay bytes until asked for.
+public struct TaskReply: Sendable {
+  let envelope: Envelope
+
+  init(_ envelope: Envelope) { self.envelope = envelope }
+
+  /// `apply_reply`, `execute_reply` and so on.
+  public var type: MessageType { envelope.messageType ?? MessageType("") }
+  /// Protocol section 7.2: `started`, `engine`, `status`, `dependencies_met` and the codec's own. Empty if it cannot be read.
+  public var metadata: JSONObject { (try? envelope.metadata()) ?? JSONObject() }
+  /// Protocol section 7.3. Empty if it cannot be read.
+  public var content: JSONObject { (try? envelope.content()) ?? JSONObject() }
+  /// The result: raw parts in the form that the request's codec says.
+  public var buffers: ArraySlice<Frame> { envelope.buffers }
+  public var metadataFrame: Frame { envelope.metadataFrame }
+  public var contentFrame: Frame { envelope.contentFrame }
+
+  /// Which engine answered; `nil` if a scheduler or the hub did.
+  public var engine: EngineUUID? { string("engine", envelope.metadataFrame).map { EngineUUID($0) } }
+  /// When the engine began with it.
+  public var started: Timestamp? { string("started", envelope.metadataFrame).flatMap { Timestamp($0) } }
+  /// When the engine had answered.
+  public var completed: Timestamp? { (try? envelope.header())?.timestamp }
+
+  /// What the reply says of the task: the reply itself, or why there is no result.
+  var outcome: TaskOutcome {
+    let status = string("status", envelope.contentFrame)
+    if status == "ok" { return .success(self) }
+    if status == "aborted" { return .failure(RemoteError.aborted) }
+    if let error = RemoteError(content) { return .failure(error) }
+    return .failure(ClientError(.badReply, "a reply of type \(type) has the status \(status ?? "nothing")"))
+  }
+
+  private func string(_ key: StaticString, _ frame: Frame) -> String? {
+    if let found = frame.withUnsafeBytes({ HeaderScanner($0).string(key) }) { return found }
+    return (try? frame.json())?["\(key)"]?.stringValue
+  }
+}
+
+/// How a task ended. Failures are `RemoteError` (over there) or `ClientError` (on this side).
+typealias TaskOutcome = Result<TaskReply, any Error>
+
+extension RemoteError {
+  /// The task was taken back before it ran, as ipyparallel names it.
+  static let aborted = RemoteError(name: "TaskAborted", value: "the task was aborted before it ran")
+  /// Whether the task was taken back before it ran.
+  public var isAborted: Bool { name == "TaskAborted" }
+  /// Whether its engine was lost.
+  public var isEngineLoss: Bool { name == "EngineError" }
+
+  /// In ipyparallel's words, which its users look for.
+  static func engineLost(_ engine: RegisteredEngine, task: MessageID) -> RemoteError {
+    let reason = "Engine '\(engine.uuid)' died while running task '\(task)'"
+    return RemoteError(
+      name: "EngineError", value: reason, traceback: [reason], engine: EngineInfo(uuid: engine.uuid, id: engine.id, method: "apply"))
+  }
+}

@@ -1,0 +1,42 @@
+public import ApusMessaging
+
+/// Which engines a view, or a control request, is about. It is resolved at every use.
+public enum EngineSelection: Sendable, Hashable {
+  /// Every engine that is registered at that moment.
+  case all
+  /// These, whether others come or not.
+  case engines([EngineID])
+  /// Positions among the registered engines in the order of their ids, from `start` in steps: `slice(0, step: 2)` is every second one.
+  case slice(_ start: Int, end: Int? = nil, step: Int = 1)
+
+  public static func engine(_ id: EngineID) -> EngineSelection { .engines([id]) }
+  public static func engine(_ number: Int) -> EngineSelection { .engines([EngineID(number)]) }
+
+  /// - Throws: `noEngines` where nothing is selected, `unknownEngine` where one is not registered.
+  func resolve(among registered: [RegisteredEngine]) throws(ClientError) -> [RegisteredEngine] {
+    let selected: [RegisteredEngine]
+    switch self {
+    case .all: selected = registered
+    case .engines(let ids):
+      var found: [RegisteredEngine] = []
+      for id in ids {
+        guard let engine = registered.first(where: { $0.id == id }) else {
+          let there = registered.isEmpty ? "There are none" : "There are \(registered.map(\.id.description).joined(separator: ", "))"
+          throw ClientError(.unknownEngine, "engine \(id) is not registered", advice: there + " at the moment.")
+        }
+        guard !found.contains(engine) else { throw ClientError(.invalidArgument, "engine \(id) is selected twice") }
+        found.append(engine)
+      }
+      selected = found
+    case .slice(let start, let end, let step):
+      guard step > 0, start >= 0 else { throw ClientError(.invalidArgument, "a slice starts at 0 or later, and its step is 1 or more") }
+      selected = stride(from: start, to: min(end ?? registered.count, registered.count), by: step).map { registered[$0] }
+    }
+    if selected.isEmpty {
+      throw ClientError(
+        .noEngines, registered.isEmpty ? "no engines are registered" : "the selection has no engines",
+        advice: "Wait for engines (waitForEngines), or start some (apus engine).")
+    }
+    return selected
+  }
+}

@@ -1,0 +1,241 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// The client on its loop: reads the sockets and the callers' posts, and lets `ClientState` decide.
+actor ClientConnection {
+  private nonisolated let loop: EventLoop
+  nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  private var state: ClientState
+  private var wire: ClientSockets
+  private let queue: SubmissionQueue
+  private let roster: EngineRoster
+  private var readers: [EventLoop.ReaderID] = []
+  private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
+
+  /// Messages taken from a socket before others get their turn.
+  private static let batch = 512
+
+  init(loop: EventLoop, state: ClientState, wire: consuming ClientSockets, queue: SubmissionQueue, roster: EngineRoster) {
+    self.loop = loop
+    self.state = state
+    self.wire = wire
+    self.queue = queue
+    self.roster = roster
+  }
+
+  private enum Channel { case query, task, mux, control, broadcast }
+
+  /// Results before notifications: what an engine answered before it left counts.
+  func start() {
+    watch(wire.mux) { $0.repliesAreReadable(.mux) }
+    watch(wire.task) { $0.repliesAreReadable(.task) }
+    watch(wire.broadcast) { $0.repliesAreReadable(.broadcast) }
+    watch(wire.control) { $0.repliesAreReadable(.control) }
+    watch(wire.query) { $0.repliesAreReadable(.query) }
+    watch(wire.output) { $0.outputIsReadable() }
+    watch(wire.notification) { $0.notificationIsReadable() }
+    watch(wire.monitor.socket) { $0.monitorIsReadable() }
+    state.askForEngines(effects: &wire)
+    // A subscription takes a moment to arrive; who came in between is found by asking again.
+    for delay in [Duration.milliseconds(200), .seconds(2)] {
+      loop.schedule(after: delay) { [weak self] in self?.assumeIsolated { $0.askAgain() } }
+    }
+  }
+
+  private func watch(_ socket: borrowing Socket, _ handler: @escaping @Sendable (isolated ClientConnection) -> Void) {
+    readers.append(loop.whenReadable(socket) { [weak self] in self?.assumeIsolated { handler($0) } })
+  }
+
+  private func askAgain() {
+    guard state.failure == nil, state.isHubReachable else { return }
+    state.askForEngines(effects: &wire)
+  }
+
+  var isHubReachable: Bool { state.isHubReachable }
+
+  /// Fails all that is under way and stops reading. The sockets close with the last reference to this actor.
+  func close(_ error: ClientError) {
+    state.close(error, effects: &wire)
+    didClose()
+    wire.endBatch()
+  }
+
+  private func didClose() {
+    guard let failure = state.failure else { return }
+    queue.close(failure)
+    roster.close(failure)
+    for reader in readers { loop.forget(reader) }
+    readers = []
+    for post in queue.take() {
+      if case .submit(let request) = post { state.submit(request, effects: &wire) }
+    }
+  }
+
+  // MARK: callers
+
+  func readPosts() {
+    wire.beginBatch()
+    let posts = queue.take()
+    var aborts: [TaskNumber] = []
+    for post in posts {
+      switch post {
+      case .submit(let request): state.submit(request, effects: &wire)
+      case .abort(let number): aborts.append(number)
+      }
+    }
+    queue.recycle(posts)
+    if !aborts.isEmpty { state.abort(aborts, effects: &wire) }
+    afterEvents()
+  }
+
+  // MARK: sockets
+
+  private func repliesAreReadable(_ channel: Channel) {
+    readReplies(channel, atMost: Self.batch)
+    afterEvents()
+  }
+
+  private func readReplies(_ channel: Channel, atMost limit: Int) {
+    let now = ContinuousClock.now
+    for _ in 0..<limit {
+      do throws(ZeroMQError) {
+        guard let frames = try receive(channel) else { break }
+        guard let (message, match) = open(frames) else { continue }
+        if channel == .query, let serial = wire.takeEngineQuery(match.number) {
+          readEngines(message, asOf: serial)
+        } else {
+          state.replied(to: match, TaskReply(message), now: now, effects: &wire)
+        }
+      } catch {
+        wire.warn("a socket could not be read", "\(error)")
+        break
+      }
+    }
+  }
+
+  private func receive(_ channel: Channel) throws(ZeroMQError) -> [Frame]? {
+    switch channel {
+    case .query: try wire.query.receive()
+    case .task: try wire.task.receive()
+    case .mux: try wire.mux.receive()
+    case .control: try wire.control.receive()
+    case .broadcast: try wire.broadcast.receive()
+    }
+  }
+
+  /// - Returns: `nil` for what is no message, answers nothing of ours, or is not signed by this cluster's key. Replays find nobody waiting.
+  private func open(_ frames: [Frame]) -> (Envelope, RequestIDs.Match)? {
+    guard let message = Envelope(frames) else {
+      wire.warn("dropped messages", Session.Rejection.truncated.rawValue)
+      return nil
+    }
+    guard let match = wire.ids.match(message.parentHeaderFrame) ?? coalesced(message) else { return nil }
+    return isGenuine(message) ? (message, match) : nil
+  }
+
+  private func isGenuine(_ message: Envelope) -> Bool {
+    if wire.signer.verify(message.signature, message.signedParts) { return true }
+    wire.warn("dropped messages", Session.Rejection.forged.rawValue)
+    return false
+  }
+
+  /// A combined reply may name its request in the metadata alone (protocol section 9).
+  private func coalesced(_ message: Envelope) -> RequestIDs.Match? {
+    (try? message.metadata())?["original_msg_id"]?.stringValue.flatMap { wire.ids.match($0) }
+  }
+
+  private func readEngines(_ message: Envelope, asOf serial: Int) {
+    guard let content = try? message.content(), content["status"]?.stringValue == "ok", let list = content["engines"]?.objectValue else {
+      return wire.warn("the hub did not tell its engines", message.contentFrame.text)
+    }
+    let engines = list.members.compactMap { id, uuid -> RegisteredEngine? in
+      guard let number = Int(id), let uuid = uuid.stringValue else { return nil }
+      return RegisteredEngine(id: EngineID(number), uuid: EngineUUID(uuid))
+    }
+    state.engines(engines, asOf: serial, hub: message.sessionID, effects: &wire)
+    roster.becomeKnown()
+  }
+
+  private func outputIsReadable() {
+    for _ in 0..<Self.batch {
+      do throws(ZeroMQError) {
+        guard let frames = try wire.output.receive() else { break }
+        // Cheap questions first: most of what comes is other clients' output.
+        guard let message = Envelope(frames), let match = wire.ids.match(message.parentHeaderFrame),
+          let handle = state.handle(for: match), isGenuine(message)
+        else { continue }
+        if message.messageType == .status {
+          if (try? message.content())?["execution_state"]?.stringValue == "idle" { state.isIdle(match, effects: &wire) }
+        } else if let event = TaskOutput.Event(message) {
+          wire.deliver(event, to: handle)
+        }
+      } catch {
+        wire.warn("a socket could not be read", "\(error)")
+        break
+      }
+    }
+    afterEvents()
+  }
+
+  private func notificationIsReadable() {
+    while let frames = (try? wire.notification.receive()) ?? nil {
+      guard let message = Envelope(frames), isGenuine(message), let type = message.messageType, let content = try? message.content() else {
+        continue
+      }
+      switch type {
+      case .registrationNotification:
+        if let engine = Self.engine(content) { state.engineRegistered(engine, effects: &wire) }
+      case .unregistrationNotification:
+        guard let engine = Self.engine(content) else { continue }
+        // What it answered may wait in other sockets.
+        for channel in [Channel.mux, .broadcast, .control] { readReplies(channel, atMost: .max) }
+        state.engineLost(engine.uuid, effects: &wire)
+      case .shutdownNotification:
+        for channel in [Channel.query, .mux, .task, .broadcast, .control] { readReplies(channel, atMost: .max) }
+        state.close(
+          ClientError(.controllerLost, "the controller was shut down", advice: "Start a cluster (apus start), then connect again."),
+          effects: &wire)
+      default: break
+      }
+    }
+    afterEvents()
+  }
+
+  private static func engine(_ content: JSONObject) -> RegisteredEngine? {
+    guard let id = content["id"]?.intValue, let uuid = content["uuid"]?.stringValue else { return nil }
+    return RegisteredEngine(id: EngineID(id), uuid: EngineUUID(uuid))
+  }
+
+  private func monitorIsReadable() {
+    while let event = (try? wire.monitor.next()) ?? nil {
+      switch event {
+      case .connected: state.hubConnected(effects: &wire)
+      case .disconnected: state.hubDisconnected(now: .now)
+      case .handshakeFailed: wire.warn("the controller refused the handshake", "is its CURVE key another one?")
+      }
+    }
+    afterEvents()
+  }
+
+  // MARK: after each turn
+
+  private func afterEvents() {
+    wire.endBatch()
+    if state.failure != nil { return didClose() }
+    guard let next = state.nextDeadline else { return }
+    if let deadline {
+      if deadline.instant <= next { return }
+      loop.cancel(deadline.timer)
+    }
+    let timer = loop.schedule(at: next) { [weak self] in
+      self?.assumeIsolated {
+        $0.deadline = nil
+        $0.state.expire(now: .now, effects: &$0.wire)
+        $0.afterEvents()
+      }
+    }
+    deadline = (next, timer)
+  }
+}

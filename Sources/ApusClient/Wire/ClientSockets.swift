@@ -1,0 +1,220 @@
+import ApusMessaging
+import Logging
+import ZeroMQ
+
+/// The client's seven sockets, which are also its state's effects (protocol section 3).
+struct ClientSockets: ~Copyable, ClientEffects {
+  let query: Socket
+  let monitor: SocketMonitor
+  let task: Socket
+  let mux: Socket
+  let control: Socket
+  let broadcast: Socket
+  let notification: Socket
+  let output: Socket
+
+  let signer: Signer
+  let ids: RequestIDs
+  private var headers: HeaderWriter
+  private let queue: SubmissionQueue
+  private let roster: EngineRoster
+  private let maximumOutputBytes: Int
+  private let logger: Logger
+  private var warned: Set<String> = []
+  private var hasStatus = false
+  /// Which of our queries ask for the engines, and as of when.
+  private(set) var engineQueries: [TaskNumber: Int] = [:]
+  private var engineIdentities: [EngineUUID: Frame] = [:]
+  // What ended in this batch.
+  private var releasedTasks = 0
+  private var releasedBytes = 0
+
+  /// Connects; that somebody listens shows later.
+  static func connect(
+    _ file: ConnectionFile, in context: Context, ids: RequestIDs, queue: SubmissionQueue, roster: EngineRoster,
+    configuration: ClientConfiguration, logger: Logger
+  ) throws(ClientError) -> ClientSockets {
+    guard case .client(let notificationPort, let broadcastPort, _) = file.side else {
+      throw ClientError(.connectionFile, "this is the connection of an engine", advice: "Use the file whose name ends in -client.json.")
+    }
+    let host = ControllerAddress.resolve(host: file.host, location: file.location)
+    do throws(ZeroMQError) {
+      let curve: CurveKeyPair? = file.curveServerKey == nil ? nil : try .generate()
+      func socket(_ kind: Socket.Kind) throws(ZeroMQError) -> Socket {
+        let socket = try Socket(kind, in: context)
+        if let curve, let key = file.curveServerKey { try socket.useCurve(curve, server: key) }
+        return socket
+      }
+      func connected(_ kind: Socket.Kind, _ port: Int) throws(ZeroMQError) -> Socket {
+        let socket = try socket(kind)
+        try socket.connect(file.endpoint(port: port, host: host))
+        return socket
+      }
+      // The notifications first: what the hub says after our first query is then heard.
+      let notification = try connected(.sub, notificationPort)
+      try notification.set(.subscribe, [])
+      let output = try connected(.sub, file.iopub)
+      let task = try connected(.dealer, file.task)
+      let mux = try connected(.dealer, file.mux)
+      let control = try connected(.dealer, file.control)
+      let broadcast = try connected(.dealer, broadcastPort)
+      let query = try socket(.dealer)
+      let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)")
+      try query.connect(file.endpoint(port: file.registration, host: host))
+      return ClientSockets(
+        query: query, monitor: monitor, task: task, mux: mux, control: control, broadcast: broadcast, notification: notification,
+        output: output, key: file.key, ids: ids, queue: queue, roster: roster, configuration: configuration, logger: logger)
+    } catch {
+      throw ClientError(.messaging, "the sockets of a client could not be made: \(error)")
+    }
+  }
+
+  private init(
+    query: consuming Socket, monitor: consuming SocketMonitor, task: consuming Socket, mux: consuming Socket, control: consuming Socket,
+    broadcast: consuming Socket, notification: consuming Socket, output: consuming Socket, key: String, ids: RequestIDs,
+    queue: SubmissionQueue, roster: EngineRoster, configuration: ClientConfiguration, logger: Logger
+  ) {
+    self.query = query
+    self.monitor = monitor
+    self.task = task
+    self.mux = mux
+    self.control = control
+    self.broadcast = broadcast
+    self.notification = notification
+    self.output = output
+    signer = Signer(key: Array(key.utf8))
+    self.ids = ids
+    headers = HeaderWriter(ids: ids, username: configuration.username)
+    self.queue = queue
+    self.roster = roster
+    maximumOutputBytes = configuration.maximumOutputBytes
+    self.logger = logger
+  }
+
+  // MARK: batches
+
+  /// Before the first effect of a batch.
+  mutating func beginBatch() { headers.setDate() }
+
+  /// After the last: room for those who wait.
+  mutating func endBatch() {
+    guard releasedTasks > 0 else { return }
+    queue.release(releasedTasks, bytes: releasedBytes)
+    releasedTasks = 0
+    releasedBytes = 0
+  }
+
+  // MARK: effects
+
+  mutating func send(_ request: Request) {
+    if request.awaitsOutput { subscribeToStatus() }
+    let header = headers.header(request.number, request.type)
+    let signature = signer.sign([header, .emptyObject, request.metadata, request.content])
+    var frames: [Frame] = []
+    frames.reserveCapacity(7 + request.buffers.count)
+    switch request.route {
+    case .control(let engine), .direct(let engine): frames.append(identity(of: engine.uuid))
+    default: break
+    }
+    frames.append(.delimiter)
+    frames.append(signature)
+    frames.append(header)
+    frames.append(.emptyObject)
+    frames.append(request.metadata)
+    frames.append(request.content)
+    frames.append(contentsOf: request.buffers)
+    do throws(ZeroMQError) {
+      switch request.route {
+      case .hub: try query.send(frames)
+      case .control: try control.send(frames)
+      case .direct: try mux.send(frames)
+      case .balanced: try task.send(frames)
+      case .coalescing, .broadcast: try broadcast.send(frames)
+      }
+    } catch { warn("a message was not sent", "\(error)") }
+  }
+
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine]) {
+    let content = Frame(["msg_ids": JSONValue(tasks.map(\.text))])
+    for engine in engines { sendControl(.abortRequest, content, to: identity(of: engine.uuid)) }
+    // The scheduler listens to what passes the control channel: without engines to tell, it is told by way of nobody.
+    if engines.isEmpty { sendControl(.abortRequest, content, to: Self.nobody) }
+  }
+
+  private static let nobody = Frame("nobody")
+
+  private mutating func sendControl(_ type: MessageType, _ content: Frame, to identity: Frame) {
+    let header = headers.header(ids.next(), type)
+    let signature = signer.sign([header, .emptyObject, .emptyObject, content])
+    do { try control.send([identity, .delimiter, signature, header, .emptyObject, .emptyObject, content]) } catch {
+      warn("a message was not sent", "\(error)")
+    }
+  }
+
+  mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome) {
+    if handle.cost > 0 {
+      releasedTasks += 1
+      releasedBytes += handle.cost
+    }
+    handle.finish(outcome)
+  }
+
+  mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle) { handle.deliver(output, limit: maximumOutputBytes) }
+  mutating func finishOutput(of handle: TaskHandle) { handle.finishOutput() }
+
+  mutating func announce(_ event: EngineEvent) {
+    switch event {
+    case .arrived(let engine):
+      logger.debug("engine arrived", metadata: ["engine": "\(engine.id)", "uuid": "\(engine.uuid)"])
+      subscribe(to: engine)
+    case .departed(let engine):
+      logger.debug("engine departed", metadata: ["engine": "\(engine.id)", "uuid": "\(engine.uuid)"])
+      engineIdentities[engine.uuid] = nil
+    }
+    roster.apply(event)
+  }
+
+  mutating func askForEngines(asOf serial: Int) {
+    let number = ids.next()
+    engineQueries[number] = serial
+    let header = headers.header(number, .connectionRequest)
+    let signature = signer.sign([header, .emptyObject, .emptyObject, .emptyObject])
+    do { try query.send([.delimiter, signature, header, .emptyObject, .emptyObject, .emptyObject]) } catch {
+      warn("a message was not sent", "\(error)")
+    }
+  }
+
+  /// - Returns: as of when the engines were asked for, if this answers such a query.
+  mutating func takeEngineQuery(_ number: TaskNumber) -> Int? { engineQueries.removeValue(forKey: number) }
+
+  private mutating func identity(of uuid: EngineUUID) -> Frame {
+    if let frame = engineIdentities[uuid] { return frame }
+    let frame = Frame(uuid.text)
+    engineIdentities[uuid] = frame
+    return frame
+  }
+
+  // MARK: output
+
+  /// Kinds of output worth having of every engine. `status`, which comes twice a task, only when somebody waits for an end of output.
+  private static let kinds = ["std", "displaypub", "execute_result", "error"]
+
+  private mutating func subscribe(to engine: RegisteredEngine) {
+    for kind in Self.kinds { try? output.set(.subscribe, Array("engine.\(engine.id).\(kind)".utf8)) }
+    if hasStatus { try? output.set(.subscribe, Array("engine.\(engine.id).status".utf8)) }
+  }
+
+  private mutating func subscribeToStatus() {
+    guard !hasStatus else { return }
+    hasStatus = true
+    for engine in roster.engines { try? output.set(.subscribe, Array("engine.\(engine.id).status".utf8)) }
+  }
+
+  // MARK: reading
+
+  mutating func warn(_ message: String, _ reason: String) {
+    // Reasons are few and our own; each is said once.
+    guard warned.count < 64, warned.insert(message + reason).inserted else { return }
+    logger.warning("\(message)", metadata: ["reason": "\(reason)"])
+  }
+}
