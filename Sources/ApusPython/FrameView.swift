@@ -58,7 +58,7 @@ enum FrameView {
       }
     }
     guard let type else { return false }
-    return PyModule_AddObjectRef(module, "Frame", type) == 0
+    return PyObject_SetAttrString(module, "Frame", type) == 0
   }
 
   /// A memoryview of the frame, or `bytes` where that is cheaper. A new reference.

@@ -8,6 +8,7 @@ enum MessageFunctions {
   static let table: [(StaticString, FastFunction)] = [
     ("reply_result", replyResult), ("reply_error", replyError), ("reply", reply), ("skip_reply", skipReply), ("publish", publish),
     ("publish_error", publishError), ("write", write), ("flush", flush), ("abort_executions", abortExecutions),
+    ("bind_frontends", bindFrontends),
   ]
 
   private static func shell() -> Shell? {
@@ -93,13 +94,18 @@ enum MessageFunctions {
     return Python.none()
   }
 
-  /// write(0 for stdout or 1 for stderr, text) -> whether an engine took it.
+  /// write(0 for stdout or 1 for stderr, text, header as JSON bytes or None) -> whether an engine took it.
   private static let write: FastFunction = { _, arguments, count in
-    guard count == 2, let arguments else { return Python.raise(apus_type_error(), "write(stream, text)") }
+    guard count == 3, let arguments else { return Python.raise(apus_type_error(), "write(stream, text, header)") }
     let stream = PyLong_AsLong(arguments[0])
     if stream == -1, PyErr_Occurred() != nil { return nil }
     guard let engine = EngineRuntime.engine else { return Python.bool(false) }
-    guard Python.withUTF8(arguments[1], { engine.write($0, to: stream == 1 ? .stderr : .stdout) }) != nil else { return nil }
+    var parent: Frame?
+    if !Python.isNone(arguments[2]) {
+      guard let header = LentBuffer.frame(arguments[2]) else { return nil }
+      parent = header
+    }
+    guard Python.withUTF8(arguments[1], { engine.write($0, to: stream == 1 ? .stderr : .stdout, parent: parent) }) != nil else { return nil }
     return Python.bool(true)
   }
 
@@ -114,5 +120,17 @@ enum MessageFunctions {
     guard let shell = shell() else { return nil }
     shell.abortQueuedExecutions()
     return Python.none()
+  }
+
+  /// bind_frontends() -> (shell, iopub, stdin, control, heartbeat, key): endpoints for Jupyter frontends.
+  private static let bindFrontends: FastFunction = { _, _, _ in
+    guard let shell = shell() else { return nil }
+    do {
+      let found = try shell.bindFrontends()
+      let texts = [found.shell, found.iopub, found.input, found.control, found.heart, found.key]
+      guard let tuple = PyTuple_New(Py_ssize_t(texts.count)) else { return nil }
+      for (index, text) in texts.enumerated() { PyTuple_SetItem(tuple, Py_ssize_t(index), Python.string(text)) }
+      return tuple
+    } catch { return Python.raise(apus_runtime_error(), "\(error)") }
   }
 }

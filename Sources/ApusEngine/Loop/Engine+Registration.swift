@@ -245,6 +245,8 @@ extension Engine {
     for place in Array(readers.keys) { forget(place) }
     outlet.close()
     unopenedOutlet = nil
+    frontendHeart = nil
+    frontendInput = nil
     monitor = nil
     shellMonitor = nil
     registrar = nil

@@ -32,6 +32,10 @@ public actor Engine {
   var shellMonitor: SocketMonitor?
   /// The outlet's socket, until the relay has subscribed to it.
   var unopenedOutlet: Socket?
+  /// The heart for Jupyter frontends, once the kernel is bound.
+  var frontendHeart: Socket?
+  /// The stdin channel that frontends expect; nothing is ever sent on it.
+  var frontendInput: Socket?
   var readers: [Place: EventLoop.ReaderID] = [:]
   var heartTimer: EventLoop.TimerID?
   var heartbeatPeriod = Duration.seconds(3)
@@ -52,6 +56,7 @@ public actor Engine {
     case control
     case ping
     case outlet
+    case frontendHeart
     case shellMonitor
     case signals
   }
@@ -128,7 +133,11 @@ public actor Engine {
     outlet.publish(type, kind: kind, hasBareTopic: hasBareTopic, content: content, buffers: buffers)
   }
 
-  public nonisolated func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream) { outlet.write(text, to: stream) }
+  /// - Parameter parent: header of the request that the text belongs to; `nil` is the one that runs or ran last.
+  public nonisolated func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream, parent: Frame? = nil) {
+    outlet.write(text, to: stream, parent: parent)
+  }
+
   public nonisolated func flushOutput() { outlet.flush() }
 
   nonisolated func sendControl(_ message: Envelope) { perform { $0.send(message) } }

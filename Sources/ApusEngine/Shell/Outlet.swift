@@ -1,4 +1,5 @@
 import ApusMessaging
+import Glibc
 import Synchronization
 import ZeroMQ
 
@@ -65,6 +66,13 @@ final class Outlet: Sendable {
     }
   }
 
+  /// Binds the socket on a free loopback port too; returns its endpoint.
+  func bind() throws(ZeroMQError) -> String {
+    guard let handed = state.withLock({ $0.socket }) else { throw ZeroMQError(code: ENOTCONN, action: "bind the iopub socket") }
+    let bound = state.withLock { _ in Result { () throws(ZeroMQError) in try handed.socket.bind("tcp://127.0.0.1:*") } }
+    return try bound.get()
+  }
+
   /// Closing will not wait for what nobody takes.
   func forgetUnsent() { state.withLock { try? $0.socket?.socket.set(.linger, 0) } }
 
@@ -98,9 +106,10 @@ final class Outlet: Sendable {
     }
   }
 
-  func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream) {
+  /// - Parameter parent: header of the request that it belongs to; `nil` is the current one.
+  func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream, parent: Frame?) {
     let needsTimer = state.withLock { state in
-      state.buffer.append(text, to: stream, parent: state.parent)
+      state.buffer.append(text, to: stream, parent: parent ?? state.parent)
       if state.buffer.isFull { Self.flush(&state, voice) }
       guard !state.buffer.isEmpty, !state.isTimerSet else { return false }
       state.isTimerSet = true

@@ -41,7 +41,7 @@ public final class Shell {
     let started: Timestamp
   }
 
-  private let engine: Engine
+  let engine: Engine
   private let mailbox: ShellMailbox
   private let outlet: Outlet
   private let voice: Voice
@@ -261,6 +261,12 @@ public final class Shell {
       do { try socket?.socket.send(message.frames) } catch { EngineLog.log(.error, "A reply was not sent: \(error)") }
     case .control: engine.sendControl(message)
     }
+  }
+
+  /// Binds the socket on a free loopback port; returns its endpoint.
+  func bind() throws(ZeroMQError) -> String {
+    guard let socket else { throw ZeroMQError(code: ENOTCONN, action: "bind the shell socket") }
+    return try socket.socket.bind("tcp://127.0.0.1:*")
   }
 
   /// Closes the socket; replies on their way get the linger time of the socket, if anybody is there.

@@ -27,7 +27,7 @@ public struct OutputBuffer: Sendable {
   public mutating func append(_ text: UnsafeRawBufferPointer, to stream: Stream, parent: Frame) {
     guard !text.isEmpty else { return }
     size += text.count
-    if let last = runs.indices.last, runs[last].stream == stream, runs[last].parent.isIdentical(to: parent) {
+    if let last = runs.indices.last, runs[last].stream == stream, runs[last].parent == parent {
       runs[last].text.append(contentsOf: text)
     } else {
       runs.append(Run(stream: stream, parent: parent, text: Array(text)))

@@ -180,6 +180,43 @@ def test_threads_may_print(start):
     assert sorted(map(int, text.split())) == list(range(20))
 
 
+def test_output_of_a_thread_stays_with_its_request(start):
+    controller, _ = start()
+    code = (
+        "import threading, time\n"
+        "def work():\n  print('born')\n  time.sleep(0.6)\n  print('later')\n"
+        "threading.Thread(target=work).start(); time.sleep(0.2)"
+    )
+    first = controller.send("mux", controller.frames("apply_request", buffers=controller.apply_buffers(exec, code, {})))
+    controller.receive("mux")
+    controller.apply(exec, "import time; time.sleep(0.8); print('mine')", {})
+    texts = {}
+    for message in controller.drain():
+        if message.msg_type == "stream":
+            key = message["parent_header"]["msg_id"] == first
+            texts[key] = texts.get(key, "") + message["content"]["text"]
+    assert texts == {True: "born\nlater\n", False: "mine\n"}
+
+
+def test_a_jupyter_frontend_may_connect(start):
+    pytest.importorskip("ipyparallel")
+    jupyter_client = pytest.importorskip("jupyter_client")
+    controller, _ = start()
+    path = controller.apply(eval, "__import__('ipyparallel').bind_kernel()", timeout=30)
+    assert oct(os.stat(path).st_mode & 0o777) == "0o600"
+    frontend = jupyter_client.BlockingKernelClient(connection_file=path)
+    frontend.load_connection_file()
+    frontend.start_channels()
+    try:
+        frontend.wait_for_ready(timeout=20)
+        reply = frontend.execute_interactive("x = 6 * 7\nprint(x)", timeout=20, output_hook=lambda message: None)
+        assert reply["content"]["status"] == "ok"
+        assert frontend.is_alive()
+    finally:
+        frontend.stop_channels()
+    assert controller.apply(eval, "get_ipython().user_ns['x']") == 42
+
+
 def test_bad_frames_change_nothing(start, tmp_path):
     controller, engine = start()
     good = controller.frames("apply_request", buffers=controller.apply_buffers(os.getpid))

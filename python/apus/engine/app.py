@@ -213,8 +213,8 @@ def _serve(core, kernel, settings):
         startup.run(kernel, settings, _DEFAULT_MPI_INIT)
         devnull_input()
         sys.stdin = ClosedInput()
-        sys.stdout = OutputStream(core, 0, "stdout", sys.__stdout__)
-        sys.stderr = OutputStream(core, 1, "stderr", sys.__stderr__)
+        sys.stdout = OutputStream(core, 0, "stdout", sys.__stdout__, kernel)
+        sys.stderr = OutputStream(core, 1, "stderr", sys.__stderr__, kernel)
         kernel.is_serving = True
         core.ready()
         code = kernel.serve()

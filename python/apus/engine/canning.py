@@ -155,6 +155,10 @@ class CannedFunction(CannedObject):
         replacement = replaced_function(self)
         if replacement is not None:
             return replacement
+        return self.rebuild(g)
+
+    def rebuild(self, g):
+        """The function itself, never our version of it."""
         if not self.module.startswith("__"):
             __import__(self.module)
             g = sys.modules[self.module].__dict__
@@ -327,7 +331,7 @@ can_map = {
 }
 
 #: Types whose instances need no look-up at all: what most results are.
-_PLAIN = frozenset((int, float, str, bool, type(None), complex, BuiltinFunctionType))
+PLAIN = frozenset((int, float, str, bool, type(None), complex, BuiltinFunctionType))
 
 
 def _numpy_canner(kind):
@@ -342,7 +346,7 @@ def _numpy_canner(kind):
 def can(obj):
     """The object in the form in which it may be pickled."""
     kind = type(obj)
-    if kind in _PLAIN:
+    if kind in PLAIN:
         return obj
     canner = can_map.get(kind)
     if canner is None and kind.__name__ == "ndarray":

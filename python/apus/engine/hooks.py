@@ -84,11 +84,9 @@ def _link_canning(module):
 
 
 def _bind(module, kernel):
-    def bind_kernel(**_):
-        """Ports for Jupyter frontends."""
-        raise RuntimeError("this engine does not open ports for Jupyter frontends yet")
+    from . import frontends
 
-    module.bind_kernel = bind_kernel
+    module.bind_kernel = lambda **options: frontends.bind(kernel, **options)
 
 
 def _provide_comms(module, kernel):

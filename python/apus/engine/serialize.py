@@ -150,6 +150,8 @@ def _restore_buffers(canned, frames):
 def serialize_object(obj, buffer_threshold=BUFFER_THRESHOLD, item_threshold=ITEM_THRESHOLD):
     """The frames of an object: bytes first, then its large buffers as bytes or memoryviews, not copied."""
     kind = type(obj)
+    if kind in canning.PLAIN:
+        return [dumps(obj)]
     if kind is PrePickled:
         return list(obj.buffers)
     buffers = []
@@ -194,26 +196,44 @@ def deserialize_object(frames, g=None):
     return _take_object(frames, g), frames
 
 
-#: Pickles of functions without state, by their bytes: a client sends the same one with every task of a map.
+#: Small pickles that a client sends with every task of a map, by their bytes: functions without state, and shapes of calls.
 _functions = {}
-_FUNCTION_LIMIT = 256
-_FUNCTION_SIZE = 8192
+_calls = {}
+_REMEMBERED = 256
+_REMEMBERED_SIZE = 8192
+
+
+def _remember(table, data, value):
+    if len(table) >= _REMEMBERED:
+        table.clear()
+    table[data] = value
 
 
 def _take_function(frames, g):
     data = frames[0]
-    if type(data) is not bytes or len(data) > _FUNCTION_SIZE:
+    if type(data) is not bytes or len(data) > _REMEMBERED_SIZE:
         return _take_object(frames, g)
-    canned = _functions.get(data)
-    if canned is None:
+    found = _functions.get(data)
+    if found is None:
         canned = loads(data)
         if type(canned) is not CannedFunction or not canned.is_stateless:
             return _take_object(frames, g)
-        if len(_functions) >= _FUNCTION_LIMIT:
-            _functions.clear()
-        _functions[data] = canned
+        found = canned, canning.replaced_function(canned)
+        _remember(_functions, data, found)
     del frames[0]
-    return canned.get_object(g)
+    canned, replacement = found
+    return canned.rebuild(g) if replacement is None else replacement
+
+
+def _shape(data):
+    """(number of arguments, number of their frames, names of the keywords)."""
+    shape = _calls.get(data) if type(data) is bytes else None
+    if shape is None:
+        info = loads(data)
+        shape = info["nargs"], info["narg_bufs"], tuple(info["kw_keys"])
+        if type(data) is bytes and len(data) <= _REMEMBERED_SIZE:
+            _remember(_calls, data, shape)
+    return shape
 
 
 def unpack_apply_message(frames, g=None):
@@ -225,11 +245,14 @@ def unpack_apply_message(frames, g=None):
     if len(frames) < 2:
         raise ValueError(f"an apply message has at least 2 buffers, not {len(frames)}")
     function = _take_function(frames, g)
-    info = loads(frames.pop(0))
-    split = info["narg_bufs"]
+    if not frames:
+        raise ValueError("an apply message ends after its function")
+    count, split, keys = _shape(frames.pop(0))
+    if not frames and not count and not keys:
+        return function, (), {}
     arg_frames, kwarg_frames = frames[:split], frames[split:]
-    args = [_take_object(arg_frames, g) for _ in range(info["nargs"])]
-    kwargs = {key: _take_object(kwarg_frames, g) for key in info["kw_keys"]}
+    args = [_take_object(arg_frames, g) for _ in range(count)]
+    kwargs = {key: _take_object(kwarg_frames, g) for key in keys}
     if arg_frames or kwarg_frames:
         raise ValueError("an apply message has more buffers than its arguments use")
     return function, args, kwargs

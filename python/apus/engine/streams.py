@@ -6,6 +6,8 @@ The text waits in the core, which publishes it at the end of each request and ev
 import io
 import os
 
+from _thread import _local, get_ident
+
 
 class OutputStream(io.TextIOBase):
     """A text stream that publishes what is written, from any thread."""
@@ -15,8 +17,12 @@ class OutputStream(io.TextIOBase):
     #: ipykernel's streams have this attribute; libraries look for it.
     topic = None
 
-    def __init__(self, core, number, name, original):
+    def __init__(self, core, number, name, original, kernel):
         self._core = core
+        self._kernel = kernel
+        self._main_thread = get_ident()
+        #: The request under which a thread printed first: its output stays with it, as in ipykernel.
+        self._births = _local()
         self._number = number
         self.name = f"<{name}>"
         self._original = original
@@ -25,7 +31,11 @@ class OutputStream(io.TextIOBase):
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if not self._core.write(self._number, text) and self._original is not None:
+        if get_ident() == self._main_thread:
+            parent = None
+        else:
+            parent = self._births.__dict__.setdefault("parent", self._kernel.parent_header)
+        if not self._core.write(self._number, text, parent) and self._original is not None:
             # A forked child, or the end of the process.
             self._original.write(text)
             self._original.flush()

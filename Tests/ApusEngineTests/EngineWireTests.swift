@@ -1,0 +1,112 @@
+import ApusEngine
+import ApusMessaging
+import Testing
+import ZeroMQ
+
+/// One engine over real sockets, against a controller of a few lines.
+@Suite struct EngineWireTests {
+  /// The controller's ends, on loopback ports of their own.
+  private final class Controller {
+    let context: Context
+    let registration: Socket
+    let mux: Socket
+    let control: Socket
+    let iopub: Socket
+    let ping: Socket
+    let pong: Socket
+    let other: Socket
+    var session = Session(key: "key")
+    let connection: ConnectionFile
+
+    init() throws {
+      let context = try Context()
+      self.context = context
+      registration = try Socket(.router, in: context)
+      mux = try Socket(.router, in: context)
+      control = try Socket(.router, in: context)
+      iopub = try Socket(.sub, in: context)
+      ping = try Socket(.pub, in: context)
+      pong = try Socket(.router, in: context)
+      other = try Socket(.router, in: context)
+      try mux.set(.identity, Array("mux_out".utf8))
+      try other.set(.identity, Array("other_out".utf8))
+      try control.set(.identity, Array("control_out".utf8))
+      try iopub.set(.subscribe, [])
+      func port(_ endpoint: String) -> Int { endpoint.split(separator: ":").last.flatMap { Int($0) } ?? 0 }
+      let address = "tcp://127.0.0.1:*"
+      let registrationPort = port(try registration.bind(address))
+      let controlPort = port(try control.bind(address))
+      let muxPort = port(try mux.bind(address))
+      let otherPort = port(try other.bind(address))
+      let iopubPort = port(try iopub.bind(address))
+      let side = ConnectionFile.Side.engine(
+        heartbeatPing: port(try ping.bind(address)), heartbeatPong: port(try pong.bind(address)), broadcast: [otherPort])
+      connection = ConnectionFile(
+        interface: "tcp://127.0.0.1", registration: registrationPort, control: controlPort, mux: muxPort, task: otherPort, iopub: iopubPort,
+        side: side, key: "key", location: "localhost")
+    }
+
+    func receive(_ socket: borrowing Socket) throws -> Envelope {
+      try #require(try socket.waitReadable(milliseconds: 10_000), "nothing came")
+      let frames = try #require(try socket.receive())
+      return try #require(Envelope(frames))
+    }
+  }
+
+  @Test func registersBeatsAndAnswers() throws {
+    let controller = try Controller()
+    var configuration = EngineConfiguration(connection: controller.connection, uuid: "engine-1")
+    configuration.wantedID = EngineID(4)
+    let engine = try Engine(configuration)
+    let shell = Shell(engine: engine)
+    engine.start()
+
+    let request = try controller.receive(controller.registration)
+    #expect(request.messageType == .registrationRequest)
+    #expect(try request.content()["id"] == 4)
+    let answer = controller.session.message(
+      .registrationReply, content: ["id": 4, "status": "ok", "hb_period": 100], identities: [Frame("engine-1")])
+    try controller.registration.send(answer.frames)
+    let id = try shell.waitForRegistration()
+    #expect(id == EngineID(4))
+    engine.kernelIsReady()
+
+    // Until the subscriptions are through, pings go nowhere.
+    let beat = Frame("1.25")
+    var answered = false
+    for _ in 0..<200 where !answered {
+      try controller.ping.send([beat])
+      _ = try controller.iopub.waitReadable(milliseconds: 1)
+      answered = try controller.pong.waitReadable(milliseconds: 50)
+    }
+    let pong = try controller.pong.receive()
+    #expect(pong == [Frame("engine-1"), beat])
+
+    let identities = [Frame("engine-1"), Frame("client")]
+    let task = controller.session.message(.applyRequest, metadata: ["label": "x"], identities: identities, buffers: [Frame("payload")])
+    try controller.mux.send(task.frames)
+    guard case .request(let received) = shell.next(milliseconds: 10_000) else { throw Missing() }
+    #expect(received.type == .applyRequest)
+    #expect(Array(received.envelope.buffers) == [Frame("payload")])
+    shell.reply(.init(type: .applyReply, succeeded: true, content: Frame(["status": "ok"]), buffers: [Frame("result")]))
+    let reply = try controller.receive(controller.mux)
+    #expect(Array(reply.identities) == identities)
+    #expect(reply.parentHeaderFrame == task.headerFrame)
+    #expect(try reply.metadata()["label"] == "x")
+    #expect(Array(reply.buffers) == [Frame("result")])
+
+    // The same bytes again are a replay.
+    try controller.mux.send(task.frames)
+    guard case .timedOut = shell.next(milliseconds: 200) else { throw Missing() }
+
+    let goodbye = controller.session.message(.shutdownRequest, content: ["restart": false], identities: identities)
+    try controller.control.send(goodbye.frames)
+    let farewell = try controller.receive(controller.control)
+    #expect(farewell.messageType == .shutdownReply)
+    guard case .stopped(0) = shell.next(milliseconds: 10_000) else { throw Missing() }
+    shell.close()
+    engine.finish()
+  }
+
+  private struct Missing: Error {}
+}
