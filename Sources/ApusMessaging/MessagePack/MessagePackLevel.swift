@@ -31,17 +31,18 @@ final class MessagePackLevel: Decoder {
   let start: Int
   /// Levels around the values within this one.
   let depth: Int
-  private var shape = Shape.unopened
-  private var first = 0
-  private var pairs = 0
+  // None of these is ever passed `inout`: no two accesses overlap.
+  @exclusivity(unchecked) private var shape = Shape.unopened
+  @exclusivity(unchecked) private var first = 0
+  @exclusivity(unchecked) private var pairs = 0
   /// Behind the last value that was read in order, with `left` pairs or elements to come.
-  private var frontier = 0
-  private var left = 0
-  private var index: [Entry]?
+  @exclusivity(unchecked) private var frontier = 0
+  @exclusivity(unchecked) private var left = 0
+  @exclusivity(unchecked) private var index: [Entry]?
   /// Where in the index the next key is probably found.
-  private var hint = 0
+  @exclusivity(unchecked) private var hint = 0
   /// Met by a function that cannot throw; `end()` does.
-  private var failure: MessagePackError?
+  @exclusivity(unchecked) private var failure: MessagePackError?
 
   init(_ reader: MessagePackReader, at start: Int, within depth: Int) throws(MessagePackError) {
     guard depth < reader.coder.maximumDepth else {

@@ -15,7 +15,7 @@ public final class MessagePackReader {
   private var referrers: [Int] = []
   let coder: MessagePackDecoder
   /// Where the next value begins, in bytes from the start.
-  public private(set) var position = 0
+  @exclusivity(unchecked) public private(set) var position = 0
 
   private enum Storage {
     case array([UInt8])
@@ -86,36 +86,17 @@ public final class MessagePackReader {
     if T.self == Double.self { return unsafeBitCast(try double(&position), to: T.self) }
     if T.self == String.self { return unsafeBitCast(try text(&position), to: T.self) }
     if T.self == Bool.self { return unsafeBitCast(try bool(&position), to: T.self) }
-    if MemoryLayout<T>.size == 8, let array = try array(type, at: &position) { return array }
+    // An array is one pointer. (No `T?` here: its metadata would be looked up for every value.)
+    if MemoryLayout<T>.size == 8, let kind = RawArrayTypes.known.kind(of: ObjectIdentifier(T.self)) {
+      var end = position
+      if let raw = try rawElements(&end), raw.kind == kind {
+        position = end
+        return raw.array(as: type)
+      }
+    }
     let level = try MessagePackLevel(self, at: position, within: depth)
     let value = try T(from: level)
     position = try level.end()
     return value
-  }
-
-  /// nil when the type is no array of raw elements, or what is there cannot simply be copied.
-  private func array<T>(_ type: T.Type, at position: inout Int) throws(MessagePackError) -> T? {
-    let (id, known) = (ObjectIdentifier(T.self), RawArrayTypes.known)
-    if id == known.doubles { return try elements(Double.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.ints { return try elements(Int.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.bytes { return try elements(UInt8.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.floats { return try elements(Float.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.int32s { return try elements(Int32.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.bools { return try elements(Bool.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.int64s { return try elements(Int64.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.int16s { return try elements(Int16.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.int8s { return try elements(Int8.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.uints { return try elements(UInt.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.uint64s { return try elements(UInt64.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.uint32s { return try elements(UInt32.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    if id == known.uint16s { return try elements(UInt16.self, at: &position).map { unsafeBitCast($0, to: T.self) } }
-    return nil
-  }
-
-  private func elements<E: RawElement>(_: E.Type, at position: inout Int) throws(MessagePackError) -> [E]? {
-    var end = position
-    guard let raw = try rawElements(&end), raw.kind == E.kind else { return nil }
-    position = end
-    return raw.array(E.self)
   }
 }

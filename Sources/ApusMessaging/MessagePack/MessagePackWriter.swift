@@ -27,19 +27,21 @@ public final class MessagePackWriter {
   /// Arrays from this size on are copied in the end, when the size of the whole is known, and not moved while the structure grows.
   static let largeArray = 65_536
 
+  // None of the variables below is ever passed `inout`, so no two accesses overlap: they need not be checked while the program runs.
+
   let coder: MessagePackEncoder
   let sidecar: Sidecar?
   /// Values that are being written around the next one.
-  var depth: Int
+  @exclusivity(unchecked) var depth: Int
   /// An error that a type's `encode(to:)` kept for itself, or that a function which cannot throw met: the bytes are worth nothing
   /// any more.
-  var failure: (any Error)?
-  var splices: [Splice] = []
+  @exclusivity(unchecked) var failure: (any Error)?
+  @exclusivity(unchecked) var splices: [Splice] = []
 
   /// Owned; `count` bytes of `capacity` are initialised. Released by `deinit`, or by the frame that took it over.
-  private(set) var memory: UnsafeMutableRawPointer
-  private(set) var count = 0
-  private var capacity: Int
+  @exclusivity(unchecked) private(set) var memory: UnsafeMutableRawPointer
+  @exclusivity(unchecked) private(set) var count = 0
+  @exclusivity(unchecked) private var capacity: Int
 
   /// - Parameter threshold: arrays of at least this many bytes become frames of their own; nil: none does.
   public convenience init(_ coder: MessagePackEncoder = MessagePackEncoder(), outOfBand threshold: Int? = nil) {
@@ -129,6 +131,7 @@ public final class MessagePackWriter {
   /// Everything written so far in one piece; not for a writer that puts arrays out of band.
   public func bytes() throws -> [UInt8] {
     try check()
+    guard !splices.isEmpty else { return Array(UnsafeRawBufferPointer(start: memory, count: count)) }
     let total = totalCount
     return [UInt8](unsafeUninitializedCapacity: total) { buffer, initialized in
       if let start = buffer.baseAddress { assemble(into: UnsafeMutableRawPointer(start)) }
@@ -163,6 +166,7 @@ public final class MessagePackWriter {
 
   private func check() throws {
     if let failure { throw failure }
+    guard !splices.isEmpty else { return }
     for case .child(let child) in splices.lazy.map(\.content) { try child.check() }
   }
 

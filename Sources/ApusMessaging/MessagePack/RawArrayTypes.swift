@@ -16,4 +16,21 @@ struct RawArrayTypes {
   let uint16s = ObjectIdentifier([UInt16].self)
 
   static let known = RawArrayTypes()
+
+  func kind(of type: ObjectIdentifier) -> ElementKind? {
+    if type == doubles { return .float64 }
+    if type == ints { return .int64 }
+    if type == bytes { return .uint8 }
+    if type == floats { return .float32 }
+    if type == int32s { return .int32 }
+    if type == bools { return .bool }
+    if type == int64s { return .int64 }
+    if type == int16s { return .int16 }
+    if type == int8s { return .int8 }
+    if type == uints { return .uint64 }
+    if type == uint64s { return .uint64 }
+    if type == uint32s { return .uint32 }
+    if type == uint16s { return .uint16 }
+    return nil
+  }
 }

@@ -21,6 +21,24 @@ struct RawElements {
     }
   }
 
+  /// - Precondition: the type is an array of elements of this kind. Each `unsafeBitCast` is from a type to itself.
+  func array<T>(as type: T.Type) -> T {
+    let (id, known) = (ObjectIdentifier(T.self), RawArrayTypes.known)
+    if id == known.doubles { return unsafeBitCast(array(Double.self), to: T.self) }
+    if id == known.ints { return unsafeBitCast(array(Int.self), to: T.self) }
+    if id == known.bytes { return unsafeBitCast(array(UInt8.self), to: T.self) }
+    if id == known.floats { return unsafeBitCast(array(Float.self), to: T.self) }
+    if id == known.int32s { return unsafeBitCast(array(Int32.self), to: T.self) }
+    if id == known.bools { return unsafeBitCast(array(Bool.self), to: T.self) }
+    if id == known.int64s { return unsafeBitCast(array(Int64.self), to: T.self) }
+    if id == known.int16s { return unsafeBitCast(array(Int16.self), to: T.self) }
+    if id == known.int8s { return unsafeBitCast(array(Int8.self), to: T.self) }
+    if id == known.uints { return unsafeBitCast(array(UInt.self), to: T.self) }
+    if id == known.uint64s { return unsafeBitCast(array(UInt64.self), to: T.self) }
+    if id == known.uint32s { return unsafeBitCast(array(UInt32.self), to: T.self) }
+    return unsafeBitCast(array(UInt16.self), to: T.self)
+  }
+
   /// One element, from an array of its own kind or of any other that it can hold.
   @inline(__always) func element<E: RawElement & Decodable>(_ index: Int, _ type: E.Type, _ reader: MessagePackReader) throws -> E {
     guard E.kind == kind, index >= 0, index < count else { return try value(index, type, reader, depth: 0) }
