@@ -15,6 +15,7 @@ actor Hub {
   var dask: DaskScheduler?
   private var expiry: EventLoop.TimerID?
   private var heart: HeartMonitor?
+  private var isSaveScheduled = false
 
   struct Settings: Sendable {
     /// Where the engines are noted for `--restore`.
@@ -27,6 +28,7 @@ actor Hub {
 
   /// How often the task database writes out what it buffers.
   private static let flushInterval = Duration.seconds(2)
+  private static let saveDelay = Duration.milliseconds(100)
   /// How long a client's shutdown takes, so that everybody hears of it.
   private static let shutdownDelay = Duration.milliseconds(250)
 
@@ -80,6 +82,7 @@ actor Hub {
 
   /// Before the sockets close.
   func close() {
+    writeEngines()
     recorder.flush()
     dask?.stop()
   }
@@ -170,12 +173,24 @@ actor Hub {
     }
   }
 
-  /// Once for all the changes of a turn: a thousand engines that start together are few files.
+  /// A moment later, once for all the changes until then: a thousand engines that start together are few files.
   private func saveEngines() {
+    guard wire.enginesChanged, !isSaveScheduled else { return }
+    isSaveScheduled = true
+    loop.schedule(after: Self.saveDelay) { [unowned self] in
+      self.assumeIsolated {
+        $0.isSaveScheduled = false
+        $0.writeEngines()
+      }
+    }
+  }
+
+  private func writeEngines() {
     guard wire.enginesChanged else { return }
     wire.enginesChanged = false
     let document: JSONValue = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
-    do { try AtomicFile.write(document.encoded(), to: settings.engineStatePath, mode: 0o644) } catch {
+    // Not flushed to the disk: after a crash of the machine the engines are gone as well.
+    do { try AtomicFile.write(document.encoded(), to: settings.engineStatePath, mode: 0o644, flushed: false) } catch {
       wire.rejections.note("\(error)")
     }
   }

@@ -18,8 +18,10 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
 /// Small files that other processes watch for: written whole or not at all.
 public enum AtomicFile {
   /// Writes beside the target, flushes, and renames: a reader sees the old file or the new one.
-  /// - Parameter mode: permissions of the new file; 0600 for keys.
-  public static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(FileError) {
+  /// - Parameters:
+  ///   - mode: permissions of the new file; 0600 for keys.
+  ///   - flushed: whether the bytes are on the disk when this returns.
+  public static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600, flushed: Bool = true) throws(FileError) {
     let temporary = "\(path).\(getpid()).new"
     unlink(temporary)
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
@@ -41,7 +43,7 @@ public enum AtomicFile {
       }
       written += count
     }
-    fsync(descriptor)
+    if flushed { fsync(descriptor) }
     close(descriptor)
     guard rename(temporary, path) == 0 else {
       let code = errno

@@ -6,6 +6,8 @@ public struct Envelope: Sendable {
   public private(set) var frames: [Frame]
   /// Where the delimiter stands: the number of identities.
   public private(set) var delimiter: Int
+  /// Bytes of all frames. Counted once: whoever keeps messages within bounds asks for it again and again.
+  public private(set) var byteCount: Int
 
   /// How many frames follow the delimiter at least: signature, header, parent header, metadata, content.
   public static let fixedParts = 5
@@ -17,6 +19,7 @@ public struct Envelope: Sendable {
     else { return nil }
     self.frames = frames
     self.delimiter = delimiter
+    byteCount = Self.byteCount(frames)
   }
 
   public init(
@@ -27,6 +30,13 @@ public struct Envelope: Sendable {
     frames.append(contentsOf: [.delimiter, signature, header, parentHeader, metadata, content])
     frames.append(contentsOf: buffers)
     delimiter = identities.count
+    byteCount = Self.byteCount(frames)
+  }
+
+  private static func byteCount(_ frames: [Frame]) -> Int {
+    var sum = 0
+    for frame in frames { sum += frame.count }
+    return sum
   }
 
   public var identities: ArraySlice<Frame> { frames[..<delimiter] }
@@ -46,11 +56,15 @@ public struct Envelope: Sendable {
     var copy = self
     copy.frames.replaceSubrange(..<delimiter, with: identities)
     copy.delimiter = identities.count
+    copy.byteCount = Self.byteCount(copy.frames)
     return copy
   }
 
-  /// Bytes of all frames.
-  public var byteCount: Int { frames.reduce(0) { $0 + $1.count } }
+  /// Lets go of a frame's own storage in favour of another one with the same bytes, so that a million messages share it.
+  public mutating func share(_ frame: Frame, at index: Int) {
+    assert(frames[index] == frame, "sharing must not change the message")
+    frames[index] = frame
+  }
 
   // MARK: decoding
 

@@ -55,12 +55,16 @@ struct TaskRequest: Sendable {
   }
 }
 
-/// Reads requests. The tasks of one map carry the same metadata, byte for byte: it is decoded once for all of them.
+/// Reads requests. The tasks of one map carry the same metadata, byte for byte, and come from the same client: it is decoded once for all of
+/// them, and a million of them share its frame.
 struct TaskRequestReader {
   private var last: TaskRequest?
+  private var client: Frame?
 
-  mutating func read(_ message: Envelope, id: MessageID) throws(RemoteError) -> TaskRequest {
+  mutating func read(_ message: inout Envelope, id: MessageID) throws(RemoteError) -> TaskRequest {
+    if let client, client == message.frames[0] { message.share(client, at: 0) } else { client = message.frames[0] }
     if var request = last, request.message.metadataFrame == message.metadataFrame {
+      message.share(request.message.metadataFrame, at: message.delimiter + 4)
       request.id = id
       request.message = message
       return request

@@ -10,6 +10,8 @@ actor TaskScheduler {
   private var state: TaskSchedulerState
   private var wire: TaskSchedulerSockets
   private var requests = TaskRequestReader()
+  /// The most that the queue has held since memory was given back.
+  private var mostHeld = 0
   /// Bytes of queued messages above which clients' messages stay in their sockets.
   private let byteLimit: Int
   private var reader: EventLoop.ReaderID?
@@ -23,6 +25,7 @@ actor TaskScheduler {
   static let bytesPerTask = 1024
   /// Where results go that are for the task database alone: no client has this identity, and libzmq drops what is sent to it.
   private static let noClient = Frame("nobody")
+  private static let largeQueue = 64 << 20
   static let parkedRetry = Duration.milliseconds(5)
 
   init(loop: EventLoop, state: TaskSchedulerState, wire: consuming TaskSchedulerSockets, byteLimit: Int, logger: Logger) {
@@ -74,7 +77,7 @@ actor TaskScheduler {
     for _ in 0..<Self.batch {
       do {
         guard let frames = try wire.front.receive() else { break }
-        if let message = open(frames, identities: 1) { submit(message) }
+        if let message = open(consume frames, identities: 1) { submit(consume message) }
       } catch {
         wire.rejections.note("\(error)")
         break
@@ -83,10 +86,11 @@ actor TaskScheduler {
     afterEvents()
   }
 
-  private func submit(_ message: Envelope) {
+  /// - Parameter message: the only reference to it, so that it can let go of frames that others have too.
+  private func submit(_ message: consuming Envelope) {
     guard let id = message.messageID else { return wire.rejections.note("a header without msg_id") }
     do throws(RemoteError) {
-      state.submit(try requests.read(message, id: id), now: .now, effects: &wire)
+      state.submit(try requests.read(&message, id: id), now: .now, effects: &wire)
     } catch {
       // Metadata that asks for nonsense: the client learns what is wrong with it.
       _ = wire.fail(message, with: .error(error))
@@ -97,7 +101,7 @@ actor TaskScheduler {
     for _ in 0..<Self.batch {
       do {
         guard let frames = try wire.back.socket.receive() else { break }
-        guard let message = open(frames, identities: 2) else { continue }
+        guard let message = open(consume frames, identities: 2) else { continue }
         guard let result = TaskResult(message) else {
           wire.rejections.note("a reply that names no request")
           continue
@@ -112,7 +116,7 @@ actor TaskScheduler {
   }
 
   /// - Returns: `nil` for what is no message, or not one of this cluster's.
-  private func open(_ frames: [Frame], identities: Int) -> Envelope? {
+  private func open(_ frames: consuming [Frame], identities: Int) -> Envelope? {
     do throws(Session.Rejection) {
       let envelope = try wire.session.open(frames)
       if envelope.identities.count >= identities { return envelope }
@@ -129,6 +133,12 @@ actor TaskScheduler {
       parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverParked() } }
     }
     let held = state.messageBytes + state.tasks.count * Self.bytesPerTask
+    if held > mostHeld { mostHeld = held }
+    if held == 0, mostHeld > Self.largeQueue {
+      // What a long queue took is given back to the system, which the allocator would not do by itself.
+      mostHeld = 0
+      FreedMemory.release()
+    }
     if let paused = reader, held > byteLimit {
       loop.forget(paused)
       reader = nil
