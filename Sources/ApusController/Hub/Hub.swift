@@ -57,6 +57,7 @@ actor Hub {
     for event in events {
       state.observe(event)
       recorder.record(event, at: now)
+      if let (id, uuid) = state.strayRequest(event) { wire.failed(id, on: uuid) }
     }
   }
 
@@ -70,11 +71,13 @@ actor Hub {
   }
 
   func heartStopped(_ uuid: EngineUUID) {
+    wire.events.drain()
     state.heartStopped(uuid, effects: &wire)
     saveEngines()
   }
 
   func engineShutDown(_ uuid: EngineUUID) {
+    wire.events.drain()
     state.shutDown(uuid, effects: &wire)
     heart?.assumeIsolated { $0.forget(uuid) }
     saveEngines()
@@ -82,6 +85,7 @@ actor Hub {
 
   /// Before the sockets close.
   func close() {
+    wire.events.drain()
     writeEngines()
     recorder.flush()
     dask?.stop()
@@ -92,6 +96,8 @@ actor Hub {
   private func monitorIsReadable() {
     while let event = try? wire.monitor.next() {
       guard case .disconnected(let connection) = event else { continue }
+      // What the engine had been given counts when it is lost; so below.
+      wire.events.drain()
       let before = state.ids
       state.disconnected(connection, effects: &wire)
       for uuid in before.keys where state.ids[uuid] == nil { heart?.assumeIsolated { $0.forget(uuid) } }
@@ -127,6 +133,7 @@ actor Hub {
     case .registrationRequest: register(message, content, connection: connection)
     case .unregistrationRequest:
       if let id = content["id"]?.intValue {
+        wire.events.drain()
         let uuid = state.engines[EngineID(id)]?.uuid
         state.unregistrationRequested(EngineID(id), effects: &wire)
         if let uuid { heart?.assumeIsolated { $0.forget(uuid) } }

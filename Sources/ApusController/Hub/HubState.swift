@@ -183,6 +183,12 @@ struct HubState {
     }
   }
 
+  /// A direct request to an engine that is not registered: nobody answers it, and a record without an end would be kept for ever.
+  func strayRequest(_ event: TaskEvent) -> (MessageID, EngineUUID)? {
+    guard case .submitted(let id, _, .mux, let uuid?) = event, ids[uuid] == nil else { return nil }
+    return (id, uuid)
+  }
+
   private mutating func complete(_ task: MessageID, on id: EngineID) {
     // In place: the engine's sets are large under load, and a copy of them per task would be felt.
     engines[id]?.queue.remove(task)

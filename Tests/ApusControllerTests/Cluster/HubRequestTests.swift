@@ -117,6 +117,19 @@ struct HubRequestTests {
     }
   }
 
+  @Test("a direct request to nobody has failed, and is not kept for ever as unfinished")
+  func stray() async throws {
+    try await withOne { client, _ in
+      let id = try await client.send(.mux, to: "nobody")
+      var name: String?
+      for _ in 0..<1000 where name == nil {
+        name = try await client.content(.resultRequest, ["msg_ids": [.string(id.text)]])[id.text]?["result_content"]?["ename"]?.stringValue
+        if name == nil { try await Task.sleep(for: .milliseconds(2)) }
+      }
+      #expect(name == "EngineError")
+    }
+  }
+
   @Test("without a database there is no data, and status all the same")
   func noDatabase() async throws {
     try await withOne { $0.database = .none } _: { client, _ in
