@@ -21,7 +21,8 @@ class ClusterFailed(Exception):
 
 def environment(ipython_dir: str | Path, mark: str, **more: str) -> dict[str, str]:
     """The environment of a run: its own profile directory, this interpreter for Python engines, its mark."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IPP_")}
+    # APUS_PYTHON made this interpreter's environment; the engines run in the environment.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IPP_") and name != "APUS_PYTHON"}
     bin_dir = str(Path(sys.executable).parent)
     return inherited | {
         "IPYTHONDIR": str(ipython_dir),
