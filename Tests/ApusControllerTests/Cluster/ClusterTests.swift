@@ -120,6 +120,28 @@ struct ClusterTests {
     }
   }
 
+  @Test("a full queue makes clients wait, and loses nothing")
+  func fullQueue() async throws {
+    try await TestCluster.with { $0.queueByteLimit = 50_000 } _: { cluster in
+      try await TestClient.with(cluster.client) { client in
+        try await TestEngine.with(1, cluster.engine, conduct: .hold) { engines in
+          try await client.waitForEngines(1)
+          var ids: Set<MessageID> = []
+          for _ in 0..<600 { ids.insert(try await client.send(.task, buffers: [Frame([UInt8](repeating: 1, count: 1000))])) }
+          while await engines[0].received.isEmpty { try await Task.sleep(for: .milliseconds(2)) }
+          // Not all of them are in the scheduler; what it does not read waits in sockets.
+          let status = try await client.content(.queueRequest, ["targets": .null])
+          #expect(try #require(status["unassigned"]?.intValue) < 600)
+          try await engines[0].behave(.echo)
+          while !ids.isEmpty {
+            let answered = try #require(try await client.next(.task).parentID)
+            #expect(ids.remove(answered) != nil)
+          }
+        }
+      }
+    }
+  }
+
   @Test("aborting what waits in the scheduler")
   func abort() async throws {
     try await TestCluster.with { cluster in

@@ -130,6 +130,41 @@ struct EngineFaultTests {
     }
   }
 
+  @Test("engines come and go, and every task is answered once")
+  func churn() async throws {
+    let seed = SeededRandom.newSeed()
+    try await TestCluster.with { $0.highWaterMark = 2 } _: { cluster in
+      try await TestClient.with(cluster.client) { client in
+        var random = SeededRandom(seed: seed)
+        var engines: [TestEngine] = []
+        defer { for engine in engines { engine.close() } }
+        var ids: Set<MessageID> = []
+        for round in 0..<25 {
+          let engine = try TestEngine(cluster.engine, conduct: random.chance(30) ? .hold : .echo)
+          engines.append(engine)
+          try await engine.register()
+          for _ in 0..<20 { ids.insert(try await client.send(.task, metadata: ["retries": 100])) }
+          if round > 2, let victim = engines.randomElement(using: &random) { await victim.vanish() }
+        }
+        for engine in engines { try await engine.behave(.echo) }
+        let last = try TestEngine(cluster.engine)
+        engines.append(last)
+        try await last.register()
+        while !ids.isEmpty {
+          let answer = try await client.next(.task)
+          #expect(try answer.content()["status"] == "ok", "APUS_SEED=\(seed)")
+          let id = try #require(answer.parentID)
+          #expect(ids.remove(id) != nil, "APUS_SEED=\(seed)")
+        }
+        let status = try await client.content(.queueRequest, ["targets": .null])
+        #expect(status["unassigned"] == 0)
+        for (_, engine) in status.members.compactMap({ member in member.value.objectValue.map { (member.key, $0) } }) {
+          #expect(engine["tasks"] == 0, "APUS_SEED=\(seed)")
+        }
+      }
+    }
+  }
+
   @Test("tasks for an engine that is about to connect are not lost")
   func burstAtRegistration() async throws {
     try await TestCluster.with { $0.highWaterMark = 0 } _: { cluster in

@@ -161,6 +161,45 @@ struct LifecycleTests {
     }
   }
 
+  @Test("what was answered before the end is in the database file")
+  func recordsAreWritten() async throws {
+    let profile = try TestCluster.temporaryProfile()
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    var ids: [MessageID] = []
+    try await TestCluster.with(in: profile) { $0.database = .sqlite } _: { cluster in
+      try await TestClient.with(cluster.client) { client in
+        try await TestEngine.with(1, cluster.engine) { engines in
+          try await client.waitForEngines(1)
+          for _ in 0..<20 { ids.append(try await client.send(.task)) }
+          ids.append(try await client.send(.mux, to: engines[0].uuid))
+          for id in ids.dropLast() { _ = try await client.answer(.task, to: id) }
+          _ = try await client.answer(.mux, to: ids[20])
+        }
+      }
+    }
+    let database = try SQLiteDatabase(.init(path: "\(profile)/tasks.db"))
+    for id in ids { #expect(try database.record(id)?.isFinished == true) }
+  }
+
+  @Test("stopping in the midst of work")
+  func stoppingUnderLoad() async throws {
+    for _ in 0..<4 {
+      try await TestCluster.with { cluster in
+        try await TestClient.with(cluster.client) { client in
+          try await TestEngine.with(3, cluster.engine) { engines in
+            try await client.waitForEngines(3)
+            for number in 0..<500 {
+              try await client.send(.task, buffers: [Frame([UInt8](repeating: 1, count: 500))])
+              try await client.send(.mux, to: engines[number % 3].uuid)
+            }
+            _ = try await client.next(.task)
+            await cluster.stop()
+          }
+        }
+      }
+    }
+  }
+
   @Test("a controller that has gone leaves nothing behind, run or not")
   func released() async throws {
     let profile = try TestCluster.temporaryProfile()
