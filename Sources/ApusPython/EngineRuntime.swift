@@ -43,7 +43,9 @@ enum EngineRuntime {
     configuration.fallbackKey = values["key"]
     configuration.fallbackServerKey = values["curve_serverkey"]
     if let id = values["id"].flatMap({ Int($0) }), id >= 0 { configuration.wantedID = EngineID(id) }
-    if let timeout = values["timeout"].flatMap({ Double($0) }), timeout > 0 { configuration.registrationTimeout = .seconds(timeout) }
+    if let timeout = values["timeout"].flatMap({ Double($0) }), timeout > 0 {
+      configuration.registrationTimeout = .seconds(timeout)
+    }
     if let misses = values["misses"].flatMap({ Int($0) }), misses >= 0 { configuration.maximumHeartbeatMisses = misses }
     if let publicKey = values["curve_publickey"], let secretKey = values["curve_secretkey"], secretKey.utf8.count == 40 {
       configuration.curveKeys = CurveKeyPair(publicKey: publicKey, secretKey: secretKey)

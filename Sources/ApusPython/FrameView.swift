@@ -29,7 +29,9 @@ enum FrameView {
       }
       // ipyparallel's engines get writable memory, and their users' functions write into it. The frame belongs to this view alone:
       // libzmq has handed it over, and nobody else keeps it.
-      return frame.withUnsafeBytes { PyBuffer_FillInfo(view, object, UnsafeMutableRawPointer(mutating: $0.baseAddress), $0.count, 0, flags) }
+      return frame.withUnsafeBytes {
+        PyBuffer_FillInfo(view, object, UnsafeMutableRawPointer(mutating: $0.baseAddress), $0.count, 0, flags)
+      }
     }
     let free: @convention(c) (Object?) -> Void = { object in
       guard let object else { return }
@@ -53,7 +55,8 @@ enum FrameView {
     slots.withUnsafeMutableBufferPointer { slots in
       "apus._core.Frame".withCString { name in
         var spec = PyType_Spec(
-          name: name, basicsize: Int32(MemoryLayout<Instance>.stride), itemsize: 0, flags: UInt32(apus_type_flags()), slots: slots.baseAddress)
+          name: name, basicsize: Int32(MemoryLayout<Instance>.stride), itemsize: 0, flags: UInt32(apus_type_flags()),
+          slots: slots.baseAddress)
         type = PyType_FromSpec(&spec)
       }
     }

@@ -33,7 +33,8 @@ enum MessageFunctions {
 
   /// The error of (method, ename, evalue, traceback) from the given argument on.
   private static func error(_ arguments: UnsafePointer<Object?>, method: String) -> RemoteError? {
-    guard let name = Python.text(arguments[0]), let value = Python.text(arguments[1]), let traceback = Python.texts(arguments[2]) else {
+    guard let name = Python.text(arguments[0]), let value = Python.text(arguments[1]), let traceback = Python.texts(arguments[2])
+    else {
       return nil
     }
     let engine = EngineRuntime.engine
@@ -53,7 +54,9 @@ enum MessageFunctions {
 
   /// reply(type, succeeded, content as JSON, ename or None, buffers or None)
   private static let reply: FastFunction = { _, arguments, count in
-    guard count == 5, let arguments else { return Python.raise(apus_type_error(), "reply(type, succeeded, content, ename, buffers)") }
+    guard count == 5, let arguments else {
+      return Python.raise(apus_type_error(), "reply(type, succeeded, content, ename, buffers)")
+    }
     guard let shell = shell(), let type = Python.text(arguments[0]),
       let content = Python.withUTF8(arguments[2], { Frame($0) }), let buffers = LentBuffer.frames(arguments[4])
     else { return nil }
@@ -89,7 +92,9 @@ enum MessageFunctions {
   private static let publishError: FastFunction = { _, arguments, count in
     guard count == 3, let arguments else { return Python.raise(apus_type_error(), "publish_error(ename, evalue, traceback)") }
     guard let error = error(arguments, method: "") else { return nil }
-    let content: JSONValue = ["ename": .string(error.name), "evalue": .string(error.value), "traceback": JSONValue(error.traceback)]
+    let content: JSONValue = [
+      "ename": .string(error.name), "evalue": .string(error.value), "traceback": JSONValue(error.traceback),
+    ]
     EngineRuntime.engine?.publish(.error, kind: "error", content: Frame(content))
     return Python.none()
   }
@@ -105,7 +110,9 @@ enum MessageFunctions {
       guard let header = LentBuffer.frame(arguments[2]) else { return nil }
       parent = header
     }
-    guard Python.withUTF8(arguments[1], { engine.write($0, to: stream == 1 ? .stderr : .stdout, parent: parent) }) != nil else { return nil }
+    guard Python.withUTF8(arguments[1], { engine.write($0, to: stream == 1 ? .stderr : .stdout, parent: parent) }) != nil else {
+      return nil
+    }
     return Python.bool(true)
   }
 

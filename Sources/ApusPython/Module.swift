@@ -12,7 +12,8 @@ enum CoreModule {
     for (index, (name, function)) in functions.enumerated() {
       (methods + index).initialize(
         to: PyMethodDef(
-          ml_name: UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self), ml_meth: unsafeBitCast(function, to: PyCFunction.self),
+          ml_name: UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self),
+          ml_meth: unsafeBitCast(function, to: PyCFunction.self),
           ml_flags: METH_FASTCALL, ml_doc: nil))
     }
     (methods + functions.count).initialize(to: PyMethodDef())

@@ -42,7 +42,8 @@ import ZeroMQ
       let side = ConnectionFile.Side.engine(
         heartbeatPing: port(try ping.bind(address)), heartbeatPong: port(try pong.bind(address)), broadcast: [otherPort])
       connection = ConnectionFile(
-        interface: "tcp://127.0.0.1", registration: registrationPort, control: controlPort, mux: muxPort, task: otherPort, iopub: iopubPort,
+        interface: "tcp://127.0.0.1", registration: registrationPort, control: controlPort, mux: muxPort, task: otherPort,
+        iopub: iopubPort,
         side: side, key: "key", location: "localhost")
     }
 
@@ -83,7 +84,8 @@ import ZeroMQ
     #expect(pong == [Frame("engine-1"), beat])
 
     let identities = [Frame("engine-1"), Frame("client")]
-    let task = controller.session.message(.applyRequest, metadata: ["label": "x"], identities: identities, buffers: [Frame("payload")])
+    let task = controller.session.message(
+      .applyRequest, metadata: ["label": "x"], identities: identities, buffers: [Frame("payload")])
     try controller.mux.send(task.frames)
     guard case .request(let received) = shell.next(milliseconds: 10_000) else { throw Missing() }
     #expect(received.type == .applyRequest)

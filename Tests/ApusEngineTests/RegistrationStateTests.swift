@@ -112,7 +112,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("{\"status\":\"ok\",\"id\":4,\"hb_period\":250}", RegistrationState.Answer.accepted(EngineID(4), heartbeatPeriod: .milliseconds(250))),
+    (
+      "{\"status\":\"ok\",\"id\":4,\"hb_period\":250}",
+      RegistrationState.Answer.accepted(EngineID(4), heartbeatPeriod: .milliseconds(250))
+    ),
     ("{\"status\":\"ok\",\"id\":4}", .accepted(EngineID(4), heartbeatPeriod: .seconds(3))),
     ("{\"status\":\"ok\",\"id\":0,\"hb_period\":-5}", .accepted(EngineID(0), heartbeatPeriod: .milliseconds(1))),
     ("{\"status\":\"ok\",\"id\":-1}", nil), ("{\"status\":\"ok\"}", nil), ("{\"status\":\"ok\",\"id\":\"4\"}", nil),

@@ -18,7 +18,8 @@ import ZeroMQ
   }
 
   @Test func whatTheRequestSaidComesBack() throws {
-    let request = Frame("{\"label\":\"a \\\"b\\\"\",\"is_broadcast\":true,\"is_coalescing\":true,\"original_msg_id\":\"m\",\"targets\":[]}")
+    let request = Frame(
+      "{\"label\":\"a \\\"b\\\"\",\"is_broadcast\":true,\"is_coalescing\":true,\"original_msg_id\":\"m\",\"targets\":[]}")
     let answer = try metadata().frame(answering: request).json()
     #expect(answer["label"] == "a \"b\"")
     #expect(answer["is_broadcast"] == true)

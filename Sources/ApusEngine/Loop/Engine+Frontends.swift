@@ -28,7 +28,9 @@ extension Engine {
     guard let context = context.withLock({ $0 }) else { throw ZeroMQError(code: ENOTSUP, action: "bind after the end") }
     var current = configuration
     current.connection = connection
-    guard current.serverKey == nil else { throw ZeroMQError(code: ENOTSUP, action: "bind a kernel whose cluster is encrypted by CURVE") }
+    guard current.serverKey == nil else {
+      throw ZeroMQError(code: ENOTSUP, action: "bind a kernel whose cluster is encrypted by CURVE")
+    }
     var ports = FrontendPorts()
     ports.control = try control?.bind(Self.anyPort) ?? ""
     let heart = try Socket(.router, in: context)

@@ -16,7 +16,11 @@ extension Engine {
     var actions = RegistrationActions()
     event(&registration, &actions)
     for action in actions.list { perform(action) }
-    if case .registered = registration.phase { connected.store(true, ordering: .relaxed) } else { connected.store(false, ordering: .relaxed) }
+    if case .registered = registration.phase {
+      connected.store(true, ordering: .relaxed)
+    } else {
+      connected.store(false, ordering: .relaxed)
+    }
   }
 
   private func perform(_ action: RegistrationActions.Action) {
@@ -92,7 +96,8 @@ extension Engine {
 
   static func answer(_ content: JSONObject) -> RegistrationState.Answer? {
     guard content["status"]?.stringValue == "ok" else {
-      return .refused(name: content["ename"]?.stringValue ?? "Error", value: content["evalue"]?.stringValue ?? "no reason was given")
+      return .refused(
+        name: content["ename"]?.stringValue ?? "Error", value: content["evalue"]?.stringValue ?? "no reason was given")
     }
     guard let id = content["id"]?.intValue, id >= 0, id < Int(Int32.max) else { return nil }
     let period = content["hb_period"]?.doubleValue ?? 3000
@@ -126,6 +131,7 @@ extension Engine {
     if before == nil {
       mailbox.put { $0.outcome = .success(id) }
     } else {
+      EngineLog.log(.info, "Joined the new controller with id \(id)")
       isHeartWanted = true
     }
     // A scheduler that does not listen (yet) must not keep the engine out: libzmq goes on trying.

@@ -96,12 +96,15 @@ final class Outlet: Sendable {
   /// - Parameters:
   ///   - kind: the last part of the topic.
   ///   - hasBareTopic: the topic is `kind` alone, as data publication has it.
-  func publish(_ type: MessageType, kind: String, hasBareTopic: Bool = false, content: Frame, buffers: [Frame] = [], parent: Frame? = nil) {
+  func publish(
+    _ type: MessageType, kind: String, hasBareTopic: Bool = false, content: Frame, buffers: [Frame] = [], parent: Frame? = nil
+  ) {
     state.withLock { state in
       Self.flush(&state, voice)
       let topic = Frame(hasBareTopic ? kind : state.topics.prefix + kind)
       let message = voice.message(
-        type, content: content, parent: parent ?? state.parent, metadata: voice.engineMetadata, identities: [topic], buffers: buffers)
+        type, content: content, parent: parent ?? state.parent, metadata: voice.engineMetadata, identities: [topic],
+        buffers: buffers)
       Self.send(message, &state)
     }
   }
@@ -139,7 +142,8 @@ final class Outlet: Sendable {
       writer.append(raw: "}")
       let topic = run.stream == .stdout ? state.topics.stdout : state.topics.stderr
       send(
-        voice.message(.stream, content: Frame(writer.bytes), parent: run.parent, metadata: voice.engineMetadata, identities: [topic]), &state)
+        voice.message(
+          .stream, content: Frame(writer.bytes), parent: run.parent, metadata: voice.engineMetadata, identities: [topic]), &state)
     }
   }
 

@@ -200,7 +200,8 @@ public final class Shell {
     send(
       voice.message(
         request.type.reply, content: Frame(["status": "aborted"]), parent: request.envelope.headerFrame,
-        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities), origin: request.origin)
+        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities), origin: request.origin
+    )
     outlet.status(.idle, parent: request.envelope.headerFrame)
   }
 

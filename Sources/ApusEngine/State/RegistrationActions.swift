@@ -12,8 +12,12 @@ struct RegistrationActions: RegistrationEffects {
 
   private(set) var list: [Action] = []
 
-  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool) { list.append(.sendRegistration(wanting: id, resuming: resuming)) }
-  mutating func setDeadline(_ generation: Int, after delay: Duration) { list.append(.setDeadline(generation: generation, after: delay)) }
+  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool) {
+    list.append(.sendRegistration(wanting: id, resuming: resuming))
+  }
+  mutating func setDeadline(_ generation: Int, after delay: Duration) {
+    list.append(.setDeadline(generation: generation, after: delay))
+  }
   mutating func joined(_ id: EngineID, heartbeatPeriod: Duration, before: EngineID?) {
     list.append(.join(id, heartbeatPeriod: heartbeatPeriod, before: before))
   }

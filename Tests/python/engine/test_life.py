@@ -174,7 +174,10 @@ def test_forks_leave_the_engine_alone(start):
 
 def test_threads_may_print(start):
     controller, _ = start()
-    code = "import threading\nts = [threading.Thread(target=print, args=(i,)) for i in range(20)]\n[t.start() for t in ts]; [t.join() for t in ts]"
+    code = (
+        "import threading\nts = [threading.Thread(target=print, args=(i,)) for i in range(20)]\n"
+        "[t.start() for t in ts]; [t.join() for t in ts]"
+    )
     controller.apply(exec, code, {})
     text = "".join(message["content"]["text"] for message in controller.drain() if message.msg_type == "stream")
     assert sorted(map(int, text.split())) == list(range(20))
@@ -312,7 +315,8 @@ def test_version_and_options():
     environment = dict(os.environ, PYTHONPATH=str(python_package()))
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-m", "apus.engine", *arguments], env=environment, capture_output=True, text=True, timeout=20)
+        command = [sys.executable, "-m", "apus.engine", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
 
     assert run("--version").stdout == "9.2.0\n"
     assert "--IPEngine.max_heartbeat_misses" in run("--help-all").stdout

@@ -88,6 +88,13 @@ def test_apply_message():
     assert function(*args, **kwargs) == 2
 
 
+@pytest.mark.parametrize("size", [200, 10_000])
+def test_arrays_in_frames_of_their_own_are_writable(size):
+    restored, _ = serialize.deserialize_object([bytes(frame) for frame in serialize.serialize_object(numpy.zeros(size))])
+    restored += 1
+    assert restored.sum() == size
+
+
 def test_references_are_values_of_the_namespace():
     frames = theirs.serialize_object([their_canning.Reference("a + 1"), 2])
     assert serialize.deserialize_object(frames, {"a": 4})[0] == [5, 2]

@@ -260,6 +260,9 @@ class CannedArray(CannedObject):
             return serialize.loads(data)
         from numpy import frombuffer
 
+        if type(data) is bytes and len(data) > 1024:
+            # Users write into arrays that came in a frame of their own; the core hands out smaller frames as bytes.
+            data = bytearray(data)
         return frombuffer(data, dtype=self.dtype).reshape(self.shape)
 
 

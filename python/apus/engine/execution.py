@@ -109,7 +109,8 @@ def _failure(kernel, error, lines):
     name, value = tracebacks.describe(error)
     count = kernel.shell.execution_count - 1 if kernel.has_shell else kernel.execution_count
     return {
-        "status": "error", "ename": name, "evalue": value, "traceback": lines, "execution_count": count, "user_expressions": {}, "payload": [],
+        "status": "error", "ename": name, "evalue": value, "traceback": lines, "execution_count": count, "user_expressions": {},
+        "payload": [],
     }  # fmt: skip
 
 

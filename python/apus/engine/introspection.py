@@ -16,8 +16,8 @@ def handle(kernel, request):
     elif kind in ("comm_open", "comm_msg", "comm_close"):
         from . import comms
 
-        message = {"header": json.loads(request[4]), "content": json.loads(request[2]), "metadata": json.loads(request[3]), "buffers": request[5]}
-        comms.handle(kernel, kind, message)
+        header, content, metadata = (json.loads(request[index]) for index in (4, 2, 3))
+        comms.handle(kernel, kind, {"header": header, "content": content, "metadata": metadata, "buffers": request[5]})
         kernel.core.skip_reply()
     elif kind.endswith("_request"):
         reply_failure(kernel, kind, "NotImplementedError", f"this engine does not know {kind}", [])

@@ -180,18 +180,20 @@ class Kernel:
                 from .codecs import apply
 
                 result, codec = apply(buffers, metadata, self.user_ns)
+                del buffers[:]
             else:
                 codec = None
                 namespace = self.user_ns
                 function, args, kwargs = serialize.unpack_apply_message(buffers, namespace)
-                # The request's frames are not needed while the task runs.
-                buffers = None
+                # The frames are not needed while the task runs, nor while the engine waits for the next one.
+                del buffers[:]
                 result = serialize.serialize_object(function(*args, **kwargs))
                 function = args = kwargs = None
             self.busy = False
         except BaseException as error:
             self.busy = False
-            buffers = function = args = kwargs = None
+            del buffers[:]
+            function = args = kwargs = None
             self._reply_error(error)
             return
         core.reply_result(result, codec)

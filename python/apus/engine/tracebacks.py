@@ -98,7 +98,8 @@ def _render_frame(frame, number, paint):
 
 def _short(value):
     try:
-        text = repr(value) if not isinstance(value, (list, dict, set, tuple)) or len(value) < 10 else f"<{type(value).__name__} of {len(value)}>"
+        is_large = isinstance(value, (list, dict, set, tuple)) and len(value) >= 10
+        text = f"<{type(value).__name__} of {len(value)}>" if is_large else repr(value)
     except Exception:
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."
