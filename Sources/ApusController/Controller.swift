@@ -50,7 +50,7 @@ public final class Controller: Service {
     hubLoop = EventLoop(name: "hub")
     schedulerLoop = EventLoop(name: "schedulers")
     let (hubLoop, schedulerLoop) = (hubLoop, schedulerLoop)
-    let events = TaskEventStream(to: hubLoop)
+    let events = TaskEventStream(from: schedulerLoop, to: hubLoop)
     let reference = HubReference()
     self.events = events
     self.reference = reference

@@ -1,7 +1,10 @@
 import Synchronization
 import ZeroMQ
 
-/// The way of task events from the schedulers' loop to the hub's: one wake-up for as many events as have come together.
+/// The way of task events from the schedulers' loop to the hub's: one wake-up for as many events as come together in a moment.
+///
+/// The hub is in no hurry: it reads the stream to its end before it answers anybody. Waking it for every handful of events cost as much as
+/// the events themselves.
 final class TaskEventStream: Sendable {
   private struct Buffer {
     var events: [TaskEvent] = []
@@ -9,24 +12,39 @@ final class TaskEventStream: Sendable {
   }
 
   private let buffer = Mutex(Buffer())
+  private let source: EventLoop
   private let loop: EventLoop
+  private static let delay = Duration.milliseconds(2)
+  /// So many are passed on at once.
+  private static let batch = 4096
   /// In a struct: a bare closure gains two thunks each time it passes through the lock's generic value, and never loses them.
   private struct Reader { let read: @Sendable ([TaskEvent]) -> Void }
   private let reader = Mutex<Reader?>(nil)
 
-  /// - Parameter loop: where the reader is called.
-  init(to loop: EventLoop) { self.loop = loop }
+  /// - Parameters:
+  ///   - source: where most events are reported.
+  ///   - loop: where the reader is called.
+  init(from source: EventLoop, to loop: EventLoop) {
+    self.source = source
+    self.loop = loop
+  }
 
   /// Set once, before the first event; `nil` at the end, for the reader may hold the stream.
   func onEvents(_ reader: (@Sendable ([TaskEvent]) -> Void)?) { self.reader.withLock { $0 = reader.map { Reader(read: $0) } } }
 
   func report(_ event: TaskEvent) {
-    let isFirst = buffer.withLock { buffer in
+    let count = buffer.withLock { buffer in
       buffer.events.append(event)
-      return buffer.events.count == 1
+      return buffer.events.count
     }
-    if isFirst { loop.execute { self.drain() } }
+    if count == 1, source.isOnLoop {
+      source.schedule(after: Self.delay) { self.wake() }
+    } else if count == 1 || count == Self.batch {
+      wake()
+    }
   }
+
+  private func wake() { loop.execute { self.drain() } }
 
   /// Called on the reader's loop; also before an answer that must not be older than the events.
   func drain() {
