@@ -1,0 +1,216 @@
+import ApusMessaging
+import Testing
+import ZeroMQ
+
+@testable import ApusClient
+
+struct ClientStateTests {
+  @Test func aReplyEndsItsTaskOnce() {
+    var bench = ClientBench()
+    bench.arrive(0)
+    let direct = bench.submit(.direct(bench.engine(0)))
+    let balanced = bench.submit(.balanced)
+    bench.effects.expect("send 0", "send 1")
+    bench.reply(balanced, status: "error")
+    bench.reply(direct)
+    bench.effects.expect("1: ValueError", "1: silent", "0: ok", "0: silent")
+    bench.reply(direct)
+    bench.reply(TaskNumber(raw: 99))
+    bench.effects.expect()
+    #expect(bench.state.entries.isEmpty)
+  }
+
+  @Test func outputIsCompleteWithIdle() {
+    var bench = ClientBench()
+    bench.arrive(0)
+    let task = bench.submit(.direct(bench.engine(0)), awaitsOutput: true)
+    bench.reply(task)
+    bench.effects.expect("send 0", "0: ok")
+    bench.idle(task)
+    bench.effects.expect("0: silent")
+    #expect(bench.state.entries.isEmpty && bench.state.lingering.isEmpty)
+
+    let early = bench.submit(.direct(bench.engine(0)), awaitsOutput: true)
+    bench.idle(early)
+    bench.effects.expect("send 1")
+    bench.reply(early)
+    bench.effects.expect("1: ok", "1: silent")
+  }
+
+  @Test func outputIsGivenUpAfterTheGrace() {
+    var bench = ClientBench()
+    bench.arrive(0)
+    let task = bench.submit(.direct(bench.engine(0)), awaitsOutput: true)
+    bench.reply(task, at: 1)
+    bench.effects.expect("send 0", "0: ok")
+    #expect(bench.state.nextDeadline == bench.at(3))
+    bench.expire(at: 2.9)
+    bench.effects.expect()
+    bench.expire(at: 3)
+    bench.effects.expect("0: silent")
+    #expect(bench.state.nextDeadline == nil)
+  }
+
+  @Test func schedulersErrorsHaveNoOutput() {
+    var bench = ClientBench()
+    let task = bench.submit(.balanced, awaitsOutput: true)
+    bench.reply(task, from: nil, status: "error")
+    bench.effects.expect("send 0", "0: ValueError", "0: silent")
+  }
+
+  @Test func engineLossEndsWhatItOwes() {
+    var bench = ClientBench()
+    bench.arrive(0, 1)
+    let (e0, e1) = (bench.engine(0), bench.engine(1))
+    bench.submit(.direct(e0))
+    bench.submit(.direct(e1))
+    bench.submit(.balanced)
+    bench.submit(.control(e0))
+    bench.submit(.coalescing([e0, e1]))
+    bench.submit(.broadcast([e0, e1]))
+    let lingering = bench.submit(.direct(e0), awaitsOutput: true)
+    bench.reply(lingering)
+    bench.effects.forget()
+    bench.lose(0)
+    bench.effects.expect(
+      "-0", "0: EngineError", "0: silent", "3: EngineError", "3: silent", "4: EngineError", "4: silent", "6: EngineError", "6: silent",
+      "8: silent")
+    bench.lose(0)
+    bench.effects.expect()
+    bench.submit(.direct(e0))
+    bench.effects.expect("9: EngineError", "9: silent")
+    bench.submit(.broadcast([e0, e1]))
+    bench.effects.expect("11: EngineError", "11: silent", "send 10")
+  }
+
+  @Test func sharesOfABroadcastAreTasks() {
+    var bench = ClientBench()
+    bench.arrive(0, 1)
+    let broadcast = bench.submit(.broadcast([bench.engine(0), bench.engine(1)]), awaitsOutput: true)
+    bench.reply(broadcast, from: 1, share: 1)
+    bench.idle(broadcast, share: 0)
+    bench.effects.expect("send 0", "2: ok")
+    bench.reply(broadcast, from: 0, share: 0, status: "aborted")
+    bench.idle(broadcast, share: 1)
+    bench.effects.expect("1: TaskAborted", "1: silent", "2: silent")
+    #expect(bench.state.shares.isEmpty)
+
+    let refused = bench.submit(.broadcast([bench.engine(0), bench.engine(1)]))
+    bench.reply(refused, from: nil, status: "error")
+    bench.effects.expect("send 3", "4: ValueError", "4: silent", "5: ValueError", "5: silent")
+  }
+
+  @Test func abortsGoWhereTheTasksAre() {
+    var bench = ClientBench()
+    bench.arrive(0, 1)
+    let (e0, e1) = (bench.engine(0), bench.engine(1))
+    let direct = bench.submit(.direct(e1))
+    let balanced = bench.submit(.balanced)
+    let query = bench.submit(.hub)
+    let coalesced = bench.submit(.coalescing([e0]))
+    bench.effects.forget()
+    bench.abort(direct, balanced, query, coalesced, TaskNumber(raw: 77))
+    bench.effects.expect("2: closed", "2: silent", "abort 3_e0 on 0", "abort 0 on 1", "abort 1 on 0,1")
+    bench.reply(direct)
+    bench.effects.expect("0: ok", "0: silent")
+    bench.abort(direct)
+    bench.effects.expect()
+  }
+
+  @Test func queriesAreGivenUp() {
+    var bench = ClientBench()
+    bench.submit(.hub, deadline: 3)
+    let answered = bench.submit(.hub, deadline: 1)
+    bench.reply(answered)
+    bench.effects.forget()
+    #expect(bench.state.nextDeadline == bench.at(3))
+    bench.expire(at: 3)
+    bench.effects.expect("0: timeout", "0: silent")
+  }
+
+  @Test func theHubsListDoesNotBringBackTheDead() {
+    var bench = ClientBench()
+    let (e0, e1, e2) = (bench.engine(0), bench.engine(1), bench.engine(2))
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.effects.expect("+0", "+1")
+    bench.step { $0.askForEngines(effects: &$1) }
+    bench.effects.expect("ask 2")
+    bench.lose(1)
+    bench.step { $0.engineRegistered(e2, effects: &$1) }
+    bench.effects.expect("-1", "+2")
+    // Asked before both: it lists who has gone, and lacks who has come.
+    bench.step { $0.engines([e0, e1], asOf: 2, hub: SessionID("h"), effects: &$1) }
+    bench.effects.expect()
+    bench.step { $0.engines([e2], asOf: 4, hub: SessionID("h"), effects: &$1) }
+    bench.effects.expect("-0")
+  }
+
+  @Test func aRestartedControllerKnowsNothing() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.submit(.balanced)
+    bench.effects.forget()
+    bench.step { [now = bench.at(1)] state, _ in state.hubDisconnected(now: now) }
+    #expect(bench.state.nextDeadline == bench.at(6))
+    bench.step { $0.hubConnected(effects: &$1) }
+    bench.effects.expect("ask 1")
+    #expect(bench.state.nextDeadline == nil)
+    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("other"), effects: &$1) }
+    bench.effects.expect("0: controllerLost", "0: silent")
+  }
+
+  @Test func aLostControllerEndsEverything() {
+    var bench = ClientBench()
+    bench.arrive(0)
+    bench.submit(.balanced)
+    bench.submit(.hub, deadline: 100)
+    bench.effects.forget()
+    bench.step { [now = bench.at(1)] state, _ in state.hubDisconnected(now: now) }
+    bench.expire(at: 6)
+    bench.effects.expect("0: controllerLost", "0: silent", "1: controllerLost", "1: silent", "-0")
+    bench.submit(.balanced)
+    bench.effects.expect("2: controllerLost", "2: silent")
+  }
+
+  /// Whatever comes in whatever order: every task ends once, and nothing stays behind.
+  @Test(arguments: 0..<20)
+  func everyTaskEndsOnce(seed: Int) {
+    var random = SplitMix(state: UInt64(seed))
+    var bench = ClientBench()
+    bench.arrive(0, 1, 2)
+    var open: [(TaskNumber, [Int])] = []
+    for step in 0..<400 {
+      let there = bench.state.sortedEngines
+      switch Int.random(in: 0..<10, using: &random) {
+      case 0..<4:
+        guard let engine = there.randomElement(using: &random) else { continue }
+        let route: [Request.Route] = [.direct(engine), .balanced, .coalescing(there), .broadcast(there)]
+        open.append((bench.submit(route[step % 4], awaitsOutput: step % 3 == 0), step % 4 == 3 ? there.map(\.id.number) : []))
+      case 4..<7:
+        guard let (number, shares) = open.randomElement(using: &random) else { continue }
+        let engine = shares.randomElement(using: &random)
+        bench.reply(number, from: engine ?? 0, share: engine, status: ["ok", "error", "aborted"][step % 3], at: Double(step))
+        if step % 2 == 0 { bench.idle(number, share: engine) }
+      case 7: if let (number, _) = open.randomElement(using: &random) { bench.abort(number) }
+      case 8: if let engine = there.randomElement(using: &random), there.count > 1 { bench.lose(engine.id.number) }
+      default: bench.step { [engine = bench.engine(Int.random(in: 0..<6, using: &random))] in $0.engineRegistered(engine, effects: &$1) }
+      }
+      if step % 50 == 49 { bench.expire(at: Double(step)) }
+    }
+    bench.step { $0.close(ClientError(.closed, "over"), effects: &$1) }
+    #expect(bench.state.entries.isEmpty && bench.state.shares.isEmpty && bench.state.deadlines.isEmpty)
+    #expect(bench.effects.ends.values.allSatisfy { $0 == 1 })
+  }
+}
+
+private struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var mixed = state
+    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+    return mixed ^ (mixed >> 31)
+  }
+}

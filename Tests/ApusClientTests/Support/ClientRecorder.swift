@@ -1,0 +1,102 @@
+import ApusMessaging
+import Testing
+import ZeroMQ
+
+@testable import ApusClient
+
+/// Writes down what the client's state wants done, in words.
+struct ClientRecorder: ClientEffects {
+  private(set) var lines: [String] = []
+  private(set) var ends: [TaskNumber: Int] = [:]
+
+  mutating func send(_ request: Request) { lines.append("send \(request.number.raw)") }
+
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine]) {
+    let numbers = tasks.map { $0.text.split(separator: "_", maxSplits: 2).last.map(String.init) ?? "?" }
+    lines.append("abort \(numbers.joined(separator: ",")) on \(engines.map(\.description).joined(separator: ","))")
+  }
+
+  mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome) {
+    ends[handle.number, default: 0] += 1
+    switch outcome {
+    case .success: lines.append("\(handle.number.raw): ok")
+    case .failure(let error as RemoteError): lines.append("\(handle.number.raw): \(error.name)")
+    case .failure(let error as ClientError): lines.append("\(handle.number.raw): \(error.code)")
+    case .failure(let error): lines.append("\(handle.number.raw): \(error)")
+    }
+  }
+
+  mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle) { lines.append("\(handle.number.raw) wrote \(output)") }
+  mutating func finishOutput(of handle: TaskHandle) { lines.append("\(handle.number.raw): silent") }
+  mutating func announce(_ event: EngineEvent) {
+    switch event {
+    case .arrived(let engine): lines.append("+\(engine)")
+    case .departed(let engine): lines.append("-\(engine)")
+    }
+  }
+  mutating func askForEngines(asOf serial: Int) { lines.append("ask \(serial)") }
+
+  /// The effects since the last look, all of them.
+  mutating func expect(_ expected: String..., at location: SourceLocation = #_sourceLocation) {
+    #expect(lines == expected, sourceLocation: location)
+    lines = []
+  }
+
+  mutating func forget() { lines = [] }
+}
+
+/// A state, its recorder and the requests that a test makes.
+struct ClientBench {
+  var state = ClientState(outputGrace: .seconds(2), controllerGrace: .seconds(5))
+  var effects = ClientRecorder()
+  let queue = SubmissionQueue(
+    ids: RequestIDs(session: SessionID("s"), processID: 1), limit: InFlightLimit(), loop: EventLoop(name: "idle"))
+  let start = ContinuousClock.now
+
+  func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds(seconds) }
+  func engine(_ number: Int) -> RegisteredEngine { RegisteredEngine(id: EngineID(number), uuid: EngineUUID("e\(number)")) }
+
+  mutating func step(_ event: (inout ClientState, inout ClientRecorder) -> Void, at location: SourceLocation = #_sourceLocation) {
+    event(&state, &effects)
+    #expect(state.checkInvariants() == [], sourceLocation: location)
+  }
+
+  mutating func arrive(_ numbers: Int...) {
+    for number in numbers { step { [engine = engine(number)] in $0.engineRegistered(engine, effects: &$1) } }
+    effects.forget()
+  }
+
+  @discardableResult
+  mutating func submit(_ route: Request.Route, awaitsOutput: Bool = false, deadline: Double? = nil) -> TaskNumber {
+    let number = queue.ids.next()
+    var handles = [TaskHandle(number, cost: 1, engine: nil, label: nil, queue: queue)]
+    if case .broadcast(let engines) = route {
+      handles = engines.map { TaskHandle(queue.ids.next(), shareOf: number, cost: 1, engine: $0, label: nil, queue: queue) }
+    }
+    let request = Request(
+      number: number, route: route, type: .applyRequest, content: .emptyObject, metadata: .emptyObject, handles: handles,
+      awaitsOutput: awaitsOutput, deadline: deadline.map { at($0) }, cost: handles.count)
+    step { $0.submit(request, effects: &$1) }
+    return number
+  }
+
+  mutating func reply(_ number: TaskNumber, from engine: Int? = 0, share: Int? = nil, status: String = "ok", at seconds: Double = 0) {
+    var metadata: JSONObject = ["status": .string(status)]
+    if let engine { metadata["engine"] = .string("e\(engine)") }
+    var content: JSONObject = ["status": .string(status)]
+    if status == "error" { content = RemoteError(name: "ValueError", value: "no").content.objectValue ?? [:] }
+    let message = Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: Frame(.object(metadata)),
+      content: Frame(.object(content)))
+    let match = RequestIDs.Match(number: number, engine: share.map { EngineUUID("e\($0)") })
+    step { [now = at(seconds)] in $0.replied(to: match, TaskReply(message), now: now, effects: &$1) }
+  }
+
+  mutating func idle(_ number: TaskNumber, share: Int? = nil) {
+    step { $0.isIdle(RequestIDs.Match(number: number, engine: share.map { EngineUUID("e\($0)") }), effects: &$1) }
+  }
+
+  mutating func lose(_ number: Int) { step { $0.engineLost(EngineUUID("e\(number)"), effects: &$1) } }
+  mutating func expire(at seconds: Double) { step { [now = at(seconds)] in $0.expire(now: now, effects: &$1) } }
+  mutating func abort(_ numbers: TaskNumber...) { step { $0.abort(numbers, effects: &$1) } }
+}
