@@ -159,6 +159,19 @@ struct MessagePackRoundTripTests {
     }
   }
 
+  @Test("a frame lends its array's memory, and keeps what was encoded")
+  func lending() throws {
+    var numbers = (0..<20_000).map(Double.init)
+    let frames = try encoder.encode(numbers, outOfBand: 65_536)
+    let address = numbers.withUnsafeBytes { $0.baseAddress }
+    #expect(frames[1].withUnsafeBytes { $0.baseAddress } == address)
+    numbers[0] = -1
+    #expect(numbers.withUnsafeBytes { $0.baseAddress } != address)
+    numbers = []
+    #expect(try decoder.decode([Double].self, from: frames).first == 0)
+    #expect(try decoder.decode([Double].self, from: frames).count == 20_000)
+  }
+
   @Test("several values one behind the other")
   func sequence() throws {
     let large = (0..<20_000).map(Double.init)
