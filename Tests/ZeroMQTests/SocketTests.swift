@@ -106,7 +106,9 @@ struct SocketTests {
     #expect(isFree)
   }
 
-  @Test("endpoints and options that make no sense are errors", arguments: ["tcp://127.0.0.1:port", "nonsense", "ftp://x", "tcp://256.1.1.1.1:1"])
+  @Test(
+    "endpoints and options that make no sense are errors",
+    arguments: ["tcp://127.0.0.1:port", "nonsense", "ftp://x", "tcp://256.1.1.1.1:1"])
   func nonsense(endpoint: String) throws {
     let socket = try Socket(.dealer, in: context)
     #expect(throws: ZeroMQError.self) { try socket.bind(endpoint) }

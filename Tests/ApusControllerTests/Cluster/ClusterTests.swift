@@ -32,7 +32,9 @@ struct ClusterTests {
 
   @Test("every way to an engine and back, and its output", arguments: [0, 1, 2])
   func roundTrips(depth: Int) async throws {
-    try await TestCluster.with { $0.broadcastDepth = depth } _: { cluster in
+    try await TestCluster.with {
+      $0.broadcastDepth = depth
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         try await TestEngine.with(3, cluster.engine) { engines in
           try await client.waitForEngines(3)
@@ -40,9 +42,11 @@ struct ClusterTests {
           // Several engines' answers as one, in the order of the request, and one by one.
           var targets: [(id: Int, uuid: String)] = []
           for engine in engines.reversed() { targets.append(await engine.target) }
-          let one = try await client.send(.broadcast, metadata: TestClient.targets(targets, coalescing: true), buffers: [Frame("x")])
+          let one = try await client.send(
+            .broadcast, metadata: TestClient.targets(targets, coalescing: true), buffers: [Frame("x")])
           #expect(try await client.answer(.broadcast, to: one, original: true).buffers.count == 3)
-          let each = try await client.send(.broadcast, metadata: TestClient.targets(targets, coalescing: false), buffers: [Frame("x")])
+          let each = try await client.send(
+            .broadcast, metadata: TestClient.targets(targets, coalescing: false), buffers: [Frame("x")])
           var answered: Set<String> = []
           for _ in targets {
             let answer = try await client.next(.broadcast)
@@ -81,7 +85,8 @@ struct ClusterTests {
           _ = try await client.answer(.task, to: failed)
           #expect(try await name(["after": [.string(failed.text)]]) == "ImpossibleDependency")
           for engine in engines { try await engine.behave(.refuse) }
-          #expect(try await name(["targets": .array([.string(engines[0].uuid), .string(engines[1].uuid)])]) == "ImpossibleDependency")
+          #expect(
+            try await name(["targets": .array([.string(engines[0].uuid), .string(engines[1].uuid)])]) == "ImpossibleDependency")
           try await engines[1].behave(.echo)
           #expect(try await name([:]) == nil)
           let broadcast = try await client.send(.broadcast, metadata: ["targets": "all", "is_coalescing": true])
@@ -122,7 +127,9 @@ struct ClusterTests {
 
   @Test("a full queue makes clients wait, and loses nothing")
   func fullQueue() async throws {
-    try await TestCluster.with { $0.queueByteLimit = 50_000 } _: { cluster in
+    try await TestCluster.with {
+      $0.queueByteLimit = 50_000
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         try await TestEngine.with(1, cluster.engine, conduct: .hold) { engines in
           try await client.waitForEngines(1)
@@ -163,7 +170,9 @@ struct ClusterTests {
 
   @Test("CURVE: everything as without, and plain peers get nothing")
   func curve() async throws {
-    try await TestCluster.with { $0.enableCurve = true } _: { cluster in
+    try await TestCluster.with {
+      $0.enableCurve = true
+    } _: { cluster in
       #expect(cluster.client.key.isEmpty)
       #expect(cluster.client.curveServerKey?.utf8.count == 40)
       try await TestClient.with(cluster.client) { client in
@@ -182,7 +191,9 @@ struct ClusterTests {
 
   @Test("without a key nothing is signed, and all is well")
   func unsigned() async throws {
-    try await TestCluster.with { $0.key = "" } _: { cluster in
+    try await TestCluster.with {
+      $0.key = ""
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         try await TestEngine.with(1, cluster.engine) { engines in
           try await client.waitForEngines(1)

@@ -72,7 +72,9 @@ struct EngineFaultTests {
 
   @Test("an engine that never answers a ping never joins")
   func neverBeats() async throws {
-    try await TestCluster.with { $0.registrationTimeout = .milliseconds(50) } _: { cluster in
+    try await TestCluster.with {
+      $0.registrationTimeout = .milliseconds(50)
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         let engine = try TestEngine(cluster.engine)
         defer { engine.close() }
@@ -133,7 +135,9 @@ struct EngineFaultTests {
   @Test("engines come and go, and every task is answered once")
   func churn() async throws {
     let seed = SeededRandom.newSeed()
-    try await TestCluster.with { $0.highWaterMark = 2 } _: { cluster in
+    try await TestCluster.with {
+      $0.highWaterMark = 2
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         var random = SeededRandom(seed: seed)
         var engines: [TestEngine] = []
@@ -167,7 +171,9 @@ struct EngineFaultTests {
 
   @Test("tasks for an engine that is about to connect are not lost")
   func burstAtRegistration() async throws {
-    try await TestCluster.with { $0.highWaterMark = 0 } _: { cluster in
+    try await TestCluster.with {
+      $0.highWaterMark = 0
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         var ids: [MessageID] = []
         for _ in 0..<200 { ids.append(try await client.send(.task)) }

@@ -24,7 +24,9 @@ struct FuzzTests {
   @Test("hundreds of absurd messages on every port, then everything works as before", arguments: ["a key", ""])
   func absurd(key: String) async throws {
     let seed = SeededRandom.newSeed()
-    try await TestCluster.with { $0.key = key } _: { cluster in
+    try await TestCluster.with {
+      $0.key = key
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         try await TestEngine.with(2, cluster.engine) { engines in
           try await client.waitForEngines(2)
@@ -32,7 +34,8 @@ struct FuzzTests {
           var random = SeededRandom(seed: seed)
           var valid: [[Frame]] = []
           for type in [MessageType.registrationRequest, .connectionRequest, .applyRequest, .abortRequest, .queueRequest, "x"] {
-            valid.append(await client.sign(type, content: ["uuid": "u", "id": .int(.max)], metadata: ["status": "ok", "targets": [1]]))
+            valid.append(
+              await client.sign(type, content: ["uuid": "u", "id": .int(.max)], metadata: ["status": "ok", "targets": [1]]))
           }
           for port in ports(cluster) {
             for kind in [Socket.Kind.dealer, .router, .pub, .push] {
@@ -77,7 +80,9 @@ struct FuzzTests {
       frames.append(any())
     }
     // Where nothing is signed, a registration or an end of one is as good as any: those are not sent.
-    if !isSigned, let envelope = Envelope(frames), let type = envelope.messageType, type.text.hasPrefix("regist") || type.text.hasPrefix("shut") {
+    if !isSigned, let envelope = Envelope(frames), let type = envelope.messageType,
+      type.text.hasPrefix("regist") || type.text.hasPrefix("shut")
+    {
       return []
     }
     return frames
@@ -141,7 +146,8 @@ struct FuzzTests {
           try await TestClient.with(stranger) { forger in
             for channel in [TestClient.Channel.mux, .task, .control, .broadcast] {
               let metadata = channel == .broadcast ? TestClient.targets([await engines[0].target], coalescing: true) : [:]
-              try await forger.send(channel, to: channel == .task || channel == .broadcast ? nil : engines[0].uuid, metadata: metadata)
+              try await forger.send(
+                channel, to: channel == .task || channel == .broadcast ? nil : engines[0].uuid, metadata: metadata)
             }
             _ = await #expect(throws: TestFailure.self) { try await forger.hub(.shutdownRequest, within: .milliseconds(200)) }
           }

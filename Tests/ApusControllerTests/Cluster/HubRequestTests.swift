@@ -21,7 +21,9 @@ struct HubRequestTests {
 
   @Test("results: pending, completed, with their buffers", arguments: [ControllerConfiguration.Database.memory, .sqlite])
   func results(database: ControllerConfiguration.Database) async throws {
-    try await withOne { $0.database = database } _: { client, engine in
+    try await withOne {
+      $0.database = database
+    } _: { client, engine in
       let direct = try await client.send(.mux, to: engine.uuid, buffers: [Frame("direct")])
       let balanced = try await client.send(.task, metadata: ["label": "mine"], buffers: [Frame("balanced"), Frame("twice")])
       _ = try await client.answer(.mux, to: direct)
@@ -45,14 +47,18 @@ struct HubRequestTests {
       #expect(try await client.content(.resultRequest, ["msg_ids": ["nobody"]])["ename"] == "KeyError")
       #expect(try await client.content(.resultRequest, [:])["ename"] == "KeyError")
       // What the engine publishes is in the record.
-      try await engine.publish(.stream, ["name": "stdout", "text": "said"], about: Frame(["msg_id": .string(balanced.text), "msg_type": "x"]))
+      try await engine.publish(
+        .stream, ["name": "stdout", "text": "said"], about: Frame(["msg_id": .string(balanced.text), "msg_type": "x"]))
       _ = try await client.output(.stream)
       let again = try await client.content(.resultRequest, ["msg_ids": [.string(balanced.text)]])
       #expect(again[balanced.text]?["io"]?["stdout"] == "said")
       // Queries.
       let found = try await client.hub(
         .dbRequest, ["query": ["msg_id": .string(balanced.text)], "keys": ["engine_uuid", "buffers", "result_buffers", "label"]])
-      #expect(try found.content()["records"] == [["msg_id": .string(balanced.text), "engine_uuid": .string(engine.uuid), "label": "mine"]])
+      #expect(
+        try found.content()["records"] == [
+          ["msg_id": .string(balanced.text), "engine_uuid": .string(engine.uuid), "label": "mine"]
+        ])
       #expect(try found.content()["buffer_lens"] == [2])
       #expect(found.buffers.map(\.text) == ["balanced", "twice", "balanced", "twice"])
       #expect(try await client.content(.dbRequest, ["query": ["msg_id": ["$strange": 1]]])["status"] == "error")
@@ -79,7 +85,8 @@ struct HubRequestTests {
       #expect(status["unassigned"] == [.string(second.text)])
       #expect(try await client.content(.queueRequest, ["targets": 0])["0"] == ["queue": 1, "tasks": 1, "completed": 0])
       #expect(try await client.content(.loadRequest, ["targets": [.string(engine.uuid)]])["0"] == 2)
-      #expect(try await client.content(.resultRequest, ["msg_ids": [.string(second.text)]])["pending"]?.stringArrayValue == [second.text])
+      #expect(
+        try await client.content(.resultRequest, ["msg_ids": [.string(second.text)]])["pending"]?.stringArrayValue == [second.text])
       #expect(try await client.content(.purgeRequest, ["msg_ids": [.string(first.text)]])["ename"] == "IndexError")
       try await engine.behave(.echo)
       for id in [first, second] { _ = try await client.answer(.task, to: id) }
@@ -107,12 +114,17 @@ struct HubRequestTests {
       for _ in 0..<1000 where completed.isEmpty {
         let reply = try await client.hub(.resultRequest, ["msg_ids": [.string(new)]])
         completed = try reply.content()["completed"]?.stringArrayValue ?? []
-        if !completed.isEmpty { #expect(reply.buffers.map(\.text) == ["again"]) } else { try await Task.sleep(for: .milliseconds(2)) }
+        if !completed.isEmpty {
+          #expect(reply.buffers.map(\.text) == ["again"])
+        } else {
+          try await Task.sleep(for: .milliseconds(2))
+        }
       }
       #expect(completed == [new])
       #expect(await engine.received.map(\.text) == [old.text, new])
-      #expect(try await client.content(.dbRequest, ["query": ["msg_id": .string(old.text)], "keys": ["resubmitted"]])["records"]
-        == [["msg_id": .string(old.text), "resubmitted": .string(new)]])
+      #expect(
+        try await client.content(.dbRequest, ["query": ["msg_id": .string(old.text)], "keys": ["resubmitted"]])["records"]
+          == [["msg_id": .string(old.text), "resubmitted": .string(new)]])
       #expect(try await client.content(.resubmitRequest, ["msg_ids": ["nobody"]])["ename"] == "KeyError")
     }
   }
@@ -123,7 +135,8 @@ struct HubRequestTests {
       let id = try await client.send(.mux, to: "nobody")
       var name: String?
       for _ in 0..<1000 where name == nil {
-        name = try await client.content(.resultRequest, ["msg_ids": [.string(id.text)]])[id.text]?["result_content"]?["ename"]?.stringValue
+        name = try await client.content(.resultRequest, ["msg_ids": [.string(id.text)]])[id.text]?["result_content"]?["ename"]?
+          .stringValue
         if name == nil { try await Task.sleep(for: .milliseconds(2)) }
       }
       #expect(name == "EngineError")
@@ -132,12 +145,16 @@ struct HubRequestTests {
 
   @Test("without a database there is no data, and status all the same")
   func noDatabase() async throws {
-    try await withOne { $0.database = .none } _: { client, _ in
+    try await withOne {
+      $0.database = .none
+    } _: { client, _ in
       let id = try await client.send(.task)
       _ = try await client.answer(.task, to: id)
       for type in [MessageType.historyRequest, .dbRequest] { #expect(try await client.content(type)["ename"] == "NoData") }
       #expect(try await client.content(.resultRequest, ["msg_ids": [.string(id.text)]])["status"] == "error")
-      #expect(try await client.content(.resultRequest, ["msg_ids": [.string(id.text)], "status_only": true])["completed"]?.stringArrayValue == [id.text])
+      #expect(
+        try await client.content(.resultRequest, ["msg_ids": [.string(id.text)], "status_only": true])["completed"]?
+          .stringArrayValue == [id.text])
     }
   }
 
@@ -146,11 +163,18 @@ struct HubRequestTests {
     try await withOne { client, engine in
       #expect(try await client.hub("nonsense_request").messageType == .hubError)
       let types: [MessageType] = [.queueRequest, .loadRequest, .resultRequest, .dbRequest, .purgeRequest, .resubmitRequest]
-      let values: [JSONValue] = [.null, true, -1, .int(.max), .int(.min), 1.5, "", "x", [], [[]], [:], ["a": []], .bigInteger("123456789012345678901234567890")]
+      let values: [JSONValue] = [
+        .null, true, -1, .int(.max), .int(.min), 1.5, "", "x", [], [[]], [:], ["a": []],
+        .bigInteger("123456789012345678901234567890"),
+      ]
       for type in types {
         for value in values {
           let reply = try await client.hub(
-            type, ["targets": value, "msg_ids": value, "engine_ids": value, "query": value, "keys": value, "verbose": value, "status_only": value])
+            type,
+            [
+              "targets": value, "msg_ids": value, "engine_ids": value, "query": value, "keys": value, "verbose": value,
+              "status_only": value,
+            ])
           #expect(["ok", "error"].contains(try reply.content()["status"]))
         }
       }

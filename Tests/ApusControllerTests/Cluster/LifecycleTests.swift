@@ -15,7 +15,9 @@ struct LifecycleTests {
   func files() async throws {
     let profile = try TestCluster.temporaryProfile()
     defer { try? FileManager.default.removeItem(atPath: profile) }
-    try await TestCluster.with(in: profile) { $0.clusterID = "c1" } _: { cluster in
+    try await TestCluster.with(in: profile) {
+      $0.clusterID = "c1"
+    } _: { cluster in
       for side in ["client", "engine"] {
         let path = "\(profile)/security/ipcontroller-c1-\(side).json"
         #expect(try mode(path) == 0o600)
@@ -31,9 +33,15 @@ struct LifecycleTests {
   func reuse() async throws {
     let profile = try TestCluster.temporaryProfile()
     defer { try? FileManager.default.removeItem(atPath: profile) }
-    let first = try await TestCluster.with(in: profile) { $0.reuseFiles = true } _: { ($0.client, $0.engine) }
+    let first = try await TestCluster.with(in: profile) {
+      $0.reuseFiles = true
+    } _: {
+      ($0.client, $0.engine)
+    }
     #expect(try FileManager.default.contentsOfDirectory(atPath: "\(profile)/security").count == 2)
-    try await TestCluster.with(in: profile) { $0.reuseFiles = true } _: { cluster in
+    try await TestCluster.with(in: profile) {
+      $0.reuseFiles = true
+    } _: { cluster in
       #expect(cluster.client == first.0)
       #expect(cluster.engine == first.1)
       // An engine that knew the first controller finds the second.
@@ -46,14 +54,20 @@ struct LifecycleTests {
     }
     // Damaged files are not reused, and not in the way.
     try AtomicFile.write(Array("{".utf8), to: "\(profile)/security/ipcontroller-client.json")
-    try await TestCluster.with(in: profile) { $0.reuseFiles = true } _: { #expect($0.client.key != first.0.key) }
+    try await TestCluster.with(in: profile) {
+      $0.reuseFiles = true
+    } _: {
+      #expect($0.client.key != first.0.key)
+    }
   }
 
   @Test("--restore: engines that are still there are known again under their ids")
   func restore() async throws {
     let profile = try TestCluster.temporaryProfile()
     defer { try? FileManager.default.removeItem(atPath: profile) }
-    let engine = try await TestCluster.with(in: profile) { $0.restoreEngines = true } _: { cluster in
+    let engine = try await TestCluster.with(in: profile) {
+      $0.restoreEngines = true
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         let engine = try TestEngine(cluster.engine)
         try await engine.register(wanted: 7)
@@ -62,7 +76,9 @@ struct LifecycleTests {
       }
     }
     defer { engine.close() }
-    try await TestCluster.with(in: profile) { $0.restoreEngines = true } _: { cluster in
+    try await TestCluster.with(in: profile) {
+      $0.restoreEngines = true
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         try await client.waitForEngines(1)
         #expect(try await client.engines() == [7: engine.uuid])
@@ -78,7 +94,10 @@ struct LifecycleTests {
     let endpoint = try taken.bind("tcp://127.0.0.1:*")
     let port = try #require(endpoint.split(separator: ":").last.flatMap { Int($0) })
     await #expect {
-      try await TestCluster.with { $0.ports = [port] } _: { _ in }
+      try await TestCluster.with {
+        $0.ports = [port]
+      } _: { _ in
+      }
     } throws: {
       guard let error = $0 as? ControllerError else { return false }
       return error.code == .addressInUse && error.reason.contains("\(port)")
@@ -91,7 +110,9 @@ struct LifecycleTests {
     for attempt in 0..<5 {
       let ports = try freePorts(4)
       do {
-        try await TestCluster.with { $0.ports = ports } _: { cluster in
+        try await TestCluster.with {
+          $0.ports = ports
+        } _: { cluster in
           #expect(cluster.client.registration == ports[0])
           #expect(cluster.engine.registration == ports[0])
           #expect(cluster.engine.control == ports[1])
@@ -132,11 +153,13 @@ struct LifecycleTests {
           configuration.database = .sqlite
           configuration.sqliteFile = "/no/such/folder/tasks.db"
         }
-      } _: { _ in }
+      } _: { _ in
+      }
     } throws: {
       guard let error = $0 as? ControllerError else { return false }
       let codes: [String: ControllerError.Code] = [
-        "depth": .configuration, "period": .configuration, "port": .configuration, "folder": .file, "address": .messaging, "database": .database,
+        "depth": .configuration, "period": .configuration, "port": .configuration, "folder": .file, "address": .messaging,
+        "database": .database,
       ]
       return error.code == codes[what] && !error.reason.isEmpty
     }
@@ -166,7 +189,9 @@ struct LifecycleTests {
     let profile = try TestCluster.temporaryProfile()
     defer { try? FileManager.default.removeItem(atPath: profile) }
     var ids: [MessageID] = []
-    try await TestCluster.with(in: profile) { $0.database = .sqlite } _: { cluster in
+    try await TestCluster.with(in: profile) {
+      $0.database = .sqlite
+    } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         try await TestEngine.with(1, cluster.engine) { engines in
           try await client.waitForEngines(1)

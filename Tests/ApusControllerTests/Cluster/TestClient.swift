@@ -50,7 +50,9 @@ actor TestClient {
   func hub(_ type: MessageType, _ content: JSONValue = [:], within limit: Duration = .seconds(10)) throws -> Envelope {
     let request = session.message(type, content: content)
     try query.send(request.frames)
-    guard let reply = try query.next(within: limit, where: { $0.parentID == request.messageID }) else { throw TestFailure("no answer to \(type)") }
+    guard let reply = try query.next(within: limit, where: { $0.parentID == request.messageID }) else {
+      throw TestFailure("no answer to \(type)")
+    }
     return reply
   }
 
@@ -59,7 +61,9 @@ actor TestClient {
   /// Ids and uuids of the engines that are registered.
   func engines() throws -> [Int: String] {
     let engines = try content(.connectionRequest)["engines"]?.objectValue ?? [:]
-    return Dictionary(uniqueKeysWithValues: engines.members.compactMap { key, uuid in Int(key).flatMap { id in uuid.stringValue.map { (id, $0) } } })
+    return Dictionary(
+      uniqueKeysWithValues: engines.members.compactMap { key, uuid in Int(key).flatMap { id in uuid.stringValue.map { (id, $0) } } }
+    )
   }
 
   /// Waits until so many engines are registered.
@@ -83,7 +87,8 @@ actor TestClient {
 
   @discardableResult
   func send(
-    _ channel: Channel, _ type: MessageType = .applyRequest, to engine: String? = nil, metadata: JSONValue = [:], content: JSONValue = [:],
+    _ channel: Channel, _ type: MessageType = .applyRequest, to engine: String? = nil, metadata: JSONValue = [:],
+    content: JSONValue = [:],
     buffers: [Frame] = []
   ) throws -> MessageID {
     let message = session.message(
@@ -99,7 +104,9 @@ actor TestClient {
   }
 
   /// - Parameter original: the answer to a broadcast names its request in its metadata.
-  func answer(_ channel: Channel, to id: MessageID, original: Bool = false, within limit: Duration = .seconds(10)) throws -> Envelope {
+  func answer(_ channel: Channel, to id: MessageID, original: Bool = false, within limit: Duration = .seconds(10)) throws
+    -> Envelope
+  {
     func fits(_ envelope: Envelope) -> Bool {
       original ? (try? envelope.metadata()["original_msg_id"]?.stringValue) == id.text : envelope.parentID == id
     }
@@ -112,7 +119,9 @@ actor TestClient {
       }
     guard let found else { throw TestFailure("no answer to \(id)") }
     // What the controller sends is signed.
-    if session.signer.isEnabled, !session.signer.verify(found.signature, found.signedParts) { throw TestFailure("an answer that is not signed") }
+    if session.signer.isEnabled, !session.signer.verify(found.signature, found.signedParts) {
+      throw TestFailure("an answer that is not signed")
+    }
     return found
   }
 

@@ -119,7 +119,9 @@ extension Socket {
     while true {
       let left = ContinuousClock.now.duration(to: end).components
       guard left.seconds >= 0, left.attoseconds >= 0 else { return nil }
-      guard try waitReadable(milliseconds: Int(left.seconds * 1000 + left.attoseconds / 1_000_000_000_000_000) + 1) else { continue }
+      guard try waitReadable(milliseconds: Int(left.seconds * 1000 + left.attoseconds / 1_000_000_000_000_000) + 1) else {
+        continue
+      }
       while let frames = try receive() { if let envelope = Envelope(frames), fits(envelope) { return envelope } }
     }
   }

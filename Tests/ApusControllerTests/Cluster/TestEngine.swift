@@ -80,7 +80,9 @@ actor TestEngine {
     let wire = try self.wire ?? Wire(connector, uuid: uuid)
     if beatsFirst {
       for _ in 0..<3 {
-        guard try wire.ping.waitReadable(milliseconds: 5000), let frames = try wire.ping.receive() else { throw TestFailure("no ping") }
+        guard try wire.ping.waitReadable(milliseconds: 5000), let frames = try wire.ping.receive() else {
+          throw TestFailure("no ping")
+        }
         try wire.pong.send(frames)
       }
     }
@@ -88,13 +90,19 @@ actor TestEngine {
     if let wanted { content["id"] = .int(wanted) }
     if resumes { content["resume"] = true }
     try wire.query.send(session.message(.registrationRequest, content: .object(content)).frames)
-    guard let reply = try wire.query.next(where: { $0.messageType == .registrationReply }) else { throw TestFailure("no registration reply") }
+    guard let reply = try wire.query.next(where: { $0.messageType == .registrationReply }) else {
+      throw TestFailure("no registration reply")
+    }
     let answer = try reply.content()
-    guard answer["status"] == "ok", let id = answer["id"]?.intValue else { throw TestFailure("refused: \(JSONValue.object(answer).text)") }
+    guard answer["status"] == "ok", let id = answer["id"]?.intValue else {
+      throw TestFailure("refused: \(JSONValue.object(answer).text)")
+    }
     if self.wire != nil { return }
     self.id = id
     self.wire = wire
-    for port in [file.mux, file.task, leaves[id % leaves.count]] { try wire.shell.connect(file.endpoint(port: port, host: "127.0.0.1")) }
+    for port in [file.mux, file.task, leaves[id % leaves.count]] {
+      try wire.shell.connect(file.endpoint(port: port, host: "127.0.0.1"))
+    }
     try wire.control.connect(file.endpoint(port: file.control, host: "127.0.0.1"))
     readers = [
       loop.whenReadable(wire.shell) { [weak self] in self?.assumeIsolated { $0.workArrived() } },
@@ -128,7 +136,8 @@ actor TestEngine {
 
   /// Something is published about a request.
   func publish(_ type: MessageType, _ content: JSONValue, about header: Frame) throws {
-    try wire?.output.send(session.message(type, content: content, parentHeader: header, identities: [Frame("engine.\(id).x")]).frames)
+    try wire?.output.send(
+      session.message(type, content: content, parentHeader: header, identities: [Frame("engine.\(id).x")]).frames)
   }
 
   private func workArrived() {
@@ -149,10 +158,11 @@ actor TestEngine {
     var content: JSONValue = ["status": "ok"]
     if conduct != .echo {
       metadata["status"] = "error"
-      content = RemoteError(
-        name: conduct == .refuse ? "UnmetDependency" : "ValueError", value: "no", traceback: ["no"],
-        engine: .init(uuid: EngineUUID(uuid), id: EngineID(id), method: "apply")
-      ).content
+      content =
+        RemoteError(
+          name: conduct == .refuse ? "UnmetDependency" : "ValueError", value: "no", traceback: ["no"],
+          engine: .init(uuid: EngineUUID(uuid), id: EngineID(id), method: "apply")
+        ).content
     }
     let type = request.messageType?.reply ?? .applyReply
     let reply = session.message(

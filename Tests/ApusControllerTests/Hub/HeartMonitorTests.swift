@@ -29,7 +29,9 @@ struct HeartMonitorTests {
       state.beat(now: now, effects: &recorder)
     }
 
-    mutating func pong(_ engine: EngineUUID, _ text: String? = nil, counts: Bool = true, at location: SourceLocation = #_sourceLocation) {
+    mutating func pong(
+      _ engine: EngineUUID, _ text: String? = nil, counts: Bool = true, at location: SourceLocation = #_sourceLocation
+    ) {
       let didCount = state.pong(text ?? recorder.lastPing, from: engine, effects: &recorder)
       #expect(didCount == counts, sourceLocation: location)
     }

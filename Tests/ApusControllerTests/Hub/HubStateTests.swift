@@ -7,7 +7,9 @@ private struct HubRecorder: HubEffects {
   var messages: [String] = []
   mutating func accept(_ uuid: EngineUUID, id: EngineID) { messages.append("accept \(uuid) as \(id)") }
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID) { messages.append("\(uuid) joined as \(id)") }
-  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) { messages.append("\(uuid) left \(id): \(cause)") }
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
+    messages.append("\(uuid) left \(id): \(cause)")
+  }
   mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
     messages.append("failed \(tasks.map(\.text).sorted().joined(separator: " ")) on \(uuid)")
   }
@@ -23,7 +25,8 @@ private struct HubBench {
   /// - Returns: the error's name.
   @discardableResult
   mutating func request(
-    _ uuid: EngineUUID, wanted: Int? = nil, connection: Int32? = nil, resumes: Bool = false, at location: SourceLocation = #_sourceLocation
+    _ uuid: EngineUUID, wanted: Int? = nil, connection: Int32? = nil, resumes: Bool = false,
+    at location: SourceLocation = #_sourceLocation
   ) -> String? {
     defer { verify(location) }
     do throws(RemoteError) {
@@ -310,7 +313,8 @@ struct HubCounterTests {
   func direct() {
     var bench = HubBench()
     bench.join("a")
-    bench.observe(.submitted("x", request: request, queue: .mux, engine: "a"), .submitted("y", request: request, queue: .mux, engine: "a"))
+    bench.observe(
+      .submitted("x", request: request, queue: .mux, engine: "a"), .submitted("y", request: request, queue: .mux, engine: "a"))
     #expect(bench.state.engines[EngineID(0)]?.queue == ["x", "y"])
     bench.observe(.finished("x", reply: reply, engine: "a"))
     #expect(bench.state.engines[EngineID(0)]?.queue == ["y"])
@@ -357,7 +361,8 @@ struct HubCounterTests {
   func unknownEngines() {
     var bench = HubBench()
     bench.observe(
-      .submitted("x", request: request, queue: .mux, engine: "nobody"), .placed("y", engine: "nobody"), .finished("z", reply: reply, engine: "nobody"))
+      .submitted("x", request: request, queue: .mux, engine: "nobody"), .placed("y", engine: "nobody"),
+      .finished("z", reply: reply, engine: "nobody"))
     #expect(bench.state.unassigned.isEmpty)
   }
 

@@ -42,7 +42,9 @@ struct BroadcastTests {
 
     private func verify(_ location: SourceLocation) { #expect(state.checkInvariants() == [], sourceLocation: location) }
 
-    mutating func submit(_ id: String, to engines: [Int], coalescing: Bool, at location: SourceLocation = #_sourceLocation) throws(RemoteError) {
+    mutating func submit(_ id: String, to engines: [Int], coalescing: Bool, at location: SourceLocation = #_sourceLocation)
+      throws(RemoteError)
+    {
       let targets = JSONValue.array(engines.map { ["e\($0)", .int($0)] })
       try submit(id, ["targets": targets, "is_coalescing": .bool(coalescing), "is_broadcast": true], at: location)
     }
@@ -81,7 +83,9 @@ struct BroadcastTests {
     #expect(bench.state.pendingCount == 0)
   }
 
-  @Test("coalesced: one answer, in the order of the request, whatever the order of the replies", arguments: [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+  @Test(
+    "coalesced: one answer, in the order of the request, whatever the order of the replies",
+    arguments: [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
   func order(replies: [Int]) throws {
     var bench = Bench(engines: 3)
     try bench.submit("b", to: [2, 0, 1], coalescing: true)
@@ -148,7 +152,8 @@ struct BroadcastTests {
   @Test(
     "targets that are none are a ValueError, and nothing is sent",
     arguments: [
-      [:], ["targets": []], ["targets": "all"], ["targets": ["e0"]], ["targets": [["e0"]]], ["targets": [["e0", "0"]]], ["targets": [[0, "e0"]]],
+      [:], ["targets": []], ["targets": "all"], ["targets": ["e0"]], ["targets": [["e0"]]], ["targets": [["e0", "0"]]],
+      ["targets": [[0, "e0"]]],
       ["targets": [["e0", 0], ["e0", 0]]], ["targets": [["e0", 0], 1]], ["targets": .null],
     ] as [JSONValue])
   func invalid(metadata: JSONValue) throws {

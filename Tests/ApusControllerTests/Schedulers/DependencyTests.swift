@@ -6,7 +6,9 @@ import Testing
 @Suite("Task scheduler: dependencies")
 struct SchedulerDependencyTests {
   /// How the two tasks end that others wait for.
-  static let endings: [(TaskResult.Status, TaskResult.Status)] = [(.ok, .ok), (.ok, .error), (.error, .ok), (.error, .error), (.aborted, .ok)]
+  static let endings: [(TaskResult.Status, TaskResult.Status)] = [
+    (.ok, .ok), (.ok, .error), (.error, .ok), (.error, .error), (.aborted, .ok),
+  ]
   static let kinds: [(all: Bool, success: Bool, failure: Bool)] = [
     (true, true, false), (true, false, true), (true, true, true), (false, true, false), (false, false, true), (false, true, true),
   ]

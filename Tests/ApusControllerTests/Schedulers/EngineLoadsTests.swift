@@ -41,7 +41,9 @@ struct EngineLoadsTests {
     #expect(one.choose() == nil)
   }
 
-  @Test("the quick choice is the one that a search over all would make", arguments: [SchedulingPolicy.leastLoad, .leastRecentlyUsed], [0, 1, 4])
+  @Test(
+    "the quick choice is the one that a search over all would make", arguments: [SchedulingPolicy.leastLoad, .leastRecentlyUsed],
+    [0, 1, 4])
   func sameAsSearch(policy: SchedulingPolicy, hwm: Int) {
     let seed = SeededRandom.newSeed()
     var random = SeededRandom(seed: seed)

@@ -17,7 +17,8 @@ struct FaultTests {
     bench.complete("a", on: 2, .error)
     bench.recorder.expect("a: answer of e2")
     bench.recorder.expectEvents(
-      "submitted a task", "placed a e0", "retried a e0 failed", "placed a e1", "retried a e1 failed", "placed a e2", "finished a e2")
+      "submitted a task", "placed a e0", "retried a e0 failed", "placed a e1", "retried a e1 failed", "placed a e2", "finished a e2"
+    )
   }
 
   @Test("more retries than engines: it waits for a new one, and does not hold up others")
@@ -55,7 +56,8 @@ struct FaultTests {
     bench.register(1)
     bench.recorder.expect("b → e1")
     bench.recorder.expectEvents(
-      "submitted a task", "placed a e0", "submitted b task", "placed b e0", "submitted c task", "finished a e0", "finished c", "retried b e0 engineLost",
+      "submitted a task", "placed a e0", "submitted b task", "placed b e0", "submitted c task", "finished a e0", "finished c",
+      "retried b e0 engineLost",
       "placed b e1")
   }
 

@@ -65,7 +65,8 @@ struct PlacementTests {
     bench.submit("last")
     bench.recorder.expect("first → e0")
     for id in ["first", "free", "targeted"] { bench.complete(id, on: 0) }
-    bench.recorder.expect("first: answer of e0", "free → e0", "free: answer of e0", "targeted → e0", "targeted: answer of e0", "dependent → e0")
+    bench.recorder.expect(
+      "first: answer of e0", "free → e0", "free: answer of e0", "targeted → e0", "targeted: answer of e0", "dependent → e0")
     bench.complete("dependent", on: 0)
     bench.complete("following", on: 0)
     bench.recorder.expect("dependent: answer of e0", "following → e0", "following: answer of e0", "last → e0")
@@ -156,7 +157,9 @@ struct PlacementTests {
     if policy != .pure { #expect((0..<5).allSatisfy { bench.state.engines[$0].load == hwm }) }
   }
 
-  @Test("random policies repeat themselves with the same seed, and differ with another", arguments: [SchedulingPolicy.plainRandom, .twoBin, .weighted])
+  @Test(
+    "random policies repeat themselves with the same seed, and differ with another",
+    arguments: [SchedulingPolicy.plainRandom, .twoBin, .weighted])
   func seeded(policy: SchedulingPolicy) {
     func run(_ seed: UInt64) -> [String] {
       var bench = SchedulerBench(policy: policy, hwm: 0, engines: 5, seed: seed)

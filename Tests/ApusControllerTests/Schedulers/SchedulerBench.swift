@@ -21,11 +21,14 @@ struct SchedulerBench {
   private func verify(_ location: SourceLocation) {
     let wrong = state.checkInvariants()
     #expect(wrong.isEmpty, sourceLocation: location)
-    for (id, count) in recorder.answers where count > 1 { Issue.record("\(id) was answered \(count) times", sourceLocation: location) }
+    for (id, count) in recorder.answers where count > 1 {
+      Issue.record("\(id) was answered \(count) times", sourceLocation: location)
+    }
   }
 
   mutating func submit(
-    _ id: String, after: Dependency = .none, follow: Dependency = .none, retries: Int = 0, timeout: Duration? = nil, targets: [Int] = [],
+    _ id: String, after: Dependency = .none, follow: Dependency = .none, retries: Int = 0, timeout: Duration? = nil,
+    targets: [Int] = [],
     at location: SourceLocation = #_sourceLocation
   ) {
     var request = TaskRequest(id: MessageID(id), message: Messages.request(MessageID(id)))
@@ -39,11 +42,13 @@ struct SchedulerBench {
   }
 
   mutating func complete(
-    _ id: String, on engine: Int, _ status: TaskResult.Status = .ok, dependenciesMet: Bool = true, at location: SourceLocation = #_sourceLocation
+    _ id: String, on engine: Int, _ status: TaskResult.Status = .ok, dependenciesMet: Bool = true,
+    at location: SourceLocation = #_sourceLocation
   ) {
     let reply = Messages.reply(to: MessageID(id), from: "e\(engine)")
     state.completed(
-      TaskResult(id: MessageID(id), message: reply, status: status, dependenciesMet: dependenciesMet), by: Self.engine(engine), now: now,
+      TaskResult(id: MessageID(id), message: reply, status: status, dependenciesMet: dependenciesMet), by: Self.engine(engine),
+      now: now,
       effects: &recorder)
     verify(location)
   }

@@ -67,7 +67,9 @@ struct SchedulerSimulation {
       var request = TaskRequest(id: id, message: Messages.request(id))
       request.after = pickEarlier()
       request.follow = random.chance(40) ? pickEarlier() : .none
-      if random.chance(25) { request.targets = uuids.shuffled(using: &random).prefix(Int.random(in: 1...3, using: &random)).map { $0 } }
+      if random.chance(25) {
+        request.targets = uuids.shuffled(using: &random).prefix(Int.random(in: 1...3, using: &random)).map { $0 }
+      }
       if random.chance(30) { request.retries = Int.random(in: 1...4, using: &random) }
       if random.chance(20) { request.timeout = .milliseconds(Int.random(in: 1...500, using: &random)) }
       if random.chance(3), let known = world.order.randomElement(using: &random) {
@@ -86,7 +88,8 @@ struct SchedulerSimulation {
       let reply = Messages.reply(to: id, from: uuid.text)
       let isHere = world.placed[id] == uuid
       if isHere { world.outcomes[id] = (status == .ok, uuid) }
-      state.completed(TaskResult(id: id, message: reply, status: status, dependenciesMet: isMet), by: uuid, now: now, effects: &recorder)
+      state.completed(
+        TaskResult(id: id, message: reply, status: status, dependenciesMet: isMet), by: uuid, now: now, effects: &recorder)
       // Not an end after all: it is to be tried again.
       if isHere, state.tasks[id] != nil {
         world.outcomes[id] = nil
@@ -100,7 +103,9 @@ struct SchedulerSimulation {
       case 38..<75:
         if let (id, uuid) = world.placed.min(by: { $0.key.text < $1.key.text }).map({ ($0.key, $0.value) }), random.chance(50) {
           complete(id, by: uuid)
-        } else if let id = world.placed.keys.sorted(by: { $0.text < $1.text }).randomElement(using: &random), let uuid = world.placed[id] {
+        } else if let id = world.placed.keys.sorted(by: { $0.text < $1.text }).randomElement(using: &random),
+          let uuid = world.placed[id]
+        {
           complete(id, by: random.chance(95) ? uuid : uuids[0])
         }
       case 75..<82:
@@ -111,7 +116,8 @@ struct SchedulerSimulation {
       case 82..<87:
         if let uuid = uuids.randomElement(using: &random) {
           world.registered.remove(uuid)
-          state.engineLost(uuid, cause: "chance", grace: random.chance(50) ? .zero : .milliseconds(100), now: now, effects: &recorder)
+          state.engineLost(
+            uuid, cause: "chance", grace: random.chance(50) ? .zero : .milliseconds(100), now: now, effects: &recorder)
         }
       case 87..<90:
         state.abort(world.order.suffix(8).shuffled(using: &random).prefix(2).map { $0 }, now: now, effects: &recorder)
@@ -132,7 +138,9 @@ struct SchedulerSimulation {
     for round in 0..<50 where !state.tasks.isEmpty {
       while let (id, uuid) = world.placed.min(by: { $0.key.text < $1.key.text }).map({ ($0.key, $0.value) }) {
         guard let task = state.tasks[id], case .placed(let index) = task.phase, state.engines[index].uuid == uuid else {
-          return world.wrong + ["\(id) was sent to \(uuid), and the scheduler believes otherwise: \(String(describing: state.tasks[id]?.phase))"]
+          return world.wrong + [
+            "\(id) was sent to \(uuid), and the scheduler believes otherwise: \(String(describing: state.tasks[id]?.phase))"
+          ]
         }
         complete(id, by: uuid)
         settle("end")
@@ -153,24 +161,32 @@ struct SchedulerSimulation {
     }
     if !state.tasks.isEmpty { world.wrong.append("\(state.tasks.count) tasks are left") }
     if state.messageBytes != 0 { world.wrong.append("\(state.messageBytes) bytes are left") }
-    for id in world.order where recorder.answers[id] != 1 { world.wrong.append("\(id) was answered \(recorder.answers[id] ?? 0) times") }
+    for id in world.order where recorder.answers[id] != 1 {
+      world.wrong.append("\(id) was answered \(recorder.answers[id] ?? 0) times")
+    }
     for engine in state.engines.engines where engine.load != 0 { world.wrong.append("\(engine.uuid) has load \(engine.load)") }
     return world.wrong
   }
 
   /// What the world sees of one effect, and whether it may be.
-  private func note(_ message: String, _ world: inout World, _ state: TaskSchedulerState, policy: SchedulingPolicy, hwm: Int, step: String) {
+  private func note(
+    _ message: String, _ world: inout World, _ state: TaskSchedulerState, policy: SchedulingPolicy, hwm: Int, step: String
+  ) {
     let words = message.split(separator: " ")
     if words.count == 3, words[1] == "→" {
       let (id, uuid) = (MessageID(String(words[0])), EngineUUID(String(words[2])))
       guard let task = world.submitted[id] else { return world.wrong.append("\(step): \(id) was never submitted") }
       if !world.registered.contains(uuid) { world.wrong.append("\(step): \(id) went to \(uuid), which is gone") }
-      if !task.targets.isEmpty, !task.targets.contains(uuid) { world.wrong.append("\(step): \(id) went to \(uuid), which is no target") }
+      if !task.targets.isEmpty, !task.targets.contains(uuid) {
+        world.wrong.append("\(step): \(id) went to \(uuid), which is no target")
+      }
       if task.refusedBy.contains(uuid) { world.wrong.append("\(step): \(id) went to \(uuid) again") }
       let outcomes = world.outcomes
       let succeeded = { (id: MessageID) in outcomes[id]?.succeeded ?? false }
       let failed = { (id: MessageID) in outcomes[id].map { !$0.succeeded } ?? false }
-      if !task.after.isMet(succeeded: succeeded, failed: failed) { world.wrong.append("\(step): \(id) went out before what it waits for") }
+      if !task.after.isMet(succeeded: succeeded, failed: failed) {
+        world.wrong.append("\(step): \(id) went out before what it waits for")
+      }
       let here = { (id: MessageID) in outcomes[id]?.engine == uuid }
       if !task.follow.isMet(succeeded: { succeeded($0) && here($0) }, failed: { failed($0) && here($0) }) {
         world.wrong.append("\(step): \(id) went to \(uuid) without what it follows")

@@ -13,7 +13,8 @@ struct TaskRequestTests {
   @Test("what a load-balanced view asks for")
   func whole() throws {
     let request = try read([
-      "after": ["x"], "follow": ["dependencies": ["y"], "all": false, "success": true, "failure": true], "timeout": 2.5, "targets": ["e0", "e1"],
+      "after": ["x"], "follow": ["dependencies": ["y"], "all": false, "success": true, "failure": true], "timeout": 2.5,
+      "targets": ["e0", "e1"],
       "retries": 3, "label": .null,
     ])
     #expect(request.after == Dependency(["x"]))
@@ -26,7 +27,8 @@ struct TaskRequestTests {
   @Test(
     "nothing, or nothing in particular",
     arguments: [
-      [:], ["after": .null, "follow": [], "timeout": 0, "targets": [], "retries": 0], ["timeout": .null, "targets": .null, "retries": .null],
+      [:], ["after": .null, "follow": [], "timeout": 0, "targets": [], "retries": 0],
+      ["timeout": .null, "targets": .null, "retries": .null],
       ["targets": "", "timeout": 1e300], ["timeout": .bigInteger("1" + String(repeating: "0", count: 400))],
     ] as [JSONValue])
   func nothing(metadata: JSONValue) throws {
@@ -39,7 +41,8 @@ struct TaskRequestTests {
   @Test(
     "nonsense is a ValueError for the client",
     arguments: [
-      ["after": 1], ["follow": "x"], ["after": ["success": false, "dependencies": ["x"]]], ["retries": -1], ["retries": "many"], ["retries": 1.5],
+      ["after": 1], ["follow": "x"], ["after": ["success": false, "dependencies": ["x"]]], ["retries": -1], ["retries": "many"],
+      ["retries": 1.5],
       ["timeout": -1], ["timeout": "soon"], ["targets": [1]], ["targets": "e0"], ["targets": ["e0": 1]], [], .null, "text", 5,
     ] as [JSONValue])
   func nonsense(metadata: JSONValue) {
@@ -62,7 +65,8 @@ struct TaskRequestTests {
     // Written in ways that Python does not use, but may.
     let odd = Envelope(
       identities: [], signature: .empty, header: Frame(["msg_id": "r"]), parentHeader: Frame(["msg_id": "a"]),
-      metadata: Frame("{ \"sta\\u0074us\":\n\"error\", \"dependencies\\u005fmet\" :\tfalse}"), content: Frame("{\"status\" : \"error\"}"))
+      metadata: Frame("{ \"sta\\u0074us\":\n\"error\", \"dependencies\\u005fmet\" :\tfalse}"),
+      content: Frame("{\"status\" : \"error\"}"))
     #expect(TaskResult(odd)?.status == .error)
     #expect(TaskResult(odd)?.dependenciesMet == false)
     let orphan = Envelope(

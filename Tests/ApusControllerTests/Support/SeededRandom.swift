@@ -23,16 +23,22 @@ extension SeededRandom {
 
 /// Messages as short as a state needs them.
 enum Messages {
-  static func request(_ id: MessageID, type: MessageType = .applyRequest, client: String = "client", metadata: JSONValue = [:]) -> Envelope {
+  static func request(_ id: MessageID, type: MessageType = .applyRequest, client: String = "client", metadata: JSONValue = [:])
+    -> Envelope
+  {
     Envelope(
       identities: [Frame(client)], signature: .empty, header: Frame(["msg_id": .string(id.text), "msg_type": .string(type.text)]),
       parentHeader: .emptyObject, metadata: Frame(metadata), content: .emptyObject, buffers: [Frame("payload of \(id)")])
   }
 
-  static func reply(to id: MessageID, from engine: String = "engine", metadata: JSONValue = ["status": "ok"], buffers: [Frame] = []) -> Envelope {
+  static func reply(to id: MessageID, from engine: String = "engine", metadata: JSONValue = ["status": "ok"], buffers: [Frame] = [])
+    -> Envelope
+  {
     Envelope(
-      identities: [Frame(engine), Frame("client")], signature: .empty, header: Frame(["msg_id": "reply-\(id)", "msg_type": "apply_reply"]),
-      parentHeader: Frame(["msg_id": .string(id.text)]), metadata: Frame(metadata), content: Frame(["status": metadata["status"] ?? "ok"]),
+      identities: [Frame(engine), Frame("client")], signature: .empty,
+      header: Frame(["msg_id": "reply-\(id)", "msg_type": "apply_reply"]),
+      parentHeader: Frame(["msg_id": .string(id.text)]), metadata: Frame(metadata),
+      content: Frame(["status": metadata["status"] ?? "ok"]),
       buffers: buffers)
   }
 }

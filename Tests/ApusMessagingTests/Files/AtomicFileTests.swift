@@ -34,7 +34,8 @@ final class AtomicFileTests {
   @Test("a file that is there is replaced together with its mode")
   func replacing() throws {
     let path = "\(folder)/key.json"
-    #expect(FileManager.default.createFile(atPath: path, contents: Data("old and longer".utf8), attributes: [.posixPermissions: 0o666]))
+    #expect(
+      FileManager.default.createFile(atPath: path, contents: Data("old and longer".utf8), attributes: [.posixPermissions: 0o666]))
     try AtomicFile.write(Array("new".utf8), to: path)
     #expect(try mode(path) == 0o600)
     #expect(try AtomicFile.read(path) == Array("new".utf8))

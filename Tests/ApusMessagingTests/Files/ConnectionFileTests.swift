@@ -3,7 +3,9 @@ import Testing
 
 @Suite("Connection files")
 struct ConnectionFileTests {
-  @Test("ipyparallel's own files are read, and written again letter for letter", arguments: [StockCapture.clientFile, StockCapture.engineFile])
+  @Test(
+    "ipyparallel's own files are read, and written again letter for letter",
+    arguments: [StockCapture.clientFile, StockCapture.engineFile])
   func stock(text: String) throws {
     let file = try ConnectionFile(parsing: text)
     #expect(String(decoding: file.json.encoded(pretty: true), as: UTF8.self) == text)
@@ -27,7 +29,9 @@ struct ConnectionFileTests {
       return
     }
     #expect(leaves.count == 2)
-    let (client, engine) = (try ConnectionFile(parsing: StockCapture.clientFile), try ConnectionFile(parsing: StockCapture.engineFile))
+    let (client, engine) = (
+      try ConnectionFile(parsing: StockCapture.clientFile), try ConnectionFile(parsing: StockCapture.engineFile)
+    )
     #expect(client.registration == engine.registration)
     #expect(client.mux != engine.mux)
   }
@@ -56,7 +60,9 @@ struct ConnectionFileTests {
     } throws: { "\($0)".contains("\"\(key)\"") }
   }
 
-  @Test("ports that are none", arguments: [0, -1, 65_536, 1.5, "5555", .null, [5555], true, .bigInteger("99999999999999999999")] as [JSONValue])
+  @Test(
+    "ports that are none",
+    arguments: [0, -1, 65_536, 1.5, "5555", .null, [5555], true, .bigInteger("99999999999999999999")] as [JSONValue])
   func badPorts(value: JSONValue) throws {
     for key in ["mux", "notification", "broadcast"] {
       let json = try changed(StockCapture.clientFile, key, value)
@@ -103,7 +109,9 @@ struct ConnectionFileTests {
   @Test("damaged files are errors, or files")
   func damaged() {
     var random = SeededGenerator(seed: SeededGenerator.seed())
-    for _ in 0..<500 { _ = try? ConnectionFile(parsing: String(decoding: random.mutation(of: Array(StockCapture.engineFile.utf8)), as: UTF8.self)) }
+    for _ in 0..<500 {
+      _ = try? ConnectionFile(parsing: String(decoding: random.mutation(of: Array(StockCapture.engineFile.utf8)), as: UTF8.self))
+    }
   }
 
   @Test("interfaces without a scheme harm nothing")

@@ -4,49 +4,49 @@ enum StockCapture {
   static let key = "a59bae9c-7638be5f553406e50717cc69"
 
   static let clientFile = #"""
-{
-  "ssh": "",
-  "interface": "tcp://127.0.0.1",
-  "registration": 47511,
-  "control": 52719,
-  "mux": 60379,
-  "task": 33947,
-  "task_scheme": "leastload",
-  "iopub": 57857,
-  "notification": 52641,
-  "broadcast": 43065,
-  "key": "a59bae9c-7638be5f553406e50717cc69",
-  "curve_serverkey": null,
-  "location": "localhost",
-  "pack": "json",
-  "unpack": "json",
-  "signature_scheme": "hmac-sha256"
-}
-"""#
+    {
+      "ssh": "",
+      "interface": "tcp://127.0.0.1",
+      "registration": 47511,
+      "control": 52719,
+      "mux": 60379,
+      "task": 33947,
+      "task_scheme": "leastload",
+      "iopub": 57857,
+      "notification": 52641,
+      "broadcast": 43065,
+      "key": "a59bae9c-7638be5f553406e50717cc69",
+      "curve_serverkey": null,
+      "location": "localhost",
+      "pack": "json",
+      "unpack": "json",
+      "signature_scheme": "hmac-sha256"
+    }
+    """#
 
   static let engineFile = #"""
-{
-  "ssh": "",
-  "interface": "tcp://127.0.0.1",
-  "registration": 47511,
-  "control": 37887,
-  "mux": 44557,
-  "task": 45783,
-  "iopub": 42091,
-  "hb_ping": 42673,
-  "hb_pong": 33701,
-  "broadcast": [
-    43097,
-    44583
-  ],
-  "key": "a59bae9c-7638be5f553406e50717cc69",
-  "curve_serverkey": null,
-  "location": "localhost",
-  "pack": "json",
-  "unpack": "json",
-  "signature_scheme": "hmac-sha256"
-}
-"""#
+    {
+      "ssh": "",
+      "interface": "tcp://127.0.0.1",
+      "registration": 47511,
+      "control": 37887,
+      "mux": 44557,
+      "task": 45783,
+      "iopub": 42091,
+      "hb_ping": 42673,
+      "hb_pong": 33701,
+      "broadcast": [
+        43097,
+        44583
+      ],
+      "key": "a59bae9c-7638be5f553406e50717cc69",
+      "curve_serverkey": null,
+      "location": "localhost",
+      "pack": "json",
+      "unpack": "json",
+      "signature_scheme": "hmac-sha256"
+    }
+    """#
 
   /// Frames in hexadecimal, divided by commas.
   static let messages = [

@@ -33,8 +33,10 @@ struct HeaderScannerTests {
   @Test(
     "answers nothing where it would have to guess",
     arguments: [
-      "", "{", "{}", "[]", "null", "\"msg_id\"", #"{"msg_id"}"#, #"{"msg_id":"#, #"{"msg_id":"a"#, #"{"msg_id":1}"#, #"{"msg_id":null}"#,
-      #"{"msg_id":"a\n"}"#, #"{"msg_id":["a"]}"#, #"["msg_id","a"]"#, #"[{"msg_id":"a"}]"#, #"{"a":{"msg_id":"b"}}"#, #"{"a":"msg_id","b":"c"}"#,
+      "", "{", "{}", "[]", "null", "\"msg_id\"", #"{"msg_id"}"#, #"{"msg_id":"#, #"{"msg_id":"a"#, #"{"msg_id":1}"#,
+      #"{"msg_id":null}"#,
+      #"{"msg_id":"a\n"}"#, #"{"msg_id":["a"]}"#, #"["msg_id","a"]"#, #"[{"msg_id":"a"}]"#, #"{"a":{"msg_id":"b"}}"#,
+      #"{"a":"msg_id","b":"c"}"#,
       #"{"msg\u005fid":"a"}"#, #"{"msg_id_":"a"}"#, #"{"_msg_id":"a"}"#, "{\"msg_id\":\"\u{1}\"}", "\\", "\"\\", "{\"\\",
     ])
   func nothing(text: String) { #expect(scan(Array(text.utf8)).id == nil) }
@@ -69,6 +71,8 @@ struct HeaderScannerTests {
   func noise() {
     var random = SeededGenerator(seed: seed)
     for _ in 0..<5000 { _ = scan(random.bytes(0...50)) }
-    for _ in 0..<5000 { _ = scan(random.mutation(of: Array(#"{"msg_id": "a", "b": [{"c": "\"}"}], "msg_type": "d", "met": true}"#.utf8))) }
+    for _ in 0..<5000 {
+      _ = scan(random.mutation(of: Array(#"{"msg_id": "a", "b": [{"c": "\"}"}], "msg_type": "d", "met": true}"#.utf8)))
+    }
   }
 }

@@ -7,11 +7,15 @@ struct JSONTests {
     "what is JSON is read as what it means",
     arguments: [
       ("null", .null), (" true ", .bool(true)), ("false\n", .bool(false)), ("0", .int(0)), ("-0", .int(0)), ("42", .int(42)),
-      ("-9223372036854775808", .int(.min)), ("9223372036854775807", .int(.max)), ("9223372036854775808", .bigInteger("9223372036854775808")),
-      ("-9223372036854775809", .bigInteger("-9223372036854775809")), ("1.0", .double(1)), ("-0.0", .double(-0.0)), ("1e5", .double(100_000)),
-      ("1E+2", .double(100)), ("2.5e-3", .double(0.0025)), ("5e-324", .double(.leastNonzeroMagnitude)), ("1e-400", .double(0)), (#""""#, .string("")),
+      ("-9223372036854775808", .int(.min)), ("9223372036854775807", .int(.max)),
+      ("9223372036854775808", .bigInteger("9223372036854775808")),
+      ("-9223372036854775809", .bigInteger("-9223372036854775809")), ("1.0", .double(1)), ("-0.0", .double(-0.0)),
+      ("1e5", .double(100_000)),
+      ("1E+2", .double(100)), ("2.5e-3", .double(0.0025)), ("5e-324", .double(.leastNonzeroMagnitude)), ("1e-400", .double(0)),
+      (#""""#, .string("")),
       (#""a\"b\\c\/d\b\f\n\r\t""#, .string("a\"b\\c/d\u{8}\u{C}\n\r\t")), (#""\u00fc\u00FC""#, .string("üü")),
-      (#""\ud83d\udc26""#, .string("🐦")), (#""\u0000""#, .string("\u{0}")), ("\"ü🐦\u{7F}\"", .string("ü🐦\u{7F}")), ("[]", .array([])),
+      (#""\ud83d\udc26""#, .string("🐦")), (#""\u0000""#, .string("\u{0}")), ("\"ü🐦\u{7F}\"", .string("ü🐦\u{7F}")),
+      ("[]", .array([])),
       ("[ ]", .array([])), ("{}", .object([:])), ("{ }", .object([:])), ("[1,[2,[]],{}]", [1, [2, []], [:]]),
       ("\t{ \"a\" :\r\n 1 , \"b\": [ ] }", ["a": 1, "b": []]), (#"{"a":1,"b":2,"a":3}"#, ["b": 2, "a": 3]),
     ] as [(String, JSONValue)])
@@ -22,7 +26,8 @@ struct JSONTests {
   @Test(
     "lone surrogates, which Python writes, are no reason to refuse a message",
     arguments: [
-      (#""\ud83d""#, "\u{FFFD}"), (#""\udc26x""#, "\u{FFFD}x"), (#""\ud83d\n""#, "\u{FFFD}\n"), (#""\ud83dx\udc26""#, "\u{FFFD}x\u{FFFD}"),
+      (#""\ud83d""#, "\u{FFFD}"), (#""\udc26x""#, "\u{FFFD}x"), (#""\ud83d\n""#, "\u{FFFD}\n"),
+      (#""\ud83dx\udc26""#, "\u{FFFD}x\u{FFFD}"),
       (#""\ud83d\u0041""#, "\u{FFFD}A"), (#""\ud83d\ud83d\udc26""#, "\u{FFFD}🐦"),
     ])
   func loneSurrogates(text: String, value: String) throws {
@@ -32,9 +37,12 @@ struct JSONTests {
   @Test(
     "what is not JSON is refused, with the place",
     arguments: [
-      "", " ", "nul", "nulll", "True", "NaN", "Infinity", "-Infinity", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+", "1e400", "0x10", "1_000",
-      "'a'", #""a"#, #"""#, #""\x""#, #""\u12""#, #""\u12g4""#, #""\ud83d\u12""#, #""\"#, "\"a\nb\"", "\"\u{0}\"", "[", "[1", "[1,", "[1,]", "[,1]", "[1 2]",
-      "]", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:2}", "{\"a\" 1}", "{,}", "{} {}", "1 2", "[]]", "\u{FEFF}{}",
+      "", " ", "nul", "nulll", "True", "NaN", "Infinity", "-Infinity", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+", "1e400",
+      "0x10", "1_000",
+      "'a'", #""a"#, #"""#, #""\x""#, #""\u12""#, #""\u12g4""#, #""\ud83d\u12""#, #""\"#, "\"a\nb\"", "\"\u{0}\"", "[", "[1", "[1,",
+      "[1,]", "[,1]", "[1 2]",
+      "]", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:2}", "{\"a\" 1}", "{,}", "{} {}", "1 2",
+      "[]]", "\u{FEFF}{}",
       "/* c */ {}", "{\"a\":1]", "[1}",
     ])
   func refusing(text: String) {
@@ -48,7 +56,10 @@ struct JSONTests {
 
   @Test(
     "ill-formed UTF-8 is refused",
-    arguments: [[0x80], [0xC0, 0x80], [0xC3], [0xE2, 0x82], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80], [0xFF]]
+    arguments: [
+      [0x80], [0xC0, 0x80], [0xC3], [0xE2, 0x82], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80],
+      [0xFF],
+    ]
       as [[UInt8]])
   func illFormed(bytes: [UInt8]) {
     let quote = UInt8(ascii: "\"")
@@ -125,23 +136,26 @@ struct JSONTests {
   @Test("truth as Python sees it")
   func truth() {
     for no in [.null, .bool(false), 0, .double(0), "", [], [:]] as [JSONValue] { #expect(!no.isTruthy) }
-    for yes in [true, 1, .double(0.1), "0", [.null], ["a": .null], .bigInteger("9223372036854775808")] as [JSONValue] { #expect(yes.isTruthy) }
+    for yes in [true, 1, .double(0.1), "0", [.null], ["a": .null], .bigInteger("9223372036854775808")] as [JSONValue] {
+      #expect(yes.isTruthy)
+    }
   }
 
   @Test("writing: what must be escaped is, what need not be is not; no infinity on the wire")
   func writing() {
     #expect(JSONValue.string("a\"\\\n\r\t\u{0}\u{1F}/ü🐦\u{7F}").text == "\"a\\\"\\\\\\n\\r\\t\\u0000\\u001f/ü🐦\u{7F}\"")
     #expect(JSONValue.array([.double(.infinity), .double(.nan), .double(-0.0), .double(1e21)]).text == "[null,null,-0.0,1e+21]")
-    #expect(String(decoding: (["a": [1, [:], []], "b": [:]] as JSONValue).encoded(pretty: true), as: UTF8.self) == """
-      {
-        "a": [
-          1,
-          {},
-          []
-        ],
-        "b": {}
-      }
-      """)
+    #expect(
+      String(decoding: (["a": [1, [:], []], "b": [:]] as JSONValue).encoded(pretty: true), as: UTF8.self) == """
+        {
+          "a": [
+            1,
+            {},
+            []
+          ],
+          "b": {}
+        }
+        """)
   }
 }
 

@@ -3,7 +3,8 @@ import ApusMessaging
 extension SeededGenerator {
   mutating func text(_ counts: ClosedRange<Int> = 0...12) -> String {
     let pieces: [Character] = [
-      "a", "b", "z", "0", "_", "-", " ", "\"", "\\", "/", "\n", "\t", "\r", "\u{0}", "\u{1F}", "\u{7F}", "ü", "é", "e\u{301}", "\u{2028}",
+      "a", "b", "z", "0", "_", "-", " ", "\"", "\\", "/", "\n", "\t", "\r", "\u{0}", "\u{1F}", "\u{7F}", "ü", "é", "e\u{301}",
+      "\u{2028}",
       "中", "🐦", "👩‍👩‍👧", "\u{FFFF}", "\u{10FFFF}", "{", "}", "[", "]", ":", ",",
     ]
     return String((0..<Int.random(in: counts, using: &self)).compactMap { _ in pieces.randomElement(using: &self) })

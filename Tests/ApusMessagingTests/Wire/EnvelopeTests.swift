@@ -5,7 +5,9 @@ import ZeroMQ
 @Suite("Envelope")
 struct EnvelopeTests {
   private static func frames(_ texts: [String]) -> [Frame] { texts.map { Frame($0) } }
-  static let whole = frames(["client", "engine", "<IDS|MSG>", "", #"{"msg_id":"a","msg_type":"t"}"#, "{}", "{}", #"{"x":1}"#, "buffer 0", "buffer 1"])
+  static let whole = frames([
+    "client", "engine", "<IDS|MSG>", "", #"{"msg_id":"a","msg_type":"t"}"#, "{}", "{}", #"{"x":1}"#, "buffer 0", "buffer 1",
+  ])
 
   @Test("every part is where it belongs")
   func parts() throws {
@@ -31,12 +33,15 @@ struct EnvelopeTests {
   @Test(
     "frames that make no sense are no message, or one whose parts are errors",
     arguments: [
-      [], [""], ["<IDS|MSG>"], ["<IDS|MSG>", "", "", "", ""], ["", "", "", "", "", "", "", ""], ["<ids|msg>", "", "{}", "{}", "{}", "{}"],
+      [], [""], ["<IDS|MSG>"], ["<IDS|MSG>", "", "", "", ""], ["", "", "", "", "", "", "", ""],
+      ["<ids|msg>", "", "{}", "{}", "{}", "{}"],
       [" <IDS|MSG>", "", "{}", "{}", "{}", "{}"],
     ])
   func absurd(texts: [String]) { #expect(Envelope(Self.frames(texts)) == nil) }
 
-  @Test("dictionaries that are none are errors when they are read, not before", arguments: ["", "[]", "null", "1", "\"a\"", "{", "{\"a\":}", "\u{0}"])
+  @Test(
+    "dictionaries that are none are errors when they are read, not before",
+    arguments: ["", "[]", "null", "1", "\"a\"", "{", "{\"a\":}", "\u{0}"])
   func badDictionaries(text: String) throws {
     let envelope = try #require(Envelope(Self.frames(["<IDS|MSG>", "", text, text, text, text])))
     #expect(throws: MessageError.self) { try envelope.header() }
@@ -75,7 +80,8 @@ struct EnvelopeTests {
 
   @Test("an id with escapes is found by the full decode")
   func escaped() throws {
-    let envelope = try #require(Envelope(Self.frames(["<IDS|MSG>", "", #"{"msg\u005fid":"a\"b","session":"s\n"}"#, "{}", "{}", "{}"])))
+    let envelope = try #require(
+      Envelope(Self.frames(["<IDS|MSG>", "", #"{"msg\u005fid":"a\"b","session":"s\n"}"#, "{}", "{}", "{}"])))
     #expect(envelope.messageID == "a\"b")
     #expect(envelope.sessionID == SessionID("s\n"))
   }
@@ -95,7 +101,8 @@ struct SessionTests {
   func roundTrip() throws {
     var sender = Session(id: SessionID("sender"), key: "key", username: "me\"", processID: 7)
     var receiver = Session(key: "key")
-    let request = sender.message("apply_request", content: ["a": 1], metadata: ["retries": 2], identities: [Frame("to")], buffers: [Frame("b")])
+    let request = sender.message(
+      "apply_request", content: ["a": 1], metadata: ["retries": 2], identities: [Frame("to")], buffers: [Frame("b")])
     let received = try receiver.open(request.frames)
     let header = try received.header()
     #expect(header.id == "sender_7_0")
@@ -196,7 +203,11 @@ struct SessionTests {
         }
       }
       let opened = try? session.open(frames)
-      if let opened { #expect(opened.signedParts.elementsEqual(sender.signer.verify(opened.signature, opened.signedParts) ? opened.signedParts : []), "seed \(seed)") }
+      if let opened {
+        #expect(
+          opened.signedParts.elementsEqual(sender.signer.verify(opened.signature, opened.signedParts) ? opened.signedParts : []),
+          "seed \(seed)")
+      }
     }
   }
 }

@@ -14,8 +14,14 @@ struct SignerTests {
 
   /// RFC 4231, section 4: key, data, HMAC-SHA-256. (Its fifth case is of a truncated result.)
   static let vectors: [(key: [UInt8], data: [UInt8], mac: String)] = [
-    ([UInt8](repeating: 0x0b, count: 20), Array("Hi There".utf8), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
-    (Array("Jefe".utf8), Array("what do ya want for nothing?".utf8), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+    (
+      [UInt8](repeating: 0x0b, count: 20), Array("Hi There".utf8),
+      "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+    ),
+    (
+      Array("Jefe".utf8), Array("what do ya want for nothing?".utf8),
+      "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    ),
     (
       [UInt8](repeating: 0xaa, count: 20), [UInt8](repeating: 0xdd, count: 50),
       "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"
@@ -30,7 +36,9 @@ struct SignerTests {
     ),
     (
       [UInt8](repeating: 0xaa, count: 131),
-      Array("This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm.".utf8),
+      Array(
+        "This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm."
+          .utf8),
       "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"
     ),
   ]
@@ -87,7 +95,9 @@ struct SignerTests {
         #expect(!signer.verify(signature, changed[...]))
       }
     }
-    for wrong in [Frame.empty, Frame(Array(signature.bytes.dropLast())), Frame(signature.bytes + [48]), Frame([UInt8](repeating: 0, count: 64))] {
+    for wrong in [
+      Frame.empty, Frame(Array(signature.bytes.dropLast())), Frame(signature.bytes + [48]), Frame([UInt8](repeating: 0, count: 64)),
+    ] {
       #expect(!signer.verify(wrong, parts[...]))
     }
     #expect(!Signer(key: Array("Key".utf8)).verify(signature, parts[...]))

@@ -63,7 +63,8 @@ struct WireSnapshotTests {
   @Test("a load-balanced request's dependencies")
   func dependencies() throws {
     let request = try #require(
-      StockCapture.messages.filter { $0.type == "apply_request" }.compactMap { Envelope($0.frames) }.first { $0.identities.isEmpty })
+      StockCapture.messages.filter { $0.type == "apply_request" }.compactMap { Envelope($0.frames) }.first { $0.identities.isEmpty }
+    )
     let metadata = try request.metadata()
     #expect(Dependency(metadata["after"])?.ids.count == 1)
     #expect(Dependency(metadata["follow"]) == Dependency.none)

@@ -20,9 +20,11 @@ struct TimestampTests {
   @Test(
     "every form that Python writes or reads",
     arguments: [
-      ("2026-01-02T03:04:05Z", 0), ("2026-01-02 03:04:05Z", 0), ("2026-01-02T03:04:05.5Z", 500_000), ("2026-01-02T03:04:05.12Z", 120_000),
+      ("2026-01-02T03:04:05Z", 0), ("2026-01-02 03:04:05Z", 0), ("2026-01-02T03:04:05.5Z", 500_000),
+      ("2026-01-02T03:04:05.12Z", 120_000),
       ("2026-01-02T03:04:05.123456Z", 123_456), ("2026-01-02T03:04:05.123456789Z", 123_456), ("2026-01-02T03:04:05", 0),
-      ("2026-01-02T03:04:05+00:00", 0), ("2026-01-02T05:04:05+02:00", 0), ("2026-01-02T08:34:05+0530", 0), ("2026-01-01T19:04:05-08:00", 0),
+      ("2026-01-02T03:04:05+00:00", 0), ("2026-01-02T05:04:05+02:00", 0), ("2026-01-02T08:34:05+0530", 0),
+      ("2026-01-01T19:04:05-08:00", 0),
       ("2026-01-02T05:04:05.25+02", 250_000),
     ])
   func forms(text: String, microseconds: Int) {
@@ -32,8 +34,10 @@ struct TimestampTests {
   @Test(
     "what is no date",
     arguments: [
-      "", "now", "2026", "2026-01-02", "2026-01-02T", "2026-1-2T03:04:05Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-32T00:00:00Z",
-      "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00ZZ",
+      "", "now", "2026", "2026-01-02", "2026-01-02T", "2026-1-2T03:04:05Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z",
+      "2026-01-32T00:00:00Z",
+      "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00.Z",
+      "2026-01-01T00:00:00ZZ",
       "2026-01-01T00:00:00+5", "2026-01-01X00:00:00Z", "２０２６-01-01T00:00:00Z", "-026-01-01T00:00:00Z", "2026-01-01T00:00:00 UTC",
     ])
   func invalid(text: String) { #expect(Timestamp(text) == nil) }
@@ -59,7 +63,9 @@ struct TimestampTests {
   @Test("damaged dates")
   func damaged() {
     var random = SeededGenerator(seed: SeededGenerator.seed())
-    for _ in 0..<3000 { _ = Timestamp(String(decoding: random.mutation(of: Array("2026-01-02T03:04:05.123456+05:30".utf8)), as: UTF8.self)) }
+    for _ in 0..<3000 {
+      _ = Timestamp(String(decoding: random.mutation(of: Array("2026-01-02T03:04:05.123456+05:30".utf8)), as: UTF8.self))
+    }
   }
 }
 
@@ -108,7 +114,9 @@ struct DependencyTests {
     #expect(Dependency(.null) == Dependency.none)
     #expect(Dependency([]) == Dependency.none)
     #expect(Dependency(["a", "b", "a"]) == Dependency(["a", "b"]))
-    #expect(Dependency(["dependencies": ["a"], "all": false, "success": false, "failure": true]) == Dependency(["a"], all: false, success: false, failure: true))
+    #expect(
+      Dependency(["dependencies": ["a"], "all": false, "success": false, "failure": true])
+        == Dependency(["a"], all: false, success: false, failure: true))
     #expect(Dependency(["dependencies": ["a"]]) == Dependency(["a"]))
     #expect(Dependency([:]) == Dependency.none)
     let dependency = Dependency(["x", "y"], all: false, success: true, failure: true)
@@ -118,7 +126,8 @@ struct DependencyTests {
   @Test(
     "what is no dependency",
     arguments: [
-      1, "a", true, [1], ["a", .null], ["dependencies": "a"], ["dependencies": [1]], ["dependencies": ["a"], "success": false, "failure": false],
+      1, "a", true, [1], ["a", .null], ["dependencies": "a"], ["dependencies": [1]],
+      ["dependencies": ["a"], "success": false, "failure": false],
     ] as [JSONValue])
   func invalid(json: JSONValue) { #expect(Dependency(json) == nil) }
 }
