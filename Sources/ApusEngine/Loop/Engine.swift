@@ -24,6 +24,8 @@ public actor Engine {
   var session: Session
   var rejections = RejectionLog()
 
+  /// Ours; made by the first socket that needs it. Servers ask for no particular one.
+  private var curveKeys: CurveKeyPair?
   var registrar: Socket?
   var monitor: SocketMonitor?
   var control: Socket?
@@ -67,6 +69,7 @@ public actor Engine {
   public init(_ configuration: EngineConfiguration) throws(ZeroMQError) {
     self.configuration = configuration
     connection = configuration.connection
+    curveKeys = configuration.curveKeys
     let loop = EventLoop(name: "apus-engine")
     self.loop = loop
     context = Mutex(try Context())
@@ -161,7 +164,8 @@ public actor Engine {
     current.connection = connection
     if let server = current.serverKey {
       let keys: CurveKeyPair
-      if let given = configuration.curveKeys { keys = given } else { keys = try CurveKeyPair.generate() }
+      if let curveKeys { keys = curveKeys } else { keys = try CurveKeyPair.generate() }
+      curveKeys = keys
       try socket.useCurve(keys, server: server)
     }
     return socket
