@@ -42,7 +42,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
   targets: [
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
@@ -53,10 +52,7 @@ let package = Package(
       dependencies: ["ApusMessaging", "ZeroMQ", logging, deque, heap, lifecycle, .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
     .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
-    .target(
-      name: "ApusCluster",
-      dependencies: ["ApusMessaging", logging, .product(name: "Subprocess", package: "swift-subprocess")],
-      swiftSettings: strict),
+    .target(name: "ApusCluster", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
     .target(name: "ApusClient", dependencies: ["ApusMessaging", "ZeroMQ", logging, deque], swiftSettings: strict),
     .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
     .target(
@@ -65,8 +61,8 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusCluster", "ApusController", "ApusMessaging", logging, lifecycle,
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "ApusCluster", "ApusController", "ApusMessaging", "ZeroMQ", logging, lifecycle,
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
     .executableTarget(

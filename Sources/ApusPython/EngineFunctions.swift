@@ -10,7 +10,8 @@ enum EngineFunctions {
     ("forked", forked), ("watch_signals", watchSignals), ("configure_log", configureLog), ("log", log),
   ]
 
-  /// start(name, value, ...) -> (id, uuid). Registers the engine; RuntimeError says why it could not.
+  /// start(name, value, ...) -> (id, uuid). Registers the engine; RuntimeError says why it could not, ValueError what is wrong with
+  /// the connection information.
   private static let start: FastFunction = { _, arguments, count in
     var options: [String] = []
     for index in 0..<Int(count) {
@@ -18,8 +19,9 @@ enum EngineFunctions {
       options.append(text)
     }
     guard EngineRuntime.engine == nil else { return Python.raise(apus_runtime_error(), "this process is an engine already") }
+    let configuration: EngineConfiguration
+    do { configuration = try EngineRuntime.configuration(options) } catch { return Python.raise(apus_value_error(), "\(error)") }
     do {
-      let configuration = try EngineRuntime.configuration(options)
       let engine = try Engine(configuration)
       let shell = Shell(engine: engine)
       EngineRuntime.set(engine)

@@ -58,6 +58,9 @@ def _run(settings):
     _install_signals(core, kernel)
     try:
         kernel.engine_id, kernel.uuid = core.start(*_start_options(settings, text, path))
+    except ValueError as error:
+        core.log(50, f"Fatal: {path}: {error}" if "IPP_CONNECTION_INFO" not in os.environ else f"Fatal: {error}")
+        return 65
     except RuntimeError as error:
         core.log(50, str(error))
         core.finish()

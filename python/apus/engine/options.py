@@ -84,7 +84,7 @@ The engine itself
 Environment: IPYTHONDIR, IPP_PROFILE_DIR, IPP_CLUSTER_ID, IPP_SESSION_KEY, IPP_CONNECTION_INFO, IPP_CURVE_SERVERKEY,
 IPP_CURVE_PUBLICKEY, IPP_CURVE_SECRETKEY, PYTHONSTARTUP.
 
-Exit codes: 0 stopped on request, 1 no connection file or no heartbeat, 2 wrong options, 255 registration failed.
+Exit codes: 0 stopped on request, 1 no connection file or no heartbeat, 2 wrong options, 65 damaged connection file, 255 registration failed.
 """
 
 
