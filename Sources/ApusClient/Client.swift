@@ -110,6 +110,8 @@ public final class Client: Sendable {
   }
 
   deinit {
+    // A loop that has ended would keep what it is given.
+    if queue.closed?.code == .closed { return }
     // The closure holds the connection until it has let go of its sockets, on their own thread.
     loop.execute { [connection] in connection.assumeIsolated { $0.close(ClientError(.closed, "the client was closed")) } }
     loop.stop()

@@ -59,6 +59,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
       let control = try connected(.dealer, file.control)
       let broadcast = try connected(.dealer, broadcastPort)
       let query = try socket(.dealer)
+      // A host or a cable that is gone says nothing: without pings its connection would seem to stand.
+      try query.set(.heartbeatInterval, 5000)
+      try query.set(.heartbeatTimeout, 15_000)
       let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)")
       try query.connect(file.endpoint(port: file.registration, host: host))
       return ClientSockets(

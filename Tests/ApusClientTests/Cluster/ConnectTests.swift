@@ -59,13 +59,18 @@ struct ConnectTests {
   @Test func staleFilesAreExplained() async throws {
     var configuration = ClientConfiguration()
     configuration.connectTimeout = .milliseconds(500)
-    let cluster = try await TestCluster.start(engines: 0)
-    var file = cluster.controller.clientConnection
-    file.key = "another"
-    let silent = await refusal(of: file, configuration)
-    #expect(silent?.code == .controllerSilent)
-    await cluster.stop()
-    let gone = await refusal(of: cluster.controller.clientConnection, configuration)
+    var file: ConnectionFile
+    do {
+      let cluster = try await TestCluster.start(engines: 0)
+      file = cluster.controller.clientConnection
+      file.key = "another"
+      let silent = await refusal(of: file, configuration)
+      #expect(silent?.code == .controllerSilent)
+      await cluster.stop()
+    }
+    // Port 1 is nobody's here.
+    file.registration = 1
+    let gone = await refusal(of: file, configuration)
     #expect(gone?.code == .controllerNotFound)
     #expect(gone?.description.contains("stale") == true)
     file.ssh = "gateway"

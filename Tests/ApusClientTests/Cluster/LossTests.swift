@@ -80,15 +80,21 @@ struct LossTests {
   @Test func controllerLossFailsWhatIsUnderWay() async throws {
     var configuration = ClientConfiguration()
     configuration.controllerGrace = .milliseconds(200)
-    try await withTestCluster(engines: 1, configuration) { cluster, client in
-      let task = try await client[0].submit(TaskTests.hang)[0]
-      cluster.running.cancel()
-      let error = await #expect(throws: ClientError.self) { try await task.reply(within: .seconds(20)) }
-      #expect(error?.code == .controllerLost)
-      let later = await #expect(throws: ClientError.self) { try await client.loadBalancedView().submit(TaskSubmission()) }
-      #expect(later?.code == .controllerLost)
-      #expect(client.ids == [])
+    let client: Client
+    let task: TaskHandle
+    do {
+      // Its sockets close when nobody holds it any more.
+      let cluster = try await TestCluster.start(engines: 1)
+      client = try await cluster.connect(configuration)
+      task = try await client[0].submit(TaskTests.hang)[0]
+      await cluster.stop()
     }
+    let error = await #expect(throws: ClientError.self) { try await task.reply(within: .seconds(20)) }
+    #expect(error?.code == .controllerLost)
+    let later = await #expect(throws: ClientError.self) { try await client.loadBalancedView().submit(TaskSubmission()) }
+    #expect(later?.code == .controllerLost)
+    #expect(client.ids == [])
+    await client.close()
   }
 
   @Test func shutdownEndsEnginesAndHub() async throws {

@@ -8,6 +8,7 @@ actor EchoEngine {
   private nonisolated let loop = EventLoop(name: "echo")
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
   nonisolated let uuid: EngineUUID
+  private nonisolated let isDead = Atomic(false)
 
   private var session: Session
   private var registrar: Socket?
@@ -32,14 +33,10 @@ actor EchoEngine {
     self.session = session
     uuid = EngineUUID(session.id.text)
     context = try Context()
+    loop.start()
   }
 
   func start() throws {
-    loop.start()
-    try connect()
-  }
-
-  private func connect() throws {
     func socket(_ kind: Socket.Kind, _ ports: [Int]) throws -> Socket {
       let socket = try Socket(kind, in: context)
       try socket.set(.identity, Array(uuid.text.utf8))
@@ -69,7 +66,15 @@ actor EchoEngine {
   }
 
   /// As a killed process: connections drop, nothing is said.
-  func die() {
+  nonisolated func die() async {
+    // A loop that has ended would never answer.
+    if isDead.exchange(true, ordering: .relaxed) { return }
+    await close()
+  }
+
+  private func dieLater() { if !isDead.exchange(true, ordering: .relaxed) { close() } }
+
+  private func close() {
     for reader in readers { loop.forget(reader) }
     readers = []
     registrar = nil
@@ -158,7 +163,7 @@ actor EchoEngine {
           answer(task, content: ["status": "aborted"], status: "aborted", buffers: [])
         }
       }
-      if type == .shutdownRequest { loop.schedule(after: .milliseconds(20)) { [weak self] in self?.assumeIsolated { $0.die() } } }
+      if type == .shutdownRequest { loop.schedule(after: .milliseconds(20)) { [weak self] in self?.assumeIsolated { $0.dieLater() } } }
     }
   }
 }
