@@ -82,12 +82,15 @@ struct LossTests {
     configuration.controllerGrace = .milliseconds(200)
     let client: Client
     let task: TaskHandle
+    let engines: [EchoEngine]
     do {
       // Its sockets close when nobody holds it any more.
       let cluster = try await TestCluster.start(engines: 1)
       client = try await cluster.connect(configuration)
       task = try await client[0].submit(TaskTests.hang)[0]
-      await cluster.stop()
+      engines = cluster.engines
+      cluster.running.cancel()
+      _ = try? await cluster.running.value
     }
     let error = await #expect(throws: ClientError.self) { try await task.reply(within: .seconds(20)) }
     #expect(error?.code == .controllerLost)
@@ -95,6 +98,7 @@ struct LossTests {
     #expect(later?.code == .controllerLost)
     #expect(client.ids == [])
     await client.close()
+    for engine in engines { await engine.die() }
   }
 
   @Test func shutdownEndsEnginesAndHub() async throws {
