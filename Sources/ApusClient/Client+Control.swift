@@ -32,7 +32,9 @@ extension Client {
   }
 
   /// Asks all of them at once, and waits for each.
-  private func tell(_ type: MessageType, _ content: JSONObject, _ targets: EngineSelection, isLossSuccess: Bool = false) async throws {
+  private func tell(_ type: MessageType, _ content: JSONObject, _ targets: EngineSelection, isLossSuccess: Bool = false)
+    async throws
+  {
     let engines = try targets.resolve(among: engines)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for engine in engines {

@@ -108,13 +108,16 @@ extension Client {
       let fields = record.objectValue ?? JSONObject()
       let buffers = take(requestCounts, index)
       return FoundTask(
-        id: MessageID(fields["msg_id"]?.stringValue ?? ""), fields: fields, buffers: buffers, resultBuffers: take(replyCounts, index))
+        id: MessageID(fields["msg_id"]?.stringValue ?? ""), fields: fields, buffers: buffers,
+        resultBuffers: take(replyCounts, index))
     }
   }
 
   /// Removes finished tasks from the database.
   /// - Throws: `RemoteError` `IndexError` if one of them is not finished.
-  public func purge(_ ids: [MessageID]) async throws { _ = try await ask(.purgeRequest, ["msg_ids": JSONValue(ids.map(\.text)), "engine_ids": []]) }
+  public func purge(_ ids: [MessageID]) async throws {
+    _ = try await ask(.purgeRequest, ["msg_ids": JSONValue(ids.map(\.text)), "engine_ids": []])
+  }
 
   /// Removes the finished tasks of these engines.
   public func purge(engines: [EngineID]) async throws {

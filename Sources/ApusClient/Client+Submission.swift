@@ -31,13 +31,16 @@ extension Client {
     let all = metadata.joined(with: submission.metadata).joined(with: Self.labelled(submission.label))
     try await queue.submit(
       Request(
-        number: number, route: .balanced, type: submission.type, content: submission.content, metadata: all, buffers: submission.buffers,
+        number: number, route: .balanced, type: submission.type, content: submission.content, metadata: all,
+        buffers: submission.buffers,
         handles: [handle], awaitsOutput: submission.awaitsOutput, cost: cost))
     return handle
   }
 
   /// One message, which the broadcast scheduler copies.
-  func submitBroadcast(_ submission: TaskSubmission, to engines: [RegisteredEngine], isCoalescing: Bool) async throws -> [TaskHandle] {
+  func submitBroadcast(_ submission: TaskSubmission, to engines: [RegisteredEngine], isCoalescing: Bool) async throws
+    -> [TaskHandle]
+  {
     let number = queue.ids.next()
     let targets = JSONValue.array(engines.map { [.string($0.uuid.text), .int($0.id.number)] })
     let members: JSONObject = ["targets": targets, "is_broadcast": true, "is_coalescing": .bool(isCoalescing)]
@@ -54,7 +57,8 @@ extension Client {
     }
     try await queue.submit(
       Request(
-        number: number, route: isCoalescing ? .coalescing(engines) : .broadcast(engines), type: submission.type, content: submission.content,
+        number: number, route: isCoalescing ? .coalescing(engines) : .broadcast(engines), type: submission.type,
+        content: submission.content,
         metadata: metadata, buffers: submission.buffers, handles: handles, awaitsOutput: submission.awaitsOutput && !isCoalescing,
         cost: handles.reduce(0) { $0 + $1.cost }))
     return handles

@@ -1,6 +1,7 @@
 public import ApusMessaging
 import Glibc
 public import Logging
+import Synchronization
 import ZeroMQ
 
 /// A connection to a cluster: its engines, views to run tasks on them, and queries of its hub.
@@ -24,6 +25,8 @@ public final class Client: Sendable {
   let connection: ClientConnection
   let queue: SubmissionQueue
   let roster: EngineRoster
+  /// Whether the loop has been told to end: it would never answer again.
+  private let isClosed = Atomic(false)
 
   private init(_ file: ConnectionFile, configuration: ClientConfiguration, logger: Logger) throws(ClientError) {
     self.configuration = configuration
@@ -44,7 +47,8 @@ public final class Client: Sendable {
     let wire = try ClientSockets.connect(
       file, in: context, ids: ids, queue: queue, roster: roster, configuration: configuration, logger: logger)
     connection = ClientConnection(
-      loop: loop, state: ClientState(outputGrace: configuration.outputGrace, controllerGrace: configuration.controllerGrace), wire: wire,
+      loop: loop, state: ClientState(outputGrace: configuration.outputGrace, controllerGrace: configuration.controllerGrace),
+      wire: wire,
       queue: queue, roster: roster)
     queue.onPosts { [weak connection] in connection?.assumeIsolated { $0.readPosts() } }
   }
@@ -79,7 +83,9 @@ public final class Client: Sendable {
     if await connection.isHubReachable {
       return ClientError(
         .controllerSilent, "what listens at \(endpoint) did not answer in \(configuration.connectTimeout)",
-        advice: "The connection file is probably of an earlier cluster, whose key is another one: use the file of the cluster that runs now.")
+        advice:
+          "The connection file is probably of an earlier cluster, whose key is another one: use the file of the cluster that runs now."
+      )
     }
     return ClientError(
       .controllerNotFound, "no controller could be reached at \(endpoint) in \(configuration.connectTimeout)",
@@ -104,14 +110,14 @@ public final class Client: Sendable {
 
   /// Lets go of the controller. What is under way fails with `ClientError.Code.closed` here, and goes on there.
   public func close() async {
-    guard queue.closed?.code != .closed else { return }
+    guard !isClosed.exchange(true, ordering: .relaxed) else { return }
     await connection.close(ClientError(.closed, "the client was closed"))
     loop.stop()
   }
 
   deinit {
     // A loop that has ended would keep what it is given.
-    if queue.closed?.code == .closed { return }
+    if isClosed.load(ordering: .relaxed) { return }
     // The closure holds the connection until it has let go of its sockets, on their own thread.
     loop.execute { [connection] in connection.assumeIsolated { $0.close(ClientError(.closed, "the client was closed")) } }
     loop.stop()

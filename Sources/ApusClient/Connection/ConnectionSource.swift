@@ -28,21 +28,28 @@ public enum ConnectionSource: Sendable, Hashable {
       let base = directory.map { environment.expanded($0) } ?? environment.ipythonDirectory
       return try Self.read(profile: "\(base)/profile_\(name)", clusterID: clusterID, environment)
     case .environment:
-      let profile = environment["IPP_PROFILE_DIR"].map { environment.expanded($0) } ?? "\(environment.ipythonDirectory)/profile_default"
+      let profile =
+        environment["IPP_PROFILE_DIR"].map { environment.expanded($0) } ?? "\(environment.ipythonDirectory)/profile_default"
       return try Self.read(profile: profile, clusterID: nil, environment)
     }
   }
 
-  private static func read(profile: String, clusterID: String?, _ environment: ClientEnvironment) throws(ClientError) -> ConnectionFile {
+  private static func read(profile: String, clusterID: String?, _ environment: ClientEnvironment) throws(ClientError)
+    -> ConnectionFile
+  {
     let id = clusterID ?? environment["IPP_CLUSTER_ID"] ?? ""
     return try read("\(profile)/security/ipcontroller\(id.isEmpty ? "" : "-\(id)")-client.json", profile: profile, environment)
   }
 
-  private static func read(_ path: String, profile: String?, _ environment: ClientEnvironment) throws(ClientError) -> ConnectionFile {
+  private static func read(_ path: String, profile: String?, _ environment: ClientEnvironment) throws(ClientError) -> ConnectionFile
+  {
     let text: String
     do throws(FileError) { text = String(decoding: try AtomicFile.read(path, limit: largestFile), as: UTF8.self) } catch {
-      guard error.code == ENOENT || error.code == ENOTDIR else { throw ClientError(.connectionFile, "the connection file \(path) cannot be read: \(error)") }
-      throw ClientError(.noCluster, "no cluster was found: there is no connection file \(path)", advice: advice(profile, environment))
+      guard error.code == ENOENT || error.code == ENOTDIR else {
+        throw ClientError(.connectionFile, "the connection file \(path) cannot be read: \(error)")
+      }
+      throw ClientError(
+        .noCluster, "no cluster was found: there is no connection file \(path)", advice: advice(profile, environment))
     }
     let file: ConnectionFile
     do throws(ConnectionFileError) { file = try ConnectionFile(parsing: text) } catch {
@@ -57,14 +64,18 @@ public enum ConnectionSource: Sendable, Hashable {
   private static func advice(_ profile: String?, _ environment: ClientEnvironment) -> String {
     guard let profile else { return "Start a cluster (apus start), or name the file that its controller wrote." }
     let others = environment.entries("\(profile)/security").filter { $0.hasPrefix("ipcontroller-") && $0.hasSuffix("-client.json") }
-    let ids = others.map { $0.dropFirst("ipcontroller-".count).dropLast("client.json".count) }.map { $0.isEmpty ? "\"\"" : String($0.dropLast()) }
+    let ids = others.map { $0.dropFirst("ipcontroller-".count).dropLast("client.json".count) }.map {
+      $0.isEmpty ? "\"\"" : String($0.dropLast())
+    }
     if ids.isEmpty { return "Start a cluster (apus start), or name another profile." }
-    return "This profile has the cluster\(ids.count > 1 ? "s" : "") \(ids.sorted().joined(separator: ", ")): name one by its cluster id."
+    return
+      "This profile has the cluster\(ids.count > 1 ? "s" : "") \(ids.sorted().joined(separator: ", ")): name one by its cluster id."
   }
 
   private static func clientSide(_ file: ConnectionFile, path: String) throws(ClientError) -> ConnectionFile {
     guard case .client = file.side else {
-      throw ClientError(.connectionFile, "\(path) is the connection of an engine", advice: "Use the file whose name ends in -client.json.")
+      throw ClientError(
+        .connectionFile, "\(path) is the connection of an engine", advice: "Use the file whose name ends in -client.json.")
     }
     return file
   }

@@ -4,7 +4,9 @@ extension ClientState {
   func checkInvariants() -> [String] {
     var wrong: [String] = []
     for (number, entry) in entries {
-      if let share = entry.share, shares[share.original]?[share.engine] != number { wrong.append("share \(number.raw) is not in the table") }
+      if let share = entry.share, shares[share.original]?[share.engine] != number {
+        wrong.append("share \(number.raw) is not in the table")
+      }
       if case .lingering = entry.phase {
         if !entry.awaitsOutput { wrong.append("\(number.raw) lingers, and nobody awaits its output") }
         if !lingering.contains(where: { $0.task == number }) { wrong.append("\(number.raw) would linger for ever") }
@@ -13,18 +15,26 @@ extension ClientState {
       case .direct(let engine), .control(let engine):
         if entry.isOutstanding, engines[engine.uuid] == nil { wrong.append("\(number.raw) waits for an engine that is gone") }
       case .coalescing(let targets):
-        if entry.isOutstanding, targets.contains(where: { engines[$0.uuid] == nil }) { wrong.append("\(number.raw) waits for a lost engine") }
+        if entry.isOutstanding, targets.contains(where: { engines[$0.uuid] == nil }) {
+          wrong.append("\(number.raw) waits for a lost engine")
+        }
       case .broadcast:
-        if let share = entry.share, entry.isOutstanding, engines[share.engine] == nil { wrong.append("\(number.raw) waits for a lost engine") }
+        if let share = entry.share, entry.isOutstanding, engines[share.engine] == nil {
+          wrong.append("\(number.raw) waits for a lost engine")
+        }
       case .hub, .balanced: break
       }
       if failure != nil { wrong.append("\(number.raw) is kept after the end") }
     }
     for (original, table) in shares {
       if table.isEmpty { wrong.append("broadcast \(original.raw) has no shares left") }
-      for number in table.values where entries[number]?.share?.original != original { wrong.append("share \(number.raw) is nobody's") }
+      for number in table.values where entries[number]?.share?.original != original {
+        wrong.append("share \(number.raw) is nobody's")
+      }
     }
-    for number in deadlines.keys where entries[number]?.isOutstanding != true { wrong.append("deadline of \(number.raw), which is done") }
+    for number in deadlines.keys where entries[number]?.isOutstanding != true {
+      wrong.append("deadline of \(number.raw), which is done")
+    }
     if failure != nil, !engines.isEmpty { wrong.append("engines are known after the end") }
     return wrong
   }

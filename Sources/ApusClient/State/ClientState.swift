@@ -68,7 +68,9 @@ struct ClientState {
     case .broadcast(let targets):
       return submitShares(of: request, to: targets, effects: &effects)
     }
-    for handle in request.handles { entries[request.number] = Entry(route: request.route, handle: handle, awaitsOutput: request.awaitsOutput) }
+    for handle in request.handles {
+      entries[request.number] = Entry(route: request.route, handle: handle, awaitsOutput: request.awaitsOutput)
+    }
     if let deadline = request.deadline { deadlines[request.number] = deadline }
     effects.send(request)
   }
@@ -156,9 +158,12 @@ struct ClientState {
       case .hub, .control: finishUnanswered(number, with: ClientError(.closed, "the query was given up"), effects: &effects)
       case .direct(let engine): byEngine[engine, default: []].append(entry.handle.id)
       case .balanced: anywhere.append(entry.handle.id)
-      case .coalescing(let targets): for engine in targets { byEngine[engine, default: []].append(MessageID("\(entry.handle.id)_\(engine.uuid)")) }
+      case .coalescing(let targets):
+        for engine in targets { byEngine[engine, default: []].append(MessageID("\(entry.handle.id)_\(engine.uuid)")) }
       case .broadcast:
-        if let uuid = entry.share?.engine, let engine = engines[uuid]?.engine { byEngine[engine, default: []].append(entry.handle.id) }
+        if let uuid = entry.share?.engine, let engine = engines[uuid]?.engine {
+          byEngine[engine, default: []].append(entry.handle.id)
+        }
       }
     }
     for (engine, ids) in byEngine.sorted(by: { $0.key < $1.key }) { effects.abort(ids, on: [engine]) }
@@ -234,7 +239,8 @@ struct ClientState {
     }
     hub = session ?? hub
     let listed = Set(list.map(\.uuid))
-    for known in engines.values.sorted(by: { $0.engine < $1.engine }) where known.serial <= asked && !listed.contains(known.engine.uuid) {
+    for known in engines.values.sorted(by: { $0.engine < $1.engine })
+    where known.serial <= asked && !listed.contains(known.engine.uuid) {
       engineLost(known.engine.uuid, effects: &effects)
     }
     for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
@@ -283,7 +289,8 @@ struct ClientState {
     if includingQueries { lingering = [] }
   }
 
-  private mutating func finishUnanswered(_ number: TaskNumber, with error: any Error, effects: inout some ClientEffects & ~Copyable) {
+  private mutating func finishUnanswered(_ number: TaskNumber, with error: any Error, effects: inout some ClientEffects & ~Copyable)
+  {
     guard let entry = entries[number] else { return }
     deadlines[number] = nil
     remove(number)

@@ -43,7 +43,9 @@ final class RequestIDs: Sendable {
           value = value * 10 + digit
           index += 1
         }
-        if index > start.count, index < bytes.count, bytes[index] == UInt8(ascii: "\"") { return Match(number: TaskNumber(raw: value)) }
+        if index > start.count, index < bytes.count, bytes[index] == UInt8(ascii: "\"") {
+          return Match(number: TaskNumber(raw: value))
+        }
       }
       let text = HeaderScanner(bytes).string("msg_id") ?? (try? JSONValue(parsing: bytes))?["msg_id"]?.stringValue
       return text.flatMap { match($0) }

@@ -65,7 +65,9 @@ final class SubmissionQueue: Sendable {
     guard !requests.isEmpty else { return }
     let cost = requests.reduce(0) { $0 + $1.cost }
     let tasks = requests.reduce(0) { $0 + $1.handles.count }
-    if !(try admit(tasks, cost) { posts in for request in requests { posts.append(.submit(request)) } }) { try await wait(requests) }
+    if !(try admit(tasks, cost) { posts in for request in requests { posts.append(.submit(request)) } }) {
+      try await wait(requests)
+    }
   }
 
   private func admit(_ count: Int, _ cost: Int, _ append: (inout [Post]) -> Void) throws(ClientError) -> Bool {

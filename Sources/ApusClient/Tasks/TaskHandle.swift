@@ -47,7 +47,8 @@ public final class TaskHandle: Sendable {
   }
 
   init(
-    _ number: TaskNumber, shareOf original: TaskNumber? = nil, cost: Int, engine: RegisteredEngine?, label: String?, queue: SubmissionQueue,
+    _ number: TaskNumber, shareOf original: TaskNumber? = nil, cost: Int, engine: RegisteredEngine?, label: String?,
+    queue: SubmissionQueue,
     observer: (@Sendable (TaskOutcome) -> Void)? = nil
   ) {
     self.number = number

@@ -52,7 +52,9 @@ public struct TaskOutput: Sendable, Hashable {
 extension TaskOutput.Event {
   /// - Returns: `nil` for messages that are no output: status, the echo of the input.
   init?(_ message: Envelope) {
-    guard let type = message.messageType, type != .status, type != .executeInput, let content = try? message.content() else { return nil }
+    guard let type = message.messageType, type != .status, type != .executeInput, let content = try? message.content() else {
+      return nil
+    }
     switch type {
     case .stream:
       let text = content["text"]?.stringValue ?? ""

@@ -55,6 +55,7 @@ extension RemoteError {
   static func engineLost(_ engine: RegisteredEngine, task: MessageID) -> RemoteError {
     let reason = "Engine '\(engine.uuid)' died while running task '\(task)'"
     return RemoteError(
-      name: "EngineError", value: reason, traceback: [reason], engine: EngineInfo(uuid: engine.uuid, id: engine.id, method: "apply"))
+      name: "EngineError", value: reason, traceback: [reason], engine: EngineInfo(uuid: engine.uuid, id: engine.id, method: "apply")
+    )
   }
 }

@@ -31,18 +31,21 @@ public struct TaskSubmission: Sendable {
 
   /// As above, from values.
   public init(
-    _ type: MessageType = .applyRequest, content: JSONObject, metadata: JSONObject = [:], buffers: [Frame] = [], label: String? = nil,
+    _ type: MessageType = .applyRequest, content: JSONObject, metadata: JSONObject = [:], buffers: [Frame] = [],
+    label: String? = nil,
     awaitsOutput: Bool = false
   ) {
     self.init(
-      type, content: Frame(.object(content)), metadata: Frame(.object(metadata)), buffers: buffers, label: label, awaitsOutput: awaitsOutput)
+      type, content: Frame(.object(content)), metadata: Frame(.object(metadata)), buffers: buffers, label: label,
+      awaitsOutput: awaitsOutput)
   }
 
   /// Source for a Python engine (protocol section 7.1).
   /// - Parameter isSilent: a silent execution shows no result and stays out of the engine's history.
   public static func execute(_ code: String, isSilent: Bool = false, label: String? = nil) -> TaskSubmission {
     TaskSubmission(
-      .executeRequest, content: ["code": .string(code), "silent": .bool(isSilent), "user_expressions": [:]], label: label, awaitsOutput: true)
+      .executeRequest, content: ["code": .string(code), "silent": .bool(isSilent), "user_expressions": [:]], label: label,
+      awaitsOutput: true)
   }
 
   /// What one message of it holds in memory, in bytes: its frames, and a header, a signature and our own account of it.

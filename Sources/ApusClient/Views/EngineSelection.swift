@@ -21,7 +21,8 @@ public enum EngineSelection: Sendable, Hashable {
       var found: [RegisteredEngine] = []
       for id in ids {
         guard let engine = registered.first(where: { $0.id == id }) else {
-          let there = registered.isEmpty ? "There are none" : "There are \(registered.map(\.id.description).joined(separator: ", "))"
+          let there =
+            registered.isEmpty ? "There are none" : "There are \(registered.map(\.id.description).joined(separator: ", "))"
           throw ClientError(.unknownEngine, "engine \(id) is not registered", advice: there + " at the moment.")
         }
         guard !found.contains(engine) else { throw ClientError(.invalidArgument, "engine \(id) is selected twice") }
@@ -29,7 +30,9 @@ public enum EngineSelection: Sendable, Hashable {
       }
       selected = found
     case .slice(let start, let end, let step):
-      guard step > 0, start >= 0 else { throw ClientError(.invalidArgument, "a slice starts at 0 or later, and its step is 1 or more") }
+      guard step > 0, start >= 0 else {
+        throw ClientError(.invalidArgument, "a slice starts at 0 or later, and its step is 1 or more")
+      }
       selected = stride(from: start, to: min(end ?? registered.count, registered.count), by: step).map { registered[$0] }
     }
     if selected.isEmpty {

@@ -147,7 +147,8 @@ actor ClientConnection {
   }
 
   private func readEngines(_ message: Envelope, asOf serial: Int) {
-    guard let content = try? message.content(), content["status"]?.stringValue == "ok", let list = content["engines"]?.objectValue else {
+    guard let content = try? message.content(), content["status"]?.stringValue == "ok", let list = content["engines"]?.objectValue
+    else {
       return wire.warn("the hub did not tell its engines", message.contentFrame.text)
     }
     let engines = list.members.compactMap { id, uuid -> RegisteredEngine? in
@@ -181,7 +182,8 @@ actor ClientConnection {
 
   private func notificationIsReadable() {
     while let frames = (try? wire.notification.receive()) ?? nil {
-      guard let message = Envelope(frames), isGenuine(message), let type = message.messageType, let content = try? message.content() else {
+      guard let message = Envelope(frames), isGenuine(message), let type = message.messageType, let content = try? message.content()
+      else {
         continue
       }
       switch type {

@@ -35,7 +35,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
     configuration: ClientConfiguration, logger: Logger
   ) throws(ClientError) -> ClientSockets {
     guard case .client(let notificationPort, let broadcastPort, _) = file.side else {
-      throw ClientError(.connectionFile, "this is the connection of an engine", advice: "Use the file whose name ends in -client.json.")
+      throw ClientError(
+        .connectionFile, "this is the connection of an engine", advice: "Use the file whose name ends in -client.json.")
     }
     let host = ControllerAddress.resolve(host: file.host, location: file.location)
     do throws(ZeroMQError) {
@@ -73,7 +74,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   }
 
   private init(
-    query: consuming Socket, monitor: consuming SocketMonitor, task: consuming Socket, mux: consuming Socket, control: consuming Socket,
+    query: consuming Socket, monitor: consuming SocketMonitor, task: consuming Socket, mux: consuming Socket,
+    control: consuming Socket,
     broadcast: consuming Socket, notification: consuming Socket, output: consuming Socket, key: String, ids: RequestIDs,
     queue: SubmissionQueue, roster: EngineRoster, configuration: ClientConfiguration, logger: Logger
   ) {

@@ -98,6 +98,7 @@ struct LossTests {
     #expect(later?.code == .controllerLost)
     #expect(client.ids == [])
     await client.close()
+    await client.close()
     for engine in engines { await engine.die() }
   }
 

@@ -73,7 +73,8 @@ struct ClientStateTests {
     bench.effects.forget()
     bench.lose(0)
     bench.effects.expect(
-      "-0", "0: EngineError", "0: silent", "3: EngineError", "3: silent", "4: EngineError", "4: silent", "6: EngineError", "6: silent",
+      "-0", "0: EngineError", "0: silent", "3: EngineError", "3: silent", "4: EngineError", "4: silent", "6: EngineError",
+      "6: silent",
       "8: silent")
     bench.lose(0)
     bench.effects.expect()
@@ -194,7 +195,8 @@ struct ClientStateTests {
         if step % 2 == 0 { bench.idle(number, share: engine) }
       case 7: if let (number, _) = open.randomElement(using: &random) { bench.abort(number) }
       case 8: if let engine = there.randomElement(using: &random), there.count > 1 { bench.lose(engine.id.number) }
-      default: bench.step { [engine = bench.engine(Int.random(in: 0..<6, using: &random))] in $0.engineRegistered(engine, effects: &$1) }
+      default:
+        bench.step { [engine = bench.engine(Int.random(in: 0..<6, using: &random))] in $0.engineRegistered(engine, effects: &$1) }
       }
       if step % 50 == 49 { bench.expire(at: Double(step)) }
     }

@@ -80,7 +80,8 @@ struct ClientBench {
     return number
   }
 
-  mutating func reply(_ number: TaskNumber, from engine: Int? = 0, share: Int? = nil, status: String = "ok", at seconds: Double = 0) {
+  mutating func reply(_ number: TaskNumber, from engine: Int? = 0, share: Int? = nil, status: String = "ok", at seconds: Double = 0)
+  {
     var metadata: JSONObject = ["status": .string(status)]
     if let engine { metadata["engine"] = .string("e\(engine)") }
     var content: JSONObject = ["status": .string(status)]

@@ -136,7 +136,9 @@ actor EchoEngine {
   private func answer(_ request: Envelope, content: JSONValue, status: String, buffers: [Frame]) {
     var metadata: JSONObject = ["status": .string(status), "engine": .string(uuid.text), "dependencies_met": true]
     let asked = request.metadataFrame.isIdentical(to: .emptyObject) ? JSONObject() : (try? request.metadata()) ?? JSONObject()
-    for key in ["is_broadcast", "is_coalescing", "original_msg_id"] { metadata[key] = asked[key] ?? (key == "original_msg_id" ? "" : false) }
+    for key in ["is_broadcast", "is_coalescing", "original_msg_id"] {
+      metadata[key] = asked[key] ?? (key == "original_msg_id" ? "" : false)
+    }
     let reply = session.message(
       request.messageType?.reply ?? .applyReply, content: content, parentHeader: request.headerFrame, metadata: .object(metadata),
       identities: Array(request.identities), buffers: buffers)
@@ -144,16 +146,20 @@ actor EchoEngine {
   }
 
   private func publish(_ kind: String, _ type: MessageType, _ content: JSONValue, _ request: Envelope) {
-    let message = session.message(type, content: content, parentHeader: request.headerFrame, identities: [Frame("engine.\(id).\(kind)")])
+    let message = session.message(
+      type, content: content, parentHeader: request.headerFrame, identities: [Frame("engine.\(id).\(kind)")])
     try? output?.send(message.frames)
   }
 
   private func readControl() {
     while let frames = (try? control?.receive()) ?? nil {
-      guard let request = try? session.open(frames), let type = request.messageType, let content = try? request.content() else { continue }
+      guard let request = try? session.open(frames), let type = request.messageType, let content = try? request.content() else {
+        continue
+      }
       if type == .signalRequest, let number = content["sig"]?.intValue { signals.append(number) }
       let reply = session.message(
-        type.reply, content: ["status": "ok"], parentHeader: request.headerFrame, metadata: ["status": "ok", "engine": .string(uuid.text)],
+        type.reply, content: ["status": "ok"], parentHeader: request.headerFrame,
+        metadata: ["status": "ok", "engine": .string(uuid.text)],
         identities: Array(request.identities))
       try? control?.send(reply.frames)
       if type == .abortRequest {
@@ -163,7 +169,9 @@ actor EchoEngine {
           answer(task, content: ["status": "aborted"], status: "aborted", buffers: [])
         }
       }
-      if type == .shutdownRequest { loop.schedule(after: .milliseconds(20)) { [weak self] in self?.assumeIsolated { $0.dieLater() } } }
+      if type == .shutdownRequest {
+        loop.schedule(after: .milliseconds(20)) { [weak self] in self?.assumeIsolated { $0.dieLater() } }
+      }
     }
   }
 }

@@ -16,7 +16,8 @@ struct TestCluster: Sendable {
     return mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
   }
 
-  static func start(engines count: Int, _ configure: (inout ControllerConfiguration) -> Void = { _ in }) async throws -> TestCluster {
+  static func start(engines count: Int, _ configure: (inout ControllerConfiguration) -> Void = { _ in }) async throws -> TestCluster
+  {
     var configuration = ControllerConfiguration(profileDirectory: temporaryDirectory())
     configuration.heartbeatPeriod = .milliseconds(50)
     configuration.database = .memory
