@@ -6,7 +6,7 @@ import ZeroMQ
 @testable import ApusController
 
 /// A whole cluster in this process: a controller, and peers that are as short as the wire allows.
-@Suite("Cluster", .timeLimit(.minutes(2)))
+@Suite("Cluster", .serialized, .timeLimit(.minutes(2)))
 struct ClusterTests {
   @Test("registration: a reply, a heartbeat, a notification, and the client's list")
   func registration() async throws {

@@ -5,7 +5,7 @@ import ZeroMQ
 
 @testable import ApusController
 
-@Suite("Cluster: engines that fail", .timeLimit(.minutes(2)))
+@Suite("Cluster: engines that fail", .serialized, .timeLimit(.minutes(2)))
 struct EngineFaultTests {
   @Test("an engine whose connections drop is known to be gone long before a heartbeat would tell")
   func killed() async throws {

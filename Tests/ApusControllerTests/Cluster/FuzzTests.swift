@@ -6,7 +6,7 @@ import ZeroMQ
 @testable import ApusController
 
 /// What comes from outside changes nothing unless it is signed, and crashes nothing whatever it is.
-@Suite("Cluster: hostile frames", .timeLimit(.minutes(2)))
+@Suite("Cluster: hostile frames", .serialized, .timeLimit(.minutes(2)))
 struct FuzzTests {
   /// Every port of a controller that reads.
   private func ports(_ cluster: TestCluster) -> [Int] {

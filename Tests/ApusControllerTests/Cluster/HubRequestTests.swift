@@ -4,7 +4,7 @@ import ZeroMQ
 
 @testable import ApusController
 
-@Suite("Cluster: the hub's answers", .timeLimit(.minutes(2)))
+@Suite("Cluster: the hub's answers", .serialized, .timeLimit(.minutes(2)))
 struct HubRequestTests {
   private func withOne(
     _ configure: (inout ControllerConfiguration) -> Void = { _ in }, _ body: (TestClient, TestEngine) async throws -> Void

@@ -5,7 +5,7 @@ import ZeroMQ
 
 @testable import ApusController
 
-@Suite("Cluster: beginning and end", .timeLimit(.minutes(2)))
+@Suite("Cluster: beginning and end", .serialized, .timeLimit(.minutes(2)))
 struct LifecycleTests {
   private func mode(_ path: String) throws -> Int {
     try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
