@@ -8,6 +8,8 @@ protocol ClientEffects: ~Copyable {
   mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome)
   mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle)
   mutating func finishOutput(of handle: TaskHandle)
+  /// Nothing is accepted from callers any more; said before the first of them learns why.
+  mutating func refuse(with error: ClientError)
   mutating func announce(_ event: EngineEvent)
   /// Asks the hub which engines there are; the answer comes as `engines(_:asOf:)`.
   mutating func askForEngines(asOf serial: Int)

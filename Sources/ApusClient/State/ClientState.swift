@@ -267,6 +267,7 @@ struct ClientState {
     guard failure == nil else { return }
     failure = error
     hubLostDeadline = nil
+    effects.refuse(with: error)
     failOutstanding(error, effects: &effects, includingQueries: true)
     for known in engines.values.map(\.engine).sorted() {
       engines[known.uuid] = nil

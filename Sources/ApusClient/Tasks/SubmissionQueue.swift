@@ -145,11 +145,10 @@ final class SubmissionQueue: Sendable {
     contents.withLock { $0.spare = posts }
   }
 
-  /// Tasks have ended. Waiting callers go on when a quarter is free: they come in batches, not one by one.
-  func release(_ tasks: Int, bytes: Int) {
-    guard tasks > 0 else { return }
+  /// A task has ended. Waiting callers go on when a quarter is free: they come in batches, not one by one.
+  func release(bytes: Int) {
     let mustWake = contents.withLock { contents in
-      contents.tasks -= tasks
+      contents.tasks -= 1
       contents.bytes -= bytes
       guard !contents.waiting.isEmpty, contents.tasks <= limit.tasks - (limit.tasks + 3) / 4 else { return false }
       return Self.admitWaiting(&contents, fits: fits)

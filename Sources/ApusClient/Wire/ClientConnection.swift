@@ -59,12 +59,10 @@ actor ClientConnection {
   func close(_ error: ClientError) {
     state.close(error, effects: &wire)
     didClose()
-    wire.endBatch()
   }
 
   private func didClose() {
     guard let failure = state.failure else { return }
-    queue.close(failure)
     roster.close(failure)
     for reader in readers { loop.forget(reader) }
     readers = []
@@ -224,7 +222,6 @@ actor ClientConnection {
   // MARK: after each turn
 
   private func afterEvents() {
-    wire.endBatch()
     if state.failure != nil { return didClose() }
     guard let next = state.nextDeadline else { return }
     if let deadline {

@@ -25,9 +25,6 @@ struct ClientSockets: ~Copyable, ClientEffects {
   /// Which of our queries ask for the engines, and as of when.
   private(set) var engineQueries: [TaskNumber: Int] = [:]
   private var engineIdentities: [EngineUUID: Frame] = [:]
-  // What ended in this batch.
-  private var releasedTasks = 0
-  private var releasedBytes = 0
 
   /// Connects; that somebody listens shows later.
   static func connect(
@@ -101,14 +98,6 @@ struct ClientSockets: ~Copyable, ClientEffects {
   /// Before the first effect of a batch.
   mutating func beginBatch() { headers.setDate() }
 
-  /// After the last: room for those who wait.
-  mutating func endBatch() {
-    guard releasedTasks > 0 else { return }
-    queue.release(releasedTasks, bytes: releasedBytes)
-    releasedTasks = 0
-    releasedBytes = 0
-  }
-
   // MARK: effects
 
   mutating func send(_ request: Request) {
@@ -157,15 +146,15 @@ struct ClientSockets: ~Copyable, ClientEffects {
   }
 
   mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome) {
-    if handle.cost > 0 {
-      releasedTasks += 1
-      releasedBytes += handle.cost
-    }
+    // Before the waiting caller goes on: it finds room where its task was.
+    if handle.cost > 0 { queue.release(bytes: handle.cost) }
     handle.finish(outcome)
   }
 
   mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle) { handle.deliver(output, limit: maximumOutputBytes) }
   mutating func finishOutput(of handle: TaskHandle) { handle.finishOutput() }
+
+  mutating func refuse(with error: ClientError) { queue.close(error) }
 
   mutating func announce(_ event: EngineEvent) {
     switch event {

@@ -169,7 +169,7 @@ struct ClientStateTests {
     bench.effects.forget()
     bench.step { [now = bench.at(1)] state, _ in state.hubDisconnected(now: now) }
     bench.expire(at: 6)
-    bench.effects.expect("0: controllerLost", "0: silent", "1: controllerLost", "1: silent", "-0")
+    bench.effects.expect("refuse: controllerLost", "0: controllerLost", "0: silent", "1: controllerLost", "1: silent", "-0")
     bench.submit(.balanced)
     bench.effects.expect("2: controllerLost", "2: silent")
   }

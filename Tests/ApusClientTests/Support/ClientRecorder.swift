@@ -28,6 +28,7 @@ struct ClientRecorder: ClientEffects {
 
   mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle) { lines.append("\(handle.number.raw) wrote \(output)") }
   mutating func finishOutput(of handle: TaskHandle) { lines.append("\(handle.number.raw): silent") }
+  mutating func refuse(with error: ClientError) { lines.append("refuse: \(error.code)") }
   mutating func announce(_ event: EngineEvent) {
     switch event {
     case .arrived(let engine): lines.append("+\(engine)")
