@@ -147,7 +147,9 @@ extension Controller.Plan {
       ports.iopub.client = try clientPool.bind(outputFront, ip: clientIP, fixed: client?.iopub, purpose: "iopub (clients)")
       var (fixedNotification, fixedBroadcast): (Int?, Int?) = (nil, nil)
       if case .client(let notification, let broadcast, _) = client?.side { (fixedNotification, fixedBroadcast) = (notification, broadcast) }
-      let notifier = try open(.pub)
+      // XPUB tells of subscriptions, also of those that another client made before.
+      let notifier = try open(.xpub)
+      try notifier.set(.xpubVerbose, 1)
       ports.notification = try clientPool.bind(notifier, ip: clientIP, fixed: fixedNotification, purpose: "notifications")
       let broadcastFront = try open(.router, "broadcast_in")
       ports.broadcast = try clientPool.bind(broadcastFront, ip: clientIP, fixed: fixedBroadcast, purpose: "broadcast (clients)")

@@ -16,6 +16,7 @@ actor Hub {
   private var expiry: EventLoop.TimerID?
   private var heart: HeartMonitor?
   private var isSaveScheduled = false
+  private var announced: [(uuid: EngineUUID, id: EngineID, at: ContinuousClock.Instant)] = []
 
   struct Settings: Sendable {
     /// Where the engines are noted for `--restore`.
@@ -28,6 +29,8 @@ actor Hub {
 
   /// How often the task database writes out what it buffers.
   private static let flushInterval = Duration.seconds(2)
+  /// A client that takes longer than this from its list of engines to its subscription has other troubles.
+  private static let announcementMemory = Duration.seconds(10)
   private static let saveDelay = Duration.milliseconds(100)
   /// How long a client's shutdown takes, so that everybody hears of it.
   private static let shutdownDelay = Duration.milliseconds(250)
@@ -46,6 +49,7 @@ actor Hub {
   func start(heart: HeartMonitor) {
     self.heart = heart
     loop.whenReadable(wire.monitor.socket) { [unowned self] in self.assumeIsolated { $0.monitorIsReadable() } }
+    loop.whenReadable(wire.notifier) { [unowned self] in self.assumeIsolated { $0.subscriptionsChanged() } }
     loop.whenReadable(wire.query) { [unowned self] in self.assumeIsolated { $0.queryIsReadable() } }
     if recorder.database.keepsRecords { scheduleFlush() }
   }
@@ -62,6 +66,11 @@ actor Hub {
   }
 
   func announce(_ type: MessageType, _ uuid: EngineUUID, _ id: EngineID) {
+    if type == .registrationNotification {
+      let now = ContinuousClock.now
+      announced.removeAll { now - $0.at > Self.announcementMemory }
+      announced.append((uuid, id, now))
+    }
     wire.notify(type, ["id": .int(id.number), "uuid": .string(uuid.text)])
   }
 
@@ -92,6 +101,20 @@ actor Hub {
   }
 
   // MARK: sockets
+
+  /// A client has subscribed to notifications. It asked for the list of engines before, over another connection: an engine that joined between
+  /// the two would never be known to it. So the latest are announced again; who knows them already does not mind.
+  private func subscriptionsChanged() {
+    var isNew = false
+    while let frames = try? wire.notifier.receive() {
+      if frames.first?.withUnsafeBytes({ $0.first == 1 }) ?? false { isNew = true }
+    }
+    guard isNew else { return }
+    let now = ContinuousClock.now
+    for (uuid, id, at) in announced where now - at <= Self.announcementMemory && state.ids[uuid] == id {
+      wire.notify(.registrationNotification, ["id": .int(id.number), "uuid": .string(uuid.text)])
+    }
+  }
 
   private func monitorIsReadable() {
     while let event = try? wire.monitor.next() {
