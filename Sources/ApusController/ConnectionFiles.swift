@@ -10,7 +10,8 @@ struct ConnectionFiles: Sendable {
   /// - Returns: `nil` if there are none, or if they do not belong together: then new ones are made, and the log says why.
   static func reusable(_ configuration: ControllerConfiguration, logger: Logger) -> ConnectionFiles? {
     func read(_ path: String) -> ConnectionFile? {
-      do { return try ConnectionFile(parsing: String(decoding: AtomicFile.read(path), as: UTF8.self)) } catch let error as FileError {
+      do { return try ConnectionFile(parsing: String(decoding: AtomicFile.read(path), as: UTF8.self)) } catch let error as FileError
+      {
         logger.info("no connection file to reuse", metadata: ["file": "\(path)", "error": "\(error)"])
       } catch { logger.warning("a connection file cannot be reused", metadata: ["file": "\(path)", "error": "\(error)"]) }
       return nil
@@ -30,7 +31,8 @@ struct ConnectionFiles: Sendable {
       try AtomicFile.write(client.json.encoded(pretty: true), to: configuration.clientFilePath)
       try AtomicFile.write(engine.json.encoded(pretty: true), to: configuration.engineFilePath)
     } catch {
-      throw ControllerError(.file, "\(error). The controller needs the folder security/ of its profile; `--profile-dir` chooses another.")
+      throw ControllerError(
+        .file, "\(error). The controller needs the folder security/ of its profile; `--profile-dir` chooses another.")
     }
   }
 

@@ -17,7 +17,9 @@ extension Controller {
       guard (0...6).contains(configuration.broadcastDepth) else {
         throw ControllerError(.configuration, "the broadcast tree may be 0 to 6 levels deep, not \(configuration.broadcastDepth)")
       }
-      guard configuration.heartbeatPeriod > .zero else { throw ControllerError(.configuration, "the heartbeat period must be positive") }
+      guard configuration.heartbeatPeriod > .zero else {
+        throw ControllerError(.configuration, "the heartbeat period must be positive")
+      }
       reused = configuration.reuseFiles ? ConnectionFiles.reusable(configuration, logger: logger) : nil
       do {
         context = try Context(ioThreads: max(1, configuration.ioThreads))
@@ -111,7 +113,8 @@ extension Controller.Plan {
       let monitor = try SocketMonitor(of: query, in: context, name: "registration")
 
       let controlBack = try EngineSocket("control_out", in: context, curve: curve)
-      ports.control.engine = try enginePool.bind(controlBack.socket, ip: engineIP, fixed: engine?.control, purpose: "control (engines)")
+      ports.control.engine = try enginePool.bind(
+        controlBack.socket, ip: engineIP, fixed: engine?.control, purpose: "control (engines)")
       let muxBack = try EngineSocket("mux_out", in: context, curve: curve)
       ports.mux.engine = try enginePool.bind(muxBack.socket, ip: engineIP, fixed: engine?.mux, purpose: "mux (engines)")
       let taskBack = try EngineSocket("task_out", in: context, curve: curve)
@@ -146,7 +149,9 @@ extension Controller.Plan {
       let outputFront = try open(.pub, "\(SessionID.random().text)_iopub")
       ports.iopub.client = try clientPool.bind(outputFront, ip: clientIP, fixed: client?.iopub, purpose: "iopub (clients)")
       var (fixedNotification, fixedBroadcast): (Int?, Int?) = (nil, nil)
-      if case .client(let notification, let broadcast, _) = client?.side { (fixedNotification, fixedBroadcast) = (notification, broadcast) }
+      if case .client(let notification, let broadcast, _) = client?.side {
+        (fixedNotification, fixedBroadcast) = (notification, broadcast)
+      }
       // XPUB tells of subscriptions, also of those that another client made before.
       let notifier = try open(.xpub)
       try notifier.set(.xpubVerbose, 1)
@@ -182,15 +187,18 @@ extension Controller.Plan {
       let configuration = plan.configuration
       func file(_ ip: String, ssh: String, _ port: (Int, Int, Int, Int), _ side: ConnectionFile.Side) -> ConnectionFile {
         ConnectionFile(
-          ssh: ssh, interface: "tcp://\(ip)", registration: ports.registration, control: port.0, mux: port.1, task: port.2, iopub: port.3,
+          ssh: ssh, interface: "tcp://\(ip)", registration: ports.registration, control: port.0, mux: port.1, task: port.2,
+          iopub: port.3,
           side: side, key: plan.key, curveServerKey: plan.curve?.publicKey, location: plan.location)
       }
       return ConnectionFiles(
         client: file(
-          configuration.clientIP, ssh: configuration.clientSSH, (ports.control.client, ports.mux.client, ports.task.client, ports.iopub.client),
+          configuration.clientIP, ssh: configuration.clientSSH,
+          (ports.control.client, ports.mux.client, ports.task.client, ports.iopub.client),
           .client(notification: ports.notification, broadcast: ports.broadcast, taskScheme: configuration.scheme.rawValue)),
         engine: file(
-          configuration.engineIP, ssh: configuration.engineSSH, (ports.control.engine, ports.mux.engine, ports.task.engine, ports.iopub.engine),
+          configuration.engineIP, ssh: configuration.engineSSH,
+          (ports.control.engine, ports.mux.engine, ports.task.engine, ports.iopub.engine),
           .engine(heartbeatPing: ports.heartPing, heartbeatPong: ports.heartPong, broadcast: ports.leaves)))
     }
   }

@@ -70,21 +70,24 @@ public final class Controller: Service {
     let tasks = TaskScheduler(
       loop: schedulerLoop, state: state,
       wire: TaskSchedulerSockets(
-        front: sockets.taskFront.take(), back: sockets.taskBack.take(), session: session(), rejections: RejectionLog("task", logger: logger),
+        front: sockets.taskFront.take(), back: sockets.taskBack.take(), session: session(),
+        rejections: RejectionLog("task", logger: logger),
         events: events),
       byteLimit: configuration.queueByteLimit, logger: logger)
     let mux = RequestRelay(
       .mux, loop: schedulerLoop, front: sockets.muxFront.take(), back: sockets.muxBack.take(), session: session(), events: events,
       logger: logger)
     let control = RequestRelay(
-      .control, loop: schedulerLoop, front: sockets.controlFront.take(), back: sockets.controlBack.take(), session: session(), events: events,
+      .control, loop: schedulerLoop, front: sockets.controlFront.take(), back: sockets.controlBack.take(), session: session(),
+      events: events,
       logger: logger, onAbort: { ids in tasks.assumeIsolated { $0.abort(ids) } })
     let output = OutputRelay(
       loop: schedulerLoop, front: sockets.outputFront.take(), back: sockets.outputBack.take(), session: session(), events: events,
       logger: logger, onShutdown: { uuid in reference.post { $0.engineShutDown(uuid) } })
     let broadcast = BroadcastScheduler(
       loop: schedulerLoop,
-      wire: BroadcastSockets(front: sockets.broadcastFront.take(), leaves: sockets.leaves.take(), session: session(), logger: logger))
+      wire: BroadcastSockets(
+        front: sockets.broadcastFront.take(), leaves: sockets.leaves.take(), session: session(), logger: logger))
     let heart = HeartMonitor(
       loop: hubLoop,
       wire: HeartMonitor.Sockets(
@@ -98,7 +101,8 @@ public final class Controller: Service {
       wire: HubSockets(
         query: sockets.query.take(), monitor: sockets.monitor.take(), notifier: sockets.notifier.take(),
         session: session(configuration.identity ?? .random()),
-        audience: EngineAudience(loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast), events: events,
+        audience: EngineAudience(loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast),
+        events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
         announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
       database: try Self.database(configuration),
@@ -137,10 +141,15 @@ public final class Controller: Service {
       await close()
       throw error
     }
-    logger.info("the controller is ready", metadata: ["registration": "\(clientConnection.endpoint(port: clientConnection.registration))"])
+    logger.info(
+      "the controller is ready", metadata: ["registration": "\(clientConnection.endpoint(port: clientConnection.registration))"])
     onReady()
     await withGracefulShutdownHandler {
-      await withTaskCancellationHandler { for await _ in stopped { break } } onCancel: { stop.yield() }
+      await withTaskCancellationHandler {
+        for await _ in stopped { break }
+      } onCancel: {
+        stop.yield()
+      }
     } onGracefulShutdown: {
       self.stop.yield()
     }

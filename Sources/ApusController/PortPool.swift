@@ -47,7 +47,8 @@ struct PortPool {
     if !taken.isEmpty {
       throw ControllerError(
         .addressInUse,
-        "cannot listen for \(purpose): the ports \(taken.map(String.init).joined(separator: ", ")) are in use. Give others with --ports, or none for free ones.")
+        "cannot listen for \(purpose): the ports \(taken.map(String.init).joined(separator: ", ")) are in use. Give others with --ports, or none for free ones."
+      )
     }
     do {
       let endpoint = try socket.bind("tcp://\(ip):*")

@@ -75,9 +75,13 @@ public struct Socket: ~Copyable {
     return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
-  public borrowing func unbind(_ endpoint: String) throws(ZeroMQError) { try check(zmq_unbind(handle, endpoint), "unbind \(endpoint)") }
+  public borrowing func unbind(_ endpoint: String) throws(ZeroMQError) {
+    try check(zmq_unbind(handle, endpoint), "unbind \(endpoint)")
+  }
 
-  public borrowing func connect(_ endpoint: String) throws(ZeroMQError) { try check(zmq_connect(handle, endpoint), "connect \(endpoint)") }
+  public borrowing func connect(_ endpoint: String) throws(ZeroMQError) {
+    try check(zmq_connect(handle, endpoint), "connect \(endpoint)")
+  }
 
   public borrowing func disconnect(_ endpoint: String) throws(ZeroMQError) {
     try check(zmq_disconnect(handle, endpoint), "disconnect \(endpoint)")
@@ -92,7 +96,9 @@ public struct Socket: ~Copyable {
   }
 
   /// As `receive()`; `source` becomes the descriptor of the connection that the message came through, -1 if it has none.
-  public borrowing func receive(source: inout Int32) throws(ZeroMQError) -> [Frame]? { try receive(source: &source, wantsSource: true) }
+  public borrowing func receive(source: inout Int32) throws(ZeroMQError) -> [Frame]? {
+    try receive(source: &source, wantsSource: true)
+  }
 
   private borrowing func receive(source: inout Int32, wantsSource: Bool) throws(ZeroMQError) -> [Frame]? {
     var parts: [Frame] = []

@@ -16,7 +16,8 @@ public struct SocketMonitor: ~Copyable {
   /// - Parameter name: unique in the context: it becomes an `inproc` endpoint.
   public init(of watched: borrowing Socket, in context: Context, name: String) throws(ZeroMQError) {
     let endpoint = "inproc://monitor-\(name)"
-    let events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    let events =
+      ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
       | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
     guard zmq_socket_monitor(watched.handle, endpoint, events) == 0 else { throw ZeroMQError.last("monitor a socket") }
     let pair = try Socket(.pair, in: context)

@@ -13,12 +13,16 @@ final class DaskScheduler {
   /// - Parameters:
   ///   - arguments: keyword arguments of `distributed.Scheduler`.
   ///   - done: called once, on some thread.
-  init(python: String, pythonPath: String?, arguments: JSONValue, done: @escaping @Sendable (Result<JSONValue, RemoteError>) -> Void) {
+  init(
+    python: String, pythonPath: String?, arguments: JSONValue, done: @escaping @Sendable (Result<JSONValue, RemoteError>) -> Void
+  ) {
     let output = Pipe()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = [python, "-m", "apus.dask_scheduler", arguments.text]
     var environment = ProcessInfo.processInfo.environment
-    if let pythonPath { environment["PYTHONPATH"] = [pythonPath, environment["PYTHONPATH"]].compactMap { $0 }.joined(separator: ":") }
+    if let pythonPath {
+      environment["PYTHONPATH"] = [pythonPath, environment["PYTHONPATH"]].compactMap { $0 }.joined(separator: ":")
+    }
     process.environment = environment
     process.standardInput = input
     process.standardOutput = output
@@ -45,14 +49,17 @@ final class DaskScheduler {
     func append(_ data: Data, from handle: FileHandle) {
       if data.isEmpty {
         handle.readabilityHandler = nil
-        finish(.failure(RemoteError(name: "RuntimeError", value: "Dask's scheduler ended before it was ready; is `distributed` installed?")))
+        finish(
+          .failure(
+            RemoteError(name: "RuntimeError", value: "Dask's scheduler ended before it was ready; is `distributed` installed?")))
         return
       }
       text.append(data)
       guard let end = text.firstIndex(of: 0x0A) else { return }
       // What follows is of no interest, but the pipe must not fill up.
       do { finish(.success(try JSONValue(parsing: Array(text[..<end])))) } catch {
-        finish(.failure(RemoteError(name: "RuntimeError", value: "Dask's scheduler said something else than its address: \(error)")))
+        finish(
+          .failure(RemoteError(name: "RuntimeError", value: "Dask's scheduler said something else than its address: \(error)")))
       }
     }
 

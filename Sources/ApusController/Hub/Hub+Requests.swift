@@ -45,11 +45,12 @@ extension Hub {
   }
 
   private func remoteError(_ error: any Error) -> RemoteError {
-    let found = switch error {
-    case let error as RemoteError: error
-    case let error as TaskDatabaseError: RemoteError(name: error.code.rawValue, value: error.reason)
-    default: RemoteError(name: "RuntimeError", value: "\(error)")
-    }
+    let found =
+      switch error {
+      case let error as RemoteError: error
+      case let error as TaskDatabaseError: RemoteError(name: error.code.rawValue, value: error.reason)
+      default: RemoteError(name: "RuntimeError", value: "\(error)")
+      }
     return RemoteError(name: found.name, value: found.value, traceback: ["\(found.name): \(found.value)"])
   }
 
@@ -80,13 +81,14 @@ extension Hub {
     func show(_ ids: some Collection<MessageID>) -> JSONValue { isVerbose ? JSONValue(ids.map(\.text)) : .int(ids.count) }
     var members: [(key: String, value: JSONValue)] = [("status", "ok")]
     for engine in try targets(content) {
-      members.append((
-        engine.id.description,
-        [
-          "queue": show(engine.queue), "tasks": show(engine.tasks),
-          "completed": isVerbose ? show(engine.completed) : .int(engine.completedCount),
-        ]
-      ))
+      members.append(
+        (
+          engine.id.description,
+          [
+            "queue": show(engine.queue), "tasks": show(engine.tasks),
+            "completed": isVerbose ? show(engine.completed) : .int(engine.completedCount),
+          ]
+        ))
     }
     members.append(("unassigned", show(state.unassigned)))
     return .object(JSONObject(members: members))
@@ -150,9 +152,11 @@ extension Hub {
   private func entry(_ record: TaskRecord) -> JSONValue {
     [
       "header": record.value(.header), "metadata": record.value(.metadata), "result_metadata": record.value(.result_metadata),
-      "result_header": record.value(.result_header), "result_content": record.value(.result_content), "received": record.value(.received),
+      "result_header": record.value(.result_header), "result_content": record.value(.result_content),
+      "received": record.value(.received),
       "io": [
-        "execute_input": record.value(.execute_input), "execute_result": record.value(.execute_result), "error": record.value(.error),
+        "execute_input": record.value(.execute_input), "execute_result": record.value(.execute_result),
+        "error": record.value(.error),
         "stdout": record.value(.stdout), "stderr": record.value(.stderr),
       ],
     ]
@@ -170,7 +174,9 @@ extension Hub {
       }
       fields = [.msg_id]
       for name in names where name != "msg_id" {
-        guard let field = TaskRecord.Field(rawValue: name) else { throw RemoteError(name: "KeyError", value: "'no such field: \(name)'") }
+        guard let field = TaskRecord.Field(rawValue: name) else {
+          throw RemoteError(name: "KeyError", value: "'no such field: \(name)'")
+        }
         fields.append(field)
       }
     }
@@ -239,7 +245,8 @@ extension Hub {
       header["msg_id"] = .string(id.text)
       header["date"] = .string(Timestamp.now().description)
       let message = wire.session.seal(
-        header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: .emptyObject, content: request.contentFrame,
+        header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: .emptyObject,
+        content: request.contentFrame,
         buffers: Array(request.buffers))
       try recorder.change(old) { $0.resubmitted = id }
       // Known before the client can ask for it; the scheduler's own report comes later and changes nothing.

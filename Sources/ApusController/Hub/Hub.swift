@@ -36,7 +36,8 @@ actor Hub {
   private static let shutdownDelay = Duration.milliseconds(250)
 
   init(
-    loop: EventLoop, state: HubState, wire: consuming HubSockets, database: sending any TaskDatabase, settings: Settings, logger: Logger
+    loop: EventLoop, state: HubState, wire: consuming HubSockets, database: sending any TaskDatabase, settings: Settings,
+    logger: Logger
   ) {
     self.loop = loop
     self.state = state

@@ -53,7 +53,8 @@ struct HubSockets: ~Copyable, HubEffects {
   var enginesChanged = false
 
   init(
-    query: consuming Socket, monitor: consuming SocketMonitor, notifier: consuming Socket, session: Session, audience: EngineAudience,
+    query: consuming Socket, monitor: consuming SocketMonitor, notifier: consuming Socket, session: Session,
+    audience: EngineAudience,
     events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
     announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
   ) {
@@ -78,7 +79,8 @@ struct HubSockets: ~Copyable, HubEffects {
     guard let request = current else { return }
     let isRegistration = type == .registrationReply
     let reply = session.message(
-      type, content: content, parentHeader: isRegistration ? .emptyObject : request.headerFrame, identities: Array(request.identities),
+      type, content: content, parentHeader: isRegistration ? .emptyObject : request.headerFrame,
+      identities: Array(request.identities),
       buffers: buffers)
     try? query.send(reply.frames)
   }
@@ -107,7 +109,11 @@ struct HubSockets: ~Copyable, HubEffects {
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     enginesChanged = true
     let metadata: Logger.Metadata = ["engine": "\(id)", "uuid": "\(uuid)", "cause": "\(cause.sentence)"]
-    if cause == .unregistered { logger.info("engine unregistered", metadata: metadata) } else { logger.warning("engine lost", metadata: metadata) }
+    if cause == .unregistered {
+      logger.info("engine unregistered", metadata: metadata)
+    } else {
+      logger.warning("engine lost", metadata: metadata)
+    }
     audience.engineLeft(uuid, cause: cause, grace: grace)
     notify(.unregistrationNotification, ["id": .int(id.number), "uuid": .string(uuid.text)])
   }

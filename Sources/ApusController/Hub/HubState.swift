@@ -82,7 +82,9 @@ struct HubState {
 
   var sortedEngines: [Engine] { engines.values.sorted { $0.id < $1.id } }
   /// Ids and uuids, as the wire and the file of engines have them.
-  var enginesObject: JSONObject { JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .string($0.uuid.text)) }) }
+  var enginesObject: JSONObject {
+    JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .string($0.uuid.text)) })
+  }
   var nextExpiry: ContinuousClock.Instant? { pending.values.map(\.deadline).min() }
 
   // MARK: events: engines

@@ -43,7 +43,8 @@ public struct ConnectionFile: Hashable, Sendable {
   /// In the order of ipyparallel's files.
   public var json: JSONValue {
     var object: JSONObject = [
-      "ssh": .string(ssh), "interface": .string(interface), "registration": .int(registration), "control": .int(control), "mux": .int(mux),
+      "ssh": .string(ssh), "interface": .string(interface), "registration": .int(registration), "control": .int(control),
+      "mux": .int(mux),
     ]
     switch side {
     case .client(let notification, let broadcast, let taskScheme):
@@ -74,7 +75,8 @@ public struct ConnectionFile: Hashable, Sendable {
     func text(_ key: String, default fallback: String? = nil) throws(ConnectionFileError) -> String {
       if let value = object[key]?.stringValue { return value }
       if let fallback, object[key] == nil || object[key] == .null { return fallback }
-      throw ConnectionFileError(reason: object[key] == nil ? "the key \"\(key)\" is missing" : "the key \"\(key)\" should be a string")
+      throw ConnectionFileError(
+        reason: object[key] == nil ? "the key \"\(key)\" is missing" : "the key \"\(key)\" should be a string")
     }
     func port(_ key: String) throws(ConnectionFileError) -> Int {
       guard let value = object[key]?.intValue, (1...65_535).contains(value) else {
@@ -107,7 +109,8 @@ public struct ConnectionFile: Hashable, Sendable {
       side = .engine(heartbeatPing: try port("hb_ping"), heartbeatPong: try port("hb_pong"), broadcast: leaves)
     } else {
       side = .client(
-        notification: try port("notification"), broadcast: try port("broadcast"), taskScheme: try text("task_scheme", default: "leastload"))
+        notification: try port("notification"), broadcast: try port("broadcast"),
+        taskScheme: try text("task_scheme", default: "leastload"))
     }
     key = try text("key", default: "")
     curveServerKey = object["curve_serverkey"]?.stringValue
@@ -122,7 +125,9 @@ public struct ConnectionFile: Hashable, Sendable {
   }
 
   public func endpoint(port: Int, host: String? = nil) -> String {
-    if let host { return "\(interface.prefix(upTo: interface.range(ofSeparator: "://") ?? interface.startIndex))://\(host):\(port)" }
+    if let host {
+      return "\(interface.prefix(upTo: interface.range(ofSeparator: "://") ?? interface.startIndex))://\(host):\(port)"
+    }
     return "\(interface):\(port)"
   }
 

@@ -194,7 +194,9 @@ struct JSONParser {
   private mutating func unicodeEscape() throws(JSONError) -> Unicode.Scalar {
     let high = try hexadecimal()
     guard (0xD800..<0xDC00).contains(high) else { return Unicode.Scalar(high) ?? "\u{FFFD}" }
-    guard index + 1 < bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else { return "\u{FFFD}" }
+    guard index + 1 < bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else {
+      return "\u{FFFD}"
+    }
     let mark = index
     index += 2
     let low = try hexadecimal()

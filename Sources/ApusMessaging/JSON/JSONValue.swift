@@ -47,7 +47,11 @@ public struct JSONObject: Sendable, Hashable {
     if members.count <= 16 {
       var index = 0
       while index < members.count {
-        if members[(index + 1)...].contains(where: { $0.key.isSame(as: members[index].key) }) { members.remove(at: index) } else { index += 1 }
+        if members[(index + 1)...].contains(where: { $0.key.isSame(as: members[index].key) }) {
+          members.remove(at: index)
+        } else {
+          index += 1
+        }
       }
       return
     }

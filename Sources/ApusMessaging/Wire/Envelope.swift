@@ -23,7 +23,8 @@ public struct Envelope: Sendable {
   }
 
   public init(
-    identities: [Frame] = [], signature: Frame, header: Frame, parentHeader: Frame, metadata: Frame, content: Frame, buffers: [Frame] = []
+    identities: [Frame] = [], signature: Frame, header: Frame, parentHeader: Frame, metadata: Frame, content: Frame,
+    buffers: [Frame] = []
   ) {
     frames = identities
     frames.reserveCapacity(identities.count + 6 + buffers.count)

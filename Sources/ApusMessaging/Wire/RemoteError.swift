@@ -36,7 +36,8 @@ public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {
       engine = EngineInfo(uuid: EngineUUID(uuid), id: EngineID(id), method: info?["method"]?.stringValue ?? "apply")
     }
     self.init(
-      name: name, value: content["evalue"]?.stringValue ?? "", traceback: content["traceback"]?.stringArrayValue ?? [], engine: engine)
+      name: name, value: content["evalue"]?.stringValue ?? "", traceback: content["traceback"]?.stringArrayValue ?? [],
+      engine: engine)
   }
 
   public var content: JSONValue {
@@ -44,7 +45,9 @@ public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {
     if let engine {
       info = ["engine_uuid": .string(engine.uuid.text), "engine_id": .int(engine.id.number), "method": .string(engine.method)]
     }
-    return ["status": "error", "ename": .string(name), "evalue": .string(value), "traceback": JSONValue(traceback), "engine_info": info]
+    return [
+      "status": "error", "ename": .string(name), "evalue": .string(value), "traceback": JSONValue(traceback), "engine_info": info,
+    ]
   }
 
   public var description: String { value.isEmpty ? name : "\(name): \(value)" }

@@ -15,7 +15,9 @@ public struct Session: Sendable {
   /// - Parameters:
   ///   - key: the `key` of the connection file, as its UTF-8 bytes. Empty: nothing is signed or checked.
   ///   - processID: goes into message ids, so that forked sessions do not collide; by default this process's.
-  public init(id: SessionID = .random(), key: String, username: String = "apus", processID: Int32? = nil, replayCapacity: Int = 65_536) {
+  public init(
+    id: SessionID = .random(), key: String, username: String = "apus", processID: Int32? = nil, replayCapacity: Int = 65_536
+  ) {
     self.id = id
     self.username = username
     signer = Signer(key: Array(key.utf8))
@@ -31,7 +33,8 @@ public struct Session: Sendable {
   /// A fresh, signed message.
   /// - Parameter parentHeader: the header frame of the request that this answers, byte for byte.
   public mutating func message(
-    _ type: MessageType, content: JSONValue = [:], parentHeader: Frame = .emptyObject, metadata: JSONValue = [:], identities: [Frame] = [],
+    _ type: MessageType, content: JSONValue = [:], parentHeader: Frame = .emptyObject, metadata: JSONValue = [:],
+    identities: [Frame] = [],
     buffers: [Frame] = []
   ) -> Envelope {
     seal(
@@ -61,7 +64,8 @@ public struct Session: Sendable {
     identities: [Frame] = [], header: Frame, parentHeader: Frame, metadata: Frame, content: Frame, buffers: [Frame] = []
   ) -> Envelope {
     Envelope(
-      identities: identities, signature: signer.sign([header, parentHeader, metadata, content]), header: header, parentHeader: parentHeader,
+      identities: identities, signature: signer.sign([header, parentHeader, metadata, content]), header: header,
+      parentHeader: parentHeader,
       metadata: metadata, content: content, buffers: buffers)
   }
 

@@ -59,7 +59,8 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
       digits = digits.dropFirst()
       return true
     }
-    guard let year = number(4), skip("-"), let month = number(2), skip("-"), let day = number(2), skip("T "), let hour = number(2), skip(":"),
+    guard let year = number(4), skip("-"), let month = number(2), skip("-"), let day = number(2), skip("T "), let hour = number(2),
+      skip(":"),
       let minute = number(2), (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60
     else { return nil }
     var second = 0

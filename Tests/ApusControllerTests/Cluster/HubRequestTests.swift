@@ -81,7 +81,9 @@ struct HubRequestTests {
       let second = try await client.send(.task)
       while await engine.received.count < 2 { try await Task.sleep(for: .milliseconds(2)) }
       // The task that waits goes another way than the question for it.
-      while try await client.content(.queueRequest, ["targets": .null])["unassigned"] != 1 { try await Task.sleep(for: .milliseconds(2)) }
+      while try await client.content(.queueRequest, ["targets": .null])["unassigned"] != 1 {
+        try await Task.sleep(for: .milliseconds(2))
+      }
       let status = try await client.content(.queueRequest, ["targets": .null, "verbose": true])
       #expect(status["0"] == ["queue": [.string(direct.text)], "tasks": [.string(first.text)], "completed": []])
       #expect(status["unassigned"] == [.string(second.text)])

@@ -70,7 +70,8 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
     case .lost(let error):
       var metadata = additions
       metadata["status"] = "error"
-      let reply = session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: .object(metadata))
+      let reply = session.message(
+        .applyReply, content: error.content, parentHeader: request.headerFrame, metadata: .object(metadata))
       if let client = request.identities.first { try? front.send(client, nil, reply.payload) }
     }
   }
@@ -80,14 +81,17 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
     var metadata = (try? reply.metadata()) ?? JSONObject()
     for (key, value) in additions.members { metadata[key] = value }
     let combined = session.seal(
-      header: reply.headerFrame, parentHeader: reply.parentHeaderFrame, metadata: Frame(.object(metadata)), content: reply.contentFrame,
+      header: reply.headerFrame, parentHeader: reply.parentHeaderFrame, metadata: Frame(.object(metadata)),
+      content: reply.contentFrame,
       buffers: buffers)
     if let client = request.identities.first { try? front.send(client, nil, combined.payload) }
   }
 
   /// A request that cannot be served at all.
   mutating func fail(_ request: Envelope, id: MessageID, _ error: RemoteError) {
-    let metadata: JSONValue = ["original_msg_id": .string(id.text), "is_coalescing": false, "is_broadcast": true, "status": "error"]
+    let metadata: JSONValue = [
+      "original_msg_id": .string(id.text), "is_coalescing": false, "is_broadcast": true, "status": "error",
+    ]
     let reply = session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: metadata)
     if let client = request.identities.first { try? front.send(client, nil, reply.payload) }
   }

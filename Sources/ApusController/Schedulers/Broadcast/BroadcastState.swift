@@ -101,7 +101,9 @@ struct BroadcastState {
     }
   }
 
-  mutating func completed(_ reply: Envelope, metadata: JSONObject, by uuid: EngineUUID, effects: inout some BroadcastEffects & ~Copyable) {
+  mutating func completed(
+    _ reply: Envelope, metadata: JSONObject, by uuid: EngineUUID, effects: inout some BroadcastEffects & ~Copyable
+  ) {
     guard metadata["is_coalescing"]?.isTruthy ?? false, let original = metadata["original_msg_id"]?.stringValue else {
       return effects.relay(reply)
     }
@@ -113,7 +115,8 @@ struct BroadcastState {
 
   // MARK: steps
 
-  private mutating func lose(_ uuid: EngineUUID, of id: MessageID, cause: String, effects: inout some BroadcastEffects & ~Copyable) {
+  private mutating func lose(_ uuid: EngineUUID, of id: MessageID, cause: String, effects: inout some BroadcastEffects & ~Copyable)
+  {
     guard coalescing[id]?.waiting.remove(uuid) != nil else { return }
     let reason = "Engine \(uuid) died while running task \(id): \(cause)"
     coalescing[id]?.lost = RemoteError(name: "EngineError", value: reason, traceback: [reason])
@@ -143,7 +146,9 @@ struct BroadcastState {
       var wrong: [String] = []
       if broadcast.waiting.isEmpty { wrong.append("broadcast \(id) waits for nobody") }
       if !broadcast.waiting.isSubset(of: engines) { wrong.append("broadcast \(id) waits for engines that are gone") }
-      if !broadcast.waiting.isDisjoint(with: broadcast.replies.keys) { wrong.append("broadcast \(id) waits for engines that answered") }
+      if !broadcast.waiting.isDisjoint(with: broadcast.replies.keys) {
+        wrong.append("broadcast \(id) waits for engines that answered")
+      }
       return wrong
     }
   }

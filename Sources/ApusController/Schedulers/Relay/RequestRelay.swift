@@ -20,7 +20,8 @@ actor RequestRelay {
   private let onAbort: (@Sendable ([MessageID]) -> Void)?
 
   init(
-    _ channel: Channel, loop: EventLoop, front: consuming Socket, back: consuming EngineSocket, session: Session, events: TaskEventStream,
+    _ channel: Channel, loop: EventLoop, front: consuming Socket, back: consuming EngineSocket, session: Session,
+    events: TaskEventStream,
     logger: Logger, onAbort: (@Sendable ([MessageID]) -> Void)? = nil
   ) {
     self.channel = channel

@@ -21,7 +21,8 @@ struct FinishedTasks {
 
   mutating func record(_ id: MessageID, succeeded: Bool, engine: Int?) {
     let hash = id.hashValue
-    let known = outcomes.updateValue(Int32(truncatingIfNeeded: ((engine ?? -1) + 1) << 1 | (succeeded ? 1 : 0)), forKey: hash) != nil
+    let known =
+      outcomes.updateValue(Int32(truncatingIfNeeded: ((engine ?? -1) + 1) << 1 | (succeeded ? 1 : 0)), forKey: hash) != nil
     if known { return }
     if ring.count < capacity {
       ring.append(hash)

@@ -51,10 +51,13 @@ final class QueuedTask {
     id = request.id
     message = request.message
     self.sequence = sequence
-    if request.retries > 0 || request.timeout != nil || !request.after.isEmpty || !request.follow.isEmpty || !request.targets.isEmpty {
+    if request.retries > 0 || request.timeout != nil || !request.after.isEmpty || !request.follow.isEmpty
+      || !request.targets.isEmpty
+    {
       rare = Indirect(
         Constraints(
-          after: request.after, follow: request.follow, targets: request.targets, retries: request.retries, timeout: request.timeout))
+          after: request.after, follow: request.follow, targets: request.targets, retries: request.retries, timeout: request.timeout
+        ))
     }
   }
 

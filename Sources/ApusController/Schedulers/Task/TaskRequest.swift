@@ -31,12 +31,16 @@ struct TaskRequest: Sendable {
     guard let after = Dependency(metadata["after"]), let follow = Dependency(metadata["follow"]) else {
       throw RemoteError(
         name: "ValueError",
-        value: "a dependency is a list of message ids, or an object of \"dependencies\", \"all\", \"success\" and \"failure\" with one of the last two true")
+        value:
+          "a dependency is a list of message ids, or an object of \"dependencies\", \"all\", \"success\" and \"failure\" with one of the last two true"
+      )
     }
     self.after = after
     self.follow = follow
     if let retries = metadata["retries"], !retries.isNull {
-      guard let count = retries.intValue, count >= 0 else { throw RemoteError(name: "ValueError", value: "retries is a number from 0 on") }
+      guard let count = retries.intValue, count >= 0 else {
+        throw RemoteError(name: "ValueError", value: "retries is a number from 0 on")
+      }
       self.retries = count
     }
     if let timeout = metadata["timeout"], !timeout.isNull {
@@ -98,7 +102,9 @@ struct TaskResult: Sendable {
   /// A reply without a `status` in its metadata is judged by its content: it must finish its task all the same.
   init?(_ message: Envelope) {
     guard let id = message.parentID else { return nil }
-    var (word, met) = message.metadataFrame.withUnsafeBytes { (HeaderScanner($0).string("status"), HeaderScanner($0).bool("dependencies_met")) }
+    var (word, met) = message.metadataFrame.withUnsafeBytes {
+      (HeaderScanner($0).string("status"), HeaderScanner($0).bool("dependencies_met"))
+    }
     if word == nil, !message.metadataFrame.isIdentical(to: .emptyObject), let metadata = try? message.metadata() {
       // Not there, or written in a way that the scanner does not read.
       word = metadata["status"]?.stringValue

@@ -10,7 +10,9 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   var rejections: RejectionLog
   let events: TaskEventStream
 
-  mutating func send(_ request: Envelope, to engine: EngineUUID) { back.send(to: engine, request.identities.first, request.payload) }
+  mutating func send(_ request: Envelope, to engine: EngineUUID) {
+    back.send(to: engine, request.identities.first, request.payload)
+  }
 
   mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply.payload, to: request.identities) }
 

@@ -72,11 +72,16 @@ struct TaskSchedulerState {
     let named = request.after.ids.union(request.follow.ids)
     if let unknown = named.first(where: { $0 == task.id || tasks[$0] == nil && finished[$0] == nil }) {
       return fail(
-        task, .error(RemoteError(name: "InvalidDependency", value: unknown == task.id ? "a task cannot depend on itself" : "unknown task \(unknown)")),
+        task,
+        .error(
+          RemoteError(
+            name: "InvalidDependency", value: unknown == task.id ? "a task cannot depend on itself" : "unknown task \(unknown)")),
         now: now, effects: &effects)
     }
     let after = request.after
-    if after.isUnreachable(succeeded: didSucceed, failed: didFail) || request.follow.isUnreachable(succeeded: didSucceed, failed: didFail) {
+    if after.isUnreachable(succeeded: didSucceed, failed: didFail)
+      || request.follow.isUnreachable(succeeded: didSucceed, failed: didFail)
+    {
       return fail(task, .error(RemoteError(name: "ImpossibleDependency", value: "")), now: now, effects: &effects)
     }
     for id in named where finished[id] == nil { dependents[id, default: []].append(task) }
@@ -99,7 +104,9 @@ struct TaskSchedulerState {
 
   // MARK: events: engines
 
-  mutating func engineRegistered(_ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+  mutating func engineRegistered(
+    _ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
     let index = engines.register(uuid)
     losses[index] = nil
     serve(index, now: now, effects: &effects)
@@ -109,7 +116,8 @@ struct TaskSchedulerState {
   ///   - cause: for the people who read the error: what happened to the engine.
   ///   - grace: how long replies that are on their way may still arrive.
   mutating func engineLost(
-    _ uuid: EngineUUID, cause: String, grace: Duration, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ uuid: EngineUUID, cause: String, grace: Duration, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     guard let index = engines.index(of: uuid), engines[index].isRegistered else { return }
     engines.unregister(index)
@@ -168,7 +176,9 @@ struct TaskSchedulerState {
   // MARK: placing
 
   /// The task may run as far as `after` is concerned.
-  private mutating func enqueue(_ task: QueuedTask, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+  private mutating func enqueue(
+    _ task: QueuedTask, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
     task.phase = .queued
     if let engine = choose(for: task) { return place(task, on: engine, effects: &effects) }
     if let reason = hopelessness(of: task) {
@@ -246,7 +256,8 @@ struct TaskSchedulerState {
     let uuid = engines[engine].uuid
     return limited.filter { task in
       let constraints = task.constraints
-      return task.sequence < sequence && mayTake(constraints, engine) && (constraints.targets.isEmpty || constraints.targets.contains(uuid))
+      return task.sequence < sequence && mayTake(constraints, engine)
+        && (constraints.targets.isEmpty || constraints.targets.contains(uuid))
     }.min { $0.sequence < $1.sequence }
   }
 
@@ -291,7 +302,9 @@ struct TaskSchedulerState {
   private mutating func giveUp(
     _ engine: Int, cause: String, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
-    let lost = tasks.values.filter { if case .placed(engine) = $0.phase { true } else { false } }.sorted { $0.sequence < $1.sequence }
+    let lost = tasks.values.filter { if case .placed(engine) = $0.phase { true } else { false } }.sorted {
+      $0.sequence < $1.sequence
+    }
     for task in lost {
       // A failure in the chain may have ended it meanwhile.
       guard case .placed = task.phase else { continue }
@@ -301,7 +314,9 @@ struct TaskSchedulerState {
         retry(task, from: engine, reason: .engineLost, now: now, effects: &effects)
       } else {
         let reason = "Engine \(engines[engine].uuid) died while running task \(task.id): \(cause)"
-        fail(task, .error(RemoteError(name: "EngineError", value: reason, traceback: [reason])), now: now, effects: &effects, engine: engine)
+        fail(
+          task, .error(RemoteError(name: "EngineError", value: reason, traceback: [reason])), now: now, effects: &effects,
+          engine: engine)
       }
     }
   }
@@ -316,7 +331,8 @@ struct TaskSchedulerState {
   }
 
   private mutating func finish(
-    _ task: QueuedTask, succeeded: Bool, engine: Int?, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ task: QueuedTask, succeeded: Bool, engine: Int?, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     task.phase = .finished
     tasks[task.id] = nil
@@ -350,13 +366,15 @@ struct TaskSchedulerState {
         return !counts && (constraints.after.all || constraints.after.isEmpty)
       }
       if isLost {
-        return fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
+        return fail(
+          dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
       }
     }
     if dependent.constraints.follow.isUnreachable(succeeded: didSucceed, failed: didFail) {
       switch dependent.phase {
       case .waiting, .queued:
-        return fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
+        return fail(
+          dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
       case .placed, .finished: return
       }
     }
