@@ -18,7 +18,7 @@ let extensionModule: [LinkerSetting] = [
       // Crypto brings in FoundationEssentials, whose own needs are not linked by themselves into a library.
       "-l_FoundationCollections", "-l_FoundationCShims",
     ],
-    .when(configuration: .release)),
+    .when(configuration: .release))
 ]
 
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
@@ -76,6 +76,8 @@ let package = Package(
       dependencies: ["ApusController", "ApusMessaging", "ZeroMQ", logging, .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
     .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "ZeroMQ"], swiftSettings: strict),
-    .testTarget(name: "ApusClientTests", dependencies: ["ApusClient", "ApusController", "ApusMessaging", "ZeroMQ", logging], swiftSettings: strict),
+    .testTarget(
+      name: "ApusClientTests", dependencies: ["ApusClient", "ApusController", "ApusMessaging", "ZeroMQ", logging],
+      swiftSettings: strict),
     .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging"], swiftSettings: strict),
   ])
