@@ -24,10 +24,13 @@ struct SeededGenerator: RandomNumberGenerator {
     (0..<Int.random(in: counts, using: &self)).map { _ in UInt8.random(in: 0...255, using: &self) }
   }
 
+  /// What JSON's grammar and UTF-8 care about.
+  static let jsonBytes = Array(#"{}[]",:\u0tfn-.eE/ "#.utf8) + [0, 0x1F, 0x7F, 0x80, 0xC0, 0xED, 0xF4, 0xFF, 10]
+
   /// The same bytes with a few of them changed, dropped, repeated or cut off.
-  mutating func mutation(of bytes: [UInt8]) -> [UInt8] {
+  /// - Parameter interesting: bytes that mean something to the reader under test.
+  mutating func mutation(of bytes: [UInt8], interesting: [UInt8] = SeededGenerator.jsonBytes) -> [UInt8] {
     var bytes = bytes
-    let interesting = Array(#"{}[]",:\u0tfn-.eE/ "#.utf8) + [0, 0x1F, 0x7F, 0x80, 0xC0, 0xED, 0xF4, 0xFF, 10]
     for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
       let index = Int.random(in: 0..<bytes.count, using: &self)
       switch Int.random(in: 0..<6, using: &self) {

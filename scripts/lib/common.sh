@@ -38,7 +38,7 @@ show_help() {
 need_swift() {
   local place version
   if ! command -v swift >/dev/null; then
-    for place in /opt/swift/usr/bin "${SWIFTLY_BIN_DIR:-$HOME/.local/share/swiftly/bin}" "$HOME/.swiftly/bin" /usr/libexec/swift/bin; do
+    for place in "${SWIFTLY_BIN_DIR:-$HOME/.local/share/swiftly/bin}" "$HOME/.swiftly/bin" /usr/libexec/swift/bin; do
       if [[ -x $place/swift ]]; then
         PATH=$place:$PATH
         break

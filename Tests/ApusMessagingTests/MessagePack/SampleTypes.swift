@@ -90,25 +90,11 @@ extension SeededGenerator {
 
   /// Cut, changed or stretched, with a taste for the format's own headers.
   mutating func messagePackMutation(of bytes: [UInt8]) -> [UInt8] {
-    var bytes = bytes
     let interesting: [UInt8] = [
       0x80, 0x81, 0x8F, 0x90, 0x91, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCF, 0xD3,
       0xD4, 0xD8,
       0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF, 0xFF, 0x00, 0x01, 0x0A, 0x0B, 0x10, 0x7F,
     ]
-    for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
-      let index = Int.random(in: 0..<bytes.count, using: &self)
-      switch Int.random(in: 0..<6, using: &self) {
-      case 0: bytes[index] = UInt8.random(in: 0...255, using: &self)
-      case 1: bytes[index] = interesting.randomElement(using: &self) ?? 0
-      case 2: bytes.remove(at: index)
-      case 3: bytes.insert(interesting.randomElement(using: &self) ?? 0, at: index)
-      case 4: bytes.removeSubrange(index...)
-      default:
-        let end = min(bytes.count, index + Int.random(in: 1...20, using: &self))
-        bytes.insert(contentsOf: bytes[index..<end], at: Int.random(in: 0...bytes.count, using: &self))
-      }
-    }
-    return bytes
+    return mutation(of: bytes, interesting: interesting)
   }
 }
