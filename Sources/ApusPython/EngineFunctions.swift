@@ -8,6 +8,7 @@ enum EngineFunctions {
   static let table: [(StaticString, FastFunction)] = [
     ("start", start), ("ready", ready), ("next", next), ("descriptors", descriptors), ("stop", stop), ("finish", finish),
     ("forked", forked), ("watch_signals", watchSignals), ("configure_log", configureLog), ("log", log),
+    ("interrupted_task", interruptedTask),
   ]
 
   /// start(name, value, ...) -> (id, uuid). Registers the engine; RuntimeError says why it could not, ValueError what is wrong with
@@ -143,6 +144,12 @@ enum EngineFunctions {
     if descriptor < 0 { return PyErr_Occurred() != nil ? nil : Python.none() }
     EngineRuntime.engine?.watchSignals(descriptor: Int32(truncatingIfNeeded: descriptor))
     return Python.none()
+  }
+
+  /// interrupted_task() -> the id of the task that the signal of this moment was sent for, or None: it is for whatever runs.
+  private static let interruptedTask: FastFunction = { _, _, _ in
+    guard let id = EngineRuntime.engine?.takeInterruptedTask() else { return Python.none() }
+    return Python.string(id.text)
   }
 
   /// configure_log(level, descriptor)

@@ -44,11 +44,16 @@ enum MessageFunctions {
         uuid: engine?.configuration.uuid ?? EngineUUID(""), id: engine?.publishedID ?? EngineID(-1), method: method))
   }
 
-  /// reply_error(ename, evalue, traceback): the running apply request failed.
+  /// reply_error(ename, evalue, traceback[, refused]): the running apply request failed. Refused: it cannot run in this engine, and may
+  /// in another.
   private static let replyError: FastFunction = { _, arguments, count in
-    guard count == 3, let arguments else { return Python.raise(apus_type_error(), "reply_error(ename, evalue, traceback)") }
+    guard count == 3 || count == 4, let arguments else {
+      return Python.raise(apus_type_error(), "reply_error(ename, evalue, traceback, refused)")
+    }
     guard let shell = shell(), let error = error(arguments, method: "apply") else { return nil }
-    shell.reply(.init(type: .applyReply, succeeded: false, content: Frame(error.content), errorName: error.name))
+    let isRefusal = count == 4 && PyObject_IsTrue(arguments[3]) == 1
+    shell.reply(
+      .init(type: .applyReply, succeeded: false, content: Frame(error.content), errorName: error.name, isRefusal: isRefusal))
     return Python.none()
   }
 

@@ -1,5 +1,6 @@
 import ApusEngine
 import ApusMessaging
+import Synchronization
 import Testing
 import ZeroMQ
 
@@ -58,6 +59,7 @@ import ZeroMQ
     let controller = try Controller()
     var configuration = EngineConfiguration(connection: controller.connection, uuid: "engine-1")
     configuration.wantedID = EngineID(4)
+    configuration.kind = .swift
     let engine = try Engine(configuration)
     let shell = Shell(engine: engine)
     engine.start()
@@ -65,6 +67,7 @@ import ZeroMQ
     let request = try controller.receive(controller.registration)
     #expect(request.messageType == .registrationRequest)
     #expect(try request.content()["id"] == 4)
+    #expect(try request.content()["kind"] == "swift")
     let answer = controller.session.message(
       .registrationReply, content: ["id": 4, "status": "ok", "hb_period": 100], identities: [Frame("engine-1")])
     try controller.registration.send(answer.frames)
@@ -90,6 +93,16 @@ import ZeroMQ
     guard case .request(let received) = shell.next(milliseconds: 10_000) else { throw Missing() }
     #expect(received.type == .applyRequest)
     #expect(Array(received.envelope.buffers) == [Frame("payload")])
+    let cancelled = Mutex<[MessageID]>([])
+    engine.whenTaskIsCancelled { id in cancelled.withLock { $0.append(id) } }
+    let ids: JSONValue = [.string(received.id.text), "another"]
+    for interrupts in [false, true] {
+      let abort = controller.session.message(
+        .abortRequest, content: ["msg_ids": ids, "interrupt": .bool(interrupts)], identities: identities)
+      try controller.control.send(abort.frames)
+      #expect(try controller.receive(controller.control).messageType == MessageType.abortRequest.reply)
+      #expect(cancelled.withLock { $0 } == (interrupts ? [received.id] : []))
+    }
     shell.reply(.init(type: .applyReply, succeeded: true, content: Frame(["status": "ok"]), buffers: [Frame("result")]))
     let reply = try controller.receive(controller.mux)
     #expect(Array(reply.identities) == identities)

@@ -128,7 +128,8 @@ public final class TaskHandle: Sendable {
     if aborts, isLast { cancel() }
   }
 
-  /// Asks for the task to be aborted, without waiting. One that has not begun ends with a `RemoteError` that `isAborted`.
+  /// Asks for the task to be ended, without waiting. One that has not begun ends with a `RemoteError` that `isAborted`; one that runs is
+  /// interrupted, in Python by a `KeyboardInterrupt`, and ends as it does then. (Engines of ipyparallel let it run.)
   public func cancel() {
     guard status == .outstanding else { return }
     queue.post(.abort(number))

@@ -23,9 +23,12 @@ public final class Shell {
     public var buffers: [Frame]
     public var errorName: String?
     public var codec: String?
+    /// The kernel cannot run such a task, and another might: a scheduler that balances tries the next engine.
+    public var isRefusal: Bool
 
     public init(
-      type: MessageType, succeeded: Bool, content: Frame, buffers: [Frame] = [], errorName: String? = nil, codec: String? = nil
+      type: MessageType, succeeded: Bool, content: Frame, buffers: [Frame] = [], errorName: String? = nil, codec: String? = nil,
+      isRefusal: Bool = false
     ) {
       self.type = type
       self.succeeded = succeeded
@@ -33,6 +36,7 @@ public final class Shell {
       self.buffers = buffers
       self.errorName = errorName
       self.codec = codec
+      self.isRefusal = isRefusal
     }
   }
 
@@ -209,9 +213,16 @@ public final class Shell {
 
   /// - Returns: false if it was answered already.
   private func begin(_ request: Request) -> Bool {
-    if request.origin == .shell, mailbox.read({ $0.aborts.takes(request.id) }) {
-      answerAborted(request)
-      return false
+    if request.origin == .shell {
+      let isAborted = mailbox.read { contents in
+        if contents.aborts.takes(request.id) { return true }
+        contents.running = request.id
+        return false
+      }
+      if isAborted {
+        answerAborted(request)
+        return false
+      }
     }
     EngineLog.log(.debug, "Handling \(request.type): \(request.id)")
     running = Running(request: request, started: .now())
@@ -221,14 +232,20 @@ public final class Shell {
     return true
   }
 
+  private func takeRunning() -> Running? {
+    if let running, running.request.origin == .shell { mailbox.read { $0.running = nil } }
+    return running.take()
+  }
+
   /// Sends the answer to the request that `next` returned last, after its output.
   public func reply(_ outcome: Outcome) {
-    guard let running = running.take() else { return }
+    guard let running = takeRunning() else { return }
     outlet.flush()
     let metadata = ReplyMetadata(
       started: running.started, status: outcome.succeeded ? .ok : .error,
       // The scheduler knows this name only, not its subclasses.
-      dependenciesMet: outcome.errorName != "UnmetDependency", codec: outcome.codec, uuid: voice.uuid, id: engine.publishedID)
+      dependenciesMet: outcome.errorName != "UnmetDependency" && !outcome.isRefusal, codec: outcome.codec, uuid: voice.uuid,
+      id: engine.publishedID)
     let request = running.request
     let parent = request.envelope.headerFrame
     send(
@@ -240,7 +257,7 @@ public final class Shell {
 
   /// Ends a request that wants no answer, such as a comm message.
   public func finishWithoutReply() {
-    guard let running = running.take() else { return }
+    guard let running = takeRunning() else { return }
     outlet.flush()
     outlet.status(.idle, parent: running.request.envelope.headerFrame)
   }

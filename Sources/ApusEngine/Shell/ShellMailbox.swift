@@ -13,6 +13,13 @@ final class ShellMailbox: Sendable {
     /// Requests of the control socket that need the interpreter; served before anything that waits on the shell socket.
     var requests: [Request] = []
     var aborts = AbortState()
+    /// The task that the kernel runs now. Changed under the same lock that aborts are read under, so that a task is either taken back or
+    /// interrupted, and never missed between the two.
+    var running: MessageID?
+    /// The task that the last cancellation signal was meant for.
+    var interrupted: MessageID?
+    /// Takes the place of the signal; the kernel's own way to end a task.
+    var onCancellation: (@Sendable (MessageID) -> Void)?
     /// Set once, after the first registration or its failure.
     var outcome: Result<EngineID, EngineError>?
     /// The kernel's thread shall come back from waiting once.

@@ -21,6 +21,15 @@ struct FaultTests {
     )
   }
 
+  @Test("an aborted task is not tried again, whatever its engine answers", arguments: [TaskResult.Status.aborted, .error])
+  func noRetryAfterAbort(_ status: TaskResult.Status) {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("a", retries: 5)
+    bench.abort("a")
+    bench.complete("a", on: 0, status)
+    bench.recorder.expect("a → e0", "a: answer of e0")
+  }
+
   @Test("more retries than engines: it waits for a new one, and does not hold up others")
   func moreRetriesThanEngines() {
     var bench = SchedulerBench(engines: 1)

@@ -97,6 +97,60 @@ def test_abort_by_id_and_all(start):
         assert found[2]["parent_header"]["msg_id"] == later
 
 
+@pytest.mark.parametrize("socket", ["mux", "task"])
+def test_abort_that_interrupts_ends_the_running_task_only(start, socket):
+    controller, _ = start()
+    running = begin(controller, "import time\nwhile True: time.sleep(10)", socket)
+    queued = begin(controller, "raise ValueError", socket)
+    ids = {"msg_ids": [running, queued], "interrupt": True}
+    assert controller.request("control", "abort_request", ids)["content"] == {"status": "ok"}
+    replies = {reply["parent_header"]["msg_id"]: reply for reply in (controller.receive(socket) for _ in range(2))}
+    assert replies[running]["content"]["ename"] == "KeyboardInterrupt"
+    assert replies[queued]["content"] == {"status": "aborted"}
+    # Another task than the one that runs.
+    kept = begin(controller, "import time; time.sleep(0.5)", socket)
+    controller.request("control", "abort_request", {"msg_ids": [running], "interrupt": True})
+    reply = controller.receive(socket)
+    assert (reply["parent_header"]["msg_id"], reply["content"]["status"]) == (kept, "ok")
+    # Nor is one interrupted whose abort does not ask for it.
+    kept = begin(controller, "import time; time.sleep(0.5)", socket)
+    controller.request("control", "abort_request", {"msg_ids": [kept]})
+    assert controller.receive(socket)["content"]["status"] == "ok"
+
+
+def test_abort_interrupts_cells(start):
+    controller, _ = start()
+    for code in ("import time; time.sleep(60)", "import asyncio; await asyncio.sleep(60)"):
+        id = controller.send("mux", controller.frames("execute_request", {"code": code, "silent": False}))
+        controller.output("execute_input", 20)
+        time.sleep(0.3)
+        controller.request("control", "abort_request", {"msg_ids": [id], "interrupt": True})
+        assert controller.receive("mux")["content"]["ename"] == "KeyboardInterrupt"
+    assert controller.execute("1")["content"]["status"] == "ok"
+
+
+def test_an_interruption_never_hits_the_next_task(start):
+    """Cancelled at random moments around its end, a task is done or interrupted; the one behind it is always done."""
+    controller, _ = start()
+    random = __import__("random").Random(7)
+    interrupted = 0
+    for _ in range(300):
+        work = controller.apply_buffers(sum, range(random.randrange(30_000)))
+        id = controller.send("mux", controller.frames("apply_request", buffers=work))
+        behind = controller.send("mux", controller.frames("apply_request", buffers=controller.apply_buffers(sum, range(2000))))
+        deadline = time.perf_counter() + random.random() * 0.0015
+        while time.perf_counter() < deadline:
+            pass
+        controller.send("control", controller.frames("abort_request", {"msg_ids": [id], "interrupt": True}))
+        replies = {reply["parent_header"]["msg_id"]: reply["content"] for reply in (controller.receive("mux") for _ in range(2))}
+        assert replies[behind] == {"status": "ok"}
+        first = replies[id]
+        assert first["status"] in ("ok", "aborted") or first["ename"] == "KeyboardInterrupt"
+        interrupted += first["status"] == "error"
+        controller.receive("control")
+    assert interrupted
+
+
 @pytest.mark.parametrize("sig", ["SIGINT", 2])
 def test_interrupt(start, sig):
     controller, _ = start()

@@ -26,7 +26,7 @@ def execute(kernel, request):
     kernel.background.was_interrupted = False
     reply = None
     try:
-        kernel.busy = True
+        kernel.enter()
         if shell is None:
             reply = _run_plain(kernel, options)
         else:
@@ -55,7 +55,7 @@ async def execute_async(kernel, request):
     kernel.background.was_interrupted = False
     result = None
     try:
-        kernel.busy = True
+        kernel.enter()
         result = await kernel.background.run_cell(
             shell.run_cell_async(
                 options["code"], store_history=options["store_history"], silent=options["silent"], transformed_cell=transformed,

@@ -25,6 +25,10 @@ class Kernel:
         self.uuid = ""
         #: True while the user's code runs: only then does SIGINT interrupt.
         self.busy = False
+        #: Id of the request that runs or ran last.
+        self.request_id = ""
+        #: A task whose client has cancelled it; it may have ended meanwhile, or is about to begin.
+        self._cancelled = None
         #: Header of the running request, as JSON bytes.
         self.parent_header = b"{}"
         #: Type of the request that runs or ran last.
@@ -138,7 +142,7 @@ class Kernel:
 
     def handle(self, request):
         """Run one request, whatever it is, and answer it."""
-        kind, _, _, _, self.parent_header, buffers = request
+        kind, self.request_id, _, _, self.parent_header, buffers = request
         self.kind = kind
         if kind == "apply_request":
             return self.apply(buffers, request[3])
@@ -150,7 +154,7 @@ class Kernel:
         """As `handle`, inside the running event loop."""
         if request[0] != "execute_request":
             return self.handle(request)
-        self.kind, self.parent_header = request[0], request[4]
+        self.kind, self.request_id, self.parent_header = request[0], request[1], request[4]
         from .execution import execute_async
 
         return await execute_async(self, request)
@@ -175,7 +179,7 @@ class Kernel:
     def apply(self, buffers, metadata):
         core = self.core
         try:
-            self.busy = True
+            self.enter()
             if b'"codec"' in metadata:
                 from .codecs import apply
 
@@ -248,7 +252,20 @@ class Kernel:
 
     # -- signals
 
+    def enter(self):
+        """The user's code begins: from now on signals interrupt it. Raises KeyboardInterrupt if it was cancelled before."""
+        self.busy = True
+        if self._cancelled is not None and self._cancelled == self.request_id:
+            raise KeyboardInterrupt
+
     def on_interrupt(self, number, frame):
+        cancelled = self.core.interrupted_task()
+        if cancelled is not None:
+            # Meant for one task. The signal may be late: another one may run by now, and has nothing to do with it.
+            self._cancelled = cancelled
+            if self.busy and cancelled == self.request_id:
+                raise KeyboardInterrupt
+            return
         if self.busy:
             raise KeyboardInterrupt
         self.log(30, "Ignoring SIGINT. Terminate with SIGTERM.")

@@ -91,13 +91,14 @@ struct TaskSchedulerState {
     armTimeout(task, now: now)
   }
 
-  /// Answers tasks that no engine has yet as aborted. Those on engines are the engines' business.
+  /// Answers tasks that no engine has yet as aborted. Those on engines are the engines' business; they are not tried again.
   mutating func abort(_ ids: [MessageID], now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
     for id in ids {
       guard let task = tasks[id] else { continue }
       switch task.phase {
       case .waiting, .queued: fail(task, .aborted, now: now, effects: &effects)
-      case .placed, .finished: continue
+      case .placed: if task.constraints.retries > 0 { task.change { $0.retries = 0 } }
+      case .finished: continue
       }
     }
   }
