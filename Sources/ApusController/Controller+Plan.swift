@@ -238,7 +238,11 @@ extension Controller {
       for (id, uuid) in file["engines"]?.objectValue?.members ?? [] {
         if let number = Int(id), number >= 0, let uuid = uuid.stringValue { engines[EngineID(number)] = EngineUUID(uuid) }
       }
-      state.restore(engines, nextID: max(0, file["next_id"]?.intValue ?? 0))
+      var kinds: [EngineID: EngineKind] = [:]
+      for (id, kind) in file["kinds"]?.objectValue?.members ?? [] {
+        if let number = Int(id) { kinds[EngineID(number)] = EngineKind(told: kind) }
+      }
+      state.restore(engines, kinds: kinds, nextID: max(0, file["next_id"]?.intValue ?? 0))
     } catch { logger.warning("no engines to restore", metadata: ["error": "\(error)"]) }
   }
 }

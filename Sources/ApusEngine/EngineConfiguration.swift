@@ -9,6 +9,8 @@ public struct EngineConfiguration: Sendable {
   public var connectionPath: String?
   /// The engine's name on the wire and the identity of its sockets. Survives reconnection.
   public var uuid: EngineUUID
+  /// What it runs, as the hub tells it to clients.
+  public var kind = EngineKind.python
   /// The number to ask for: an MPI rank, `--IPEngine.id`. The controller may give another.
   public var wantedID: EngineID?
   /// How long the controller may take to answer the first registration.

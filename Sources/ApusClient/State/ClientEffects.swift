@@ -3,7 +3,7 @@ import ApusMessaging
 /// What the client's state asks of the world. Implemented by the struct that owns the sockets, and by a recorder in tests.
 protocol ClientEffects: ~Copyable {
   mutating func send(_ request: Request)
-  /// Tells engines to leave out tasks that they have not begun. The task scheduler listens too.
+  /// Tells engines to leave out tasks that they have not begun, and to interrupt the one that runs. The task scheduler listens too.
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine])
   mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome)
   mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle)
@@ -11,6 +11,8 @@ protocol ClientEffects: ~Copyable {
   /// Nothing is accepted from callers any more; said before the first of them learns why.
   mutating func refuse(with error: ClientError)
   mutating func announce(_ event: EngineEvent)
+  /// An engine that was announced is of another kind than was known then.
+  mutating func kindLearned(of engine: RegisteredEngine)
   /// Asks the hub which engines there are; the answer comes as `engines(_:asOf:)`.
   mutating func askForEngines(asOf serial: Int)
 }

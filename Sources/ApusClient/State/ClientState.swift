@@ -23,7 +23,7 @@ struct ClientState {
   }
 
   struct KnownEngine {
-    let engine: RegisteredEngine
+    var engine: RegisteredEngine
     /// When it was learned of, counted in changes.
     let serial: Int
   }
@@ -199,7 +199,11 @@ struct ClientState {
 
   mutating func engineRegistered(_ engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
     if let known = engines[engine.uuid] {
-      if known.engine == engine { return }
+      if known.engine == engine {
+        guard known.engine.kind != engine.kind else { return }
+        engines[engine.uuid]?.engine = engine
+        return effects.kindLearned(of: engine)
+      }
       engineLost(engine.uuid, effects: &effects)
     }
     serial += 1

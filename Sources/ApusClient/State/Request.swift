@@ -1,4 +1,4 @@
-public import ApusMessaging
+import ApusMessaging
 import ZeroMQ
 
 /// One message to be sent, and who waits for its answers.
@@ -31,20 +31,6 @@ struct Request: Sendable {
   var deadline: ContinuousClock.Instant?
   /// What it counts for while it is under way, in bytes.
   let cost: Int
-}
-
-/// An engine that a controller knows: the number that people use, and the name on the wire.
-public struct RegisteredEngine: Hashable, Sendable, Comparable, CustomStringConvertible {
-  public let id: EngineID
-  public let uuid: EngineUUID
-
-  init(id: EngineID, uuid: EngineUUID) {
-    self.id = id
-    self.uuid = uuid
-  }
-
-  public static func < (a: RegisteredEngine, b: RegisteredEngine) -> Bool { a.id < b.id }
-  public var description: String { id.description }
 }
 
 /// An engine came or went.

@@ -6,6 +6,8 @@ public enum EngineSelection: Sendable, Hashable {
   case all
   /// These, whether others come or not.
   case engines([EngineID])
+  /// Every engine of this kind that is registered at that moment.
+  case kind(EngineKind)
   /// Positions among the registered engines in the order of their ids, from `start` in steps: `slice(0, step: 2)` is every second one.
   case slice(_ start: Int, end: Int? = nil, step: Int = 1)
 
@@ -29,6 +31,14 @@ public enum EngineSelection: Sendable, Hashable {
         found.append(engine)
       }
       selected = found
+    case .kind(let kind):
+      selected = registered.filter { $0.kind == kind }
+      if selected.isEmpty, !registered.isEmpty {
+        let others = Set(registered.map(\.kind.rawValue)).sorted().joined(separator: ", ")
+        throw ClientError(
+          .noEngines, "none of the \(registered.count) registered engines is of the kind \(kind)",
+          advice: "There are engines of the kind \(others); start one of the kind \(kind), or select others.")
+      }
     case .slice(let start, let end, let step):
       guard step > 0, start >= 0 else {
         throw ClientError(.invalidArgument, "a slice starts at 0 or later, and its step is 1 or more")

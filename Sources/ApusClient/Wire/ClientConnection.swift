@@ -149,9 +149,10 @@ actor ClientConnection {
     else {
       return wire.warn("the hub did not tell its engines", message.contentFrame.text)
     }
+    let kinds = content["kinds"]?.objectValue
     let engines = list.members.compactMap { id, uuid -> RegisteredEngine? in
       guard let number = Int(id), let uuid = uuid.stringValue else { return nil }
-      return RegisteredEngine(id: EngineID(number), uuid: EngineUUID(uuid))
+      return RegisteredEngine(id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]))
     }
     state.engines(engines, asOf: serial, hub: message.sessionID, effects: &wire)
     roster.becomeKnown()
@@ -205,7 +206,7 @@ actor ClientConnection {
 
   private static func engine(_ content: JSONObject) -> RegisteredEngine? {
     guard let id = content["id"]?.intValue, let uuid = content["uuid"]?.stringValue else { return nil }
-    return RegisteredEngine(id: EngineID(id), uuid: EngineUUID(uuid))
+    return RegisteredEngine(id: EngineID(id), uuid: EngineUUID(uuid), kind: EngineKind(told: content["kind"]))
   }
 
   private func monitorIsReadable() {

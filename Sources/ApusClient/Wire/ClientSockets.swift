@@ -129,7 +129,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
   }
 
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine]) {
-    let content = Frame(["msg_ids": JSONValue(tasks.map(\.text))])
+    let content = Frame(["msg_ids": JSONValue(tasks.map(\.text)), "interrupt": true])
     for engine in engines { sendControl(.abortRequest, content, to: identity(of: engine.uuid)) }
     // The scheduler listens to what passes the control channel: without engines to tell, it is told by way of nobody.
     if engines.isEmpty { sendControl(.abortRequest, content, to: Self.nobody) }
@@ -167,6 +167,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
     }
     roster.apply(event)
   }
+
+  mutating func kindLearned(of engine: RegisteredEngine) { roster.replace(engine) }
 
   mutating func askForEngines(asOf serial: Int) {
     let number = ids.next()

@@ -50,6 +50,13 @@ final class EngineRoster: Sendable {
     for waiter in waiters { waiter.continuation.resume() }
   }
 
+  /// More is known of an engine that is there.
+  func replace(_ engine: RegisteredEngine) {
+    contents.withLock { contents in
+      if let index = contents.engines.firstIndex(of: engine) { contents.engines[index] = engine }
+    }
+  }
+
   /// The hub has told its engines for the first time.
   func becomeKnown() {
     let waiters = contents.withLock { contents in

@@ -55,7 +55,10 @@ extension Hub {
   }
 
   private func connection() -> JSONValue {
-    ["status": "ok", "engines": .object(state.enginesObject)]
+    var content: JSONObject = ["status": "ok", "engines": .object(state.enginesObject)]
+    let kinds = state.kindsObject
+    if !kinds.members.isEmpty { content["kinds"] = .object(kinds) }
+    return .object(content)
   }
 
   // MARK: load

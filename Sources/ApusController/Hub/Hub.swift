@@ -72,7 +72,14 @@ actor Hub {
       announced.removeAll { now - $0.at > Self.announcementMemory }
       announced.append((uuid, id, now))
     }
-    wire.notify(type, ["id": .int(id.number), "uuid": .string(uuid.text)])
+    wire.notify(type, .object(description(of: uuid, id)))
+  }
+
+  /// An engine as notifications have it. Its kind is told where it is not Python: stock peers have never heard of another.
+  private func description(of uuid: EngineUUID, _ id: EngineID) -> JSONObject {
+    var content: JSONObject = ["id": .int(id.number), "uuid": .string(uuid.text)]
+    if let kind = state.engines[id]?.kind, kind != .python { content["kind"] = .string(kind.rawValue) }
+    return content
   }
 
   func heartStarted(_ uuid: EngineUUID) {
@@ -113,7 +120,7 @@ actor Hub {
     guard isNew else { return }
     let now = ContinuousClock.now
     for (uuid, id, at) in announced where now - at <= Self.announcementMemory && state.ids[uuid] == id {
-      wire.notify(.registrationNotification, ["id": .int(id.number), "uuid": .string(uuid.text)])
+      wire.notify(.registrationNotification, .object(description(of: uuid, id)))
     }
   }
 
@@ -173,7 +180,7 @@ actor Hub {
     do throws(RemoteError) {
       try state.registrationRequested(
         EngineUUID(text), wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
-        resumes: content["resume"]?.isTruthy ?? false, now: .now, effects: &wire)
+        resumes: content["resume"]?.isTruthy ?? false, kind: EngineKind(told: content["kind"]), now: .now, effects: &wire)
     } catch { return wire.reply(.registrationReply, error.content) }
     // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.
     if state.pending[EngineUUID(text)] != nil { heart?.assumeIsolated { $0.expect(EngineUUID(text)) } }
@@ -219,9 +226,12 @@ actor Hub {
   private func writeEngines() {
     guard wire.enginesChanged else { return }
     wire.enginesChanged = false
-    let document: JSONValue = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
+    var document: JSONObject = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
+    if !state.kindsObject.members.isEmpty { document["kinds"] = .object(state.kindsObject) }
     // Not flushed to the disk: after a crash of the machine the engines are gone as well.
-    do { try AtomicFile.write(document.encoded(), to: settings.engineStatePath, mode: 0o644, flushed: false) } catch {
+    do {
+      try AtomicFile.write(JSONValue.object(document).encoded(), to: settings.engineStatePath, mode: 0o644, flushed: false)
+    } catch {
       wire.rejections.note("\(error)")
     }
   }

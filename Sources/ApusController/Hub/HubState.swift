@@ -36,6 +36,7 @@ struct HubState {
   struct Engine {
     let id: EngineID
     let uuid: EngineUUID
+    var kind: EngineKind
     /// The connection its registration came through.
     var connection: Int32?
     /// Direct requests that are not answered, and load-balanced ones placed here.
@@ -48,6 +49,7 @@ struct HubState {
 
   struct Pending {
     let id: EngineID
+    var kind: EngineKind
     var connection: Int32?
     let deadline: ContinuousClock.Instant
   }
@@ -55,6 +57,7 @@ struct HubState {
   /// An engine that may come back.
   struct Lost {
     let id: EngineID
+    let kind: EngineKind
     /// Its connection, as long as that stands: a stopped process keeps it.
     var connection: Int32?
   }
@@ -85,6 +88,11 @@ struct HubState {
   var enginesObject: JSONObject {
     JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .string($0.uuid.text)) })
   }
+  /// Kinds by id, of those engines that are not Python: stock peers have never heard of another.
+  var kindsObject: JSONObject {
+    JSONObject(
+      members: sortedEngines.filter { $0.kind != .python }.map { (key: $0.id.description, value: .string($0.kind.rawValue)) })
+  }
   var nextExpiry: ContinuousClock.Instant? { pending.values.map(\.deadline).min() }
 
   // MARK: events: engines
@@ -92,34 +100,37 @@ struct HubState {
   /// - Parameters:
   ///   - wanted: an id the engine asks for; granted if it is free.
   ///   - resumes: the engine had registered before and lost the controller.
+  ///   - kind: what it runs.
   /// - Throws: a `KeyError` for the engine if its uuid is taken.
   mutating func registrationRequested(
-    _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, now: ContinuousClock.Instant,
-    effects: inout some HubEffects & ~Copyable
+    _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, kind: EngineKind = .python,
+    now: ContinuousClock.Instant, effects: inout some HubEffects & ~Copyable
   ) throws(RemoteError) {
     if let id = ids[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
       engines[id]?.connection = connection
+      engines[id]?.kind = kind
       return effects.accept(uuid, id: id)
     }
     if let waiting = pending[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is about to be engine \(waiting.id)") }
       pending[uuid]?.connection = connection
+      pending[uuid]?.kind = kind
       return effects.accept(uuid, id: waiting.id)
     }
     let id = allocate(wanted: lost[uuid]?.id ?? wanted)
     forgetLost(uuid)
-    pending[uuid] = Pending(id: id, connection: connection, deadline: now + registrationTimeout)
+    pending[uuid] = Pending(id: id, kind: kind, connection: connection, deadline: now + registrationTimeout)
     effects.accept(uuid, id: id)
   }
 
   /// The heart monitor hears an engine that it did not hear before.
   mutating func heartStarted(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {
     if let waiting = pending.removeValue(forKey: uuid) {
-      join(uuid, id: waiting.id, connection: waiting.connection, effects: &effects)
+      join(uuid, id: waiting.id, kind: waiting.kind, connection: waiting.connection, effects: &effects)
     } else if let back = lost[uuid], isFree(back.id) {
       forgetLost(uuid)
-      join(uuid, id: back.id, connection: back.connection, effects: &effects)
+      join(uuid, id: back.id, kind: back.kind, connection: back.connection, effects: &effects)
     }
   }
 
@@ -131,7 +142,7 @@ struct HubState {
   mutating func disconnected(_ connection: Int32, effects: inout some HubEffects & ~Copyable) {
     if let (uuid, waiting) = pending.first(where: { $0.value.connection == connection }) {
       pending[uuid] = nil
-      remember(uuid, id: waiting.id, connection: nil)
+      remember(uuid, id: waiting.id, kind: waiting.kind, connection: nil)
     }
     if let uuid = lost.first(where: { $0.value.connection == connection })?.key { lost[uuid]?.connection = nil }
     if let engine = engines.values.first(where: { $0.connection == connection }) {
@@ -157,9 +168,10 @@ struct HubState {
   }
 
   /// Engines of an earlier controller, from its file: they come back by themselves and are known when they do.
-  mutating func restore(_ engines: [EngineID: EngineUUID], nextID: Int) {
+  /// - Parameter kinds: of those that are not Python.
+  mutating func restore(_ engines: [EngineID: EngineUUID], kinds: [EngineID: EngineKind] = [:], nextID: Int) {
     for (id, uuid) in engines.sorted(by: { $0.key < $1.key }) where (0...Self.largestWanted).contains(id.number) {
-      remember(uuid, id: id, connection: nil)
+      remember(uuid, id: id, kind: kinds[id] ?? .python, connection: nil)
       self.nextID = max(self.nextID, id.number + 1)
     }
     self.nextID = max(self.nextID, min(nextID, Self.largestWanted))
@@ -211,8 +223,10 @@ struct HubState {
 
   private func isFree(_ id: EngineID) -> Bool { engines[id] == nil && !pending.values.contains { $0.id == id } }
 
-  private mutating func join(_ uuid: EngineUUID, id: EngineID, connection: Int32?, effects: inout some HubEffects & ~Copyable) {
-    engines[id] = Engine(id: id, uuid: uuid, connection: connection)
+  private mutating func join(
+    _ uuid: EngineUUID, id: EngineID, kind: EngineKind, connection: Int32?, effects: inout some HubEffects & ~Copyable
+  ) {
+    engines[id] = Engine(id: id, uuid: uuid, kind: kind, connection: connection)
     ids[uuid] = id
     effects.engineJoined(uuid, id: id)
   }
@@ -220,14 +234,16 @@ struct HubState {
   private mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {
     guard let engine = engines.removeValue(forKey: id) else { return }
     ids[engine.uuid] = nil
-    if cause != .unregistered { remember(engine.uuid, id: id, connection: cause == .disconnected ? nil : engine.connection) }
+    if cause != .unregistered {
+      remember(engine.uuid, id: id, kind: engine.kind, connection: cause == .disconnected ? nil : engine.connection)
+    }
     let grace = cause == .silent ? Self.graceAfterSilence : Self.graceAfterDisconnection
     effects.engineLeft(engine.uuid, id: id, cause: cause, grace: grace)
     if !engine.queue.isEmpty { effects.failed(Array(engine.queue), on: engine.uuid, id: id, cause: cause) }
   }
 
-  private mutating func remember(_ uuid: EngineUUID, id: EngineID, connection: Int32?) {
-    if lost.updateValue(Lost(id: id, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
+  private mutating func remember(_ uuid: EngineUUID, id: EngineID, kind: EngineKind, connection: Int32?) {
+    if lost.updateValue(Lost(id: id, kind: kind, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
     while lostOrder.count > Self.lostKept { lost[lostOrder.removeFirst()] = nil }
   }
 

@@ -63,7 +63,9 @@ extension Engine {
   }
 
   private func sendRegistration(_ id: EngineID?, _ resuming: Bool) {
-    var content: JSONObject = ["uuid": .string(voice.uuid.text), "implementation": "apus"]
+    var content: JSONObject = [
+      "uuid": .string(voice.uuid.text), "implementation": "apus", "kind": .string(configuration.kind.rawValue),
+    ]
     if let id { content["id"] = .int(id.number) }
     if resuming { content["resume"] = true }
     sendToHub(.registrationRequest, .object(content))

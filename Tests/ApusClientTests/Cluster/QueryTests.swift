@@ -1,3 +1,4 @@
+import ApusController
 import ApusMessaging
 import Testing
 import ZeroMQ
@@ -63,6 +64,29 @@ struct QueryTests {
       let error = await #expect(throws: ClientError.self) { try await client.signal(2, on: .engine(7)) }
       #expect(error?.code == .unknownEngine)
       #expect(error?.description.contains("There are 0, 1") == true)
+    }
+  }
+
+  @Test func enginesAreSelectedByKind() async throws {
+    try await withTestCluster(engines: 1) { cluster, client in
+      let refusal = #expect(throws: ClientError.self) { try client.directView(.kind(.swift)).engines }
+      #expect(refusal?.code == .noEngines)
+      #expect(refusal?.description.contains("kind python") == true)
+      // One that the client is told of, and one that it finds in the list when it connects.
+      let engine = try EchoEngine(cluster.controller.engineConnection, kind: .swift)
+      try await engine.start()
+      try await client.waitForEngines(2, timeout: .seconds(20))
+      let later = try await Client.connect(.connection(client.connectionFile))
+      for client in [client, later] {
+        try await client.waitForEngines(2, timeout: .seconds(20))
+        #expect(client.engines.map(\.kind) == [.python, .swift])
+        #expect(try client.directView(.kind(.swift)).engines.map(\.uuid) == [engine.uuid])
+        #expect(try client.directView(.kind(.python)).engines.map(\.id) == [EngineID(0)])
+        let task = try await client.directView(.kind(.swift)).submit(TaskSubmission(buffers: [Frame("x")]))[0]
+        #expect(try await task.reply.engine == engine.uuid)
+      }
+      await later.close()
+      await engine.die()
     }
   }
 

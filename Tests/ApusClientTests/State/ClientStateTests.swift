@@ -146,6 +146,31 @@ struct ClientStateTests {
     bench.effects.expect("-0")
   }
 
+  @Test func aKindThatIsLearnedLaterChangesNothingElse() {
+    var bench = ClientBench()
+    let plain = bench.engine(0)
+    let swift = RegisteredEngine(id: plain.id, uuid: plain.uuid, kind: .swift)
+    bench.arrive(0)
+    let task = bench.submit(.direct(plain))
+    bench.effects.forget()
+    bench.step { $0.engineRegistered(swift, effects: &$1) }
+    bench.effects.expect("0 is swift")
+    #expect(bench.state.sortedEngines.map(\.kind) == [.swift])
+    bench.step { $0.engineRegistered(swift, effects: &$1) }
+    bench.step { $0.engines([swift], asOf: 9, hub: SessionID("h"), effects: &$1) }
+    bench.effects.expect()
+    bench.abort(task)
+    bench.effects.expect("abort 0 on 0")
+    bench.reply(task)
+    bench.effects.expect("0: ok", "0: silent")
+    bench.lose(0)
+    bench.effects.expect("-0")
+    // The same name under another number is another engine.
+    bench.step { $0.engineRegistered(swift, effects: &$1) }
+    bench.step { [uuid = plain.uuid] in $0.engineRegistered(RegisteredEngine(id: EngineID(1), uuid: uuid), effects: &$1) }
+    bench.effects.expect("+0", "-0", "+1")
+  }
+
   @Test func aRestartedControllerKnowsNothing() {
     var bench = ClientBench()
     let e0 = bench.engine(0)

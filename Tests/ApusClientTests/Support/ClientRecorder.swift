@@ -35,6 +35,7 @@ struct ClientRecorder: ClientEffects {
     case .departed(let engine): lines.append("-\(engine)")
     }
   }
+  mutating func kindLearned(of engine: RegisteredEngine) { lines.append("\(engine) is \(engine.kind)") }
   mutating func askForEngines(asOf serial: Int) { lines.append("ask \(serial)") }
 
   /// The effects since the last look, all of them.

@@ -19,6 +19,8 @@ actor EchoEngine {
   private var output: Socket?
   private var readers: [EventLoop.ReaderID] = []
   private let file: ConnectionFile
+  /// What it says of itself when it registers; `nil` says nothing, as a stock engine.
+  private let kind: EngineKind?
   private let context: Context
   private var id = 0
   private var hanging: [MessageID: Envelope] = [:]
@@ -27,8 +29,9 @@ actor EchoEngine {
   private(set) var signals: [Int] = []
   private(set) var aborted: [String] = []
 
-  init(_ file: ConnectionFile) throws {
+  init(_ file: ConnectionFile, kind: EngineKind? = nil) throws {
     self.file = file
+    self.kind = kind
     let session = Session(key: file.key)
     self.session = session
     uuid = EngineUUID(session.id.text)
@@ -58,7 +61,9 @@ actor EchoEngine {
     watch(shell!) { $0.readShell() }
     watch(control!) { $0.readControl() }
     watch(ping!) { $0.readPing() }
-    try registrar?.send(session.message(.registrationRequest, content: ["uuid": .string(uuid.text)]).frames)
+    var content: JSONObject = ["uuid": .string(uuid.text)]
+    if let kind { content["kind"] = .string(kind.rawValue) }
+    try registrar?.send(session.message(.registrationRequest, content: .object(content)).frames)
   }
 
   private func watch(_ socket: borrowing Socket, _ handler: @escaping @Sendable (isolated EchoEngine) -> Void) {

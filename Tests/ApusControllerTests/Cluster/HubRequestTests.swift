@@ -162,6 +162,28 @@ struct HubRequestTests {
     }
   }
 
+  @Test("stock peers hear nothing of kinds; one that is not Python is told")
+  func kinds() async throws {
+    try await TestCluster.with { cluster in
+      try await TestClient.with(cluster.client) { client in
+        let absurd: [JSONValue?] = [nil, "python", 5, "", [], .null, .string(String(repeating: "x", count: 1000))]
+        let engines = try absurd.map { _ in try TestEngine(cluster.engine) } + [TestEngine(cluster.engine)]
+        defer { for engine in engines { engine.close() } }
+        for (engine, kind) in zip(engines, absurd) {
+          try await engine.register(kind: kind)
+          let told = try #require(try await client.notification(.registrationNotification)).content()
+          #expect(Set(told.members.map(\.key)) == ["id", "uuid"])
+        }
+        #expect(Set(try await client.content(.connectionRequest).members.map(\.key)) == ["status", "engines"])
+        try await engines.last?.register(kind: "swift")
+        let told = try #require(try await client.notification(.registrationNotification)).content()
+        #expect(told["kind"] == "swift")
+        let number = try #require(told["id"]?.intValue)
+        #expect(try await client.content(.connectionRequest)["kinds"] == .object(JSONObject(members: [("\(number)", "swift")])))
+      }
+    }
+  }
+
   @Test("requests that the hub does not know, and absurd contents of those it knows")
   func absurd() async throws {
     try await withOne { client, engine in

@@ -74,7 +74,7 @@ actor TestEngine {
   // MARK: life
 
   /// - Parameter beatsFirst: the heart answers before the registration, as that of an engine that comes back.
-  func register(wanted: Int? = nil, resumes: Bool = false, beatsFirst: Bool = false) throws {
+  func register(wanted: Int? = nil, resumes: Bool = false, beatsFirst: Bool = false, kind: JSONValue? = nil) throws {
     guard case .engine(_, _, let leaves) = connector.file.side else { throw TestFailure("not an engine's file") }
     let file = connector.file
     let wire = try self.wire ?? Wire(connector, uuid: uuid)
@@ -89,6 +89,7 @@ actor TestEngine {
     var content: JSONObject = ["uuid": .string(uuid)]
     if let wanted { content["id"] = .int(wanted) }
     if resumes { content["resume"] = true }
+    if let kind { content["kind"] = kind }
     try wire.query.send(session.message(.registrationRequest, content: .object(content)).frames)
     guard let reply = try wire.query.next(where: { $0.messageType == .registrationReply }) else {
       throw TestFailure("no registration reply")

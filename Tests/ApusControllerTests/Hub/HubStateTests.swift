@@ -25,13 +25,14 @@ private struct HubBench {
   /// - Returns: the error's name.
   @discardableResult
   mutating func request(
-    _ uuid: EngineUUID, wanted: Int? = nil, connection: Int32? = nil, resumes: Bool = false,
+    _ uuid: EngineUUID, wanted: Int? = nil, connection: Int32? = nil, resumes: Bool = false, kind: EngineKind = .python,
     at location: SourceLocation = #_sourceLocation
   ) -> String? {
     defer { verify(location) }
     do throws(RemoteError) {
       try state.registrationRequested(
-        uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes, now: now, effects: &recorder)
+        uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes, kind: kind, now: now,
+        effects: &recorder)
       return nil
     } catch { return error.name }
   }
@@ -91,6 +92,30 @@ struct HubEngineTests {
     bench.beats("stranger")
     bench.expect()
     #expect(bench.state.ids == ["a": EngineID(0)])
+  }
+
+  @Test("an engine's kind is kept while it is away, and told where it is not Python")
+  func kinds() {
+    var bench = HubBench()
+    bench.join("p")
+    bench.request("s", connection: 4, kind: .swift)
+    bench.beats("s")
+    let told: JSONValue = ["1": "swift"]
+    #expect(JSONValue.object(bench.state.kindsObject) == told)
+    // Silent, and heard again without another registration.
+    bench.stops("s")
+    #expect(bench.state.kindsObject.members.isEmpty)
+    bench.beats("s")
+    #expect(JSONValue.object(bench.state.kindsObject) == told)
+    // Back before it was missed, as something else.
+    bench.request("s", connection: 5, resumes: true, kind: EngineKind(rawValue: "other"))
+    #expect(bench.state.kindsObject["1"] == "other")
+    // From the file of an earlier controller.
+    var restored = HubState(registrationTimeout: .seconds(1))
+    restored.restore([EngineID(3): "a", EngineID(4): "b"], kinds: [EngineID(4): .swift], nextID: 5)
+    restored.heartStarted("a", effects: &bench.recorder)
+    restored.heartStarted("b", effects: &bench.recorder)
+    #expect(JSONValue.object(restored.kindsObject) == ["4": "swift"])
   }
 
   @Test("ids count up and are never used twice")
