@@ -80,6 +80,30 @@ class Background:
         finally:
             self._cell = None
 
+    # -- the coroutine of a task
+
+    def complete(self, coroutine):
+        """The result of a coroutine, while nothing else runs."""
+        self.was_interrupted = False
+        try:
+            return self.run(coroutine)
+        except BaseException as error:
+            raise self._meant(error) from None
+
+    async def complete_within(self, coroutine):
+        """As `complete`, inside the running loop."""
+        self.was_interrupted = False
+        try:
+            return await self.run_cell(coroutine)
+        except BaseException as error:
+            raise self._meant(error) from None
+
+    def _meant(self, error):
+        """An interrupt ends a coroutine by cancelling it; the task's error is the interrupt."""
+        import asyncio
+
+        return KeyboardInterrupt() if self.was_interrupted and isinstance(error, asyncio.CancelledError) else error
+
     # -- serving requests from inside the loop
 
     def serve(self):

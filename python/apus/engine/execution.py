@@ -133,7 +133,7 @@ def _run_plain(kernel, options):
                 content = {"data": {"text/plain": repr(value)}, "metadata": {}, "execution_count": count}
                 kernel.publish("execute_result", "execute_result", content)
     except BaseException as error:
-        lines = tracebacks.render(error, kernel.colored, __file__)
+        lines = tracebacks.render(error, kernel.colored, (__file__,))
         kernel.core.publish_error(*tracebacks.describe(error), lines)
         return dict(_failure(kernel, error, lines), execution_count=count)
     expressions = {}

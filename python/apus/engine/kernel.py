@@ -4,8 +4,12 @@ The core hands over verified requests and takes results; what is here is Python'
 results, and saying what went wrong.
 """
 
+import sys
+
 from . import serialize, stock, tracebacks
 
+#: Their frames are between the core and the user's code.
+_OWN_FILES = tuple(__file__.replace("kernel.py", name) for name in ("kernel.py", "codecs.py", "calls.py", "background.py"))
 _INTERNAL = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtins__", "__builtin__", "__annotations__"}
 
 
@@ -134,7 +138,7 @@ class Kernel:
         lines = tracebacks.render(error, False)
         self.log(30, f"{name} outside of a task: {value}\n" + ("\n".join(lines) if isinstance(error, Exception) else ""))
         if self.kind == "apply_request":
-            self.core.reply_error(name, value, lines)
+            self.core.reply_error(name, value, lines, False)
         elif self.kind is not None:
             from . import introspection
 
@@ -152,9 +156,12 @@ class Kernel:
 
     async def handle_async(self, request):
         """As `handle`, inside the running event loop."""
-        if request[0] != "execute_request":
+        is_call = request[0] == "apply_request" and b'"codec"' in request[3]
+        if request[0] != "execute_request" and not is_call:
             return self.handle(request)
         self.kind, self.request_id, self.parent_header = request[0], request[1], request[4]
+        if is_call:
+            return await self.apply_async(request[5], request[3])
         from .execution import execute_async
 
         return await execute_async(self, request)
@@ -183,7 +190,7 @@ class Kernel:
             if b'"codec"' in metadata:
                 from .codecs import apply
 
-                result, codec = apply(buffers, metadata, self.user_ns)
+                result, codec = apply(self, buffers, metadata)
                 del buffers[:]
             else:
                 codec = None
@@ -202,11 +209,29 @@ class Kernel:
             return
         core.reply_result(result, codec)
 
+    async def apply_async(self, buffers, metadata):
+        """As `apply`, for a task with a codec, inside the running event loop."""
+        from .codecs import apply_async
+
+        try:
+            self.enter()
+            result, codec = await apply_async(self, buffers, metadata)
+            self.busy = False
+        except BaseException as error:
+            self.busy = False
+            self._reply_error(error)
+            return
+        finally:
+            del buffers[:]
+        self.core.reply_result(result, codec)
+
     def _reply_error(self, error):
         name, value = tracebacks.describe(error)
         lines = self.render(error)
+        codecs = sys.modules.get("apus.engine.codecs")
+        refused = codecs is not None and isinstance(error, codecs.CodecError) and error.refused
         self.core.publish_error(name, value, lines)
-        self.core.reply_error(name, value, lines)
+        self.core.reply_error(name, value, lines, refused)
         self.log(10, "Exception in apply request:\n" + "\n".join(lines))
         # The traceback holds the frames of the task, and they hold its data.
         error.__traceback__ = None
@@ -215,8 +240,8 @@ class Kernel:
         """The traceback of an error of the user's code, in lines."""
         try:
             if self._shell is not None:
-                return self._shell.render_error(error, __file__)
-            return tracebacks.render(error, self.colored, __file__)
+                return self._shell.render_error(error, _OWN_FILES)
+            return tracebacks.render(error, self.colored, _OWN_FILES)
         except Exception as second:
             return [f"{type(error).__name__}: the traceback could not be shown: {type(second).__name__}"]
 

@@ -93,7 +93,7 @@ class EngineShell(InteractiveShell):
         self.kernel.core.publish_error(name, value, lines)
         self.last_traceback = lines
 
-    def render_error(self, error, own_file):
+    def render_error(self, error, own_files):
         """The traceback of an error outside of a cell, in lines; frames of the engine itself are left out."""
         custom = getattr(error, "_render_traceback_", None)
         if custom is not None:
@@ -101,7 +101,7 @@ class EngineShell(InteractiveShell):
             if lines:
                 return [str(line) for line in lines]
         traceback = error.__traceback__
-        while traceback is not None and traceback.tb_next is not None and traceback.tb_frame.f_code.co_filename == own_file:
+        while traceback is not None and traceback.tb_next is not None and traceback.tb_frame.f_code.co_filename in own_files:
             traceback = traceback.tb_next
         if isinstance(error, SyntaxError) and traceback is not None and traceback.tb_next is None:
             return [str(line) for line in self.SyntaxTB.structured_traceback(type(error), error, traceback)]

@@ -57,4 +57,4 @@ def _run_code(kernel, text, name):
     except SystemExit:
         kernel.log(30, f"Ignored SystemExit in the startup code {name}")
     except Exception as error:
-        kernel.log(40, f"Error in the startup code {name}:\n" + "\n".join(tracebacks.render(error, False, __file__)))
+        kernel.log(40, f"Error in the startup code {name}:\n" + "\n".join(tracebacks.render(error, False, (__file__,))))

@@ -15,10 +15,10 @@ def _paint(colored):
     return (lambda color, text: f"{color}{text}{_OFF}") if colored else (lambda color, text: text)
 
 
-def render(exception, colored=True, skip_file=None):
+def render(exception, colored=True, skip_files=()):
     """The lines of a traceback, as a list of str.
 
-    skip_file: frames of this file at the beginning are the engine's own and left out.
+    skip_files: frames of these files at the beginning are the engine's own and left out.
     """
     custom = getattr(exception, "_render_traceback_", None)
     if custom is not None:
@@ -45,11 +45,11 @@ def render(exception, colored=True, skip_file=None):
                 lines.append("\nThe above exception was the direct cause of the following exception:\n")
             else:
                 lines.append("\nDuring handling of the above exception, another exception occurred:\n")
-        lines.extend(_render_one(one, colored, skip_file))
+        lines.extend(_render_one(one, colored, skip_files))
     return lines
 
 
-def _render_one(exception, colored, skip_file):
+def _render_one(exception, colored, skip_files):
     paint = _paint(colored)
     name = type(exception).__name__
     heading = "Traceback (most recent call last)"
@@ -62,7 +62,7 @@ def _render_one(exception, colored, skip_file):
     while traceback is not None:
         frames.append((traceback.tb_frame, traceback.tb_lineno))
         traceback = traceback.tb_next
-    while len(frames) > 1 and skip_file is not None and frames[0][0].f_code.co_filename == skip_file:
+    while len(frames) > 1 and frames[0][0].f_code.co_filename in skip_files:
         frames.pop(0)
     if len(frames) > 60:
         omitted = len(frames) - 50
