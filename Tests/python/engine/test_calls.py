@@ -32,8 +32,10 @@ def error(reply):
     return reply["content"]["ename"], reply["content"]["evalue"]
 
 
-def apply(controller, function=None, *positional, source=None, each=None, timeout=10, **others):
+def apply(controller, function=None, *positional, source=None, each=None, discards=None, timeout=10, **others):
     head = {"call": "apply"}
+    if discards is not None:
+        head["discards"] = discards
     if function is not None:
         head["function"] = function
     if source is not None:
@@ -241,6 +243,11 @@ def test_results_that_cannot_travel(shared, source, kind):
     assert name == "CodecError"
     assert text.startswith(f"the result cannot leave the engine: a {kind} has no MessagePack")
     assert reply["metadata"]["dependencies_met"] is True
+
+
+@pytest.mark.parametrize("source", ["lambda: {1}", "async def f(): return {1}"])
+def test_results_that_are_not_wanted(shared, source):
+    assert value(apply(shared, source=source, discards=True)) is None
 
 
 @pytest.mark.parametrize("kind", ["actor", "closure"])

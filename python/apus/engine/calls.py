@@ -96,6 +96,7 @@ def _prepare_apply(wish, user_ns):
     else:
         raise CodecError("apply has either a function (its name) or a source, as text")
     runs_each = wish.get("each") is True
+    discards = wish.get("discards") is True
 
     def apply(frames, namespace):
         arguments = _read(frames)
@@ -106,11 +107,23 @@ def _prepare_apply(wish, user_ns):
             raise CodecError("the names of arguments are text")
         function = find(namespace)
         del frames, arguments
-        if runs_each:
-            return _each(function, _columns(positional), others)
-        return function(*positional, **others)
+        result = _each(function, _columns(positional), others) if runs_each else function(*positional, **others)
+        return _discard(result) if discards else result
 
     return apply
+
+
+def _discard(result):
+    """Nothing, after a coroutine was awaited."""
+    from types import CoroutineType
+
+    if type(result) is not CoroutineType:
+        return None
+
+    async def finish():
+        await result
+
+    return finish()
 
 
 def _push(frames, namespace):
