@@ -61,7 +61,7 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusCluster", "ApusController", "ApusMessaging", "ZeroMQ", logging, lifecycle,
+        "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ZeroMQ", logging, lifecycle,
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),

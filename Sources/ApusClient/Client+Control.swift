@@ -2,11 +2,15 @@ public import ApusMessaging
 
 /// What engines are told beside their work, on a channel that they read while a task runs (protocol section 7.5).
 extension Client {
-  /// Takes tasks back that have not begun; they end with a `RemoteError` that `isAborted`. One that runs goes on.
-  /// - Parameter targets: who is told; by default all engines, and with them the scheduler.
-  public func abort(_ ids: [MessageID], on targets: EngineSelection = .all) async throws {
+  /// Takes tasks back that have not begun; they end with a `RemoteError` that `isAborted`.
+  /// - Parameters:
+  ///   - targets: who is told; by default all engines, and with them the scheduler.
+  ///   - interruptsRunning: whether one that runs is interrupted, in Python by a `KeyboardInterrupt`. Engines of ipyparallel let it go on.
+  public func abort(_ ids: [MessageID], on targets: EngineSelection = .all, interruptsRunning: Bool = false) async throws {
     guard !ids.isEmpty else { return }
-    try await tell(.abortRequest, ["msg_ids": JSONValue(ids.map(\.text))], targets)
+    var content: JSONObject = ["msg_ids": JSONValue(ids.map(\.text))]
+    if interruptsRunning { content["interrupt"] = true }
+    try await tell(.abortRequest, content, targets)
   }
 
   /// As above.

@@ -1,6 +1,7 @@
 /// How a command of Apus ends: `docs/commands.md` lists the same numbers for users.
 ///
-/// 10, 11 and 12 are ipyparallel's own; 65 to 73 follow `sysexits.h`; 127 is a shell's "command not found".
+/// 10, 11 and 12 are ipyparallel's own; 65 to 73 follow `sysexits.h`; 127 is a shell's "command not found", 124 is what `timeout` ends with,
+/// and 130 is how a shell names the end by Ctrl-C.
 public struct ExitCode: RawRepresentable, Hashable, Sendable {
   public let rawValue: Int32
   public init(rawValue: Int32) { self.rawValue = rawValue }
@@ -14,8 +15,10 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
   public static let alreadyRunning = ExitCode(rawValue: 10)
   /// `stop`: there is no such cluster.
   public static let alreadyStopped = ExitCode(rawValue: 11)
-  /// `engines`: there is no controller to connect to.
+  /// `engines` and clients: there is no controller to connect to, or none that answers.
   public static let noController = ExitCode(rawValue: 12)
+  /// Clients: an engine or a task that was named is not there, or there are no engines at all.
+  public static let missing = ExitCode(rawValue: 13)
   /// A connection file or cluster file is damaged.
   public static let damagedFile = ExitCode(rawValue: 65)
   /// A file or a profile that was named does not exist.
@@ -26,6 +29,10 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
   public static let cannotListen = ExitCode(rawValue: 71)
   /// A directory or file could not be made or written.
   public static let cannotWrite = ExitCode(rawValue: 73)
+  /// Clients: the time that was given for the work is over.
+  public static let timedOut = ExitCode(rawValue: 124)
+  /// Clients: ended by Ctrl-C or SIGTERM.
+  public static let interrupted = ExitCode(rawValue: 130)
   /// The Python interpreter, or another program that should be started, was not found.
   public static let missingProgram = ExitCode(rawValue: 127)
 }

@@ -64,7 +64,7 @@ struct Invocation {
     HelpText(program: face).overview(
       commands,
       introduction: face == "apus"
-        ? "Apus: clusters of Python engines for interactive parallel computing, for clients of ipyparallel."
+        ? "Apus: clusters of engines for interactive parallel computing, for programs in Swift and for clients of ipyparallel."
         : "Start, list and stop clusters of engines on this machine.")
   }
 
@@ -89,6 +89,11 @@ struct Invocation {
     case .stop: return try StopCommand(context).run()
     case .list: return try ListCommand(context).run()
     case .clean: return try CleanCommand(context).run()
+    case .px: return try await PxCommand(context).run()
+    case .run: return try await RunCommand(context).run()
+    case .status: return try await StatusCommand(context).run()
+    case .tasks: return try await TasksCommand(context).run()
+    case .abort: return try await AbortCommand(context).run()
     default: return try await ControllerCommand(context).run()
     }
   }

@@ -5,10 +5,17 @@ import Glibc
 struct Terminal {
   private let isColoured: Bool
   private let isInteractive: Bool
+  /// Whether somebody looks at standard output.
+  let isOutputInteractive: Bool
+  /// Whether colours go to standard output and to standard error.
+  let isOutputColoured: Bool
+  var isErrorColoured: Bool { isColoured }
 
   init() {
     isInteractive = isatty(STDERR_FILENO) != 0
     isColoured = isInteractive && getenv("NO_COLOR") == nil
+    isOutputInteractive = isatty(STDOUT_FILENO) != 0
+    isOutputColoured = isOutputInteractive && getenv("NO_COLOR") == nil
   }
 
   func print(_ text: String) { Self.write(text, to: STDOUT_FILENO) }

@@ -62,6 +62,42 @@ import Testing
     #expect(throws: ClusterError.self) { try CommandLineParser.parse(["--", "x"], for: .list) }
   }
 
+  @Test func clientOptions() throws {
+    #expect(try value(["--targets=0:4:2", "x"], "ApusPx", "targets", .px) == "0:4:2")
+    #expect(try value(["x", "-t", "-2:"], "ApusPx", "targets", .px) == "-2:")
+    #expect(try value(["--timeout=10m", "x"], "ApusPx", "timeout", .px) == 600.0)
+    #expect(try value(["--json"], "ApusStatus", "output_format", .status) == "json")
+    #expect(try value(["--file", "f"], "ApusTasks", "url_file", .tasks) == "f")
+    #expect(try value(["-n", "5"], "ApusTasks", "limit", .tasks) == 5)
+    #expect(try value(["--profile=p"], "ApusAbort", "profile", .abort) == "p")
+    #expect(try value(["--cluster-id=c"], "ApusRun", "cluster_id", .run) == "c")
+    for command in CommandSpecification.clients {
+      let name = command.name
+      for option in ["profile", "profile-dir", "cluster-id", "file", "json", "help"] {
+        #expect(command.option(named: option) != nil, "\(name) \(option)")
+      }
+      let error = try #require(throws: ClusterError.self) { try CommandLineParser.parse(["--profle=x"], for: command) }
+      #expect(error.advice == "See 'apus \(name) --help' for what there is.")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ([], nil), (["--watch"], 2.0), (["--watch=0.5"], 0.5), (["--watch", "5"], 5.0), (["--watch", "--json"], 2.0),
+      (["--watch=1m"], 60.0),
+    ] as [([String], Double?)])
+  func aNumberMayBeLeftOut(_ arguments: [String], _ seconds: Double?) throws {
+    #expect(try value(arguments, "ApusStatus", "watch", .status)?.doubleValue == seconds)
+  }
+
+  @Test func aProgramsArgumentsAreItsOwn() throws {
+    let parsed = try CommandLineParser.parse(["--targets=0", "s.py", "--json", "-x", "--", "--help"], for: .run)
+    #expect(parsed.operands == ["s.py", "--json", "-x", "--", "--help"])
+    #expect(parsed.action == nil)
+    #expect(try CommandLineParser.parse(["--", "-x"], for: .px).operands == ["-x"])
+    #expect(try CommandLineParser.parse(["-"], for: .px).operands == ["-"])
+  }
+
   @Test(arguments: [
     (["--profle=x"], "did you mean --profile?"), (["--dictd"], "'controller' has it"), (["-n"], "needs a value"),
     (["--debug=1"], "takes no value"), (["-x"], "no option -x"), (["--n", "--debug"], "needs a value"),

@@ -10,6 +10,8 @@ struct TraitError: Error, Hashable {
 public enum TraitKind: Sendable, Hashable {
   case integer(atLeast: Int?)
   case number
+  /// Text or a number; becomes seconds.
+  case duration
   case bool
   case text
   case texts
@@ -27,6 +29,7 @@ public enum TraitKind: Sendable, Hashable {
     switch self {
     case .integer(let least): least.map { "an integer of at least \($0)" } ?? "an integer"
     case .number: "a number"
+    case .duration: "a time like 2.5, 30s, 10m or 2h (seconds without a unit)"
     case .bool: "True or False"
     case .text: "text"
     case .texts: "a list of texts"
@@ -43,6 +46,7 @@ public enum TraitKind: Sendable, Hashable {
     switch self {
     case .integer: "INTEGER"
     case .number: "NUMBER"
+    case .duration: "SECONDS"
     case .bool: "BOOL"
     case .text: "TEXT"
     case .texts: "LIST"
@@ -73,6 +77,10 @@ public enum TraitKind: Sendable, Hashable {
         throw refused
       }
       return .double(number)
+    case .duration:
+      let written = value.doubleValue.map { "\($0)" } ?? value.stringValue
+      guard let seconds = written.flatMap(DurationText.seconds) else { throw refused }
+      return .double(seconds)
     case .bool:
       if let bool = value.boolValue { return .bool(bool) }
       guard isText, let text = value.stringValue?.lowercased() else { throw refused }

@@ -36,7 +36,9 @@ public struct TraitClass: Sendable, Hashable {
 /// Every class and trait that the commands know: ipyparallel's names, so that its configuration files and command lines work unchanged.
 public enum TraitTable {
   public static let classes: [String: TraitClass] = Dictionary(
-    uniqueKeysWithValues: (applicationClasses + controllerClasses + engineClasses + clusterClasses).map { ($0.name, $0) })
+    uniqueKeysWithValues: (applicationClasses + controllerClasses + engineClasses + clusterClasses + clientClasses).map {
+      ($0.name, $0)
+    })
 
   /// Names of earlier ipyparallel, which still have an effect.
   static let formerNames = [

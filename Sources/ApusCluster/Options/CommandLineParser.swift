@@ -27,20 +27,27 @@ public struct CommandLineParser: Sendable {
     var rest = arguments
     while let argument = rest.popFirst() {
       if argument == "--" {
-        guard command.passesThrough != nil else {
+        if command.passesThrough != nil {
+          result.passedThrough = Array(rest)
+        } else if case .none = command.operands {
           throw usage("'\(command.name)' takes no arguments after --")
+        } else {
+          result.operands += rest
         }
-        result.passedThrough = Array(rest)
         return
       }
       if argument.hasPrefix("--") {
         try readLong(argument, &rest)
       } else if argument.hasPrefix("-"), argument.count > 1, Int(argument) == nil {
         try readShort(argument, &rest)
-      } else if case .some = command.operands {
-        result.operands.append(argument)
       } else {
-        throw usage("'\(command.name)' takes no argument '\(argument)'")
+        switch command.operands {
+        case .none: throw usage("'\(command.name)' takes no argument '\(argument)'")
+        case .some: result.operands.append(argument)
+        case .program:
+          result.operands = [argument] + rest
+          return
+        }
       }
     }
   }
@@ -72,6 +79,10 @@ public struct CommandLineParser: Sendable {
     switch option.effect {
     case .value(let className, let trait): set(className, trait, try self.value(value, after: spelling, &rest), as: spelling)
     case .switchable(let className, let trait): set(className, trait, value ?? "True", as: spelling)
+    case .optionalNumber(let className, let trait, let standard):
+      var number = value
+      if number == nil, let next = rest.first, DurationText.seconds(next) != nil { number = rest.removeFirst() }
+      set(className, trait, number ?? standard, as: spelling)
     case .flag(let assignments):
       guard value == nil else { throw usage("\(spelling) takes no value") }
       for assignment in assignments {
@@ -123,6 +134,8 @@ public struct CommandLineParser: Sendable {
   }
 
   private func usage(_ reason: String) -> ClusterError {
-    ClusterError(.usage, reason, advice: "See 'apus \(command.name) --help' (or '\(command.formerName) --help') for what there is.")
+    let own = "apus \(command.name)"
+    let former = command.formerName == own ? "" : " (or '\(command.formerName) --help')"
+    return ClusterError(.usage, reason, advice: "See '\(own) --help'\(former) for what there is.")
   }
 }

@@ -9,6 +9,8 @@ public struct CommandOption: Sendable, Hashable {
     case flag([Assignment])
     /// Takes none; or a value behind `=`, which becomes that of `Class.trait`.
     case switchable(String, String)
+    /// Takes a number behind `=` or as the next word, or none; then it is the standard.
+    case optionalNumber(String, String, standard: String)
     case action(Action)
   }
 
@@ -48,6 +50,12 @@ public struct CommandOption: Sendable, Hashable {
 
   static func switchable(_ name: String, _ className: String, _ trait: String) -> CommandOption {
     CommandOption(name: name, effect: .switchable(className, trait), help: TraitTable.trait(trait, of: className)?.help ?? "")
+  }
+
+  static func optionalNumber(_ name: String, _ className: String, _ trait: String, standard: String) -> CommandOption {
+    CommandOption(
+      name: name, effect: .optionalNumber(className, trait, standard: standard),
+      help: (TraitTable.trait(trait, of: className)?.help ?? "") + " Without a number: \(standard).")
   }
 
   static func action(_ name: String, _ action: Action, _ help: String) -> CommandOption {

@@ -1,7 +1,7 @@
 import ApusMessaging
 
 extension CommandSpecification {
-  public static let all = [start, stop, list, clean, engines, controller, engine]
+  public static let all = [start, stop, list, clean, engines, controller, engine] + clients
   /// What `ipcluster` knows as subcommands.
   public static let ofCluster = [start, stop, engines, list, clean]
 
@@ -11,7 +11,7 @@ extension CommandSpecification {
     .action("version", .version, "Show the version."),
   ]
 
-  private static func shared(_ application: String) -> [CommandOption] {
+  static func shared(_ application: String) -> [CommandOption] {
     [
       .value("profile", application, "profile"), .value("profile-dir", "ProfileDir", "location"),
       .value("ipython-dir", application, "ipython_dir"), .value("cluster-id", application, "cluster_id"),

@@ -4,6 +4,8 @@ public struct CommandSpecification: Sendable, Hashable {
     case none
     /// Words without a dash, with the name that help texts give them.
     case some(String)
+    /// One word, a program; all that follows is its own, with dashes or without.
+    case program(String, arguments: String)
   }
 
   /// As people write it after `apus`: `start`.

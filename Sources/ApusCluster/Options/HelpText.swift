@@ -18,7 +18,11 @@ public struct HelpText: Sendable {
     let name = invocation(command)
     var lines = ["\(command.summary).", ""]
     var usage = "Usage: \(name) [OPTION]…"
-    if case .some(let operand) = command.operands { usage += " [\(operand)]…" }
+    switch command.operands {
+    case .none: break
+    case .some(let operand): usage += " [\(operand)]…"
+    case .program(let program, let arguments): usage += " \(program) [\(arguments)]…"
+    }
     if let receiver = command.passesThrough { usage += " [-- ARGUMENT… for \(receiver)]" }
     lines += [usage, ""] + wrap(command.discussion, indent: 0) + ["", "Examples"]
     let longest = command.examples.map { name.count + 1 + $0.command.count }.max() ?? 0
@@ -50,9 +54,11 @@ public struct HelpText: Sendable {
     lines += ["", "Examples"]
     let examples = [
       ("start -n 4", "four engines on this machine, until Ctrl-C"), ("list", "what runs"),
+      ("px 'import os; os.getpid()'", "Python on all engines"), ("status --watch", "what they do"),
       ("stop", "end the cluster of the default profile"),
-    ]
-    lines += examples.map { "  \(program) \(pad($0.0, to: 12))# \($0.1)" }
+    ].filter { example in commands.contains { example.0.hasPrefix($0.name) } }
+    let width = examples.map(\.0.count).max() ?? 0
+    lines += examples.map { "  \(program) \(pad($0.0, to: width))  # \($0.1)" }
     lines += ["", "'\(program) COMMAND --help' tells more about each."]
     return lines.joined(separator: "\n") + "\n"
   }
@@ -62,6 +68,9 @@ public struct HelpText: Sendable {
     if case .value(let className, let trait) = option.effect {
       let placeholder = TraitTable.trait(trait, of: className)?.kind.placeholder ?? "VALUE"
       head += option.name.count == 1 ? " \(placeholder)" : "=\(placeholder)"
+    }
+    if case .optionalNumber(let className, let trait, _) = option.effect {
+      head += "[=\(TraitTable.trait(trait, of: className)?.kind.placeholder ?? "NUMBER")]"
     }
     var help = option.help
     if case .value(let className, let trait) = option.effect, let standard = TraitTable.trait(trait, of: className)?.standard,
