@@ -32,6 +32,7 @@ let package = Package(
   products: [
     .executable(name: "apus", targets: ["apus"]),
     .executable(name: "apus-bench", targets: ["apus-bench"]),
+    .library(name: "Apus", targets: ["Apus"]),
     .library(name: "ApusClient", targets: ["ApusClient"]),
     .library(name: "_core", type: .dynamic, targets: ["ApusPython"]),
   ],
@@ -54,6 +55,13 @@ let package = Package(
     .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
     .target(name: "ApusCluster", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
     .target(name: "ApusClient", dependencies: ["ApusMessaging", "ZeroMQ", logging, deque], swiftSettings: strict),
+    .target(name: "CProgramImage"),
+    .target(
+      name: "ApusTasks", dependencies: ["ApusEngine", "ApusMessaging", "CProgramImage", "ZeroMQ"], swiftSettings: strict),
+    .target(
+      name: "Apus",
+      dependencies: ["ApusClient", "ApusCluster", "ApusController", "ApusEngine", "ApusMessaging", "ApusTasks", "ZeroMQ", logging, deque, lifecycle],
+      swiftSettings: strict),
     .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
     .target(
       name: "ApusPython", dependencies: ["CPython", "ApusEngine", "ApusMessaging", "ZeroMQ"], exclude: ["exports.map"],
@@ -65,6 +73,10 @@ let package = Package(
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
+    .executableTarget(name: "WordCount", dependencies: ["Apus"], path: "Examples/WordCount", swiftSettings: strict),
+    .executableTarget(name: "MonteCarloPi", dependencies: ["Apus"], path: "Examples/MonteCarloPi", swiftSettings: strict),
+    .executableTarget(name: "TaskGraph", dependencies: ["Apus"], path: "Examples/TaskGraph", swiftSettings: strict),
+    .executableTarget(name: "LargeArray", dependencies: ["Apus"], path: "Examples/LargeArray", swiftSettings: strict),
     .executableTarget(
       name: "apus-bench",
       dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],

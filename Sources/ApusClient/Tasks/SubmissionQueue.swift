@@ -35,7 +35,9 @@ final class SubmissionQueue: Sendable {
   let limit: InFlightLimit
   private let contents = Mutex(Contents())
   private let loop: EventLoop
-  private let reader = Mutex<(@Sendable () -> Void)?>(nil)
+  /// In a structure: a bare closure in a `Mutex` would be wrapped in another thunk at each access, and the chain would grow for ever.
+  private struct Reader: Sendable { var call: (@Sendable () -> Void)? }
+  private let reader = Mutex(Reader())
 
   /// - Parameter loop: where posts are read and timers run.
   init(ids: RequestIDs, limit: InFlightLimit, loop: EventLoop) {
@@ -45,7 +47,7 @@ final class SubmissionQueue: Sendable {
   }
 
   /// Set once, before the first post. Called on the loop when posts are there.
-  func onPosts(_ reader: @escaping @Sendable () -> Void) { self.reader.withLock { $0 = reader } }
+  func onPosts(_ reader: @escaping @Sendable () -> Void) { self.reader.withLock { $0.call = reader } }
 
   /// Runs the action on the loop after that time.
   func schedule(after delay: Duration, _ action: @escaping @Sendable () -> Void) {
@@ -125,7 +127,24 @@ final class SubmissionQueue: Sendable {
     if let closed, case .submit(let request) = post { for handle in request.handles { handle.finish(.failure(closed)) } }
   }
 
-  private func wake() { loop.execute { self.reader.withLock { $0 }?() } }
+  // MARK: the end of a turn
+
+  private struct Wakes: Sendable { var actions: [@Sendable () -> Void] = [] }
+  private let wakes = Mutex(Wakes())
+
+  /// Called on the loop: the action runs once what the loop is reading now is read. A reader of many results is woken so, and finds many.
+  func atEndOfTurn(_ action: @escaping @Sendable () -> Void) { wakes.withLock { $0.actions.append(action) } }
+
+  func turnEnded() {
+    let actions = wakes.withLock { wakes in
+      guard !wakes.actions.isEmpty else { return [@Sendable () -> Void]() }
+      defer { wakes.actions = [] }
+      return wakes.actions
+    }
+    for action in actions { action() }
+  }
+
+  private func wake() { loop.execute { self.reader.withLock { $0.call }?() } }
 
   // MARK: the loop
 

@@ -30,7 +30,10 @@ public struct TaskReply: Sendable {
     let status = string("status", envelope.contentFrame)
     if status == "ok" { return .success(self) }
     if status == "aborted" { return .failure(RemoteError.aborted) }
-    if let error = RemoteError(content) { return .failure(error) }
+    if var error = RemoteError(content) {
+      error.thrown?.frames = Array(buffers)
+      return .failure(error)
+    }
     return .failure(ClientError(.badReply, "a reply of type \(type) has the status \(status ?? "nothing")"))
   }
 

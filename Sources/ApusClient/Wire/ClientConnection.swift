@@ -59,6 +59,7 @@ actor ClientConnection {
   func close(_ error: ClientError) {
     state.close(error, effects: &wire)
     didClose()
+    queue.turnEnded()
   }
 
   private func didClose() {
@@ -223,6 +224,7 @@ actor ClientConnection {
   // MARK: after each turn
 
   private func afterEvents() {
+    queue.turnEnded()
     if state.failure != nil { return didClose() }
     guard let next = state.nextDeadline else { return }
     if let deadline {

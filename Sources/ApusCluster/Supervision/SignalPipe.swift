@@ -1,13 +1,13 @@
 import Glibc
 
 /// Signals of this process as bytes of a pipe, to be read in the launcher's `poll`.
-enum SignalPipe {
+package enum SignalPipe {
   /// Written once, before the handlers are installed; read by handlers, for which a plain load is all that is allowed.
   nonisolated(unsafe) private static var writeEnd: Int32 = -1
 
   /// Installs the handlers. Once in a process.
   /// - Returns: the end to read from; it never blocks.
-  static func open(for signals: [Int32]) throws(ClusterError) -> Int32 {
+  package static func open(for signals: [Int32]) throws(ClusterError) -> Int32 {
     let (readEnd, writeEnd) = try Pipe.open()
     self.writeEnd = writeEnd
     for signal in signals {
@@ -32,7 +32,7 @@ enum SignalPipe {
   }
 
   /// Signals that have come since the last call.
-  static func read(_ descriptor: Int32) -> [Int32] {
+  package static func read(_ descriptor: Int32) -> [Int32] {
     var bytes = [UInt8](repeating: 0, count: 64)
     let count = Glibc.read(descriptor, &bytes, bytes.count)
     return count > 0 ? bytes[..<count].map(Int32.init) : []

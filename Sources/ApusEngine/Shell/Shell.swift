@@ -16,7 +16,7 @@ public final class Shell {
     case stopped(Int32)
   }
 
-  public struct Outcome {
+  public struct Outcome: Sendable {
     public var type: MessageType
     public var succeeded: Bool
     public var content: Frame
@@ -244,7 +244,8 @@ public final class Shell {
     let metadata = ReplyMetadata(
       started: running.started, status: outcome.succeeded ? .ok : .error,
       // The scheduler knows this name only, not its subclasses.
-      dependenciesMet: outcome.errorName != "UnmetDependency" && !outcome.isRefusal, codec: outcome.codec, uuid: voice.uuid,
+      dependenciesMet: outcome.errorName != "UnmetDependency" && !outcome.isRefusal, isRefusal: outcome.isRefusal,
+      codec: outcome.codec, uuid: voice.uuid,
       id: engine.publishedID)
     let request = running.request
     let parent = request.envelope.headerFrame

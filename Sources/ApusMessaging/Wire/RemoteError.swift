@@ -1,3 +1,5 @@
+public import ZeroMQ
+
 /// A task that failed over there, in the form of the wire (protocol sections 6.1 and 7.3).
 public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The exception's class name: `ValueError`, or one of ipyparallel's own.
@@ -7,6 +9,20 @@ public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {
   public var traceback: [String]
   /// Which engine, and what it was doing; nil when no engine was involved.
   public var engine: EngineInfo?
+  /// What was thrown, where it was a value that can travel (Swift engines only).
+  public var thrown: Thrown?
+
+  /// A thrown value as it travels: as the buffers of the reply.
+  public struct Thrown: Hashable, Sendable {
+    /// The mangled name of its type.
+    public var type: String
+    public var frames: [Frame]
+
+    public init(type: String, frames: [Frame]) {
+      self.type = type
+      self.frames = frames
+    }
+  }
 
   public struct EngineInfo: Hashable, Sendable {
     public var uuid: EngineUUID
@@ -38,6 +54,7 @@ public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {
     self.init(
       name: name, value: content["evalue"]?.stringValue ?? "", traceback: content["traceback"]?.stringArrayValue ?? [],
       engine: engine)
+    if let type = content["error_type"]?.stringValue { thrown = Thrown(type: type, frames: []) }
   }
 
   public var content: JSONValue {
@@ -45,9 +62,11 @@ public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {
     if let engine {
       info = ["engine_uuid": .string(engine.uuid.text), "engine_id": .int(engine.id.number), "method": .string(engine.method)]
     }
-    return [
+    var content: JSONObject = [
       "status": "error", "ename": .string(name), "evalue": .string(value), "traceback": JSONValue(traceback), "engine_info": info,
     ]
+    if let thrown { content["error_type"] = .string(thrown.type) }
+    return .object(content)
   }
 
   public var description: String { value.isEmpty ? name : "\(name): \(value)" }

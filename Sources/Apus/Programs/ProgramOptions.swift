@@ -1,0 +1,103 @@
+import ApusClient
+import ApusCluster
+
+/// What a `ClusterProgram`'s command line says about the cluster. Everything else is the program's own.
+struct ProgramOptions: Sendable, Hashable {
+  enum Role: Sendable, Hashable {
+    /// Bring up a cluster, and run the program.
+    case embedded
+    /// Run the program on a cluster that is there.
+    case client
+    /// Serve a cluster that is there.
+    case engine
+  }
+
+  var role = Role.embedded
+  var engines: Int?
+  var profile: String?
+  var profileDirectory: String?
+  var clusterID: String?
+  var file: String?
+  /// The engine ends when its standard input does.
+  var isLeashed = false
+  var wantsHelp = false
+  /// What the program itself is to read.
+  var rest: [String] = []
+
+  /// - Parameter arguments: without the program's name.
+  init(_ arguments: [String]) throws(ClusterError) {
+    var remaining = arguments[...]
+    if remaining.first == "engine" {
+      role = .engine
+      remaining.removeFirst()
+    }
+    while let word = remaining.popFirst() {
+      if word == "--" {
+        rest += remaining
+        break
+      }
+      let (name, attached) = Self.split(word)
+      func value() throws(ClusterError) -> String {
+        if let attached { return attached }
+        guard let next = remaining.popFirst() else { throw ClusterError(.usage, "\(name) needs a value") }
+        return next
+      }
+      switch name {
+      case "--engines", "-n":
+        let text = try value()
+        guard let count = Int(text), count > 0, count <= 4096 else {
+          throw ClusterError(.usage, "\(name) needs a number of engines, 1 or more, and not “\(text)”")
+        }
+        engines = count
+      case "--profile": profile = try value()
+      case "--profile-dir": profileDirectory = try value()
+      case "--cluster-id": clusterID = try value()
+      case "--file": file = try value()
+      case "--leashed" where role == .engine: isLeashed = true
+      case "--help", "-h": wantsHelp = true
+      default: rest.append(word)
+      }
+    }
+    if role == .embedded, profile != nil || profileDirectory != nil || clusterID != nil || file != nil { role = .client }
+    if role == .engine, let unknown = rest.first {
+      throw ClusterError(
+        .usage, "engine does not know “\(unknown)”",
+        advice: "It takes --file PATH, --profile NAME, --profile-dir PATH and --cluster-id ID.")
+    }
+  }
+
+  private static func split(_ word: String) -> (name: String, value: String?) {
+    guard word.hasPrefix("--"), let equals = word.firstIndex(of: "=") else { return (word, nil) }
+    return (String(word[..<equals]), String(word[word.index(after: equals)...]))
+  }
+
+  /// Where the cluster is.
+  var source: ConnectionSource {
+    if let file { return .file(file) }
+    if let profileDirectory { return .profileDirectory(profileDirectory, clusterID: clusterID) }
+    if profile == nil, clusterID == nil { return .environment }
+    return .profile(profile ?? "default", clusterID: clusterID)
+  }
+
+  /// The engine's side of it.
+  func engineFile(_ environment: Environment) -> String {
+    if let file { return file }
+    let directory: ProfileDirectory
+    if let path = profileDirectory ?? (profile == nil ? environment["IPP_PROFILE_DIR"] : nil) {
+      directory = ProfileDirectory(Path.expanded(path, environment))
+    } else {
+      directory = IPythonDirectory.find(environment).profile(profile ?? "default")
+    }
+    return directory.connectionFile("engine", clusterID: clusterID ?? environment["IPP_CLUSTER_ID"] ?? "")
+  }
+
+  static let help = """
+    Cluster options:
+      --engines N, -n N      start a cluster of N engines for this run (default: one for each core)
+      --profile NAME         use the running cluster of this profile; its engines must run this program
+      --profile-dir PATH     as --profile, by the profile's path
+      --cluster-id ID        of several clusters of a profile
+      --file PATH            use the cluster of this connection file (ipcontroller-client.json)
+      engine [...]           as the first word: serve a running cluster as one of its engines
+    """
+}

@@ -1,0 +1,53 @@
+import ApusMessaging
+import Synchronization
+import ZeroMQ
+
+/// The values that clients have pushed to an engine, by name. Tasks read them through `TaskContext`.
+public final class Namespace: Sendable {
+  private struct Entry: Sendable {
+    var frames: [Frame]
+    /// The value as it was read last.
+    var value: (any Sendable)?
+  }
+  private struct Contents: Sendable { var entries: [String: Entry] = [:] }
+  private let contents = Mutex(Contents())
+
+  init() {}
+
+  /// Names of everything that was pushed, sorted.
+  public var names: [String] { contents.withLock { $0.entries.keys.sorted() } }
+
+  /// The value of this name. It is decoded by the first task that asks for it.
+  /// - Throws: `TaskError` `unknownName`, or `badValue` if it is of another type.
+  public func value<Value: Codable & Sendable>(_ name: String, as type: Value.Type = Value.self) throws(TaskError) -> Value {
+    let entry = try entry(name)
+    if let value = entry.value as? Value { return value }
+    let value: Value
+    do { value = try MessagePackDecoder().decode(type, from: entry.frames) } catch {
+      throw TaskError(.badValue, "“\(name)” is no \(type): \(error)")
+    }
+    contents.withLock { $0.entries[name]?.value = value }
+    return value
+  }
+
+  /// Binds a value: what a task leaves for later ones, or for a client to pull.
+  public func set<Value: Codable & Sendable>(_ name: String, to value: Value) throws(TaskError) {
+    do {
+      let frames = try MessagePackEncoder().encode(value, outOfBand: EncodedCall.outOfBand)
+      contents.withLock { $0.entries[name] = Entry(frames: frames, value: value) }
+    } catch { throw TaskError(.badValue, "“\(name)”, a \(Value.self), cannot be written: \(error)") }
+  }
+
+  public func remove(_ name: String) { contents.withLock { $0.entries[name] = nil } }
+  func clear() { contents.withLock { $0.entries = [:] } }
+
+  func frames(_ name: String) throws(TaskError) -> [Frame] { try entry(name).frames }
+  func bind(_ name: String, to frames: [Frame]) { contents.withLock { $0.entries[name] = Entry(frames: frames) } }
+
+  private func entry(_ name: String) throws(TaskError) -> Entry {
+    guard let entry = contents.withLock({ $0.entries[name] }) else {
+      throw TaskError(.unknownName, "nothing of the name “\(name)” was pushed to this engine", advice: "Push it first.")
+    }
+    return entry
+  }
+}

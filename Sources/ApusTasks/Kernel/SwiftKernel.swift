@@ -1,0 +1,104 @@
+public import ApusEngine
+public import ApusMessaging
+import Synchronization
+import ZeroMQ
+
+/// Runs Swift tasks: functions of distributed actors, and closures of the very same program.
+public final class SwiftKernel: Kernel {
+  private struct Heads: Sendable { var calls: [Frame: any PreparedCall] = [:] }
+
+  /// The actors of this engine; what they store lasts between calls.
+  public let actors = ActorTable()
+  /// What clients have pushed.
+  public let namespace = Namespace()
+  private let heads = Mutex(Heads())
+  private let identity = Mutex(TaskContext.Identity())
+  /// Heads that are remembered; a client has one for each function and closure that it calls.
+  private static let limit = 1024
+
+  public init() {}
+
+  public var language: String { "swift" }
+
+  /// To be said as soon as the engine has a number.
+  public func didRegister(_ id: EngineID, uuid: EngineUUID) { identity.withLock { $0 = TaskContext.Identity(id: id, uuid: uuid) } }
+
+  public func clear() {
+    actors.clear()
+    namespace.clear()
+  }
+
+  public func run(_ request: Request) async -> Shell.Outcome {
+    let identity = identity.withLock { $0 }
+    let buffers = request.envelope.buffers
+    let call: any PreparedCall
+    do throws(TaskError) { call = try prepare(request) } catch {
+      // Another engine may be the right one: the scheduler is told to look for it.
+      return failure(error, identity, isMisplaced: error.code != .malformed)
+    }
+    do {
+      let context = TaskContext(identity: identity, namespace: namespace, id: request.id)
+      let frames = try await TaskContext.$current.withValue(context) {
+        try await call.run(Array(buffers.dropFirst()), in: self)
+      }
+      return Shell.Outcome(type: .applyReply, succeeded: true, content: Self.ok, buffers: frames, codec: EncodedCall.codec)
+    } catch let error as TaskError {
+      return failure(error, identity, isMisplaced: error.code == .unknownTask)
+    } catch { return failure(error, identity) }
+  }
+
+  private static let ok = Frame("{\"status\":\"ok\"}")
+
+  private func failure(_ error: any Error, _ identity: TaskContext.Identity, isMisplaced: Bool = false) -> Shell.Outcome {
+    let engine = RemoteError.EngineInfo(uuid: identity.uuid, id: identity.id, method: "apply")
+    if error is CancellationError {
+      return .failure(RemoteError(name: "TaskAborted", value: "the task was cancelled while it ran", engine: engine))
+    }
+    if let error = error as? TaskError {
+      return .failure(
+        RemoteError(name: "TaskError", value: error.description, traceback: [error.description], engine: engine),
+        isMisplaced: isMisplaced)
+    }
+    return .failure(ThrownValue.encode(error, engine: engine).error)
+  }
+
+  // MARK: heads
+
+  private func prepare(_ request: Request) throws(TaskError) -> any PreparedCall {
+    let envelope = request.envelope
+    guard let head = envelope.buffers.first, isOurs(envelope.metadataFrame) else {
+      throw TaskError(
+        .unknownTask, "this engine runs Swift tasks (codec msgpack), and the task is in another form",
+        advice: "Python tasks need a Python engine.")
+    }
+    if let call = heads.withLock({ $0.calls[head] }) { return call }
+    let call = try read(head)
+    heads.withLock { heads in
+      if heads.calls.count >= Self.limit { heads.calls = [:] }
+      heads.calls[head] = call
+    }
+    return call
+  }
+
+  private func isOurs(_ metadata: Frame) -> Bool {
+    if metadata.isIdentical(to: EncodedCall.metadata) || metadata == EncodedCall.metadata { return true }
+    return metadata.withUnsafeBytes { HeaderScanner($0).string("codec") } == EncodedCall.codec
+      || (try? metadata.json())?["codec"]?.stringValue == EncodedCall.codec
+  }
+
+  private func read(_ frame: Frame) throws(TaskError) -> any PreparedCall {
+    let head: CallHead
+    do { head = try MessagePackDecoder().decode(CallHead.self, from: [frame]) } catch {
+      throw TaskError(.malformed, "the head of the call cannot be read: \(error)")
+    }
+    switch head.call {
+    case "actor": return try PreparedActorCall(head)
+    case "closure": return try PreparedClosure.make(head)
+    case "push": return PushCall()
+    case "pull": return PullCall(names: head.names ?? [])
+    case "apply":
+      throw TaskError(.unknownTask, "this engine runs Swift tasks, and the task names Python code", advice: "It needs a Python engine.")
+    default: throw TaskError(.unknownTask, "this engine knows no calls of the kind “\(head.call)”")
+    }
+  }
+}
