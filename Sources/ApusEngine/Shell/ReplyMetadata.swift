@@ -13,6 +13,9 @@ struct ReplyMetadata {
   var status: Status
   /// False when the engine lacks what the task needs: the scheduler tries another one.
   var dependenciesMet = true
+  /// The engine does not know such a task at all. Beside `dependencies_met: false`, which keeps a task waiting for an engine that has
+  /// what it needs, this lets the scheduler hand the error over as soon as every engine has said so.
+  var isRefusal = false
   /// The form of the reply's buffers; absent for ipyparallel's.
   var codec: String?
   let uuid: EngineUUID
@@ -40,6 +43,7 @@ struct ReplyMetadata {
       writer.append(raw: ",\"codec\":")
       writer.append(string: codec)
     }
+    if isRefusal { writer.append(raw: ",\"refused\":true") }
     writer.append(raw: ",\"status\":")
     writer.append(string: status.rawValue)
     if status == .error {

@@ -187,6 +187,16 @@ struct SchedulerDependencyTests {
     bench.recorder.expect("a: answer of e2")
   }
 
+  @Test("a task that no engine knows ends with the last one's answer", arguments: [[], [0, 1]])
+  func refused(_ targets: [Int]) {
+    var bench = SchedulerBench(engines: targets.isEmpty ? 2 : 3)
+    bench.submit("a", retries: 3, targets: targets)
+    bench.complete("a", on: 0, .error, dependenciesMet: false, isRefusal: true)
+    bench.recorder.expect("a → e0", "a → e1")
+    bench.complete("a", on: 1, .error, dependenciesMet: false, isRefusal: true)
+    bench.recorder.expect("a: answer of e1")
+  }
+
   @Test("a functional dependency that no target meets is impossible")
   func unmetByTargets() {
     var bench = SchedulerBench(engines: 3)

@@ -57,6 +57,8 @@ struct TaskRequestTests {
     #expect(result(["status": "ok"])?.status == .ok)
     #expect(result(["status": "error"])?.status == .error)
     #expect(result(["status": "aborted"])?.status == .aborted)
+    #expect(result(["dependencies_met": false, "refused": true, "status": "error"])?.isRefusal == true)
+    #expect(result(["dependencies_met": false, "status": "error"])?.isRefusal == false)
     #expect(result(["status": "strange"])?.status == .error)
     #expect(result(["status": "error", "dependencies_met": false])?.dependenciesMet == false)
     #expect(result(["status": "ok"])?.dependenciesMet == true)

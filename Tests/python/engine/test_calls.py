@@ -255,6 +255,7 @@ def test_calls_of_swift_engines_are_refused(shared, kind):
     reply = request(shared, {"call": kind, "anything": 1}, [[], {}], socket="task")
     assert error(reply) == ("CodecError", f"a call of the kind {kind!r} needs a Swift engine; this one runs Python")
     assert reply["metadata"]["dependencies_met"] is False
+    assert reply["metadata"]["refused"] is True
     assert reply["metadata"]["status"] == "error"
 
 

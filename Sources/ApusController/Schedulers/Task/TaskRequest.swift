@@ -91,12 +91,15 @@ struct TaskResult: Sendable {
   var status: Status
   /// False: the engine refused because a functional dependency was not met there.
   var dependenciesMet: Bool
+  /// With unmet dependencies: the engine does not know such tasks at all. The client gets this answer if every engine gives it.
+  var isRefusal: Bool
 
-  init(id: MessageID, message: Envelope, status: Status, dependenciesMet: Bool = true) {
+  init(id: MessageID, message: Envelope, status: Status, dependenciesMet: Bool = true, isRefusal: Bool = false) {
     self.id = id
     self.message = message
     self.status = status
     self.dependenciesMet = dependenciesMet
+    self.isRefusal = isRefusal
   }
 
   /// A reply without a `status` in its metadata is judged by its content: it must finish its task all the same.
@@ -111,7 +114,9 @@ struct TaskResult: Sendable {
       met = met ?? metadata["dependencies_met"].map(\.isTruthy)
     }
     word = word ?? message.contentFrame.withUnsafeBytes { HeaderScanner($0).string("status") }
+    let isRefusal = met == false && message.metadataFrame.withUnsafeBytes { HeaderScanner($0).bool("refused") } == true
     self.init(
-      id: id, message: message, status: word == "ok" ? .ok : word == "aborted" ? .aborted : .error, dependenciesMet: met ?? true)
+      id: id, message: message, status: word == "ok" ? .ok : word == "aborted" ? .aborted : .error, dependenciesMet: met ?? true,
+      isRefusal: isRefusal)
   }
 }

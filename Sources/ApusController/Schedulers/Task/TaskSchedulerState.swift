@@ -137,9 +137,10 @@ struct TaskSchedulerState {
     // An engine that becomes free by this belongs to the oldest task that waits, not to the first that depends on this one.
     let wasFull = !engines.isFree(index)
     if !wasFull { engines.relieved(index) }
-    if !result.dependenciesMet, !isPure {
+    let isHopeless = result.isRefusal && everyEngineRefused(task, and: index)
+    if !result.dependenciesMet, !isPure, !isHopeless {
       retry(task, from: index, reason: .unmetDependency, now: now, effects: &effects)
-    } else if result.status != .ok, task.constraints.retries > 0 {
+    } else if result.status != .ok, task.constraints.retries > 0, !isHopeless {
       task.change { $0.retries -= 1 }
       retry(task, from: index, reason: .failed, now: now, effects: &effects)
     } else {
@@ -271,6 +272,15 @@ struct TaskSchedulerState {
     task.change { _ = $0.refused.insert(engine) }
     effects.report(.retried(task.id, from: engines[engine].uuid, reason: reason))
     enqueue(task, now: now, effects: &effects)
+  }
+
+  /// Whether no engine that is here, and may have the task, is left to be asked after this one.
+  private func everyEngineRefused(_ task: QueuedTask, and last: Int) -> Bool {
+    let constraints = task.constraints
+    return engines.engines.indices.allSatisfy { index in
+      index == last || !engines[index].isRegistered || constraints.refused.contains(index)
+        || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid)
+    }
   }
 
   /// Why no engine that is here or may come can take the task; `nil` if one may.
