@@ -21,8 +21,7 @@ struct StatusCommand {
       let first = try await Self.look(client, connection.path)
       var report = first.report
       let between = interval ?? .milliseconds(500)
-      // Without engines, or without work, there is nothing to wait for.
-      if between > .zero, report.engines.contains(where: { $0.queued + $0.tasks + $0.completed > 0 }) {
+      if between > .zero, !report.engines.isEmpty {
         try await Task.sleep(for: between)
         let second = try await Self.look(client, connection.path)
         report = second.report
@@ -41,6 +40,7 @@ struct StatusCommand {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { return } }
       group.addTask {
+        if !isJSON, context.output.isOutputInteractive { context.output.print("\u{1B}[2J") }
         var before: (report: StatusReport, at: ContinuousClock.Instant)?
         while !Task.isCancelled {
           var now = try await Self.look(client, path)

@@ -102,6 +102,7 @@ public struct HelpText: Sendable {
   private func wrap(_ text: String, indent: Int) -> [String] {
     var lines: [String] = []
     for paragraph in text.split(separator: "\n\n") {
+      if !lines.isEmpty { lines.append("") }
       var line = ""
       for word in paragraph.split(whereSeparator: { $0 == " " || $0 == "\n" }) {
         if !line.isEmpty, indent + line.count + 1 + word.count > width {
@@ -113,7 +114,7 @@ public struct HelpText: Sendable {
       if !line.isEmpty { lines.append(line) }
     }
     let margin = String(repeating: " ", count: indent)
-    return lines.map { margin + $0 }
+    return lines.map { $0.isEmpty ? "" : margin + $0 }
   }
 
   private func pad(_ text: String, to width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }

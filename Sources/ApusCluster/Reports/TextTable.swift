@@ -44,7 +44,7 @@ public struct TextTable: Sendable {
     for (index, (cell, column)) in zip(row, columns).enumerated() {
       if index > 0 { line += "  " }
       let space = String(repeating: " ", count: widths[index] - cell.text.count)
-      let text = isStyled ? cell.style?.applied(to: cell.text) ?? cell.text : cell.text
+      let text = isStyled && !cell.text.isEmpty ? cell.style?.applied(to: cell.text) ?? cell.text : cell.text
       line += column.isNumeric ? space + text : text + space
     }
     while line.last == " " { line.removeLast() }
