@@ -44,8 +44,8 @@ enum MessageFunctions {
         uuid: engine?.configuration.uuid ?? EngineUUID(""), id: engine?.publishedID ?? EngineID(-1), method: method))
   }
 
-  /// reply_error(ename, evalue, traceback[, refused]): the running apply request failed. Refused: it cannot run in this engine, and may
-  /// in another.
+  /// reply_error(ename, evalue, traceback[, refused]): the running apply request failed. Refused: it cannot run in this engine, and
+  /// may in another.
   private static let replyError: FastFunction = { _, arguments, count in
     guard count == 3 || count == 4, let arguments else {
       return Python.raise(apus_type_error(), "reply_error(ename, evalue, traceback, refused)")

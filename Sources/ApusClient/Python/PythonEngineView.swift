@@ -3,8 +3,8 @@ import ApusMessaging
 /// A view that can drive Python: `view.python`. Not for conforming to: the three views do.
 public protocol PythonEngineView: EngineView {
   /// The same view of Python engines only, for a cluster that also has others.
-  /// - Throws: `ClientError`: `noEngines` where none of the view's engines runs Python, `invalidArgument` where one that was chosen by its
-  ///   number does not.
+  /// - Throws: `ClientError`: `noEngines` where none of the view's engines runs Python, `invalidArgument` where one that was chosen
+  ///   by its number does not.
   func ofPythonEngines() throws(ClientError) -> Self
 }
 

@@ -9,9 +9,9 @@ struct PythonMap: Sendable {
   /// The arguments of the calls for a range of the items.
   private let arguments: @Sendable (Range<Int>, Frame) throws(ClientError) -> PythonCall
 
-  init<each Item: Encodable & Sendable>(
-    _ function: PythonFunction, over items: repeat [each Item], keywords: [String: any Encodable & Sendable]
-  ) throws(ClientError) {
+  init<each Items: RandomAccessCollection & Sendable>(
+    _ function: PythonFunction, over items: repeat each Items, keywords: [String: any Encodable & Sendable]
+  ) throws(ClientError) where repeat (each Items).Element: Encodable & Sendable {
     var counts: [Int] = []
     for array in repeat each items { counts.append(array.count) }
     guard let count = counts.first else { throw ClientError(.invalidArgument, "a map has at least one array to go over") }
@@ -26,7 +26,9 @@ struct PythonMap: Sendable {
     let columns = (repeat each items)
     let others = NamedValues(keywords)
     arguments = { (range, head) throws(ClientError) in
-      try PythonCall(name, head: head, CallArguments(Positional(repeat Array((each columns)[range])), others))
+      try PythonCall(
+        name, head: head,
+        CallArguments(Positional(repeat Array((each columns).dropFirst(range.lowerBound).prefix(range.count))), others))
     }
   }
 

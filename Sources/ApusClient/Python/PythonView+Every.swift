@@ -14,7 +14,8 @@ extension PythonView where View.Submitted == TaskSet {
     return outputs
   }
 
-  /// Binds variables on every engine: `push(["x": samples, "count": 3])`. Each value is encoded once, however many engines there are.
+  /// Binds variables on every engine: `push(["x": samples, "count": 3])`. Each value is encoded once, however many engines there
+  /// are.
   public func push(_ values: [String: any Encodable & Sendable]) async throws {
     _ = try await allReplies(of: submit(.push(values)))
   }
@@ -34,15 +35,15 @@ extension PythonView where View.Submitted == TaskSet {
     return try await ApusClient.values(ofAll: results)
   }
 
-  /// Calls a function by the name by which Python finds it: one of the engine's namespace, a built-in one, or one of a module that can be
-  /// imported. `apply("math.sqrt", 2.0, as: Double.self)`.
+  /// Calls a function by the name by which Python finds it: one of the engine's namespace, a built-in one, or one of a module that
+  /// can be imported. `apply("math.sqrt", 2.0, as: Double.self)`.
   /// - Parameters:
   ///   - arguments: the positional ones.
   ///   - keywords: the others, by name.
   ///   - type: of the result.
   /// - Returns: the results of all engines.
-  /// - Throws: `RemoteError` with Python's traceback; `ClientError` `resultType` for a result of another type, `invalidArgument` for a value
-  ///   that cannot be sent, `noEngines`; `CancellationError`. Cancelling interrupts the call.
+  /// - Throws: `RemoteError` with Python's traceback; `ClientError` `resultType` for a result of another type, `invalidArgument`
+  ///   for a value that cannot be sent, `noEngines`; `CancellationError`. Cancelling interrupts the call.
   public func apply<each Argument: Encodable & Sendable, Value: Decodable & Sendable>(
     _ function: String, _ arguments: repeat each Argument, keywords: [String: any Encodable & Sendable] = [:],
     as type: Value.Type = Value.self
@@ -66,8 +67,8 @@ extension PythonView where View.Submitted == TaskSet {
     try await results(of: PythonFunction.named(function).call(repeat each arguments, keywords: keywords))
   }
 
-  /// Calls a function that is given as source: an expression (`"lambda a, b: a + b"`), or definitions whose last `def` is meant. Its globals
-  /// are the engine's namespace. Engines keep it: it is evaluated once for all calls.
+  /// Calls a function that is given as source: an expression (`"lambda a, b: a + b"`), or definitions whose last `def` is meant.
+  /// Its globals are the engine's namespace. Engines keep it: it is evaluated once for all calls.
   public func apply<each Argument: Encodable & Sendable, Value: Decodable & Sendable>(
     source: String, _ arguments: repeat each Argument, keywords: [String: any Encodable & Sendable] = [:],
     as type: Value.Type = Value.self

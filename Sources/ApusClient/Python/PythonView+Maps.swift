@@ -3,28 +3,29 @@ import ZeroMQ
 
 /// Maps on a load-balanced view: chunks of the items go to whichever engine is free.
 extension PythonView where View == LoadBalancedView {
-  /// Calls a function for each item: `map("math.sqrt", over: numbers, as: Double.self)`. With several arrays it gets an element of each.
+  /// Calls a function for each item: `map("math.sqrt", over: numbers, as: Double.self)`. With several collections it gets an
+  /// element of each.
   ///
   /// - Parameters:
-  ///   - items: arrays, equally long.
+  ///   - items: arrays, ranges and so on, equally long.
   ///   - keywords: for every call.
-  ///   - chunkSize: how many items travel, and run one after another, in one task; `nil` divides them so that each engine gets some eight
-  ///     tasks, of at most 16 384 items. Use 1 for items that take long, or very different, times.
+  ///   - chunkSize: how many items travel, and run one after another, in one task; `nil` divides them so that each engine gets some
+  ///     eight tasks, of at most 16 384 items. Use 1 for items that take long, or very different, times.
   ///   - type: of one result.
   /// - Returns: the results in the order of the items.
   /// - Throws: as `apply`; the first failure cancels what is outstanding.
-  public func map<each Item: Encodable & Sendable, Value: Decodable & Sendable>(
-    _ function: String, over items: repeat [each Item], keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
+  public func map<each Items: RandomAccessCollection & Sendable, Value: Decodable & Sendable>(
+    _ function: String, over items: repeat each Items, keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
     as type: Value.Type = Value.self
-  ) async throws -> [Value] {
+  ) async throws -> [Value] where repeat (each Items).Element: Encodable & Sendable {
     try await map(PythonMap(.named(function), over: repeat each items, keywords: keywords), chunkSize)
   }
 
   /// As above, with a function given as source.
-  public func map<each Item: Encodable & Sendable, Value: Decodable & Sendable>(
-    source: String, over items: repeat [each Item], keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
+  public func map<each Items: RandomAccessCollection & Sendable, Value: Decodable & Sendable>(
+    source: String, over items: repeat each Items, keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
     as type: Value.Type = Value.self
-  ) async throws -> [Value] {
+  ) async throws -> [Value] where repeat (each Items).Element: Encodable & Sendable {
     try await map(PythonMap(.source(source), over: repeat each items, keywords: keywords), chunkSize)
   }
 
@@ -44,24 +45,24 @@ extension PythonView where View == DirectView {
   /// Calls a function for each item, with the items divided evenly and in order among the engines.
   ///
   /// - Parameters:
-  ///   - items: arrays, equally long.
+  ///   - items: arrays, ranges and so on, equally long.
   ///   - keywords: for every call.
   ///   - chunkSize: how many items travel, and run one after another, in one task; `nil` is one task for each engine.
   ///   - type: of one result.
   /// - Returns: the results in the order of the items.
   /// - Throws: as `apply`; the first failure cancels what is outstanding.
-  public func map<each Item: Encodable & Sendable, Value: Decodable & Sendable>(
-    _ function: String, over items: repeat [each Item], keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
+  public func map<each Items: RandomAccessCollection & Sendable, Value: Decodable & Sendable>(
+    _ function: String, over items: repeat each Items, keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
     as type: Value.Type = Value.self
-  ) async throws -> [Value] {
+  ) async throws -> [Value] where repeat (each Items).Element: Encodable & Sendable {
     try await map(PythonMap(.named(function), over: repeat each items, keywords: keywords), chunkSize)
   }
 
   /// As above, with a function given as source.
-  public func map<each Item: Encodable & Sendable, Value: Decodable & Sendable>(
-    source: String, over items: repeat [each Item], keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
+  public func map<each Items: RandomAccessCollection & Sendable, Value: Decodable & Sendable>(
+    source: String, over items: repeat each Items, keywords: [String: any Encodable & Sendable] = [:], chunkSize: Int? = nil,
     as type: Value.Type = Value.self
-  ) async throws -> [Value] {
+  ) async throws -> [Value] where repeat (each Items).Element: Encodable & Sendable {
     try await map(PythonMap(.source(source), over: repeat each items, keywords: keywords), chunkSize)
   }
 

@@ -90,11 +90,11 @@ extension Engine {
     return isRunning
   }
 
-  /// Sets how a running task is ended when its client cancels it. Without this the kernel's thread gets SIGINT, and its handler asks
-  /// `takeInterruptedTask()` what was meant.
+  /// Sets how a running task is ended when its client cancels it. Without this the kernel's thread gets SIGINT, and its handler
+  /// asks `takeInterruptedTask()` what was meant.
   ///
-  /// - Parameter body: called on the loop's thread, which must not wait, with the request's id. The task may have ended meanwhile; it is
-  ///   answered as it ends. A task that has not begun is answered `aborted` and does not come here.
+  /// - Parameter body: called on the loop's thread, which must not wait, with the request's id. The task may have ended meanwhile;
+  ///   it is answered as it ends. A task that has not begun is answered `aborted` and does not come here.
   public nonisolated func whenTaskIsCancelled(_ body: @escaping @Sendable (MessageID) -> Void) {
     mailbox.read { $0.onCancellation = body }
   }

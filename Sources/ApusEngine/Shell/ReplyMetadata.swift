@@ -13,8 +13,8 @@ struct ReplyMetadata {
   var status: Status
   /// False when the engine lacks what the task needs: the scheduler tries another one.
   var dependenciesMet = true
-  /// The engine does not know such a task at all. Beside `dependencies_met: false`, which keeps a task waiting for an engine that has
-  /// what it needs, this lets the scheduler hand the error over as soon as every engine has said so.
+  /// The engine does not know such a task at all. Beside `dependencies_met: false`, which keeps a task waiting for an engine that
+  /// has what it needs, this lets the scheduler hand the error over as soon as every engine has said so.
   var isRefusal = false
   /// The form of the reply's buffers; absent for ipyparallel's.
   var codec: String?

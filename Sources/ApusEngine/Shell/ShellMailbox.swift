@@ -13,8 +13,8 @@ final class ShellMailbox: Sendable {
     /// Requests of the control socket that need the interpreter; served before anything that waits on the shell socket.
     var requests: [Request] = []
     var aborts = AbortState()
-    /// The task that the kernel runs now. Changed under the same lock that aborts are read under, so that a task is either taken back or
-    /// interrupted, and never missed between the two.
+    /// The task that the kernel runs now. Changed under the same lock that aborts are read under, so that a task is either taken
+    /// back or interrupted, and never missed between the two.
     var running: MessageID?
     /// The task that the last cancellation signal was meant for.
     var interrupted: MessageID?

@@ -109,7 +109,7 @@ struct PythonViewTests {
         #expect(others == roots)
       }
       let source = "lambda a, b, c: f'{a}{b}{c}'"
-      let words: [String] = try await balanced.map(source: source, over: [1, 2, 3], ["x", "y", "z"], keywords: ["c": "!"])
+      let words: [String] = try await balanced.map(source: source, over: 1...3, ["x", "y", "z"], keywords: ["c": "!"])
       #expect(words == ["1x!", "2y!", "3z!"])
       let signs = try await direct.map(source: "lambda x: x > 0", over: [1, -1, 5], as: Bool.self)
       #expect(signs == [true, false, true])
