@@ -71,7 +71,7 @@ public final class Controller: Service {
       loop: schedulerLoop, state: state,
       wire: TaskSchedulerSockets(
         front: sockets.taskFront.take(), back: sockets.taskBack.take(), session: session(),
-        rejections: RejectionLog("task", logger: logger),
+        rejections: DroppedMessages("task", logger: logger),
         events: events),
       byteLimit: configuration.queueByteLimit, logger: logger)
     let mux = RequestRelay(

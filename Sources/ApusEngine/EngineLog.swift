@@ -36,6 +36,12 @@ public enum EngineLog {
     write(message)
   }
 
+  /// - Parameter count: messages dropped since the last line about this reason, the last of them now.
+  static func dropped(_ count: Int, on socket: String, _ reason: String) {
+    let more = count > 1 ? " (and \(count - 1) more since the last line)" : ""
+    log(.warning, "Dropped a message on the \(socket) socket: \(reason)\(more)")
+  }
+
   private static func write(_ message: String) {
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)

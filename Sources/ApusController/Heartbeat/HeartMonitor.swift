@@ -17,7 +17,7 @@ actor HeartMonitor {
   struct Sockets: ~Copyable, HeartMonitorEffects {
     let ping: Socket
     let pong: Socket
-    var rejections: RejectionLog
+    var rejections: DroppedMessages
     let onStart: @Sendable (EngineUUID) -> Void
     let onStop: @Sendable (EngineUUID) -> Void
 
@@ -29,7 +29,7 @@ actor HeartMonitor {
       self.pong = pong
       self.onStart = onStart
       self.onStop = onStop
-      rejections = RejectionLog("heartbeat", logger: logger)
+      rejections = DroppedMessages("heartbeat", logger: logger)
     }
 
     mutating func ping(_ text: String) { try? ping.send([Frame(text)]) }

@@ -38,7 +38,7 @@ struct HubSockets: ~Copyable, HubEffects {
   let monitor: SocketMonitor
   let notifier: Socket
   var session: Session
-  var rejections: RejectionLog
+  var rejections: DroppedMessages
   let audience: EngineAudience
   let events: TaskEventStream
   let logger: Logger
@@ -68,7 +68,7 @@ struct HubSockets: ~Copyable, HubEffects {
     self.heartbeatPeriod = heartbeatPeriod
     self.connectionInfo = connectionInfo
     self.announce = announce
-    rejections = RejectionLog("registration", logger: logger)
+    rejections = DroppedMessages("registration", logger: logger)
   }
 
   // MARK: answers

@@ -187,7 +187,7 @@ public actor Engine {
   }
 
   func reject(_ reason: String, on socket: String) {
-    if let line = rejections.line(for: reason, socket: socket, now: .now) { EngineLog.log(.warning, line) }
+    if let count = rejections.dropped("\(socket): \(reason)") { EngineLog.dropped(count, on: socket, reason) }
   }
 }
 

@@ -177,7 +177,7 @@ public final class Shell {
   }
 
   private func reject(_ reason: String) {
-    if let line = rejections.line(for: reason, socket: "shell", now: .now) { EngineLog.log(.warning, line) }
+    if let count = rejections.dropped(reason) { EngineLog.dropped(count, on: "shell", reason) }
   }
 
   // MARK: aborting

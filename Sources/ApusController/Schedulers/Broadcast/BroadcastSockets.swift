@@ -22,14 +22,14 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   let front: Socket
   let leaves: [BroadcastLeaf]
   var session: Session
-  var rejections: RejectionLog
+  var rejections: DroppedMessages
   private var leafOf: [EngineUUID: BroadcastLeaf] = [:]
 
   init(front: consuming Socket, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
     self.front = front
     self.leaves = leaves
     self.session = session
-    rejections = RejectionLog("broadcast", logger: logger)
+    rejections = DroppedMessages("broadcast", logger: logger)
   }
 
   var hasParked: Bool { leaves.contains { $0.hasParked } }

@@ -10,7 +10,7 @@ actor OutputRelay {
   private let back: Socket
   private let front: Socket
   private var session: Session
-  private var rejections: RejectionLog
+  private var rejections: DroppedMessages
   private let events: TaskEventStream
   /// An engine said that it shuts down.
   private let onShutdown: @Sendable (EngineUUID) -> Void
@@ -25,7 +25,7 @@ actor OutputRelay {
     self.session = session
     self.events = events
     self.onShutdown = onShutdown
-    rejections = RejectionLog("iopub", logger: logger)
+    rejections = DroppedMessages("iopub", logger: logger)
   }
 
   func start() { loop.whenReadable(back) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } } }

@@ -13,7 +13,7 @@ actor RequestRelay {
   private let front: Socket
   private var back: EngineSocket
   private var session: Session
-  private var rejections: RejectionLog
+  private var rejections: DroppedMessages
   private let events: TaskEventStream
   private var parkTimer: EventLoop.TimerID?
   /// Told of the tasks that a client wants aborted: those in the queue never reach an engine.
@@ -31,7 +31,7 @@ actor RequestRelay {
     self.session = session
     self.events = events
     self.onAbort = onAbort
-    rejections = RejectionLog(channel.rawValue, logger: logger)
+    rejections = DroppedMessages(channel.rawValue, logger: logger)
   }
 
   func start() {

@@ -7,7 +7,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   let front: Socket
   var back: EngineSocket
   var session: Session
-  var rejections: RejectionLog
+  var rejections: DroppedMessages
   let events: TaskEventStream
 
   mutating func send(_ request: Envelope, to engine: EngineUUID) {

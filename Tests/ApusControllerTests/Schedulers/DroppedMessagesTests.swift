@@ -4,8 +4,8 @@ import Testing
 
 @testable import ApusController
 
-@Suite("Rejections in the log")
-struct RejectionLogTests {
+@Suite("Dropped messages in the log")
+struct DroppedMessagesTests {
   /// Keeps what is logged.
   private final class Lines: Sendable {
     private let lines = Mutex<[String]>([])
@@ -32,7 +32,7 @@ struct RejectionLogTests {
   @Test("the first is said at once, a flood once in ten seconds with its count, other reasons for themselves")
   func rateLimit() {
     let lines = Lines()
-    var log = RejectionLog("test", logger: Logger(label: "test") { _ in Recorder(lines) })
+    var log = DroppedMessages("test", logger: Logger(label: "test") { _ in Recorder(lines) })
     let now = ContinuousClock.now
     for number in 0..<1000 { log.note("forged", now: now + .milliseconds(number)) }
     #expect(lines.all == ["warning forged 1"])
@@ -47,7 +47,7 @@ struct RejectionLogTests {
   @Test("reasons without end are not kept without end")
   func manyReasons() {
     let lines = Lines()
-    var log = RejectionLog("test", logger: Logger(label: "test") { _ in Recorder(lines) })
+    var log = DroppedMessages("test", logger: Logger(label: "test") { _ in Recorder(lines) })
     for number in 0..<10_000 { log.note("reason \(number)") }
     #expect(lines.all.count == 64)
   }
