@@ -8,6 +8,8 @@ extension Client {
   ///   - interruptsRunning: whether one that runs is interrupted, in Python by a `KeyboardInterrupt`. Engines of ipyparallel let it go on.
   public func abort(_ ids: [MessageID], on targets: EngineSelection = .all, interruptsRunning: Bool = false) async throws {
     guard !ids.isEmpty else { return }
+    // Without engines there still may be tasks that wait for one.
+    if targets == .all, engines.isEmpty { return await connection.abortUnplaced(ids) }
     var content: JSONObject = ["msg_ids": JSONValue(ids.map(\.text))]
     if interruptsRunning { content["interrupt"] = true }
     try await tell(.abortRequest, content, targets)

@@ -8,10 +8,12 @@ struct ClusterConnection {
   /// For people.
   let path: String
   private let context: CommandContext
+  private let timeout: Duration
 
   init(_ context: CommandContext) throws(ClusterError) {
     self.context = context
     let application = context.command.application
+    timeout = .seconds(max(0.1, try context.configuration.double("connect_timeout", of: application) ?? 5))
     if let file = try context.configuration.string("url_file", of: application), !file.isEmpty {
       path = Path.expanded(file, context.environment)
       guard FileSystem.exists(path) else {
@@ -34,6 +36,8 @@ struct ClusterConnection {
   func withClient<R: Sendable>(
     _ configuration: ClientConfiguration = ClientConfiguration(), _ body: (Client) async throws -> R
   ) async throws(ClusterError) -> R {
+    var configuration = configuration
+    configuration.connectTimeout = timeout
     do { return try await Client.withClient(source, configuration: configuration, logger: context.logger, body) } catch {
       throw ClusterError(clientSide: error)
     }

@@ -89,6 +89,12 @@ actor ClientConnection {
     afterEvents()
   }
 
+  /// Takes balanced tasks back, of any client, that no engine has got.
+  func abortUnplaced(_ ids: [MessageID]) {
+    guard state.failure == nil else { return }
+    wire.abort(ids, on: [])
+  }
+
   // MARK: sockets
 
   private func repliesAreReadable(_ channel: Channel) {

@@ -8,6 +8,7 @@ extension TraitTable {
           "url_file", .text, "''",
           "The connection file of the cluster, or a copy of it: ipcontroller-client.json. Else that of the profile."),
         Trait("output_format", .choice(["text", "json"]), "'text'", "Words for people, or JSON for programs."),
+        Trait("connect_timeout", .duration, "5", "How long the controller may take to answer the first question."),
       ]),
     TraitClass(
       "ApusExecution", parents: ["ApusClient"], "What 'px' and 'run' share.",

@@ -6,7 +6,7 @@ extension CommandSpecification {
 
   private static func connecting(_ application: String) -> [CommandOption] {
     [
-      .value("file", application, "url_file"),
+      .value("file", application, "url_file"), .value("connect-timeout", application, "connect_timeout"),
       .flag("json", application, "output_format", "json", "JSON for programs, on standard output."),
     ] + shared(application).filter { !unneeded.contains($0.name) }
   }

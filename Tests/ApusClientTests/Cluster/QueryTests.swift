@@ -55,6 +55,32 @@ struct QueryTests {
     }
   }
 
+  @Test func tasksThatWaitForAnEngineAreAborted() async throws {
+    try await withTestCluster(engines: 0) { _, client in
+      let waiting = try await client.loadBalancedView().submit(TaskSubmission())
+      let other = try await Client.connect(.connection(client.connectionFile))
+      var outstanding = OutstandingTasks(engines: [:], unassigned: [])
+      while outstanding.ids.isEmpty { outstanding = try await other.outstandingTasks() }
+      #expect(outstanding.unassigned == [waiting.id])
+      try await other.abort(Array(outstanding.ids))
+      let error = await #expect(throws: RemoteError.self) { try await waiting.reply(within: .seconds(20)) }
+      #expect(error?.isAborted == true)
+      #expect(try await other.outstandingTasks().ids.isEmpty)
+      await other.close()
+    }
+  }
+
+  @Test func outstandingTasksAreKnownByPlace() async throws {
+    try await withTestCluster(engines: 2) { _, client in
+      let hanging = try await client[1].submit(TaskTests.hang)[0]
+      var outstanding = OutstandingTasks(engines: [:], unassigned: [])
+      while outstanding.ids.isEmpty { outstanding = try await client.outstandingTasks() }
+      #expect(outstanding.engines == [EngineID(0): [], EngineID(1): [hanging.id]])
+      try await client.abort([hanging.id], interruptsRunning: true)
+      _ = try? await hanging.reply
+    }
+  }
+
   @Test func enginesHearTheControlChannel() async throws {
     try await withTestCluster(engines: 2) { cluster, client in
       try await client.signal(2, on: .engine(1))

@@ -344,6 +344,21 @@ def test_abort_of_balanced_tasks_of_another_client(parts, bin_dir, wait_until):
     assert engine.poll() is None
 
 
+def test_abort_where_no_engine_is_left(parts, bin_dir, wait_until):
+    parts.start("ipcontroller", "--hwm=1")
+    engine = parts.start("ipengine")
+    view = parts.client(1).load_balanced_view()
+    commands = Commands(bin_dir, parts.env, parts.directory)
+    lost, waiting = view.apply_async(time.sleep, 60), view.apply_async(int)
+    wait_until(lambda: [task["status"] for task in commands.json("tasks")] == ["running", "pending"])
+    engine.kill()
+    engine.wait()
+    wait_until(lambda: [task["status"] for task in commands.json("tasks")] == ["failed", "pending"])
+    assert commands.json("status")["engines"] == []
+    assert commands.json("abort", "--all")["aborted"] == waiting.msg_ids
+    assert commands("tasks", "--status=failed", "--json").stdout.count("EngineError") == 1
+
+
 # with ipyparallel's own parts
 
 
@@ -377,8 +392,18 @@ def test_a_stale_file(cluster, run, tmp_path):
     description = json.loads(cluster.connection_file.read_text())
     path = tmp_path / "old.json"
     path.write_text(json.dumps({**description, "key": "another"}))
-    result = run("apus", "status", f"--file={path}")
+    result = run("apus", "status", f"--file={path}", "--connect-timeout=1")
     assert (result.returncode, "did not answer" in result.stderr, "earlier cluster" in result.stderr) == (12, True, True)
+
+
+def test_a_file_whose_controller_is_gone(start_cluster, run, tmp_path):
+    cluster = start_cluster(n=0)
+    cluster.client()
+    path = tmp_path / "old.json"
+    path.write_text(cluster.connection_file.read_text())
+    cluster.stop()
+    result = run("apus", "px", f"--file={path}", "--connect-timeout=0.5", "1")
+    assert (result.returncode, "stale" in result.stderr, "apus list" in result.stderr) == (12, True, True)
 
 
 @pytest.mark.parametrize(
