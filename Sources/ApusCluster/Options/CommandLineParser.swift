@@ -43,7 +43,7 @@ public struct CommandLineParser: Sendable {
       } else {
         switch command.operands {
         case .none: throw usage("'\(command.name)' takes no argument '\(argument)'")
-        case .some: result.operands.append(argument)
+        case .some, .one: result.operands.append(argument)
         case .program:
           result.operands = [argument] + rest
           return

@@ -37,7 +37,7 @@ extension CommandSpecification {
       ("--targets=::2 'x'", "on every second one"), ("- < prepare.py", "code from standard input"),
       ("--json 'x' | jq '.engines[].result'", "for programs"), ("--timeout=30 'work()'", "for half a minute at most"),
     ],
-    options: executing("ApusPx"), classes: classes, operands: .some("CODE"), passesThrough: nil)
+    options: executing("ApusPx"), classes: classes, operands: .one("CODE"), passesThrough: nil)
 
   public static let run = CommandSpecification(
     name: "run", formerName: "apus run", application: "ApusRun", configurationName: "apus",

@@ -4,6 +4,8 @@ public struct CommandSpecification: Sendable, Hashable {
     case none
     /// Words without a dash, with the name that help texts give them.
     case some(String)
+    /// As above, and the command wants exactly one.
+    case one(String)
     /// One word, a program; all that follows is its own, with dashes or without.
     case program(String, arguments: String)
   }

@@ -21,6 +21,7 @@ public struct HelpText: Sendable {
     switch command.operands {
     case .none: break
     case .some(let operand): usage += " [\(operand)]…"
+    case .one(let operand): usage += " \(operand)"
     case .program(let program, let arguments): usage += " \(program) [\(arguments)]…"
     }
     if let receiver = command.passesThrough { usage += " [-- ARGUMENT… for \(receiver)]" }
