@@ -60,7 +60,10 @@ let package = Package(
       name: "ApusTasks", dependencies: ["ApusEngine", "ApusMessaging", "CProgramImage", "ZeroMQ"], swiftSettings: strict),
     .target(
       name: "Apus",
-      dependencies: ["ApusClient", "ApusCluster", "ApusController", "ApusEngine", "ApusMessaging", "ApusTasks", "ZeroMQ", logging, deque, lifecycle],
+      dependencies: [
+        "ApusClient", "ApusCluster", "ApusController", "ApusEngine", "ApusMessaging", "ApusTasks", "ZeroMQ", logging, deque,
+        lifecycle,
+      ],
       swiftSettings: strict),
     .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
     .target(
@@ -81,6 +84,9 @@ let package = Package(
       name: "apus-bench",
       dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Benchmarks/Sources/apus-bench", swiftSettings: strict),
+    .executableTarget(
+      name: "apus-swift-bench", dependencies: ["Apus", "ApusTasks"], path: "Benchmarks/Sources/apus-swift-bench",
+      swiftSettings: strict),
     .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
     .testTarget(name: "ApusMessagingTests", dependencies: ["ApusMessaging", "ZeroMQ", crypto], swiftSettings: strict),
     .testTarget(
@@ -90,6 +96,10 @@ let package = Package(
     .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "ZeroMQ"], swiftSettings: strict),
     .testTarget(
       name: "ApusClientTests", dependencies: ["ApusClient", "ApusController", "ApusMessaging", "ZeroMQ", logging],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ApusTests",
+      dependencies: ["Apus", "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ApusTasks", "ZeroMQ"],
       swiftSettings: strict),
     .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging"], swiftSettings: strict),
   ])

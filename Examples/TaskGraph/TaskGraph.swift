@@ -8,7 +8,8 @@ import Apus
   static let help = "Usage: TaskGraph [cluster options]"
 
   static let edges = [
-    "parse": [], "compile": ["parse"], "resources": ["parse"], "link": ["compile", "resources"], "test": ["link"], "package": ["link"],
+    "parse": [], "compile": ["parse"], "resources": ["parse"], "link": ["compile", "resources"], "test": ["link"],
+    "package": ["link"],
   ]
 
   static func run(_ client: Client) async throws {
@@ -19,7 +20,8 @@ import Apus
       tasks[name] = try await view.after(needed).applyAsync(name) { name in
         let start = ContinuousClock.now
         try await Task.sleep(for: .milliseconds(50))
-        return Step(name: name, engine: TaskContext.current?.engine.number ?? -1, seconds: (ContinuousClock.now - start) / .seconds(1))
+        return Step(
+          name: name, engine: TaskContext.current?.engine.number ?? -1, seconds: (ContinuousClock.now - start) / .seconds(1))
       }
     }
     for name in order() {
@@ -43,7 +45,8 @@ import Apus
   private static func proveOrder(_ tasks: [String: AsyncResult<Step>]) async throws {
     for (name, needed) in edges {
       for other in needed {
-        guard let first = try await tasks[other]?.task.reply.completed, let second = try await tasks[name]?.task.reply.started else { continue }
+        guard let first = try await tasks[other]?.task.reply.completed, let second = try await tasks[name]?.task.reply.started
+        else { continue }
         guard first <= second else { throw Disorder(description: "\(name) began before \(other) had ended") }
       }
     }

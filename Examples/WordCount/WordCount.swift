@@ -43,7 +43,9 @@ distributed actor WordCounter: RemoteTask {
       let parts = Words.parts(of: text, 4 * engines)
       balanced = Words.merge(try await client.loadBalancedView().map(parts, on: WordCounter.self) { try await $0.count($1) })
     }
-    guard direct == serial, balanced == serial else { throw Failure(description: "the engines counted other words than this process") }
+    guard direct == serial, balanced == serial else {
+      throw Failure(description: "the engines counted other words than this process")
+    }
 
     let report = Report(
       serial: serialTime, direct: directTime, balanced: balancedTime, counts: serial, engines: engines, file: path)

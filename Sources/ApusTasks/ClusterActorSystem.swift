@@ -31,7 +31,8 @@ public final class ClusterActorSystem: DistributedActorSystem, Sendable {
   public func resolve<Act: DistributedActor>(id: TaskActorID, as type: Act.Type) throws -> Act? where Act.ID == TaskActorID { nil }
 
   public func assignID<Act: DistributedActor>(_ type: Act.Type) -> TaskActorID where Act.ID == TaskActorID {
-    TaskActorID(typeName: TypeNames.name(of: type) ?? "\(type)", route: nil, serial: serial.wrappingAdd(1, ordering: .relaxed).newValue)
+    TaskActorID(
+      typeName: TypeNames.name(of: type) ?? "\(type)", route: nil, serial: serial.wrappingAdd(1, ordering: .relaxed).newValue)
   }
 
   public func actorReady<Act: DistributedActor>(_ actor: Act) where Act.ID == TaskActorID {}
@@ -39,7 +40,8 @@ public final class ClusterActorSystem: DistributedActorSystem, Sendable {
 
   /// A proxy whose calls go this way.
   /// - Throws: `TaskError` for a type without a name that another process could find it by.
-  public func proxy<Act: DistributedActor>(_ type: Act.Type, by route: CallRoute) throws -> Act where Act.ID == TaskActorID, Act.ActorSystem == ClusterActorSystem {
+  public func proxy<Act: DistributedActor>(_ type: Act.Type, by route: CallRoute) throws -> Act
+  where Act.ID == TaskActorID, Act.ActorSystem == ClusterActorSystem {
     guard let name = TypeNames.name(of: type) else {
       throw TaskError(.unnameable, "\(type) has no name that an engine could find it by", advice: "Declare it at the top level.")
     }

@@ -20,6 +20,12 @@ public final class AsyncMapResult<Output: Sendable>: AsyncSequence, Sendable {
     /// Of all items; `nil` where the input does not know.
     public var total: Int?
     public var isFinished: Bool
+
+    public init(done: Int, total: Int?, isFinished: Bool) {
+      self.done = done
+      self.total = total
+      self.isFinished = isFinished
+    }
   }
 
   private struct State: Sendable {

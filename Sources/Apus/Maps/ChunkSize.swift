@@ -57,7 +57,11 @@ struct ChunkSizer: Sendable {
   mutating func measured(_ items: Int, seconds: Double) {
     guard fixed == nil, items > 0, seconds >= 0 else { return }
     let each = seconds / Double(items)
-    if items > largestMeasured { cost = each } else if items * 4 > largestMeasured { cost = cost.map { 0.7 * $0 + 0.3 * each } ?? each }
+    if items > largestMeasured {
+      cost = each
+    } else if items * 4 > largestMeasured {
+      cost = cost.map { 0.7 * $0 + 0.3 * each } ?? each
+    }
     largestMeasured = max(largestMeasured, items)
   }
 }

@@ -52,9 +52,10 @@ public struct MapOutcomes<Output: Sendable>: AsyncSequence, Sendable {
     public mutating func next() async throws -> Element? {
       while waiting.isEmpty {
         guard let chunk = try await next() else { return nil }
-        waiting = (0..<chunk.count).map { offset in
-          Element(index: chunk.start + offset, result: chunk.values.map { $0[offset] })
-        }[...]
+        waiting =
+          (0..<chunk.count).map { offset in
+            Element(index: chunk.start + offset, result: chunk.values.map { $0[offset] })
+          }[...]
       }
       return waiting.removeFirst()
     }

@@ -26,7 +26,7 @@ public struct EmbeddedCluster: Sendable {
   public var prepare: @Sendable (SwiftKernel) -> Void = { _ in }
   public var logger = Logger(label: "apus.cluster") { label in
     var handler = StreamLogHandler.standardError(label: label)
-    handler.logLevel = .warning
+    handler.logLevel = .error
     return handler
   }
   /// How long engines may take to register.
@@ -74,7 +74,8 @@ public struct EmbeddedCluster: Sendable {
   ) async throws -> R {
     switch placement {
     case .threads: try await withThreads(controller) { try await connect(controller, failure: nil, body) }
-    case .processes: try await withProcesses(controller, directory) { failure in try await connect(controller, failure: failure, body) }
+    case .processes:
+      try await withProcesses(controller, directory) { failure in try await connect(controller, failure: failure, body) }
     }
   }
 
@@ -116,7 +117,8 @@ public struct EmbeddedCluster: Sendable {
   }
 
   private func withProcesses<R>(
-    _ controller: Controller, _ directory: TemporaryProfile, _ body: (@escaping @Sendable () async -> ClusterError) async throws -> R
+    _ controller: Controller, _ directory: TemporaryProfile,
+    _ body: (@escaping @Sendable () async -> ClusterError) async throws -> R
   ) async throws -> R {
     let executable = try Self.executable()
     var processes: [EngineProcess] = []

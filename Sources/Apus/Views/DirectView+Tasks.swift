@@ -7,7 +7,8 @@ import ZeroMQ
 /// Swift tasks on every engine of the view.
 extension DirectView {
   /// A proxy for each engine, in the order of `engines`. What an actor stores lasts between calls.
-  public func actors<Act: DistributedActor>(_ type: Act.Type = Act.self) throws -> [Act] where Act.ActorSystem == ClusterActorSystem {
+  public func actors<Act: DistributedActor>(_ type: Act.Type = Act.self) throws -> [Act]
+  where Act.ActorSystem == ClusterActorSystem {
     try ofSwiftEngines().engines.map { engine in
       try ClusterActorSystem.proxies.proxy(type, by: route(to: engine))
     }

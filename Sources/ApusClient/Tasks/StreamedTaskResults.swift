@@ -35,6 +35,7 @@ public struct StreamedTaskResults: AsyncSequence, Sendable {
     public func next() async throws -> TaskResult? {
       let window = scope.window
       while true {
+        try window.checkCancellation()
         switch window.take() {
         case .arrival(let arrival): return TaskResult(index: arrival.index, result: arrival.result)
         case .finished(let error):
@@ -52,7 +53,8 @@ extension LoadBalancedView {
   /// - Parameters:
   ///   - isOrdered: in the order of the input; otherwise as they come.
   ///   - ahead: how many tasks may be submitted whose results were not read yet; the input waits for the reader then.
-  public func results<Input: AsyncSequence & Sendable>(of input: Input, isOrdered: Bool = true, ahead: Int = 8192) -> StreamedTaskResults
+  public func results<Input: AsyncSequence & Sendable>(of input: Input, isOrdered: Bool = true, ahead: Int = 8192)
+    -> StreamedTaskResults
   where Input.Element == TaskSubmission {
     StreamedTaskResults(view: self, isOrdered: isOrdered, ahead: Swift.max(1, ahead)) { submit in
       for try await submission in input { try await submit(submission) }

@@ -169,7 +169,7 @@ final class SubmissionQueue: Sendable {
     let mustWake = contents.withLock { contents in
       contents.tasks -= 1
       contents.bytes -= bytes
-      guard !contents.waiting.isEmpty, contents.tasks <= limit.tasks - (limit.tasks + 3) / 4 else { return false }
+      guard !contents.waiting.isEmpty, contents.tasks <= limit.tasks - max(1, limit.tasks / 4) else { return false }
       return Self.admitWaiting(&contents, fits: fits)
     }
     if mustWake { wake() }

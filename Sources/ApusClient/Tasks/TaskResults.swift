@@ -30,6 +30,7 @@ public struct TaskResults<Input: Sequence>: AsyncSequence where Input.Element ==
     /// - Throws: `ClientError` where a task could not be submitted, `CancellationError`. How tasks end is in the elements.
     public mutating func next() async throws -> TaskResult? {
       while true {
+        try window.checkCancellation()
         let limit = limit()
         while !isExhausted, window.hasRoom(outstanding: limit) {
           guard let submission = input.next() else {
@@ -42,7 +43,7 @@ public struct TaskResults<Input: Sequence>: AsyncSequence where Input.Element ==
         switch window.take() {
         case .arrival(let arrival): return TaskResult(index: arrival.index, result: arrival.result)
         case .finished: return nil
-        case .pending: try await window.wait(orOutstanding: isExhausted ? -1 : Swift.max(0, limit - (limit + 3) / 4))
+        case .pending: try await window.wait(orOutstanding: isExhausted || limit == .max ? -1 : limit - Swift.max(1, limit / 4))
         }
       }
     }

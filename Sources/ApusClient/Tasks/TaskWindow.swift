@@ -64,7 +64,9 @@ final class TaskWindow: Sendable {
     let isCancelled = contents.withLock { contents in
       if isOrdered {
         let position = index - contents.first
-        if contents.slots.indices.contains(position), contents.slots[position].outcome == nil { contents.slots[position].handle = handle }
+        if contents.slots.indices.contains(position), contents.slots[position].outcome == nil {
+          contents.slots[position].handle = handle
+        }
       } else if contents.early.remove(index) == nil {
         contents.handles[index] = handle
       }
@@ -170,7 +172,7 @@ final class TaskWindow: Sendable {
       }
       contents.count -= 1
       // A feeder goes on when a quarter is free: it comes back for many, not for one.
-      guard contents.feeder != nil, contents.count <= ahead - (ahead + 3) / 4 else { return (.arrival(arrival), nil) }
+      guard contents.feeder != nil, contents.count <= ahead - max(1, ahead / 4) else { return (.arrival(arrival), nil) }
       defer { contents.feeder = nil }
       return (.arrival(arrival), contents.feeder)
     }
@@ -187,7 +189,8 @@ final class TaskWindow: Sendable {
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
         let isReady = contents.withLock { contents in
-          contents.readerRoom = room
+          // A full window is made room in by reading, and by nothing else.
+          contents.readerRoom = contents.count < ahead ? room : -1
           if Self.isWorthReading(contents, isOrdered) || contents.isComplete && contents.count == 0 { return true }
           contents.reader = continuation
           return false
@@ -197,6 +200,13 @@ final class TaskWindow: Sendable {
     } onCancel: {
       abandon()
     }
+  }
+
+  /// Before each result: a reader that always finds one would never notice otherwise.
+  func checkCancellation() throws {
+    guard Task.isCancelled || contents.withLock({ $0.isCancelled }) else { return }
+    cancel()
+    throw CancellationError()
   }
 
   private func abandon() {

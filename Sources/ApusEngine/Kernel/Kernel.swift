@@ -13,9 +13,12 @@ public protocol Kernel: Sendable {
 
 extension Shell.Outcome {
   /// The outcome of an `apply_request` that failed.
+  /// - Parameter isMisplaced: another engine may be the right one; the scheduler is told to look for it.
   public static func failure(_ error: RemoteError, isMisplaced: Bool = false) -> Shell.Outcome {
-    Shell.Outcome(
+    var outcome = Shell.Outcome(
       type: .applyReply, succeeded: false, content: Frame(error.content), buffers: error.thrown?.frames ?? [],
-      errorName: isMisplaced ? "UnmetDependency" : error.name, codec: error.thrown == nil ? nil : "msgpack")
+      errorName: error.name, codec: error.thrown == nil ? nil : "msgpack")
+    outcome.isRefusal = isMisplaced
+    return outcome
   }
 }

@@ -16,7 +16,9 @@ public final class CallResultHandler: DistributedTargetInvocationResultHandler, 
 
   public func onReturn<Success: Codable>(value: Success) async throws {
     let frames = Result { try MessagePackEncoder().encode(value, outOfBand: EncodedCall.outOfBand) }
-    outcome.withLock { $0.result = frames.mapError { TaskError(.badValue, "the result, a \(Success.self), cannot be written: \($0)") } }
+    outcome.withLock {
+      $0.result = frames.mapError { TaskError(.badValue, "the result, a \(Success.self), cannot be written: \($0)") }
+    }
   }
 
   public func onReturnVoid() async throws { outcome.withLock { $0.result = .success([]) } }

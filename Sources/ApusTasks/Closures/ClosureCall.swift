@@ -32,8 +32,10 @@ public struct ClosureCall<Input: Codable & Sendable, Output: Codable & Sendable>
   }
 
   public func call(_ items: [Input]) throws -> EncodedCall {
-    do { return EncodedCall(head: head, arguments: leading + (try MessagePackEncoder().encode(items, outOfBand: EncodedCall.outOfBand))) }
-    catch { throw TaskError(.badValue, "the items, \(Input.self), cannot be written: \(error)") }
+    do {
+      return EncodedCall(
+        head: head, arguments: leading + (try MessagePackEncoder().encode(items, outOfBand: EncodedCall.outOfBand)))
+    } catch { throw TaskError(.badValue, "the items, \(Input.self), cannot be written: \(error)") }
   }
 
   /// - Parameter frames: the result of such a call.
@@ -44,7 +46,8 @@ public struct ClosureCall<Input: Codable & Sendable, Output: Codable & Sendable>
   /// A single call.
   public static func single(_ work: @escaping Work<Input, Output>, _ input: Input) throws -> EncodedCall {
     let head = try head(.one, try CodePointer(work), input: Input.self, output: Output.self)
-    do { return EncodedCall(head: head, arguments: try MessagePackEncoder().encode(input, outOfBand: EncodedCall.outOfBand)) } catch {
+    do { return EncodedCall(head: head, arguments: try MessagePackEncoder().encode(input, outOfBand: EncodedCall.outOfBand)) } catch
+    {
       throw TaskError(.badValue, "the argument, a \(Input.self), cannot be written: \(error)")
     }
   }

@@ -31,9 +31,11 @@ struct ProgramImage: Sendable {
   /// Whether the address is that of an asynchronous function of the program: not of code, but of a constant that says where the code is (as a
   /// distance from the constant itself, 32 bits) and how much memory a call needs (32 bits).
   func isAsynchronousFunction(_ address: UInt) -> Bool {
-    guard let segment = segments.first(where: { $0.contains(address) }), segment.upperBound - address >= 8,
+    guard let segment = segments.first(where: { $0.contains(address) }), !segment.overlaps(code), segment.upperBound - address >= 8,
       let constant = UnsafeRawPointer(bitPattern: address)
     else { return false }
-    return code.contains(address &+ UInt(bitPattern: Int(constant.loadUnaligned(as: Int32.self))))
+    let memory = constant.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+    return memory >= 16 && memory < 1 << 20
+      && code.contains(address &+ UInt(bitPattern: Int(constant.loadUnaligned(as: Int32.self))))
   }
 }

@@ -52,4 +52,3 @@ public final class ActorTable: Sendable {
   /// What actors stored is gone.
   func clear() { contents.withLock { $0.actors = [:] } }
 }
-

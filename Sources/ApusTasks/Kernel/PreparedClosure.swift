@@ -32,11 +32,15 @@ enum PreparedClosure {
     ThunkCall<O>(work: pointer.function(as: Thunk<O>.self))
   }
 
-  private static func one<I: Codable & Sendable, O: Codable & Sendable>(_ pointer: CodePointer, _: I.Type, _: O.Type) -> any PreparedCall {
+  private static func one<I: Codable & Sendable, O: Codable & Sendable>(_ pointer: CodePointer, _: I.Type, _: O.Type)
+    -> any PreparedCall
+  {
     OneCall<I, O>(work: pointer.function(as: Work<I, O>.self))
   }
 
-  private static func each<I: Codable & Sendable, O: Codable & Sendable>(_ pointer: CodePointer, _: I.Type, _: O.Type) -> any PreparedCall {
+  private static func each<I: Codable & Sendable, O: Codable & Sendable>(_ pointer: CodePointer, _: I.Type, _: O.Type)
+    -> any PreparedCall
+  {
     EachCall<I, O>(work: pointer.function(as: Work<I, O>.self))
   }
 

@@ -29,18 +29,26 @@ public final class SwiftKernel: Kernel {
   }
 
   public func run(_ request: Request) async -> Shell.Outcome {
+    let envelope = request.envelope
+    guard let head = envelope.buffers.first, isOurs(envelope.metadataFrame) else {
+      let error = TaskError(
+        .unknownTask, "this engine runs Swift tasks (codec msgpack), and the task is in another form",
+        advice: "Python tasks need a Python engine.")
+      return failure(error, identity.withLock { $0 }, isMisplaced: true)
+    }
+    return await run(head: head, Array(envelope.buffers.dropFirst()), id: request.id)
+  }
+
+  func run(head: Frame, _ arguments: [Frame], id: MessageID) async -> Shell.Outcome {
     let identity = identity.withLock { $0 }
-    let buffers = request.envelope.buffers
     let call: any PreparedCall
-    do throws(TaskError) { call = try prepare(request) } catch {
+    do throws(TaskError) { call = try prepare(head) } catch {
       // Another engine may be the right one: the scheduler is told to look for it.
       return failure(error, identity, isMisplaced: error.code != .malformed)
     }
     do {
-      let context = TaskContext(identity: identity, namespace: namespace, id: request.id)
-      let frames = try await TaskContext.$current.withValue(context) {
-        try await call.run(Array(buffers.dropFirst()), in: self)
-      }
+      let context = TaskContext(identity: identity, namespace: namespace, id: id)
+      let frames = try await TaskContext.$current.withValue(context) { try await call.run(arguments, in: self) }
       return Shell.Outcome(type: .applyReply, succeeded: true, content: Self.ok, buffers: frames, codec: EncodedCall.codec)
     } catch let error as TaskError {
       return failure(error, identity, isMisplaced: error.code == .unknownTask)
@@ -64,13 +72,7 @@ public final class SwiftKernel: Kernel {
 
   // MARK: heads
 
-  private func prepare(_ request: Request) throws(TaskError) -> any PreparedCall {
-    let envelope = request.envelope
-    guard let head = envelope.buffers.first, isOurs(envelope.metadataFrame) else {
-      throw TaskError(
-        .unknownTask, "this engine runs Swift tasks (codec msgpack), and the task is in another form",
-        advice: "Python tasks need a Python engine.")
-    }
+  private func prepare(_ head: Frame) throws(TaskError) -> any PreparedCall {
     if let call = heads.withLock({ $0.calls[head] }) { return call }
     let call = try read(head)
     heads.withLock { heads in
@@ -97,7 +99,8 @@ public final class SwiftKernel: Kernel {
     case "push": return PushCall()
     case "pull": return PullCall(names: head.names ?? [])
     case "apply":
-      throw TaskError(.unknownTask, "this engine runs Swift tasks, and the task names Python code", advice: "It needs a Python engine.")
+      throw TaskError(
+        .unknownTask, "this engine runs Swift tasks, and the task names Python code", advice: "It needs a Python engine.")
     default: throw TaskError(.unknownTask, "this engine knows no calls of the kind “\(head.call)”")
     }
   }
