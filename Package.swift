@@ -81,6 +81,8 @@ let package = Package(
     .executableTarget(name: "TaskGraph", dependencies: ["Apus"], path: "Examples/TaskGraph", swiftSettings: strict),
     .executableTarget(name: "LargeArray", dependencies: ["Apus"], path: "Examples/LargeArray", swiftSettings: strict),
     .executableTarget(
+      name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
+    .executableTarget(
       name: "apus-bench",
       dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Benchmarks/Sources/apus-bench", swiftSettings: strict),
