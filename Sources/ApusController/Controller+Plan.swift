@@ -146,7 +146,7 @@ extension Controller.Plan {
       // Beyond this many unread messages a client's connection is not read: that is how a full queue makes senders wait.
       try taskFront.set(.receiveHighWaterMark, 10_000)
       ports.task.client = try clientPool.bind(taskFront, ip: clientIP, fixed: client?.task, purpose: "task (clients)")
-      let outputFront = try open(.pub, "\(SessionID.random().text)_iopub")
+      let outputFront = try open(.xpub, "\(SessionID.random().text)_iopub")
       ports.iopub.client = try clientPool.bind(outputFront, ip: clientIP, fixed: client?.iopub, purpose: "iopub (clients)")
       var (fixedNotification, fixedBroadcast): (Int?, Int?) = (nil, nil)
       if case .client(let notification, let broadcast, _) = client?.side {

@@ -34,6 +34,7 @@ extension SocketOption where Value == [UInt8] {
   public static var identity: Self { .init(raw: ZMQ_ROUTING_ID) }
   /// SUB: messages whose first frame starts so are received; empty is all.
   public static var subscribe: Self { .init(raw: ZMQ_SUBSCRIBE) }
+  public static var unsubscribe: Self { .init(raw: ZMQ_UNSUBSCRIBE) }
 }
 
 extension SocketOption where Value == String {

@@ -7,10 +7,15 @@ distributed actor Squares: RemoteTask {
 /// The Swift client with Swift engines, measured: prints one flat JSON object of numbers for `scripts/bench`.
 @main struct SwiftBench: ClusterProgram {
   static let help = """
-    Usage: apus-swift-bench [PART…] [--tasks N] [--quick] [cluster options]
+    Usage: apus-swift-bench [PART…] [--tasks N] [--hwm N] [--quick] [cluster options]
 
     Parts: tasks, roundtrip, map, array, call, stream (default: all but stream).
     """
+
+  static func configure(_ cluster: inout EmbeddedCluster) {
+    guard let mark = number(after: "--hwm") else { return }
+    cluster.configureController = { $0.highWaterMark = mark }
+  }
 
   static func run(_ client: Client) async throws {
     var parts = arguments.filter { !$0.hasPrefix("-") && Int($0) == nil }

@@ -29,6 +29,8 @@ import Glibc
 public protocol ClusterProgram: SendableMetatype {
   /// The program, with a client whose engines are there (of a joined cluster: as many as there are).
   static func run(_ client: Client) async throws
+  /// Changes to the cluster that the program brings up when it joins none.
+  static func configure(_ cluster: inout EmbeddedCluster)
   /// Called on each engine before it serves: the place to `host` actors for protocols.
   static func prepare(_ kernel: SwiftKernel)
   /// What `--help` prints before the cluster's options.
@@ -36,6 +38,7 @@ public protocol ClusterProgram: SendableMetatype {
 }
 
 extension ClusterProgram {
+  public static func configure(_ cluster: inout EmbeddedCluster) {}
   public static func prepare(_ kernel: SwiftKernel) {}
   public static var help: String { "" }
 
@@ -65,7 +68,10 @@ extension ClusterProgram {
     switch options.role {
     case .engine: exit(try await EngineRole.run(options, prepare: { prepare($0) }))
     case .client: try await Client.withClient(options.source) { try await run($0) }
-    case .embedded: try await EmbeddedCluster(engines: options.engines).run { try await run($0) }
+    case .embedded:
+      var cluster = EmbeddedCluster(engines: options.engines)
+      configure(&cluster)
+      try await cluster.run { try await run($0) }
     }
   }
 }

@@ -15,6 +15,8 @@ final class Outlet: Sendable {
     var parent = Frame.emptyObject
     var topics = Topics(id: nil)
     var isTimerSet = false
+    /// The relay has said that nobody listens to our status.
+    var isQuiet = false
   }
 
   private struct Topics: Sendable {
@@ -56,6 +58,7 @@ final class Outlet: Sendable {
     state.withLock { state in
       state.socket = socket
       state.topics = Topics(id: id)
+      state.isQuiet = false
     }
   }
 
@@ -76,7 +79,8 @@ final class Outlet: Sendable {
   /// Closing will not wait for what nobody takes.
   func forgetUnsent() { state.withLock { try? $0.socket?.socket.set(.linger, 0) } }
 
-  func status(_ execution: Execution, parent: Frame) {
+  /// - Parameter isOptional: not said when nobody listens. What runs code always says it: whoever waits for its output waits for this.
+  func status(_ execution: Execution, parent: Frame, isOptional: Bool = false) {
     let content =
       switch execution {
       case .starting: Self.starting
@@ -84,9 +88,21 @@ final class Outlet: Sendable {
       case .idle: Self.idle
       }
     state.withLock { state in
+      if isOptional {
+        Self.readSubscriptions(&state)
+        if state.isQuiet { return }
+      }
       let message = voice.message(
         .status, content: content, parent: parent, metadata: voice.engineMetadata, identities: [state.topics.status])
       Self.send(message, &state)
+    }
+  }
+
+  private static func readSubscriptions(_ state: inout State) {
+    guard let handed = state.socket else { return }
+    while let frames = (try? handed.socket.receive()) ?? nil {
+      guard let bytes = frames.first?.bytes, bytes.dropFirst().elementsEqual(OutputAudience.quiet.utf8) else { continue }
+      state.isQuiet = bytes.first == 1
     }
   }
 

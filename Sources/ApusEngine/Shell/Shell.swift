@@ -228,7 +228,7 @@ public final class Shell {
     running = Running(request: request, started: .now())
     let parent = request.envelope.headerFrame
     outlet.begin(parent)
-    outlet.status(.busy, parent: parent)
+    outlet.status(.busy, parent: parent, isOptional: request.type == .applyRequest)
     return true
   }
 
@@ -253,7 +253,7 @@ public final class Shell {
       voice.message(
         outcome.type, content: outcome.content, parent: parent, metadata: metadata.frame(answering: request.envelope.metadataFrame),
         identities: request.identities, buffers: outcome.buffers), origin: request.origin)
-    outlet.status(.idle, parent: parent)
+    outlet.status(.idle, parent: parent, isOptional: request.type == .applyRequest)
   }
 
   /// Ends a request that wants no answer, such as a comm message.

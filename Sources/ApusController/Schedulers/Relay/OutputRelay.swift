@@ -14,6 +14,8 @@ actor OutputRelay {
   private let events: TaskEventStream
   /// An engine said that it shuts down.
   private let onShutdown: @Sendable (EngineUUID) -> Void
+  private var audience = OutputAudience()
+  private var isQuiet = false
 
   init(
     loop: EventLoop, front: consuming Socket, back: consuming Socket, session: Session, events: TaskEventStream, logger: Logger,
@@ -28,7 +30,29 @@ actor OutputRelay {
     rejections = DroppedMessages("iopub", logger: logger)
   }
 
-  func start() { loop.whenReadable(back) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } } }
+  func start() {
+    loop.whenReadable(back) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
+    loop.whenReadable(front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+    tellAudience()
+  }
+
+  // MARK: who listens
+
+  /// Clients' subscriptions came or went.
+  private func frontIsReadable() {
+    while let frames = (try? front.receive()) ?? nil {
+      guard let bytes = frames.first?.bytes, let kind = bytes.first else { continue }
+      audience.heard(String(decoding: bytes.dropFirst(), as: UTF8.self), isSubscription: kind == 1)
+    }
+    tellAudience()
+  }
+
+  /// Engines of ours read the subscriptions to what they publish: this one, which matches nothing, says that nobody listens to their status.
+  private func tellAudience() {
+    guard audience.wantsStatus == isQuiet else { return }
+    isQuiet.toggle()
+    try? back.set(isQuiet ? .subscribe : .unsubscribe, Array(OutputAudience.quiet.utf8))
+  }
 
   private func backIsReadable() {
     for _ in 0..<TaskScheduler.batch {
