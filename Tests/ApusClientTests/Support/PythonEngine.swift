@@ -34,11 +34,13 @@ final class PythonEngine: Sendable {
 
   struct Unavailable: Error {}
 
-  init(_ file: ConnectionFile) throws {
+  /// - Parameter modules: a directory of modules that its tasks are in.
+  init(_ file: ConnectionFile, modules: String? = nil) throws {
     guard let interpreter = Self.interpreter, let core = Self.core else { throw Unavailable() }
     let directory = TestCluster.temporaryDirectory()
     let variables = [
-      "PATH=" + (getenv("PATH").map { String(cString: $0) } ?? ""), "PYTHONPATH=\(Self.root)/python", "APUS_CORE=\(core)",
+      "PATH=" + (getenv("PATH").map { String(cString: $0) } ?? ""),
+      "PYTHONPATH=\(Self.root)/python\(modules.map { ":\($0)" } ?? "")", "APUS_CORE=\(core)",
       "IPP_CONNECTION_INFO=\(file.json.text)", "IPYTHONDIR=\(directory)", "HOME=\(directory)",
     ]
     let words = [interpreter, "-m", "apus.engine", "--log-level=40"]
