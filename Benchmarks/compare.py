@@ -70,6 +70,29 @@ NATIVE = [
 ]
 
 
+@dataclass(frozen=True)
+class SwiftRow:
+    key: str
+    name: str
+    unit: str
+    target: str = ""
+    digits: int = 0
+
+
+# The Swift client with two Swift engines, and multiprocessing.Pool(2) beside it.
+SWIFT = [
+    SwiftRow("tasks_per_s", "no-op tasks, one message each", "/s", "≥ 40 000"),
+    SwiftRow("client_and_controller_us_per_task", "client's and controller's time a task", "µs", digits=1),
+    SwiftRow("round_trip_ms", "round trip, median", "ms", "≤ 0.25", 3),
+    SwiftRow("round_trip_p99_ms", "round trip, 99th of 100", "ms", digits=3),
+    SwiftRow("map_items_per_s", "map, left to itself", "/s", "≥ 1 000 000"),
+    SwiftRow("array_8mb_ms", "8 MB of numbers, one way", "ms", "≤ 25", 1),
+    SwiftRow("square_call_us", "encode, run, decode a call in process", "µs", "≤ 6", 2),
+    SwiftRow("streamed_tasks", "tasks of one stream, none lost", "", "1 000 000"),
+    SwiftRow("streamed_peak_mb", "most memory of client and controller then", "MB", "< 200", 0),
+]
+
+
 def run_json(command: list[str], limit: float) -> dict:
     """The last line of a program's output as JSON; an ``error`` instead of numbers when it fails."""
     process = subprocess.Popen(
@@ -97,7 +120,7 @@ def middle(rounds: list[dict], key: str) -> tuple[float, float, float] | None:
     return (statistics.median(values), min(values), max(values)) if values else None
 
 
-def cell(values: tuple[float, float, float] | None, row: Row | NativeRow) -> str:
+def cell(values: tuple[float, float, float] | None, row: Row | NativeRow | SwiftRow) -> str:
     if values is None:
         return "-"
     median, least, greatest = (f"{value:,.{row.digits}f}".replace(",", " ") for value in values)
@@ -150,6 +173,28 @@ def run_native(program: Path, quick: bool) -> dict[str, dict]:
     return results
 
 
+def run_swift(program: Path, rounds: int, quick: bool) -> dict[str, list[dict]]:
+    """Rounds of the Swift client and of a pool of processes, in turn; each part in a fresh cluster."""
+    extra = ["--quick"] if quick else []
+    results: dict[str, list[dict]] = {"swift": [], "pool": []}
+    for number in range(rounds):
+        parts = ["call", "roundtrip", "array", "map", "tasks"] + (["stream"] if number == 0 else [])
+        numbers: dict = {}
+        for part in parts:
+            numbers |= run_json([str(program), part, "--engines", "2", *extra], ROUND_LIMIT)
+        results["swift"].append(numbers)
+        results["pool"].append(run_json([sys.executable, str(HERE / "pool.py"), *extra], ROUND_LIMIT))
+    print("\nThe Swift client with two Swift engines, and multiprocessing.Pool(2) (median, least–greatest)")
+    for row in SWIFT:
+        ours, pool = middle(results["swift"], row.key), middle(results["pool"], row.key)
+        aim = f"   aim {row.target}" if row.target else ""
+        print(f"  {row.name:<42} {cell(ours, row):>32} {cell(pool, row):>28} {row.unit:<3}{aim}", flush=True)
+    for side, numbers in results.items():
+        for failure in [one["error"] for one in numbers if "error" in one]:
+            print(f"  {side}: {failure}")
+    return results
+
+
 def machine() -> dict[str, object]:
     model = next(
         (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
@@ -162,9 +207,10 @@ def main() -> int:
     parser.add_argument("--bin", type=Path, required=True)
     parser.add_argument("--stock", type=Path, default=Path(sys.executable).parent)
     parser.add_argument("--native", type=Path)
+    parser.add_argument("--swift", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=["python", "native"])
+    parser.add_argument("--only", choices=["python", "native", "swift"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     size = ["--tasks", "300", "--round-trips", "100"] if arguments.quick else []
@@ -172,7 +218,7 @@ def main() -> int:
     began = time.monotonic()
     where = machine()
     print(f"Two engines, stock Python client on both sides; {where['processor']}, {where['cores']} cores, Python {where['python']}")
-    if arguments.only != "native":
+    if arguments.only in (None, "python"):
         count = 1 if arguments.quick else arguments.rounds
         for number in range(count):
             # The side that goes first changes each round, so that neither always finds the machine warmer.
@@ -183,8 +229,11 @@ def main() -> int:
         print(f"medians of {count} alternating rounds (least–greatest), {time.monotonic() - began:.0f} s\n")
         print_table(rounds)
     native = {}
-    if arguments.only != "python" and arguments.native and arguments.native.exists():
+    if arguments.only in (None, "native") and arguments.native and arguments.native.exists():
         native = run_native(arguments.native, arguments.quick)
+    swift: dict[str, list[dict]] = {}
+    if arguments.only in (None, "swift") and arguments.swift and arguments.swift.exists():
+        swift = run_swift(arguments.swift, 1 if arguments.quick else arguments.rounds, arguments.quick)
     if arguments.json:
         summary = {
             row.key: {"unit": row.unit, "target": row.target} | {
@@ -194,8 +243,8 @@ def main() -> int:
             for row in ROWS
         }
         arguments.json.write_text(json.dumps(
-            {"machine": where, "summary": summary, "rounds": rounds, "native": native}, indent=1) + "\n")
-    failed = any("error" in one for numbers in [*rounds.values(), native.values()] for one in numbers)
+            {"machine": where, "summary": summary, "rounds": rounds, "native": native, "swift": swift}, indent=1) + "\n")
+    failed = any("error" in one for numbers in [*rounds.values(), native.values(), *swift.values()] for one in numbers)
     return 1 if failed else 0
 
 
