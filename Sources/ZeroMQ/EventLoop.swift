@@ -8,8 +8,9 @@ import Synchronization
 /// One turn of the loop: wait for a socket, a wake-up or the next timer; call the handler of each readable socket; run the timers that are
 /// due; run the jobs that had arrived. Handlers are synchronous, so nothing comes between reading a message and performing its effects.
 ///
-/// `zmq_poll` asks every socket before it waits and again afterwards, two system calls each. Here one `epoll` waits for the sockets' descriptors,
-/// and only sockets that have news, or that were used since they were last found empty (`Attention`), are asked.
+/// `zmq_poll` asks every socket before it waits and again afterwards, two system calls each. Here one `epoll` waits for the
+/// sockets' descriptors, and only sockets that have news, or that were used since they were last found empty (`Attention`),
+/// are asked.
 ///
 /// `@unchecked Sendable`: `readers` and `timers` are touched on the loop's thread only, or before it starts; the mailbox is a
 /// `Mutex`; the rest is `let` or atomic.
@@ -36,8 +37,9 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     let handler: @Sendable () -> Void
     var isForgotten = false
 
-    init(_ id: Int, socket: UnsafeMutableRawPointer?, attention: Attention?, descriptor: Int32, handler: @escaping @Sendable () -> Void)
-    {
+    init(
+      _ id: Int, socket: UnsafeMutableRawPointer?, attention: Attention?, descriptor: Int32, handler: @escaping @Sendable () -> Void
+    ) {
       self.id = id
       self.socket = socket
       self.attention = attention

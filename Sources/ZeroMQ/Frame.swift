@@ -125,7 +125,8 @@ private final class FrameBox: ManagedBuffer<UnsafeRawBufferPointer, zmq_msg_t> {
 
   /// - Parameter isLent: memory of others is never inline, however small.
   static func make(isLent: Bool = false, _ fill: (UnsafeMutablePointer<zmq_msg_t>) -> Void) -> FrameBox {
-    let box = unsafeDowncast(FrameBox.create(minimumCapacity: 1) { _ in UnsafeRawBufferPointer(start: nil, count: 0) }, to: FrameBox.self)
+    let box = unsafeDowncast(
+      FrameBox.create(minimumCapacity: 1) { _ in UnsafeRawBufferPointer(start: nil, count: 0) }, to: FrameBox.self)
     box.withUnsafeMutablePointerToElements { message in
       fill(message)
       if isLent || zmq_msg_size(message) >= sharedSize {

@@ -15,7 +15,8 @@ public struct MessageID: Hashable, Sendable, CustomStringConvertible {
   public static func == (a: MessageID, b: MessageID) -> Bool { a.code == b.code && a.text == b.text }
   public func hash(into hasher: inout Hasher) { hasher.combine(code) }
 
-  /// Eight bytes at a time, mixed by a multiplication of full width. From another number in each process: nobody can choose ids that collide.
+  /// Eight bytes at a time, mixed by a multiplication of full width. It starts from another number in each process, so that
+  /// nobody can choose ids that collide.
   private static func code(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     var code = seed ^ UInt64(truncatingIfNeeded: bytes.count)
     func mix(_ word: UInt64) {

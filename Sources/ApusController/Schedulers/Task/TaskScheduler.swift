@@ -130,6 +130,7 @@ actor TaskScheduler {
   // MARK: after each turn
 
   private func afterEvents() {
+    wire.deliver()
     armDeadline()
     if wire.back.hasParked, parkTimer == nil {
       parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverParked() } }
