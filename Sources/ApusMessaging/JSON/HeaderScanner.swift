@@ -16,13 +16,17 @@ public struct HeaderScanner {
   public func string(_ key: StaticString) -> String? {
     guard let start = valueStart(of: key), json[start] == UInt8(ascii: "\"") else { return nil }
     var end = start + 1
+    var everyBit: UInt8 = 0
     while end < json.count, json[end] != UInt8(ascii: "\"") {
-      // Text beyond ASCII is the full decoder's, which knows what is ill-formed.
-      if json[end] == UInt8(ascii: "\\") || json[end] < 0x20 || json[end] > 0x7E { return nil }
+      if json[end] == UInt8(ascii: "\\") || json[end] < 0x20 { return nil }
+      everyBit |= json[end]
       end += 1
     }
     guard end < json.count else { return nil }
-    return String(decoding: UnsafeRawBufferPointer(rebasing: json[start + 1..<end]), as: UTF8.self)
+    let text = UnsafeRawBufferPointer(rebasing: json[start + 1..<end])
+    // ASCII, as nearly always, needs no validation, which is slow to call.
+    if everyBit < 0x80 { return String(decoding: text, as: UTF8.self) }
+    return String(validating: text.bindMemory(to: UInt8.self), as: UTF8.self)
   }
 
   /// A member that is `true` or `false`.
