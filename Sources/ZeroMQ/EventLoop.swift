@@ -8,7 +8,11 @@ import Synchronization
 /// One turn of the loop: wait for a socket, a wake-up or the next timer; call the handler of each readable socket; run the timers that are
 /// due; run the jobs that had arrived. Handlers are synchronous, so nothing comes between reading a message and performing its effects.
 ///
-/// `@unchecked Sendable`: `items`, `handlers` and `timers` are touched on the loop's thread only, or before it starts; the mailbox is a
+/// `zmq_poll` asks every socket before it waits and again afterwards, two system calls each. Here one `epoll` waits for the
+/// sockets' descriptors, and only sockets that have news, or that were used since they were last found empty (`Attention`),
+/// are asked.
+///
+/// `@unchecked Sendable`: `readers` and `timers` are touched on the loop's thread only, or before it starts; the mailbox is a
 /// `Mutex`; the rest is `let` or atomic.
 public final class EventLoop: SerialExecutor, @unchecked Sendable {
   private enum Work {
@@ -23,6 +27,35 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     var stopping = false
   }
 
+  /// Somebody who wants to know when there is input.
+  private final class Reader {
+    let id: Int
+    /// `nil` for a plain descriptor.
+    let socket: UnsafeMutableRawPointer?
+    let attention: Attention?
+    let descriptor: Int32
+    let handler: @Sendable () -> Void
+    var isForgotten = false
+
+    init(
+      _ id: Int, socket: UnsafeMutableRawPointer?, attention: Attention?, descriptor: Int32, handler: @escaping @Sendable () -> Void
+    ) {
+      self.id = id
+      self.socket = socket
+      self.attention = attention
+      self.descriptor = descriptor
+      self.handler = handler
+    }
+
+    /// Takes the news in, if there are any.
+    var isReadable: Bool {
+      guard let socket else { return true }
+      var events: Int32 = 0
+      var size = MemoryLayout<Int32>.size
+      return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && events & Int32(ZMQ_POLLIN) != 0
+    }
+  }
+
   private struct Timer: Comparable {
     let deadline: ContinuousClock.Instant
     let id: Int
@@ -34,9 +67,9 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   private let mailbox = Mutex(Mailbox())
   private let wakeup: Int32
-  private var items: [zmq_pollitem_t] = []
-  private var handlers: [@Sendable () -> Void] = []
-  private var readers: [Int] = []
+  private let poll: Int32
+  /// In the order in which they came.
+  private var readers: [Reader] = []
   private var timers = Heap<Timer>()
   private var timerActions: [Int: @Sendable () -> Void] = [:]
   private var lastID = 0
@@ -48,12 +81,16 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   public init(name: String) {
     self.name = name
     wakeup = apus_eventfd()
-    items.append(zmq_pollitem_t(socket: nil, fd: wakeup, events: Int16(ZMQ_POLLIN), revents: 0))
-    handlers.append({})
-    readers.append(0)
+    poll = apus_epoll()
+    // Each write is one report: nobody has to read it. No reader has the number 0.
+    precondition(
+      apus_epoll_add(poll, wakeup, 0, 1) == 0, "the system refused a loop's descriptors: \(String(cString: strerror(errno)))")
   }
 
-  deinit { close(wakeup) }
+  deinit {
+    close(wakeup)
+    close(poll)
+  }
 
   // MARK: life
 
@@ -122,31 +159,35 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Calls the handler whenever the socket is readable, until `forget`. The handler drains a bounded batch: the loop calls again.
   @discardableResult
   public func whenReadable(_ socket: borrowing Socket, _ handler: @escaping @Sendable () -> Void) -> ReaderID {
-    add(zmq_pollitem_t(socket: socket.handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0), handler)
+    // Whatever happened to the socket so far, it is asked once.
+    socket.attention.raise()
+    return add(socket.handle, socket.attention, socket.pollDescriptor, handler)
   }
 
-  /// As above for a plain file descriptor.
+  /// As above for a plain file descriptor, which is watched once at a time.
   @discardableResult
   public func whenReadable(descriptor: Int32, _ handler: @escaping @Sendable () -> Void) -> ReaderID {
-    add(zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0), handler)
+    add(nil, nil, descriptor, handler)
   }
 
-  private func add(_ item: zmq_pollitem_t, _ handler: @escaping @Sendable () -> Void) -> ReaderID {
+  private func add(
+    _ socket: UnsafeMutableRawPointer?, _ attention: Attention?, _ descriptor: Int32, _ handler: @escaping @Sendable () -> Void
+  ) -> ReaderID {
     precondition(mayTouchSockets, "sockets are watched from the loop's own thread")
     lastID += 1
-    items.append(item)
-    handlers.append(handler)
-    readers.append(lastID)
+    readers.append(Reader(lastID, socket: socket, attention: attention, descriptor: descriptor, handler: handler))
+    let isWatched = apus_epoll_add(poll, descriptor, UInt64(lastID), 0) == 0
+    assert(isWatched, "a descriptor that cannot be watched, or is watched already")
     return ReaderID(raw: lastID)
   }
 
   /// Before a watched socket is closed.
   public func forget(_ reader: ReaderID) {
     precondition(mayTouchSockets, "sockets are watched from the loop's own thread")
-    guard let index = readers.firstIndex(of: reader.raw), index > 0 else { return }
-    items.remove(at: index)
-    handlers.remove(at: index)
-    readers.remove(at: index)
+    guard let index = readers.firstIndex(where: { $0.id == reader.raw }) else { return }
+    let forgotten = readers.remove(at: index)
+    forgotten.isForgotten = true
+    _ = apus_epoll_remove(poll, forgotten.descriptor)
   }
 
   @discardableResult
@@ -172,16 +213,22 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   private func run() {
     var batch: [Work] = []
+    var tokens = [UInt64](repeating: 0, count: 16)
     let executor = asUnownedSerialExecutor()
     while true {
-      let now = timers.isEmpty ? nil : ContinuousClock.now
+      callAttentiveReaders()
+      // A batch that was not drained, or a socket that was used after its turn.
+      let hasMore = readers.contains { $0.attention?.isRaised ?? false }
+      let now = timers.isEmpty || hasMore ? nil : ContinuousClock.now
       let untilTimer = now.flatMap { pollTimeout(at: $0) } ?? -1
       let (timeout, stop) = mailbox.withLock { mailbox in
-        mailbox.asleep = mailbox.work.isEmpty
-        return (mailbox.work.isEmpty ? untilTimer : 0, mailbox.stopping && mailbox.work.isEmpty)
+        let isIdle = mailbox.work.isEmpty && !hasMore
+        mailbox.asleep = isIdle
+        return (isIdle ? untilTimer : 0, mailbox.stopping && mailbox.work.isEmpty)
       }
       if stop { break }
-      if zmq_poll(&items, Int32(items.count), timeout) > 0 { callReaders() }
+      let count = apus_epoll_wait(poll, &tokens, Int32(clamping: timeout))
+      if count > 0 { callReaders(tokens[..<Int(count)]) }
       if !timers.isEmpty { callTimers() }
       mailbox.withLock { mailbox in
         mailbox.asleep = false
@@ -196,29 +243,33 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
       batch.removeAll(keepingCapacity: true)
     }
     // Closures held here hold the actors, which hold the loop: break the circle.
-    items.removeSubrange(1...)
-    handlers.removeSubrange(1...)
-    readers.removeSubrange(1...)
+    for reader in readers { _ = apus_epoll_remove(poll, reader.descriptor) }
+    readers = []
     timers = Heap()
     timerActions = [:]
   }
 
-  private func callReaders() {
-    if items[0].revents != 0 {
-      var count: eventfd_t = 0
-      eventfd_read(wakeup, &count)
+  /// Those whose descriptors have something to tell.
+  private func callReaders(_ tokens: ArraySlice<UInt64>) {
+    for token in tokens where token != 0 {
+      // Not there: a handler before it has forgotten it.
+      guard let reader = readers.first(where: { $0.id == Int(token) }) else { continue }
+      call(reader)
     }
-    var index = 1
-    // A handler may add or forget readers: then the indexes have moved, and the next turn serves the rest.
-    while index < items.count {
-      if items[index].revents != 0 {
-        let reader = readers[index]
-        items[index].revents = 0
-        handlers[index]()
-        guard index < readers.count, readers[index] == reader else { return }
-      }
-      index += 1
-    }
+  }
+
+  /// Those whose descriptors may keep silent about something.
+  private func callAttentiveReaders() {
+    // Handlers may add and forget readers: this goes over those that are there now.
+    for reader in readers where !reader.isForgotten && reader.attention?.isRaised ?? false { call(reader) }
+  }
+
+  private func call(_ reader: Reader) {
+    reader.attention?.lower()
+    guard reader.isReadable else { return }
+    // Until the handler finds nothing more.
+    reader.attention?.raise()
+    reader.handler()
   }
 
   private func callTimers() {

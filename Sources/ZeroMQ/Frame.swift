@@ -54,14 +54,16 @@ public struct Frame: @unchecked Sendable {
     }
   }
 
-  public var count: Int { box.withUnsafeMutablePointerToElements { zmq_msg_size($0) } }
-  public var isEmpty: Bool { count == 0 }
+  public var count: Int { box.header.count }
+  public var isEmpty: Bool { box.header.isEmpty }
 
-  public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
-    let (start, count) = box.withUnsafeMutablePointerToElements { (zmq_msg_data($0), zmq_msg_size($0)) }
-    // The box lives at least until `body` returns: the closure below holds it.
-    defer { withExtendedLifetime(box) {} }
-    return try body(UnsafeRawBufferPointer(start: start, count: count))
+  /// Valid while the frame lives.
+  @usableFromInline var storage: UnsafeRawBufferPointer { box.header }
+
+  // Inlinable, because it is in every hot path: what is generic is not specialised across modules otherwise.
+  @inlinable public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    defer { withExtendedLifetime(self) {} }
+    return try body(storage)
   }
 
   public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
@@ -112,18 +114,19 @@ extension Frame: Hashable {
   public func hash(into hasher: inout Hasher) { withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
 
-/// One `zmq_msg_t` on the heap.
+/// One `zmq_msg_t` on the heap, and where its bytes are.
 ///
 /// Immutable after `make`. The first `zmq_msg_copy` of a message writes to its source (it sets the shared flag and the count), so `make`
 /// takes one copy and drops it; every later copy is an atomic increment, which any thread may do.
-private final class FrameBox: ManagedBuffer<Void, zmq_msg_t> {
+private final class FrameBox: ManagedBuffer<UnsafeRawBufferPointer, zmq_msg_t> {
   /// libzmq keeps messages below this size inside `zmq_msg_t`; they have no count to share. Of this very size, 33, it does so with what we
   /// make, and not with what it receives: exactly the length of an engine's uuid.
   static let sharedSize = 33
 
   /// - Parameter isLent: memory of others is never inline, however small.
   static func make(isLent: Bool = false, _ fill: (UnsafeMutablePointer<zmq_msg_t>) -> Void) -> FrameBox {
-    let box = unsafeDowncast(FrameBox.create(minimumCapacity: 1) { _ in }, to: FrameBox.self)
+    let box = unsafeDowncast(
+      FrameBox.create(minimumCapacity: 1) { _ in UnsafeRawBufferPointer(start: nil, count: 0) }, to: FrameBox.self)
     box.withUnsafeMutablePointerToElements { message in
       fill(message)
       if isLent || zmq_msg_size(message) >= sharedSize {
@@ -133,6 +136,7 @@ private final class FrameBox: ManagedBuffer<Void, zmq_msg_t> {
         zmq_msg_close(&copy)
       }
     }
+    box.header = box.withUnsafeMutablePointerToElements { UnsafeRawBufferPointer(start: zmq_msg_data($0), count: zmq_msg_size($0)) }
     return box
   }
 

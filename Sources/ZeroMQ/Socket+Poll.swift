@@ -8,6 +8,7 @@ extension Socket {
   /// - Returns: false when the time is over.
   /// - Throws: `isInterrupted` when a signal arrived, so that its handler may run.
   public borrowing func waitReadable(or descriptor: Int32, milliseconds: Int) throws(ZeroMQError) -> Bool {
+    attention.raise()
     var first = zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)
     var second = zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0)
     let ready = withUnsafeTemporaryAllocation(of: zmq_pollitem_t.self, capacity: 2) { items -> Int32 in

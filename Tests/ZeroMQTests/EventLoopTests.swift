@@ -281,6 +281,28 @@ struct EventLoopTests {
     }
   }
 
+  @Test("news that another call on a watched socket took in are not lost")
+  func takenNews() async throws {
+    try await withLoop { loop in
+      let context = try Context()
+      let push = Box(try Socket(.push, in: context))
+      let pull = Box(try Socket(.pull, in: context))
+      try push.socket.connect(try pull.socket.bind("inproc://\(uniqueName())"))
+      let counter = Counter()
+      let reader = await loop.on { loop.whenReadable(pull.socket) { counter.add(pull) } }
+      for number in 1...100 {
+        let isThere = await loop.on {
+          try? push.socket.send([Frame("x")])
+          // Reads the descriptor: from now on it is silent about the message.
+          return (try? pull.socket.waitReadable(milliseconds: 5000)) ?? false
+        }
+        #expect(isThere)
+        #expect(await eventually { counter.value == number })
+      }
+      await loop.on { loop.forget(reader) }
+    }
+  }
+
   private final class Box: @unchecked Sendable {
     let socket: Socket
     init(_ socket: consuming Socket) { self.socket = socket }

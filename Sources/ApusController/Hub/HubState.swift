@@ -191,8 +191,9 @@ struct HubState {
       if let engine = ids[uuid] { engines[engine]?.tasks.remove(id) }
       unassigned.insert(id)
     case .finished(let id, _, let uuid):
-      unassigned.remove(id)
-      if let engine = uuid.flatMap({ ids[$0] }) { complete(id, on: engine) }
+      let wasPlaced = uuid.flatMap { ids[$0] }.map { complete(id, on: $0) } ?? false
+      // What was on an engine is not among those that wait for one.
+      if !wasPlaced { unassigned.remove(id) }
     case .output: break
     }
   }
@@ -203,13 +204,19 @@ struct HubState {
     return (id, uuid)
   }
 
-  private mutating func complete(_ task: MessageID, on id: EngineID) {
+  /// - Returns: whether it was known to be there as a load-balanced task.
+  private mutating func complete(_ task: MessageID, on id: EngineID) -> Bool {
     // In place: the engine's sets are large under load, and a copy of them per task would be felt.
-    engines[id]?.queue.remove(task)
-    engines[id]?.tasks.remove(task)
-    engines[id]?.completedCount += 1
-    engines[id]?.completed.append(task)
-    if let count = engines[id]?.completed.count, count > Self.completedKept { engines[id]?.completed.removeFirst() }
+    func note(_ engine: inout Engine?) -> Bool {
+      guard engine != nil else { return false }
+      let wasPlaced = engine?.tasks.remove(task) != nil
+      if !wasPlaced { engine?.queue.remove(task) }
+      engine?.completedCount += 1
+      engine?.completed.append(task)
+      if let count = engine?.completed.count, count > Self.completedKept { engine?.completed.removeFirst() }
+      return wasPlaced
+    }
+    return note(&engines[id])
   }
 
   // MARK: steps

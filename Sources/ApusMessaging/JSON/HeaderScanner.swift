@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// Reads one top-level member of a JSON object without building anything else: what a scheduler needs of a header, 20 times faster than
 /// a full decode.
 ///
@@ -12,24 +16,33 @@ public struct HeaderScanner {
   public func string(_ key: StaticString) -> String? {
     guard let start = valueStart(of: key), json[start] == UInt8(ascii: "\"") else { return nil }
     var end = start + 1
+    var everyBit: UInt8 = 0
     while end < json.count, json[end] != UInt8(ascii: "\"") {
       if json[end] == UInt8(ascii: "\\") || json[end] < 0x20 { return nil }
+      everyBit |= json[end]
       end += 1
     }
     guard end < json.count else { return nil }
-    return String(validating: UnsafeRawBufferPointer(rebasing: json[start + 1..<end]).bindMemory(to: UInt8.self), as: UTF8.self)
+    let text = UnsafeRawBufferPointer(rebasing: json[start + 1..<end])
+    // ASCII, as nearly always, needs no validation, which is slow to call.
+    if everyBit < 0x80 { return String(decoding: text, as: UTF8.self) }
+    return String(validating: text.bindMemory(to: UInt8.self), as: UTF8.self)
   }
 
   /// A member that is `true` or `false`.
   public func bool(_ key: StaticString) -> Bool? {
     guard let start = valueStart(of: key) else { return nil }
-    if json[start...].starts(with: "true".utf8) { return true }
-    if json[start...].starts(with: "false".utf8) { return false }
+    if hasWord("true", at: start) { return true }
+    if hasWord("false", at: start) { return false }
     return nil
   }
 
+  private func hasWord(_ word: StaticString, at index: Int) -> Bool {
+    guard let start = json.baseAddress, json.count - index >= word.utf8CodeUnitCount else { return false }
+    return memcmp(start + index, word.utf8Start, word.utf8CodeUnitCount) == 0
+  }
+
   private func valueStart(of key: StaticString) -> Int? {
-    let wanted = UnsafeBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount)
     var index = 0
     var depth = 0
     var expectsKey = false
@@ -65,7 +78,7 @@ public struct HeaderScanner {
         guard expectsKey else { continue }
         expectsKey = false
         guard !escaped else { return nil }
-        if end - start == wanted.count, json[start..<end].elementsEqual(wanted) {
+        if end - start == key.utf8CodeUnitCount, hasWord(key, at: start) {
           while index < json.count, json[index] == UInt8(ascii: ":") || json[index] == 0x20 { index += 1 }
           return index < json.count ? index : nil
         }

@@ -1,8 +1,43 @@
 /// Names one request for ever: `<session>_<pid>_<counter>` where Python made it, opaque to us.
+///
+/// Every party looks a message up several times by its id, so its bytes are hashed once, when it is made.
 public struct MessageID: Hashable, Sendable, CustomStringConvertible {
   public let text: String
-  public init(_ text: String) { self.text = text }
+  private let code: UInt64
+
+  public init(_ text: String) {
+    var text = text
+    code = text.withUTF8 { Self.code(UnsafeRawBufferPointer($0)) }
+    self.text = text
+  }
+
   public var description: String { text }
+  public static func == (a: MessageID, b: MessageID) -> Bool { a.code == b.code && a.text == b.text }
+  public func hash(into hasher: inout Hasher) { hasher.combine(code) }
+
+  /// Eight bytes at a time, mixed by a multiplication of full width. It starts from another number in each process, so that
+  /// nobody can choose ids that collide.
+  private static func code(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var code = seed ^ UInt64(truncatingIfNeeded: bytes.count)
+    func mix(_ word: UInt64) {
+      let product = (code ^ word).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
+      code = product.high ^ product.low
+    }
+    var index = 0
+    while index + 8 <= bytes.count {
+      mix(bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+      index += 8
+    }
+    var rest: UInt64 = 0
+    while index < bytes.count {
+      rest = rest << 8 | UInt64(bytes[index])
+      index += 1
+    }
+    mix(rest)
+    return code
+  }
+
+  private static let seed = UInt64.random(in: 0...UInt64.max)
 }
 
 extension MessageID: ExpressibleByStringLiteral {

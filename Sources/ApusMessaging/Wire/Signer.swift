@@ -11,6 +11,8 @@ public struct Signer: Sendable {
   /// An empty key signs nothing and verifies nothing: `--no-secure`, or CURVE.
   public let isEnabled: Bool
   private static let blockSize = 64
+  /// Messages up to this size are hashed from one piece of the stack.
+  private static let smallMessage = 4096
 
   public init(key: [UInt8]) {
     isEnabled = !key.isEmpty
@@ -55,7 +57,21 @@ public struct Signer: Sendable {
 
   private func digest(_ parts: ArraySlice<Frame>) -> SHA256.Digest {
     var hash = inner
-    for part in parts { part.withUnsafeBytes { hash.update(bufferPointer: $0) } }
+    var byteCount = 0
+    for part in parts { byteCount += part.count }
+    if byteCount <= Self.smallMessage {
+      // One call for all of it: the hash takes longer to call than to compute.
+      withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 1) { bytes in
+        var end = 0
+        for part in parts {
+          part.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: bytes[end...]).copyMemory(from: $0) }
+          end += part.count
+        }
+        hash.update(bufferPointer: UnsafeRawBufferPointer(bytes))
+      }
+    } else {
+      for part in parts { part.withUnsafeBytes { hash.update(bufferPointer: $0) } }
+    }
     var last = outer
     hash.finalize().withUnsafeBytes { last.update(bufferPointer: $0) }
     return last.finalize()

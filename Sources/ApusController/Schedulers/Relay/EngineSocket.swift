@@ -43,7 +43,7 @@ struct EngineSocket: ~Copyable {
 
   /// - Parameter second: an identity between the engine's and the rest.
   mutating func send(to identity: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) {
-    if parked[identity] == nil, deliver(to: identity, second, rest) { return }
+    if parked.isEmpty || parked[identity] == nil, deliver(to: identity, second, rest) { return }
     // Frames for an identity that never registered go nowhere, as in ipyparallel.
     guard known.contains(identity) else { return }
     parked[identity, default: []].append((second.map { [$0] } ?? []) + rest)

@@ -16,6 +16,10 @@ actor RequestRelay {
   private var rejections: DroppedMessages
   private let events: TaskEventStream
   private var parkTimer: EventLoop.TimerID?
+  /// Messages of one turn: so many leave together.
+  private static let batch = 32
+  /// What a turn has read and will send.
+  private var outbox: [Envelope] = []
   /// Told of the tasks that a client wants aborted: those in the queue never reach an engine.
   private let onAbort: (@Sendable ([MessageID]) -> Void)?
 
@@ -43,32 +47,35 @@ actor RequestRelay {
   func engineLost(_ uuid: EngineUUID) { back.engineLost(uuid) }
 
   private func frontIsReadable() {
-    for _ in 0..<TaskScheduler.batch {
+    for _ in 0..<Self.batch {
       guard let received = receive(front) else { break }
       // in: client, engine, message. out: engine, client, message.
       guard let message = received.envelope, let id = message.messageID else { continue }
-      let client = message.frames[0]
-      let engine = message.frames[1]
       if channel == .mux {
-        let uuid = back.uuid(of: engine)
+        let uuid = back.uuid(of: message.frames[1])
         events.report(.submitted(id, request: message, queue: .mux, engine: uuid))
       } else if message.messageType == .abortRequest, let onAbort {
         onAbort(abortedIDs(message))
       }
-      back.send(to: engine, client, message.frames[2...])
+      outbox.append(message)
     }
+    // Together, when what there was is read: see `TaskSchedulerSockets`.
+    for message in outbox { back.send(to: message.frames[1], message.frames[0], message.frames[2...]) }
+    outbox.removeAll(keepingCapacity: true)
     deliverLater()
   }
 
   private func backIsReadable() {
-    for _ in 0..<TaskScheduler.batch {
+    for _ in 0..<Self.batch {
       guard let received = receive(back.socket) else { break }
       guard let message = received.envelope else { continue }
       if channel == .mux, let id = message.parentID {
         events.report(.finished(id, reply: message, engine: back.uuid(of: message.frames[0])))
       }
-      try? front.send(message.frames[1], message.frames[0], message.frames[2...])
+      outbox.append(message)
     }
+    for message in outbox { try? front.send(message.frames[1], message.frames[0], message.frames[2...]) }
+    outbox.removeAll(keepingCapacity: true)
   }
 
   private func abortedIDs(_ message: Envelope) -> [MessageID] {

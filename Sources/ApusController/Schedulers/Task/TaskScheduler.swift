@@ -62,7 +62,7 @@ actor TaskScheduler {
 
   /// A task that the hub submits in the name of the client that first did.
   func resubmit(_ message: Envelope) {
-    submit(message.routed(to: [Self.noClient]))
+    submit(message.routed(to: [Self.noClient]), now: .now)
     afterEvents()
   }
 
@@ -74,10 +74,11 @@ actor TaskScheduler {
   // MARK: sockets
 
   private func frontIsReadable() {
+    let now = ContinuousClock.now
     for _ in 0..<Self.batch {
       do {
         guard let frames = try wire.front.receive() else { break }
-        if let message = open(consume frames, identities: 1) { submit(consume message) }
+        if let message = open(consume frames, identities: 1) { submit(consume message, now: now) }
       } catch {
         wire.rejections.note("\(error)")
         break
@@ -87,10 +88,10 @@ actor TaskScheduler {
   }
 
   /// - Parameter message: the only reference to it, so that it can let go of frames that others have too.
-  private func submit(_ message: consuming Envelope) {
+  private func submit(_ message: consuming Envelope, now: ContinuousClock.Instant) {
     guard let id = message.messageID else { return wire.rejections.note("a header without msg_id") }
     do throws(RemoteError) {
-      state.submit(try requests.read(&message, id: id), now: .now, effects: &wire)
+      state.submit(try requests.read(&message, id: id), now: now, effects: &wire)
     } catch {
       // Metadata that asks for nonsense: the client learns what is wrong with it.
       _ = wire.fail(message, with: .error(error))
@@ -98,6 +99,7 @@ actor TaskScheduler {
   }
 
   private func backIsReadable() {
+    let now = ContinuousClock.now
     for _ in 0..<Self.batch {
       do {
         guard let frames = try wire.back.socket.receive() else { break }
@@ -106,7 +108,7 @@ actor TaskScheduler {
           wire.rejections.note("a reply that names no request")
           continue
         }
-        state.completed(result, by: wire.back.uuid(of: message.frames[0]), now: .now, effects: &wire)
+        state.completed(result, by: wire.back.uuid(of: message.frames[0]), now: now, effects: &wire)
       } catch {
         wire.rejections.note("\(error)")
         break
@@ -128,6 +130,7 @@ actor TaskScheduler {
   // MARK: after each turn
 
   private func afterEvents() {
+    wire.deliver()
     armDeadline()
     if wire.back.hasParked, parkTimer == nil {
       parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverParked() } }

@@ -61,12 +61,12 @@ struct TaskSchedulerState {
   mutating func submit(_ request: TaskRequest, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
     var request = request
     // The same id again is a message that came twice: the first one is answered.
-    guard tasks[request.id] == nil, finished[request.id] == nil else { return }
+    guard finished[request.id] == nil else { return }
     if isPure { request = TaskRequest(id: request.id, message: request.message) }
-    effects.report(.submitted(request.id, request: request.message, queue: .task, engine: nil))
+    let task = QueuedTask(request, sequence: lastSequence + 1)
+    guard Self.insert(task, into: &tasks[task.id]) else { return }
     lastSequence += 1
-    let task = QueuedTask(request, sequence: lastSequence)
-    tasks[task.id] = task
+    effects.report(.submitted(request.id, request: request.message, queue: .task, engine: nil))
     messageBytes += request.message.byteCount
     guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
     let named = request.after.ids.union(request.follow.ids)
@@ -89,6 +89,13 @@ struct TaskSchedulerState {
     // What has ended already and counts is settled; the rest is awaited.
     task.change { $0.after.ids = after.ids.filter { finished[$0] == nil } }
     armTimeout(task, now: now)
+  }
+
+  /// One look-up whether it is there or not.
+  private static func insert(_ task: QueuedTask, into place: inout QueuedTask?) -> Bool {
+    if place != nil { return false }
+    place = task
+    return true
   }
 
   /// Answers tasks that no engine has yet as aborted. Those on engines are the engines' business; they are not tried again.
@@ -246,7 +253,7 @@ struct TaskSchedulerState {
 
   /// Tasks that were placed elsewhere meanwhile, or that the engine has refused, are dropped from its queue.
   private mutating func firstTargeted(at engine: Int) -> QueuedTask? {
-    guard var queue = targeted.removeValue(forKey: engine) else { return nil }
+    guard !targeted.isEmpty, var queue = targeted.removeValue(forKey: engine) else { return nil }
     let first = queue.first { mayTake($0.constraints, engine) }
     if !queue.isEmpty { targeted[engine] = queue }
     return first
@@ -351,7 +358,7 @@ struct TaskSchedulerState {
     task.releaseMessage()
     finished.record(task.id, succeeded: succeeded, engine: engine)
     if deadlines.count > 2 * tasks.count + 64 { sweepDeadlines() }
-    guard let waiting = dependents.removeValue(forKey: task.id) else { return }
+    guard !dependents.isEmpty, let waiting = dependents.removeValue(forKey: task.id) else { return }
     ended.append((task.id, succeeded, waiting))
     if isSettling { return }
     isSettling = true
