@@ -28,6 +28,7 @@ import Testing
     try await Snippets.embedded()
     try await Snippets.configured()
     try await withThreads { try await Squares.run($0) }
+    try await withThreads { try await Tour.run($0) }
     try await withThreads(1, { $0.prepare = ProbeProgram.prepare }) { try await ProbeProgram.run($0) }
   }
 }
