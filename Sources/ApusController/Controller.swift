@@ -66,7 +66,8 @@ public final class Controller: Service {
     let key = files.client.key
     func session(_ id: SessionID = .random()) -> Session { Session(id: id, key: key, username: configuration.username) }
     let state = TaskSchedulerState(
-      policy: configuration.scheme, highWaterMark: configuration.highWaterMark, seed: .random(in: 0...UInt64.max))
+      policy: configuration.scheme, highWaterMark: configuration.highWaterMark, lookAhead: configuration.lookAhead,
+      seed: .random(in: 0...UInt64.max))
     let tasks = TaskScheduler(
       loop: schedulerLoop, state: state,
       wire: TaskSchedulerSockets(

@@ -58,6 +58,9 @@ public struct ControllerConfiguration: Sendable {
   public var scheme: SchedulingPolicy = .leastLoad
   /// Tasks that an engine may have at once, so that the next is there when one ends; 0 is no limit.
   public var highWaterMark = 1
+  /// Tasks beyond that mark that an engine is sent in advance, while it answers within fractions of a millisecond and many tasks wait; 0 is
+  /// none. If the engine is lost, those tasks are as lost as the one that it ran.
+  public var lookAhead = 64
   /// The broadcast tree has 2 to the power of this many leaves for engines to connect to.
   public var broadcastDepth = 1
   /// Bytes of queued tasks above which clients wait with sending.

@@ -22,12 +22,22 @@ struct ReplyMetadata {
   let id: EngineID?
 
   /// - Parameter request: metadata of the request, of which some keys come back.
-  func frame(answering request: Frame) -> Frame {
+  func frame(answering request: Frame) -> Frame { frame(ending: ending(answering: request)) }
+
+  fileprivate func frame(ending: [UInt8]) -> Frame {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(48 + ending.count)
+    bytes.append(contentsOf: "{\"started\":\"".utf8)
+    bytes.append(contentsOf: started.description.utf8)
+    bytes.append(contentsOf: ending)
+    return Frame(bytes)
+  }
+
+  /// Everything behind the date, which is the same for all tasks that were asked for in the same words and ended in the same way.
+  fileprivate func ending(answering request: Frame) -> [UInt8] {
     let asked = request.count > 2 ? (try? request.json())?.objectValue : nil
     var writer = JSONWriter(reserving: 384)
-    writer.append(raw: "{\"started\":")
-    writer.append(string: started.description)
-    writer.append(raw: ",\"dependencies_met\":")
+    writer.append(raw: "\",\"dependencies_met\":")
     writer.append(.bool(dependenciesMet))
     writer.append(raw: ",\"engine\":")
     writer.append(string: uuid.text)
@@ -52,6 +62,26 @@ struct ReplyMetadata {
       writer.append(info)
     }
     writer.append(raw: "}")
-    return Frame(writer.bytes)
+    return writer.bytes
+  }
+}
+
+/// Remembers the last ending: tasks of a map differ in their dates only.
+struct ReplyMetadataWriter {
+  private var last: (request: Frame, metadata: ReplyMetadata, ending: [UInt8])?
+
+  mutating func frame(_ metadata: ReplyMetadata, answering request: Frame) -> Frame {
+    if let last, last.metadata.isLike(metadata), last.request == request { return metadata.frame(ending: last.ending) }
+    let ending = metadata.ending(answering: request)
+    last = (request, metadata, ending)
+    return metadata.frame(ending: ending)
+  }
+}
+
+extension ReplyMetadata {
+  /// Equal but for the date.
+  fileprivate func isLike(_ other: ReplyMetadata) -> Bool {
+    status == other.status && dependenciesMet == other.dependenciesMet && isRefusal == other.isRefusal && codec == other.codec
+      && id == other.id && uuid == other.uuid
   }
 }

@@ -57,6 +57,7 @@ public final class Shell {
   private var waiting: [Request] = []
   private var firstWaiting = 0
   private var running: Running?
+  private var endings = ReplyMetadataWriter()
   private var exitCode: Int32?
   private var isNudged = false
 
@@ -251,7 +252,8 @@ public final class Shell {
     let parent = request.envelope.headerFrame
     send(
       voice.message(
-        outcome.type, content: outcome.content, parent: parent, metadata: metadata.frame(answering: request.envelope.metadataFrame),
+        outcome.type, content: outcome.content, parent: parent,
+        metadata: endings.frame(metadata, answering: request.envelope.metadataFrame),
         identities: request.identities, buffers: outcome.buffers), origin: request.origin)
     outlet.status(.idle, parent: parent, isOptional: request.type == .applyRequest)
   }

@@ -30,11 +30,13 @@ struct EngineLoads {
   /// Registered engines below the high-water mark, in no order.
   private(set) var free: [Int] = []
   private(set) var registeredCount = 0
+  /// Tasks on all engines.
+  private(set) var totalLoad = 0
   private var lastStamp = 0
   private var firstStamp = 0
   private let policy: SchedulingPolicy
   /// Tasks that an engine may have at once; 0 is no limit.
-  private let highWaterMark: Int
+  let highWaterMark: Int
   private var random: SeededGenerator
 
   init(policy: SchedulingPolicy, highWaterMark: Int, seed: UInt64) {
@@ -78,12 +80,14 @@ struct EngineLoads {
   mutating func placed(on index: Int) {
     lastStamp += 1
     engines[index].load += 1
+    totalLoad += 1
     engines[index].stamp = lastStamp
     update(index)
   }
 
   mutating func relieved(_ index: Int) {
     engines[index].load -= 1
+    totalLoad -= 1
     update(index)
   }
 

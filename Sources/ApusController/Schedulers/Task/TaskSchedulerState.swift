@@ -27,6 +27,7 @@ struct TaskSchedulerState {
   private var ended = Deque<(id: MessageID, succeeded: Bool, dependents: [QueuedTask])>()
   private var isSettling = false
   private let isPure: Bool
+  private var lookAhead: LookAhead
 
   private struct Loss {
     let cause: String
@@ -43,11 +44,16 @@ struct TaskSchedulerState {
 
   /// - Parameters:
   ///   - highWaterMark: tasks that an engine may have at once; 0 is no limit.
+  ///   - lookAhead: tasks beyond that mark that a quick engine may be sent while many wait; 0 is none.
   ///   - finishedCapacity: finished tasks that dependencies may name.
-  init(policy: SchedulingPolicy = .leastLoad, highWaterMark: Int = 1, finishedCapacity: Int = 1 << 18, seed: UInt64 = 0) {
+  init(
+    policy: SchedulingPolicy = .leastLoad, highWaterMark: Int = 1, lookAhead: Int = 0, finishedCapacity: Int = 1 << 18,
+    seed: UInt64 = 0
+  ) {
     engines = EngineLoads(policy: policy, highWaterMark: highWaterMark, seed: seed)
     finished = FinishedTasks(capacity: finishedCapacity)
     isPure = policy == .pure
+    self.lookAhead = LookAhead(limit: highWaterMark == 0 || policy == .pure ? 0 : lookAhead)
   }
 
   /// When `expire` is to be called next.
@@ -141,6 +147,7 @@ struct TaskSchedulerState {
   ) {
     // Unknown: answered already, by another engine or as lost. Placed elsewhere: the engine that was given up came back with the answer.
     guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else { return }
+    lookAhead.answered(index, now: now)
     // An engine that becomes free by this belongs to the oldest task that waits, not to the first that depends on this one.
     let wasFull = !engines.isFree(index)
     if !wasFull { engines.relieved(index) }
@@ -158,6 +165,8 @@ struct TaskSchedulerState {
     }
     if wasFull { engines.relieved(index) }
     serve(index, now: now, effects: &effects)
+    serveAhead(index, effects: &effects)
+    lookAhead.goesOn(index, isBusy: engines[index].load > 0, now: now)
   }
 
   // MARK: events: time
@@ -248,6 +257,16 @@ struct TaskSchedulerState {
       guard let task = next else { return }
       // The policy may prefer another free engine; then this one is still free and the loop goes on.
       place(task, on: choose(for: task) ?? engine, effects: &effects)
+    }
+  }
+
+  /// Sends a quick engine some of the tasks that any engine may take, before it asks for them.
+  private mutating func serveAhead(_ engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    // Others have a right to their turn.
+    guard lookAhead.limit > 0, limited.isEmpty, targeted[engine] == nil, engines[engine].isRegistered else { return }
+    let depth = lookAhead.depth(of: engine, waiting: tasks.count - engines.totalLoad, engines: engines.registeredCount)
+    while engines[engine].load < engines.highWaterMark + depth, let task = ready.first(where: { !$0.limitsPlacement }) {
+      place(task, on: engine, effects: &effects)
     }
   }
 
