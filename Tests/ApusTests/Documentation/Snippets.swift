@@ -283,8 +283,8 @@ enum Snippets {
   static func queries(_ client: Client) async throws {
     let status = try await client.queueStatus()
     for (engine, queue) in status.engines { print("engine \(engine) has \(queue.tasks) tasks, and has done \(queue.completed)") }
-    let failed = try await client.taskQuery(["label": "nightly"], fields: ["completed"])
-    print(failed.map(\.id))
+    let nightly = try await client.taskQuery(["label": "nightly"], fields: ["completed"])
+    print(nightly.map(\.id))
   }
 
   // MARK: Errors
