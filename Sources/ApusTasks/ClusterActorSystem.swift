@@ -56,7 +56,7 @@ public final class ClusterActorSystem: DistributedActorSystem, Sendable {
     on actor: Act, target: RemoteCallTarget, invocation: inout CallEncoder, throwing: Err.Type, returning: Res.Type
   ) async throws -> Res where Act: DistributedActor, Act.ID == TaskActorID, Err: Error, Res: Codable {
     let frames = try await call(actor.id, target, invocation)
-    return try MessagePackDecoder().decode(Res.self, from: Array(frames))
+    return try TaskValue.read(Res.self, from: frames, "the result of the call")
   }
 
   public func remoteCallVoid<Act, Err>(

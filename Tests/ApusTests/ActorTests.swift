@@ -28,6 +28,16 @@ import Testing
     }
   }
 
+  @Test("arguments without anything in them") func empty() async throws {
+    try await withThreads(1) { client in
+      let tool = try client.loadBalancedView().actor(Tool.self)
+      #expect(try await tool.after(Nothing(), 7) == 7)
+      #expect(try await tool.last(Nothing(), Nothing(), 8) == 8)
+      #expect(try await tool.last("other", Nothing(), 9) == 9)
+      #expect(try await client.loadBalancedView().map([Nothing(), Nothing()]) { $0 } == [Nothing(), Nothing()])
+    }
+  }
+
   @Test("errors come back as themselves, or as what they say") func errors() async throws {
     try await withThreads(1) { client in
       let tool = try client.loadBalancedView().actor(Tool.self)

@@ -18,6 +18,9 @@ struct Point: Codable, Sendable, Comparable, Hashable {
   static func < (a: Point, b: Point) -> Bool { (a.x, a.y) < (b.x, b.y) }
 }
 
+/// A value without anything in it.
+struct Nothing: Codable, Sendable, Equatable {}
+
 /// An error that can travel.
 struct BadInput: Error, Codable, Equatable { var why: String }
 /// One that cannot.
@@ -37,6 +40,8 @@ distributed actor Tool: RemoteTask {
   distributed func sum() -> Double { kept.reduce(0, +) }
   distributed func doubled(_ numbers: [Double]) -> [Double] { numbers.map { 2 * $0 } }
   distributed func largest<T: Codable & Comparable & Sendable>(_ values: [T]) -> T? { values.max() }
+  distributed func after(_ nothing: Nothing, _ number: Int) -> Int { number }
+  distributed func last<T: Codable & Sendable>(_ other: T, _ nothing: Nothing, _ number: Int) -> Int { number }
   distributed func fail(_ why: String) throws -> Int { throw BadInput(why: why) }
   distributed func failPlainly() throws { throw Plain.oops }
   distributed func engine() -> Int { TaskContext.current?.engine.number ?? -1 }

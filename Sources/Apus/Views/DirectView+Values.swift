@@ -17,7 +17,7 @@ extension DirectView {
     let tasks = try await ofSwiftEngines().submit(submission(EncodedCall.pull([name])))
     let results = tasks.map { task in
       AsyncResult<Value>(task, mapError: typed) { reply in
-        guard let value = try MessagePackDecoder().decode([Value].self, from: Array(reply.buffers)).first else {
+        guard let value = try TaskValue.read([Value].self, from: reply.buffers, "what was pulled as “\(name)”").first else {
           throw ClientError(.badReply, "a pull without a value")
         }
         return value

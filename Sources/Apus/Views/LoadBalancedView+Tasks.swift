@@ -48,7 +48,7 @@ extension LoadBalancedView {
 extension AsyncResult where Value: Codable {
   /// The result of a Swift task.
   init(decoding task: TaskHandle) {
-    self.init(task, mapError: typed) { reply in try MessagePackDecoder().decode(Value.self, from: Array(reply.buffers)) }
+    self.init(task, mapError: typed) { reply in try TaskValue.read(Value.self, from: reply.buffers, "the result of the task") }
   }
 }
 

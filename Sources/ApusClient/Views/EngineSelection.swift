@@ -23,9 +23,10 @@ public enum EngineSelection: Sendable, Hashable {
       var found: [RegisteredEngine] = []
       for id in ids {
         guard let engine = registered.first(where: { $0.id == id }) else {
-          let there =
-            registered.isEmpty ? "There are none" : "There are \(registered.map(\.id.description).joined(separator: ", "))"
-          throw ClientError(.unknownEngine, "engine \(id) is not registered", advice: there + " at the moment.")
+          let numbers = registered.map(\.id.description).joined(separator: ", ")
+          throw ClientError(
+            .unknownEngine, "engine \(id) is not registered",
+            advice: registered.isEmpty ? "No engines are at the moment." : "The registered engines have these numbers: \(numbers).")
         }
         guard !found.contains(engine) else { throw ClientError(.invalidArgument, "engine \(id) is selected twice") }
         found.append(engine)

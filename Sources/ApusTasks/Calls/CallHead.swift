@@ -69,7 +69,7 @@ extension EncodedCall {
   /// Binds values in the engine's namespace.
   /// - Parameter values: a structure that is a map, name to value.
   public static func push(_ values: some Encodable) throws -> EncodedCall {
-    EncodedCall(head: try pushHead.get(), arguments: try MessagePackEncoder().encode(values, outOfBand: outOfBand))
+    EncodedCall(head: try pushHead.get(), arguments: try TaskValue.write(values, "the values to push"))
   }
 
   private static let pushHead = Result { try CallHead("push").frame() }

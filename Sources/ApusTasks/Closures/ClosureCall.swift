@@ -40,7 +40,7 @@ public struct ClosureCall<Input: Codable & Sendable, Output: Codable & Sendable>
 
   /// - Parameter frames: the result of such a call.
   public static func results(_ frames: ArraySlice<Frame>) throws -> [Output] {
-    try MessagePackDecoder().decode([Output].self, from: Array(frames))
+    try TaskValue.read([Output].self, from: frames, "the result of the closure")
   }
 
   /// A single call.

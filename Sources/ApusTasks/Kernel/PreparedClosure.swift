@@ -67,7 +67,7 @@ private struct OneCall<I: Codable & Sendable, O: Codable & Sendable>: PreparedCa
   let work: Work<I, O>
 
   func run(_ arguments: [Frame], in kernel: SwiftKernel) async throws -> [Frame] {
-    try PreparedClosure.encode(try await work(try MessagePackDecoder().decode(I.self, from: arguments)))
+    try PreparedClosure.encode(try await work(try TaskValue.read(I.self, from: arguments, "the argument of the closure")))
   }
 }
 
@@ -75,7 +75,7 @@ private struct EachCall<I: Codable & Sendable, O: Codable & Sendable>: PreparedC
   let work: Work<I, O>
 
   func run(_ arguments: [Frame], in kernel: SwiftKernel) async throws -> [Frame] {
-    let items = try MessagePackDecoder().decode([I].self, from: arguments)
+    let items = try TaskValue.read([I].self, from: arguments, "the items of the map")
     var results: [O] = []
     results.reserveCapacity(items.count)
     for item in items {
@@ -101,7 +101,7 @@ private final class SharingCall<S: Codable & Sendable, I: Codable & Sendable, O:
   func run(_ arguments: [Frame], in kernel: SwiftKernel) async throws -> [Frame] {
     guard let frame = arguments.first else { throw TaskError(.malformed, "the call lacks its shared value") }
     let shared = try shared(frame)
-    let items = try MessagePackDecoder().decode([I].self, from: Array(arguments.dropFirst()))
+    let items = try TaskValue.read([I].self, from: arguments.dropFirst(), "the items of the map")
     var results: [O] = []
     results.reserveCapacity(items.count)
     for item in items {
@@ -113,7 +113,7 @@ private final class SharingCall<S: Codable & Sendable, I: Codable & Sendable, O:
 
   private func shared(_ frame: Frame) throws -> S {
     if let value = last.withLock({ $0.frame == frame ? $0.value : nil }) { return value }
-    let value = try MessagePackDecoder().decode(S.self, from: [frame])
+    let value = try TaskValue.read(S.self, from: [frame], "the shared value of the map")
     last.withLock { $0 = Last(frame: frame, value: value) }
     return value
   }
