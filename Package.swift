@@ -82,6 +82,7 @@ let package = Package(
     .executableTarget(name: "LargeArray", dependencies: ["Apus"], path: "Examples/LargeArray", swiftSettings: strict),
     .executableTarget(
       name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
+    .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
     .executableTarget(
       name: "apus-bench",
       dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
