@@ -1,4 +1,5 @@
 import Apus
+import ApusController
 import Testing
 
 /// Runs the code of the catalogue as far as it needs no cluster of processes.
@@ -11,7 +12,11 @@ import Testing
   ]
 
   @Test("with two engines that are threads", arguments: simple.indices) func withEngines(_ index: Int) async throws {
-    try await withThreads(2, { $0.prepare = ProbeProgram.prepare }) { client in try await Self.simple[index](client) }
+    func configure(_ cluster: inout EmbeddedCluster) {
+      cluster.prepare = ProbeProgram.prepare
+      cluster.configureController = { $0.database = .memory }
+    }
+    try await withThreads(2, configure) { client in try await Self.simple[index](client) }
   }
 
   @Test("with items that arrive") func arriving() async throws {

@@ -260,6 +260,7 @@ enum Snippets {
     var cluster = EmbeddedCluster(engines: 2, placement: .threads)
     cluster.client.maximumInFlight = InFlightLimit(tasks: 1000, bytes: 64 << 20)
     cluster.startTimeout = .seconds(20)
+    cluster.configureController = { $0.database = .memory }
     let sum = try await cluster.run { client in
       try await client.loadBalancedView().map(0..<100) { $0 }.reduce(0, +)
     }
@@ -285,6 +286,7 @@ enum Snippets {
     for (engine, queue) in status.engines { print("engine \(engine) has \(queue.tasks) tasks, and has done \(queue.completed)") }
     let nightly = try await client.taskQuery(["label": "nightly"], fields: ["completed"])
     print(nightly.map(\.id))
+    #expect(nightly.isEmpty)
   }
 
   // MARK: Errors
