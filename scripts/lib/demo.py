@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -181,6 +183,30 @@ def run_word_count(tutorial: Tutorial, client, path: Path) -> None:
                     " Name a larger file to see the engines win.)", "2"))
 
 
+def run_swift_word_count(tutorial, program: str, path: Path) -> None:
+    """The same count by a Swift program that brings up its own cluster: its words must be Python's."""
+    print()
+    print(f"{paint('A Swift program that is its own cluster', '1')}\n")
+    began = time.perf_counter()
+    result = subprocess.run([program, str(path), "--json"], capture_output=True, text=True, timeout=60)
+    if result.returncode != 0:
+        tutorial.wrong.append("the Swift word count")
+        print(result.stderr.strip())
+        return
+    found = json.loads(result.stdout)
+    serial = count_words(path.read_text(encoding="utf-8", errors="replace"))
+    top = [list(pair) for pair in sorted(serial.items(), key=lambda item: (-item[1], item[0]))[:len(found["top"])]]
+    if (found["total"], found["distinct"], found["top"]) != (sum(serial.values()), len(serial), top):
+        tutorial.wrong.append("the words of the Swift program")
+        print("      the Swift program counts other words than Python")
+        return
+    same = f"WordCount {path.name}"
+    print(f"  {paint('✓', '32')} {same:<{tutorial.WIDTH}} {'the same words':<26} {paint(tutorial._time(time.perf_counter() - began), '2')}")
+    for name, key in [("serial", "serial_s"), (f"direct, {found['engines']} engines", "direct_s"),
+                      (f"balanced, {found['engines']} engines", "balanced_s")]:
+        print(f"    {name:<24} {found[key] * 1000:7.1f} ms  {found['serial_s'] / found[key]:13.2f}×")
+
+
 def main() -> int:
     bin_dir, path = Path(sys.argv[1]), Path(sys.argv[2])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -203,6 +229,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted; everything that was started is stopped", file=sys.stderr)
         return 130
+    if os.environ.get("APUS_WORD_COUNT"):
+        run_swift_word_count(tutorial, os.environ["APUS_WORD_COUNT"], path)
     if cluster.left_over:
         outlived = ", ".join(f"{process.pid} {process.role}" for process in cluster.left_over)
         print(f"\n    These outlived the cluster and were ended: {outlived}.")

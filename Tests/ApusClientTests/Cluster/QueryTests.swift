@@ -89,7 +89,7 @@ struct QueryTests {
       try await client.clear()
       let error = await #expect(throws: ClientError.self) { try await client.signal(2, on: .engine(7)) }
       #expect(error?.code == .unknownEngine)
-      #expect(error?.description.contains("There are 0, 1") == true)
+      #expect(error?.description.contains("0, 1") == true)
     }
   }
 
