@@ -41,7 +41,13 @@ public final class Client: Sendable {
     queue = SubmissionQueue(ids: ids, limit: configuration.maximumInFlight, loop: loop)
     roster = EngineRoster()
     let context: Context
-    do throws(ZeroMQError) { context = try Context(ioThreads: configuration.ioThreads) } catch {
+    do throws(ZeroMQError) {
+      if let inProcess = configuration.inProcess {
+        context = inProcess.context
+      } else {
+        context = try Context(ioThreads: configuration.ioThreads)
+      }
+    } catch {
       throw ClientError(.messaging, "libzmq cannot start: \(error)")
     }
     let wire = try ClientSockets.connect(

@@ -22,7 +22,11 @@ extension Controller {
       }
       reused = configuration.reuseFiles ? ConnectionFiles.reusable(configuration, logger: logger) : nil
       do {
-        context = try Context(ioThreads: max(1, configuration.ioThreads))
+        if let inProcess = configuration.inProcess {
+          context = inProcess.context
+        } else {
+          context = try Context(ioThreads: max(1, configuration.ioThreads))
+        }
         curve = configuration.enableCurve ? try configuration.curveKeys ?? CurveKeyPair.generate() : nil
       } catch { throw ControllerError(.messaging, "cannot set up messaging: \(error)") }
       // With CURVE the messages are authentic already; a key that was asked for is used all the same.
@@ -99,7 +103,7 @@ extension Controller.Plan {
         return socket
       }
       let common = PortPool.Common(configuration.ports)
-      var clientPool = PortPool(own: configuration.clientPorts, common: common)
+      var clientPool = PortPool(own: configuration.clientPorts, common: common, inProcess: configuration.inProcess)
       // One list for both sides is consumed by the engines' first.
       var enginePool = PortPool(own: configuration.enginePorts, common: common)
       let (clientIP, engineIP) = (configuration.clientIP, configuration.engineIP)
@@ -110,6 +114,7 @@ extension Controller.Plan {
       try query.set(.routerHandover, 1)
       ports.registration = try enginePool.bind(query, ip: clientIP, fixed: client?.registration, purpose: "registration")
       if engineIP != clientIP, clientIP != "*", clientIP != "0.0.0.0" { try query.bind("tcp://\(engineIP):\(ports.registration)") }
+      if let inProcess = configuration.inProcess { try query.bind(inProcess.endpoint(port: ports.registration)) }
       let monitor = try SocketMonitor(of: query, in: context, name: "registration")
 
       let controlBack = try EngineSocket("control_out", in: context, curve: curve)

@@ -67,6 +67,8 @@ public struct ControllerConfiguration: Sendable {
   public var queueByteLimit = 8 << 30
   /// libzmq's I/O threads.
   public var ioThreads = 1
+  /// For clients of this very process: everything that clients connect to is bound here as well.
+  public var inProcess: InProcess?
 
   // MARK: task database
 

@@ -4,6 +4,7 @@ import ZeroMQ
 struct PortPool {
   private var asked: [Int]
   private let common: Common
+  private let inProcess: InProcess?
 
   /// Ports that both sides draw from.
   final class Common {
@@ -14,14 +15,26 @@ struct PortPool {
   /// - Parameters:
   ///   - own: this side's ports.
   ///   - common: taken when the own are used up.
-  init(own: [Int], common: Common) {
+  ///   - inProcess: where sockets are bound as well, beside their port.
+  init(own: [Int], common: Common, inProcess: InProcess? = nil) {
     asked = own
     self.common = common
+    self.inProcess = inProcess
   }
 
   /// - Parameter fixed: the only port that will do: a file that is reused names it.
   /// - Returns: the port.
   mutating func bind(_ socket: borrowing Socket, ip: String, fixed: Int? = nil, purpose: String) throws(ControllerError) -> Int {
+    let port = try listen(socket, ip: ip, fixed: fixed, purpose: purpose)
+    guard let inProcess else { return port }
+    do { try socket.bind(inProcess.endpoint(port: port)) } catch {
+      throw ControllerError(.messaging, "cannot listen for \(purpose) within the process: \(error)")
+    }
+    return port
+  }
+
+  private mutating func listen(_ socket: borrowing Socket, ip: String, fixed: Int?, purpose: String) throws(ControllerError) -> Int
+  {
     if let fixed {
       do { try socket.bind("tcp://\(ip):\(fixed)") } catch {
         throw ControllerError(

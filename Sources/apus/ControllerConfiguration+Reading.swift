@@ -107,7 +107,11 @@ extension ControllerConfiguration {
     if let name = try configuration.string("scheme_name", of: "TaskScheduler"), let policy = SchedulingPolicy(rawValue: name) {
       scheme = policy
     }
-    highWaterMark = try configuration.integer("hwm", of: "TaskScheduler") ?? highWaterMark
+    if let mark = try configuration.integer("hwm", of: "TaskScheduler") {
+      highWaterMark = mark
+      // Who names a mark means it.
+      if configuration.setting("hwm", of: "TaskScheduler") != nil { lookAhead = 0 }
+    }
     broadcastDepth = try configuration.integer("broadcast_scheduler_depth", of: "IPController") ?? broadcastDepth
     guard broadcastDepth <= 10 else {
       throw ClusterError(

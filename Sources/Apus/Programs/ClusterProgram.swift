@@ -25,7 +25,8 @@ import Glibc
 /// $ ./Squares --profile default
 /// ```
 ///
-/// Exit codes: 0, 1 for an error of the program, 2 for wrong options, 12 and 66 where there is no cluster, 65 for a damaged connection file.
+/// Exit codes: 0, 1 for an error of the program, 2 for wrong options, 12 and 66 where there is no cluster, 65 for a damaged connection file,
+/// 130 if Ctrl-C or SIGTERM cancelled it.
 public protocol ClusterProgram: SendableMetatype {
   /// The program, with a client whose engines are there (of a joined cluster: as many as there are).
   static func run(_ client: Client) async throws
@@ -54,8 +55,11 @@ extension ClusterProgram {
         print((help.isEmpty ? "" : help + "\n\n") + ProgramOptions.help)
         return
       }
-      try await ProgressDisplay.$isProgram.withValue(true) { try await start(options) }
+      let work = Task { try await ProgressDisplay.$isProgram.withValue(true) { try await start(options) } }
+      if options.role != .engine { ProgramSignals.watch { work.cancel() } }
+      try await work.value
     } catch {
+      if ProgramSignals.isInterrupted { exit(ExitCode.interrupted.rawValue) }
       let (code, text) = ProgramFailure.describe(error)
       fflush(nil)
       var line = "error: \(text)\n"

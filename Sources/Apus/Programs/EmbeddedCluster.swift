@@ -5,6 +5,7 @@ import ApusEngine
 import ApusMessaging
 import Glibc
 public import Logging
+import ZeroMQ
 
 /// A cluster within a program: its controller in this process, its engines beside it or in it.
 public struct EmbeddedCluster: Sendable {
@@ -50,6 +51,9 @@ public struct EmbeddedCluster: Sendable {
     configuration.location = "127.0.0.1"
     // Nobody comes later to ask what was done, and keeping it costs a tenth of a small task.
     configuration.database = .none
+    // Between the client and the controller nothing needs to go over the network.
+    let inProcess = InProcess(context: try Context(), name: SessionID.random().text)
+    configuration.inProcess = inProcess
     configureController(&configuration)
     let controller = try Controller(configuration, logger: logger)
     return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -63,7 +67,9 @@ public struct EmbeddedCluster: Sendable {
         try await group.waitForAll()
         throw ClusterError(.failure, "the controller ended before it was ready")
       }
-      let result = await Result.of { try await serve(controller, directory, body) }
+      var cluster = self
+      cluster.client.inProcess = inProcess
+      let result = await Result.of { [cluster] in try await cluster.serve(controller, directory, body) }
       group.cancelAll()
       while (try? await group.next()) != nil {}
       return try result.get()

@@ -1,3 +1,5 @@
+public import ZeroMQ
+
 /// Everything that can be set of a client.
 public struct ClientConfiguration: Sendable {
   /// How long the controller may take for its first answer.
@@ -16,6 +18,8 @@ public struct ClientConfiguration: Sendable {
   public var username = "apus"
   /// libzmq's I/O threads.
   public var ioThreads = 1
+  /// The way to a controller of this very process, which was given the same.
+  public var inProcess: InProcess?
 
   public init() {}
 }

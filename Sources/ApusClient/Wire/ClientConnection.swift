@@ -37,6 +37,7 @@ actor ClientConnection {
     watch(wire.output) { $0.outputIsReadable() }
     watch(wire.notification) { $0.notificationIsReadable() }
     watch(wire.monitor.socket) { $0.monitorIsReadable() }
+    if wire.isInProcess { state.hubConnected(effects: &wire) }
     state.askForEngines(effects: &wire)
     // A subscription takes a moment to arrive; who came in between is found by asking again.
     for delay in [Duration.milliseconds(200), .seconds(2)] {

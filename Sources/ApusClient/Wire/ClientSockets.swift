@@ -19,6 +19,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   private let queue: SubmissionQueue
   private let roster: EngineRoster
   private let maximumOutputBytes: Int
+  /// There is no connection then that could break, and no monitor that tells of it.
+  let isInProcess: Bool
   private let logger: Logger
   private var warned: Set<String> = []
   private var hasStatus = false
@@ -43,9 +45,12 @@ struct ClientSockets: ~Copyable, ClientEffects {
         if let curve, let key = file.curveServerKey { try socket.useCurve(curve, server: key) }
         return socket
       }
+      func endpoint(_ port: Int) -> String {
+        configuration.inProcess?.endpoint(port: port) ?? file.endpoint(port: port, host: host)
+      }
       func connected(_ kind: Socket.Kind, _ port: Int) throws(ZeroMQError) -> Socket {
         let socket = try socket(kind)
-        try socket.connect(file.endpoint(port: port, host: host))
+        try socket.connect(endpoint(port))
         return socket
       }
       // The notifications first: what the hub says after our first query is then heard.
@@ -61,7 +66,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
       try query.set(.heartbeatInterval, 5000)
       try query.set(.heartbeatTimeout, 15_000)
       let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)")
-      try query.connect(file.endpoint(port: file.registration, host: host))
+      try query.connect(endpoint(file.registration))
       return ClientSockets(
         query: query, monitor: monitor, task: task, mux: mux, control: control, broadcast: broadcast, notification: notification,
         output: output, key: file.key, ids: ids, queue: queue, roster: roster, configuration: configuration, logger: logger)
@@ -90,6 +95,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
     self.queue = queue
     self.roster = roster
     maximumOutputBytes = configuration.maximumOutputBytes
+    isInProcess = configuration.inProcess != nil
     self.logger = logger
   }
 

@@ -13,7 +13,7 @@ package enum SignalPipe {
     for signal in signals {
       var action = sigaction()
       // Under `nohup` the end of the terminal is no reason to stop.
-      if signal == SIGHUP, sigaction(signal, nil, &action) == 0, isIgnored(action) { continue }
+      if signal == SIGHUP, isIgnored(signal) { continue }
       action.__sigaction_handler.sa_handler = { signal in
         let saved = errno
         var byte = UInt8(truncatingIfNeeded: signal)
@@ -24,6 +24,12 @@ package enum SignalPipe {
       sigaction(signal, &action, nil)
     }
     return readEnd
+  }
+
+  /// Whether this process has a signal ignored.
+  package static func isIgnored(_ signal: Int32) -> Bool {
+    var action = sigaction()
+    return sigaction(signal, nil, &action) == 0 && isIgnored(action)
   }
 
   /// `SIG_IGN` is the address 1, which Swift cannot compare as a function.

@@ -63,8 +63,11 @@ public final class OutputCapture: @unchecked Sendable {
   private func takeAvailable() {
     state.withLock { state in
       guard let write = state.write else { return }
+      // One question for both streams: it is asked after every task, and mostly there is nothing.
+      var items = readers.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+      guard poll(&items, nfds_t(items.count), 0) > 0 else { return }
       withUnsafeTemporaryAllocation(byteCount: 16_384, alignment: 1) { buffer in
-        for reader in readers {
+        for (reader, item) in zip(readers, items) where item.revents != 0 {
           while true {
             let count = Glibc.read(reader.descriptor, buffer.baseAddress, buffer.count)
             guard count > 0 else { break }
