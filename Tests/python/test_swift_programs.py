@@ -125,6 +125,29 @@ def test_busy_engines_end_with_a_killed_starter(programs, wait_until):
 # Ends
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("scenario", ["wait", "busy", "stubborn"])
+def test_an_interrupted_program_leaves_nothing(programs, wait_until, scenario, number):
+    program = programs.start("Faults", scenario, "-n", 2)
+    pids = json.loads(json.loads(program.stdout.readline())["value"])
+    program.send_signal(number)
+    assert program.wait(10) == 130
+    wait_until(lambda: not any(map(alive, pids)), 12)
+    assert programs.left() == []
+
+
+def test_a_second_interrupt_is_enough(programs):
+    program = programs.start("Faults", "stubborn", "-n", 1)
+    program.stdout.readline()
+    program.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    began = time.monotonic()
+    program.send_signal(signal.SIGINT)
+    assert program.wait(5) == 130
+    assert time.monotonic() < began + 1
+    assert programs.left() == []
+
+
 def test_exit_codes(programs, tmp_path):
     assert programs.run("Faults", "nothing", "-n", 1).returncode == 0
     assert programs.run("Faults", "--help").returncode == 0

@@ -21,6 +21,10 @@ import Glibc
     case "busy":
       await step("engines") { try await client.directView().apply { Int(getpid()) } }
       _ = try await client.directView().apply { Int(sleep(600)) }
+    case "stubborn":
+      await step("engines") { try await client.directView().apply { Int(getpid()) } }
+      // Work that does not heed its cancellation.
+      while true { try? await Task.sleep(for: .milliseconds(10)) }
     case "losses": await Losses.run(client, flag)
     case "deaths": await Losses.deaths(client)
     case "lastEngine": await Losses.lastEngine(client)

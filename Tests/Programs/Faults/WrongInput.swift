@@ -3,6 +3,7 @@ import Glibc
 
 /// A value that cannot be written.
 struct Stubborn: Codable, Sendable, CustomStringConvertible {
+  var number = 1
   init() {}
   init(from decoder: any Decoder) throws {}
   func encode(to encoder: any Encoder) throws { throw Mistake(why: "a stubborn value") }
