@@ -227,7 +227,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
         return (isIdle ? untilTimer : 0, mailbox.stopping && mailbox.work.isEmpty)
       }
       if stop { break }
-      let count = apus_epoll_wait(poll, &tokens, Int32(clamping: timeout))
+      let count = wait(&tokens, timeout: Int32(clamping: timeout))
       if count > 0 { callReaders(tokens[..<Int(count)]) }
       if !timers.isEmpty { callTimers() }
       mailbox.withLock { mailbox in
@@ -247,6 +247,16 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     readers = []
     timers = Heap()
     timerActions = [:]
+  }
+
+  private func wait(_ tokens: inout [UInt64], timeout: Int32) -> Int32 {
+    guard timeout != 0 else { return apus_epoll_wait(poll, &tokens, 0) }
+    var watch = BriefWatch()
+    repeat {
+      let count = apus_epoll_wait(poll, &tokens, 0)
+      if count != 0 { return count }
+    } while watch.goesOn()
+    return apus_epoll_wait(poll, &tokens, timeout)
   }
 
   /// Those whose descriptors have something to tell.

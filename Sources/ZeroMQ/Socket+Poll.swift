@@ -1,5 +1,4 @@
 import CZeroMQ
-import Glibc
 
 extension Socket {
   /// Waits until this socket or the plain descriptor is readable: for a thread that is not an `EventLoop`'s.
@@ -15,6 +14,13 @@ extension Socket {
       items.initializeElement(at: 0, to: first)
       items.initializeElement(at: 1, to: second)
       defer { (first, second) = (items[0], items[1]) }
+      guard milliseconds != 0 else { return zmq_poll(items.baseAddress, 2, 0) }
+      // As an event loop does.
+      var watch = BriefWatch()
+      repeat {
+        let found = zmq_poll(items.baseAddress, 2, 0)
+        if found != 0 { return found }
+      } while watch.goesOn()
       return zmq_poll(items.baseAddress, 2, milliseconds)
     }
     if ready < 0 { throw ZeroMQError(code: zmq_errno(), action: "poll") }
