@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import ipyparallel as ipp
 import processes
 import pytest
-from conftest import ROOT
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Programs:
