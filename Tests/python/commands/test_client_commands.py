@@ -297,9 +297,10 @@ def test_tasks(own):
 
 def test_abort_ends_what_runs_and_what_waits(own, wait_until):
     process = own.start("px", SLEEP)
+    # It runs when it prints: only then does the other one find the engines busy.
+    assert process.stdout.readline()
     waiting = own.start("px", "1")
     try:
-        assert process.stdout.readline()
         wait_until(lambda: len(own.json("tasks", "--status=running")) == 4)
         tasks = own.json("tasks", "--status=running")
         mine = [task["id"] for task in tasks if task["engine"] == 0]
