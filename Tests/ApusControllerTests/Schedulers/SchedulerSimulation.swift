@@ -46,7 +46,9 @@ struct SchedulerSimulation {
 
     func settle(_ step: String) {
       world.wrong += state.checkInvariants().map { "\(step): \($0)" }
-      for message in recorder.messages { note(message, &world, state, policy: policy, hwm: hwm == 0 ? 0 : hwm + lookAhead, step: step) }
+      for message in recorder.messages {
+        note(message, &world, state, policy: policy, hwm: hwm == 0 ? 0 : hwm + lookAhead, step: step)
+      }
       recorder.forget()
       // What was taken from an engine waits again.
       for (id, uuid) in world.placed {
