@@ -92,12 +92,7 @@ struct CommandContext {
     }
   }
 
-  static func pathOfThisProgram() -> String {
-    var buffer = [CChar](repeating: 0, count: 4096)
-    let count = readlink("/proc/self/exe", &buffer, buffer.count)
-    guard count > 0 else { return Path.absolute(CommandLine.arguments.first ?? "apus") }
-    return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
+  static func pathOfThisProgram() -> String { Path.thisProgram ?? Path.absolute(CommandLine.arguments.first ?? "apus") }
 
   // MARK: log
 

@@ -1,4 +1,5 @@
 import ApusClient
+import ApusMessaging
 import ApusTasks
 import DequeModule
 
@@ -32,7 +33,7 @@ final class ItemChunks<Items: Sequence, Output: Codable & Sendable> where Items.
       sent[chunks] = (start, chunk.count)
       chunks += 1
       start += chunk.count
-      return TaskSubmission(.applyRequest, metadata: EncodedCall.metadata, buffers: call.buffers)
+      return TaskSubmission(.applyRequest, metadata: MessagePackCodec.metadata, buffers: call.buffers)
     } catch {
       failure = error
       return nil

@@ -1,4 +1,5 @@
 public import ApusClient
+import ApusMessaging
 public import ApusTasks
 
 /// Maps over items that arrive over time.
@@ -17,7 +18,7 @@ extension LoadBalancedView {
     let view = try ofSwiftEngines()
     return MapResults(chunks: {
       let tasks = items.map { item in
-        TaskSubmission(.applyRequest, metadata: EncodedCall.metadata, buffers: try call.call([item]).buffers)
+        TaskSubmission(.applyRequest, metadata: MessagePackCodec.metadata, buffers: try call.call([item]).buffers)
       }
       let iterator = view.results(of: tasks, isOrdered: isOrdered, ahead: ahead).makeAsyncIterator()
       return {

@@ -15,9 +15,8 @@ where Items.Element: Codable & Sendable {
   func makeAsyncIterator() -> Iterator {
     let sizer = ChunkSizer(size, engines: engines, total: total)
     let chunks = ItemChunks(items, call, sizer)
-    let limit = sizer.chunksAhead
     let results = view.results(
-      of: ItemChunkSequence(chunks: chunks), isOrdered: isOrdered, ahead: ahead, limit: { limit })
+      of: ItemChunkSequence(chunks: chunks), isOrdered: isOrdered, ahead: ahead, limit: sizer.chunksAhead)
     return Iterator(chunks: chunks, results: results.makeAsyncIterator())
   }
 

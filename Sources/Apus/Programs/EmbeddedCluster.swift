@@ -164,10 +164,8 @@ public struct EmbeddedCluster: Sendable {
   }
 
   private static func executable() throws(ClusterError) -> String {
-    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-    guard count > 0 else { throw ClusterError(.failure, "the program does not know its own path (/proc/self/exe)") }
-    return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    if let path = Path.thisProgram { return path }
+    throw ClusterError(.failure, "the program does not know its own path (/proc/self/exe)")
   }
 }
 

@@ -51,7 +51,7 @@ final class EngineProcess: Sendable {
     ending = EngineEnding(pid: pid)
   }
 
-  deinit { close(leash) }
+  deinit { cutLeash() }
 
   /// Waits for its end.
   /// - Returns: in words.
@@ -62,7 +62,7 @@ final class EngineProcess: Sendable {
 
   /// Lets it end by itself, and kills it if it does not.
   func end(within grace: Duration) async {
-    shutdownLeash()
+    cutLeash()
     let timer = Task { [pid] in
       try await Task.sleep(for: grace)
       kill(pid, SIGKILL)
@@ -73,15 +73,9 @@ final class EngineProcess: Sendable {
 
   private let isLeashCut = Atomic(false)
 
-  private func shutdownLeash() {
-    guard !isLeashCut.exchange(true, ordering: .relaxed) else { return }
-    // The number stays ours until `deinit`; what is cut is the pipe behind it.
-    let nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC)
-    if nowhere >= 0 {
-      dup2(nowhere, leash)
-      close(nowhere)
-      _ = fcntl(leash, F_SETFD, FD_CLOEXEC)
-    }
+  private func cutLeash() {
+    // Once: the number may be somebody else's afterwards.
+    if !isLeashCut.exchange(true, ordering: .relaxed) { close(leash) }
   }
 }
 

@@ -20,7 +20,7 @@ extension BroadcastView {
   /// Binds a value on every engine; see `DirectView.push`.
   public func push<Value: Codable & Sendable>(_ name: String, _ value: Value) async throws {
     let view = try ofSwiftEngines()
-    for task in try await view.submit(submission(EncodedCall.push([name: value]))) { _ = try await task.reply }
+    _ = try await view.submit(submission(EncodedCall.push([name: value]))).replies
   }
 
   private func results<Output: Codable & Sendable>(of call: EncodedCall) async throws -> [AsyncResult<Output>] {

@@ -43,7 +43,7 @@ extension DirectView {
   public func onAll<Act: DistributedActor, Output: Sendable>(
     _ type: Act.Type, _ body: @escaping @Sendable (Act) async throws -> Output
   ) async throws -> [Output] where Act.ActorSystem == ClusterActorSystem {
-    try await concurrently(try actors(type), body)
+    try await ActorMap.run(try actors(type), ahead: .max) { _, actor in try await body(actor) }
   }
 
   /// Runs a closure without captures on every engine.
@@ -82,18 +82,5 @@ func values<Output: Sendable>(of results: [AsyncResult<Output>]) async throws ->
   } catch {
     for result in results { result.cancel() }
     throw error
-  }
-}
-
-/// Runs the body for all elements at once.
-/// - Returns: the results in their order.
-func concurrently<Element: Sendable, Output: Sendable>(
-  _ elements: [Element], _ body: @escaping @Sendable (Element) async throws -> Output
-) async throws -> [Output] {
-  try await withThrowingTaskGroup(of: (Int, Output).self) { group in
-    for (index, element) in elements.enumerated() { group.addTask { (index, try await body(element)) } }
-    var found: [Int: Output] = [:]
-    for try await (index, output) in group { found[index] = output }
-    return elements.indices.compactMap { found[$0] }
   }
 }

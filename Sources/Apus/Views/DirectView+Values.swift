@@ -7,8 +7,7 @@ import ZeroMQ
 extension DirectView {
   /// Binds a value on every Swift engine of the view. It is encoded once, however many engines there are.
   public func push<Value: Codable & Sendable>(_ name: String, _ value: Value) async throws {
-    let tasks = try await ofSwiftEngines().submit(submission(EncodedCall.push([name: value])))
-    for task in tasks { _ = try await task.reply }
+    _ = try await ofSwiftEngines().submit(submission(EncodedCall.push([name: value]))).replies
   }
 
   /// The value of this name on every engine, in the order of `engines`.

@@ -12,7 +12,7 @@ public protocol SwiftView: EngineView {
 
 extension SwiftView {
   func submission(_ call: EncodedCall, label: String? = nil) -> TaskSubmission {
-    TaskSubmission(.applyRequest, metadata: EncodedCall.metadata, buffers: call.buffers, label: label)
+    TaskSubmission(.applyRequest, metadata: MessagePackCodec.metadata, buffers: call.buffers, label: label)
   }
 }
 

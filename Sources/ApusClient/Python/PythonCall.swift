@@ -9,10 +9,6 @@ struct PythonCall: Sendable {
   /// The arguments, or the values to push; none for a pull.
   let arguments: [Frame]
 
-  private static let metadata = Frame("{\"codec\":\"msgpack\"}")
-  /// Arrays and bytes from this size on are frames of their own.
-  private static let outOfBand = 65_536
-
   init(_ name: String, head: Frame, arguments: [Frame]) {
     self.name = name
     self.head = head
@@ -22,7 +18,7 @@ struct PythonCall: Sendable {
   /// - Throws: `ClientError` `invalidArgument` for a value that cannot be sent.
   init(_ name: String, head: Frame, _ arguments: some Encodable) throws(ClientError) {
     do {
-      self.init(name, head: head, arguments: try MessagePackEncoder().encode(arguments, outOfBand: Self.outOfBand))
+      self.init(name, head: head, arguments: try MessagePackEncoder().encode(arguments, outOfBand: MessagePackCodec.outOfBand))
     } catch {
       throw ClientError(.invalidArgument, "the arguments of \(name) cannot be sent: \(Self.reason(error))")
     }
@@ -39,7 +35,7 @@ struct PythonCall: Sendable {
   }
 
   func submission(label: String?, awaitsOutput: Bool) -> TaskSubmission {
-    TaskSubmission(metadata: Self.metadata, buffers: [head] + arguments, label: label, awaitsOutput: awaitsOutput)
+    TaskSubmission(metadata: MessagePackCodec.metadata, buffers: [head] + arguments, label: label, awaitsOutput: awaitsOutput)
   }
 
   /// What a call's first frame says. Absent members are left out.

@@ -71,15 +71,12 @@ extension PythonView where View == DirectView {
     let engines = try view.ofPythonEngines().engines
     var ranges: [Range<Int>] = []
     var places: [RegisteredEngine] = []
-    let (least, rest) = map.count.quotientAndRemainder(dividingBy: engines.count)
-    var start = 0
-    for (index, engine) in engines.enumerated() {
-      let end = start + least + (index < rest ? 1 : 0)
-      for first in stride(from: start, to: end, by: chunkSize ?? max(1, end - start)) {
-        ranges.append(first..<min(first + (chunkSize ?? .max - first), end))
+    for (engine, part) in zip(engines, Partition.blocks(map.count, in: engines.count)) {
+      let size = chunkSize ?? max(1, part.count)
+      for first in stride(from: part.lowerBound, to: part.upperBound, by: size) {
+        ranges.append(first..<min(first + min(size, part.count), part.upperBound))
         places.append(engine)
       }
-      start = end
     }
     return try await map.collect(ranges) { [places] call, index in
       let submission = call.submission(label: label ?? view.label, awaitsOutput: awaitsOutput)

@@ -19,15 +19,15 @@ public struct TaskReply: Sendable {
   public var contentFrame: Frame { envelope.contentFrame }
 
   /// Which engine answered; `nil` if a scheduler or the hub did.
-  public var engine: EngineUUID? { string("engine", envelope.metadataFrame).map { EngineUUID($0) } }
+  public var engine: EngineUUID? { Envelope.string("engine", of: envelope.metadataFrame).map { EngineUUID($0) } }
   /// When the engine began with it.
-  public var started: Timestamp? { string("started", envelope.metadataFrame).flatMap { Timestamp($0) } }
+  public var started: Timestamp? { Envelope.string("started", of: envelope.metadataFrame).flatMap { Timestamp($0) } }
   /// When the engine had answered.
   public var completed: Timestamp? { (try? envelope.header())?.timestamp }
 
   /// What the reply says of the task: the reply itself, or why there is no result.
   var outcome: TaskOutcome {
-    let status = string("status", envelope.contentFrame)
+    let status = Envelope.string("status", of: envelope.contentFrame)
     if status == "ok" { return .success(self) }
     if status == "aborted" { return .failure(RemoteError.aborted) }
     if var error = RemoteError(content) {
@@ -35,11 +35,6 @@ public struct TaskReply: Sendable {
       return .failure(error)
     }
     return .failure(ClientError(.badReply, "a reply of type \(type) has the status \(status ?? "nothing")"))
-  }
-
-  private func string(_ key: StaticString, _ frame: Frame) -> String? {
-    if let found = frame.withUnsafeBytes({ HeaderScanner($0).string(key) }) { return found }
-    return (try? frame.json())?["\(key)"]?.stringValue
   }
 }
 

@@ -6,15 +6,15 @@ public struct TaskResults<Input: Sequence>: AsyncSequence where Input.Element ==
   let input: Input
   let isOrdered: Bool
   let ahead: Int
-  /// How many may be outstanding at this moment, beside those that were not read.
-  let limit: @Sendable () -> Int
+  /// How many may be outstanding, beside those that were not read.
+  let limit: Int
 
   public func makeAsyncIterator() -> Iterator { Iterator(self) }
 
   public struct Iterator: AsyncIteratorProtocol {
     private let view: LoadBalancedView
     private var input: Input.Iterator
-    private let limit: @Sendable () -> Int
+    private let limit: Int
     private var index = 0
     private var isExhausted = false
     private let scope: WindowScope
@@ -31,7 +31,6 @@ public struct TaskResults<Input: Sequence>: AsyncSequence where Input.Element ==
     public mutating func next() async throws -> TaskResult? {
       while true {
         try window.checkCancellation()
-        let limit = limit()
         while !isExhausted, window.hasRoom(outstanding: limit) {
           guard let submission = input.next() else {
             isExhausted = true
@@ -71,13 +70,13 @@ extension LoadBalancedView {
   ///   - ahead: how many tasks may be submitted whose results were not read yet.
   public func results<Input: Sequence>(of input: Input, isOrdered: Bool = true, ahead: Int = 8192) -> TaskResults<Input>
   where Input.Element == TaskSubmission {
-    results(of: input, isOrdered: isOrdered, ahead: ahead, limit: { .max })
+    results(of: input, isOrdered: isOrdered, ahead: ahead, limit: .max)
   }
 
   /// As above.
-  /// - Parameter limit: how many may be outstanding, which is asked each time that the window is filled.
+  /// - Parameter limit: how many may be outstanding.
   package func results<Input: Sequence>(
-    of input: Input, isOrdered: Bool, ahead: Int, limit: @escaping @Sendable () -> Int
+    of input: Input, isOrdered: Bool, ahead: Int, limit: Int
   ) -> TaskResults<Input> where Input.Element == TaskSubmission {
     TaskResults(view: self, input: input, isOrdered: isOrdered, ahead: Swift.max(1, ahead), limit: limit)
   }

@@ -15,6 +15,13 @@ public enum Path {
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
+  /// The executable that runs here; `nil` where the system does not tell.
+  public static var thisProgram: String? {
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = readlink("/proc/self/exe", &buffer, buffer.count)
+    return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
+  }
+
   public static var currentDirectory: String {
     guard let path = getcwd(nil, 0) else { return "/" }
     defer { free(path) }

@@ -17,7 +17,7 @@ extension Shell.Outcome {
   public static func failure(_ error: RemoteError, isMisplaced: Bool = false) -> Shell.Outcome {
     var outcome = Shell.Outcome(
       type: .applyReply, succeeded: false, content: Frame(error.content), buffers: error.thrown?.frames ?? [],
-      errorName: error.name, codec: error.thrown == nil ? nil : "msgpack")
+      errorName: error.name, codec: error.thrown == nil ? nil : MessagePackCodec.name)
     outcome.isRefusal = isMisplaced
     return outcome
   }

@@ -7,8 +7,7 @@ import ZeroMQ
 public final class KernelLoop: Sendable {
   private struct Running: Sendable {
     var id: MessageID
-    var task: Task<Void, Never>?
-    var isCancelled = false
+    var task: Task<Void, Never>
   }
   private struct State: Sendable {
     var engine: Engine?

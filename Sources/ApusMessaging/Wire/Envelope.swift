@@ -94,7 +94,8 @@ public struct Envelope: Sendable {
   public var parentID: MessageID? { Self.string("msg_id", of: parentHeaderFrame).map { MessageID($0) } }
   public var parentSessionID: SessionID? { Self.string("session", of: parentHeaderFrame).map { SessionID($0) } }
 
-  static func string(_ key: StaticString, of frame: Frame) -> String? {
+  /// The text of a member of one of the dictionaries, which is decoded in full only where it is unusual.
+  package static func string(_ key: StaticString, of frame: Frame) -> String? {
     if frame.isIdentical(to: .emptyObject) { return nil }
     if let found = frame.withUnsafeBytes({ HeaderScanner($0).string(key) }) { return found }
     return (try? frame.json())?["\(key)"]?.stringValue

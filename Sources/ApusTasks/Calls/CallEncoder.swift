@@ -6,7 +6,7 @@ import ZeroMQ
 public struct CallEncoder: DistributedTargetInvocationEncoder {
   public typealias SerializationRequirement = any Codable
 
-  private let writer = MessagePackWriter(outOfBand: EncodedCall.outOfBand)
+  private let writer = MessagePackWriter(outOfBand: MessagePackCodec.outOfBand)
   private(set) var generics: [String] = []
 
   init() {}

@@ -56,13 +56,6 @@ public struct EncodedCall: Sendable {
 
   /// The request's buffers.
   public var buffers: [Frame] { [head] + arguments }
-
-  /// The name of the form in a request's metadata.
-  public static let codec = "msgpack"
-  /// The metadata of a request without other members.
-  public static let metadata = Frame("{\"codec\":\"msgpack\"}")
-  /// Arrays and bytes from this size on are frames of their own.
-  public static let outOfBand = 65_536
 }
 
 extension EncodedCall {

@@ -15,7 +15,7 @@ public final class CallResultHandler: DistributedTargetInvocationResultHandler, 
   init() {}
 
   public func onReturn<Success: Codable>(value: Success) async throws {
-    let frames = Result { try MessagePackEncoder().encode(value, outOfBand: EncodedCall.outOfBand) }
+    let frames = Result { try MessagePackEncoder().encode(value, outOfBand: MessagePackCodec.outOfBand) }
     outcome.withLock {
       $0.result = frames.mapError { TaskError(.badValue, "the result, a \(Success.self), cannot be written: \($0)") }
     }

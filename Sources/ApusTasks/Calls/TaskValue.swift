@@ -13,7 +13,7 @@ public enum TaskValue {
 
   /// - Throws: `TaskError` `badValue`.
   public static func write(_ value: some Encodable, _ what: @autoclosure () -> String) throws(TaskError) -> [Frame] {
-    do { return try MessagePackEncoder().encode(value, outOfBand: EncodedCall.outOfBand) } catch {
+    do { return try MessagePackEncoder().encode(value, outOfBand: MessagePackCodec.outOfBand) } catch {
       throw TaskError(.badValue, "\(what()) cannot be written: \(reason(error))")
     }
   }

@@ -34,7 +34,7 @@ public struct ClosureCall<Input: Codable & Sendable, Output: Codable & Sendable>
   public func call(_ items: [Input]) throws -> EncodedCall {
     do {
       return EncodedCall(
-        head: head, arguments: leading + (try MessagePackEncoder().encode(items, outOfBand: EncodedCall.outOfBand)))
+        head: head, arguments: leading + (try MessagePackEncoder().encode(items, outOfBand: MessagePackCodec.outOfBand)))
     } catch { throw TaskError(.badValue, "the items, \(Input.self), cannot be written: \(error)") }
   }
 
@@ -46,8 +46,9 @@ public struct ClosureCall<Input: Codable & Sendable, Output: Codable & Sendable>
   /// A single call.
   public static func single(_ work: @escaping Work<Input, Output>, _ input: Input) throws -> EncodedCall {
     let head = try head(.one, try CodePointer(work), input: Input.self, output: Output.self)
-    do { return EncodedCall(head: head, arguments: try MessagePackEncoder().encode(input, outOfBand: EncodedCall.outOfBand)) } catch
-    {
+    do {
+      return EncodedCall(head: head, arguments: try MessagePackEncoder().encode(input, outOfBand: MessagePackCodec.outOfBand))
+    } catch {
       throw TaskError(.badValue, "the argument, a \(Input.self), cannot be written: \(error)")
     }
   }

@@ -33,7 +33,7 @@ public final class Namespace: Sendable {
   /// Binds a value: what a task leaves for later ones, or for a client to pull.
   public func set<Value: Codable & Sendable>(_ name: String, to value: Value) throws(TaskError) {
     do {
-      let frames = try MessagePackEncoder().encode(value, outOfBand: EncodedCall.outOfBand)
+      let frames = try MessagePackEncoder().encode(value, outOfBand: MessagePackCodec.outOfBand)
       contents.withLock { $0.entries[name] = Entry(frames: frames, value: value) }
     } catch { throw TaskError(.badValue, "“\(name)”, a \(Value.self), cannot be written: \(error)") }
   }

@@ -51,7 +51,7 @@ enum PreparedClosure {
   }
 
   fileprivate static func encode<Value: Encodable>(_ value: Value) throws -> [Frame] {
-    do { return try MessagePackEncoder().encode(value, outOfBand: EncodedCall.outOfBand) } catch {
+    do { return try MessagePackEncoder().encode(value, outOfBand: MessagePackCodec.outOfBand) } catch {
       throw TaskError(.badValue, "the result, a \(Value.self), cannot be written: \(error)")
     }
   }

@@ -7,21 +7,19 @@ struct PushCall: PreparedCall {
     guard let structure = arguments.first else { throw TaskError(.malformed, "a push without values") }
     let bytes = structure.bytes
     guard let (count, start) = Self.mapHeader(bytes) else { throw TaskError(.malformed, "a push is a map, name to value") }
-    var rest = start
+    let pairs = Array(bytes[start...])
+    let reader = MessagePackReader(pairs)
     var bindings: [(String, [Frame])] = []
     for _ in 0..<count {
-      let reader = MessagePackReader([Frame(Array(bytes[rest...]))])
       let name = try reader.next(String.self)
-      let begin = rest + reader.position
+      let begin = reader.position
       try reader.skip()
-      let end = rest + reader.position
       // Each value keeps all frames, so that its references stay what they are.
-      bindings.append((name, [Frame(Array(bytes[begin..<end]))] + arguments.dropFirst()))
-      rest = end
+      bindings.append((name, [Frame(Array(pairs[begin..<reader.position]))] + arguments.dropFirst()))
     }
-    guard rest == bytes.count else { throw TaskError(.malformed, "more bytes after the values of a push") }
+    guard reader.isAtEnd else { throw TaskError(.malformed, "more bytes after the values of a push") }
     for (name, frames) in bindings { kernel.namespace.bind(name, to: frames) }
-    return try MessagePackEncoder().encode(nil as Bool?, outOfBand: EncodedCall.outOfBand)
+    return try MessagePackEncoder().encode(nil as Bool?, outOfBand: MessagePackCodec.outOfBand)
   }
 
   /// - Returns: how many pairs, and where the first begins; `nil` for what is no map.

@@ -49,7 +49,7 @@ public final class SwiftKernel: Kernel {
     do {
       let context = TaskContext(identity: identity, namespace: namespace, id: id)
       let frames = try await TaskContext.$current.withValue(context) { try await call.run(arguments, in: self) }
-      return Shell.Outcome(type: .applyReply, succeeded: true, content: Self.ok, buffers: frames, codec: EncodedCall.codec)
+      return Shell.Outcome(type: .applyReply, succeeded: true, content: Self.ok, buffers: frames, codec: MessagePackCodec.name)
     } catch let error as TaskError {
       return failure(error, identity, isMisplaced: error.code == .unknownTask)
     } catch { return failure(error, identity) }
@@ -67,7 +67,7 @@ public final class SwiftKernel: Kernel {
         RemoteError(name: "TaskError", value: error.description, traceback: [error.description], engine: engine),
         isMisplaced: isMisplaced)
     }
-    return .failure(ThrownValue.encode(error, engine: engine).error)
+    return .failure(RemoteError(thrown: error, engine: engine))
   }
 
   // MARK: heads
@@ -83,9 +83,8 @@ public final class SwiftKernel: Kernel {
   }
 
   private func isOurs(_ metadata: Frame) -> Bool {
-    if metadata.isIdentical(to: EncodedCall.metadata) || metadata == EncodedCall.metadata { return true }
-    return metadata.withUnsafeBytes { HeaderScanner($0).string("codec") } == EncodedCall.codec
-      || (try? metadata.json())?["codec"]?.stringValue == EncodedCall.codec
+    if metadata.isIdentical(to: MessagePackCodec.metadata) || metadata == MessagePackCodec.metadata { return true }
+    return Envelope.string("codec", of: metadata) == MessagePackCodec.name
   }
 
   private func read(_ frame: Frame) throws(TaskError) -> any PreparedCall {
