@@ -34,6 +34,7 @@ let package = Package(
     .executable(name: "apus-bench", targets: ["apus-bench"]),
     .library(name: "Apus", targets: ["Apus"]),
     .library(name: "ApusClient", targets: ["ApusClient"]),
+    .library(name: "ApusAllocator", targets: ["CAllocator"]),
     .library(name: "_core", type: .dynamic, targets: ["ApusPython"]),
   ],
   dependencies: [
@@ -53,9 +54,10 @@ let package = Package(
       dependencies: ["ApusMessaging", "ZeroMQ", logging, deque, heap, lifecycle, .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
     .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
-    .target(name: "ApusCluster", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
+    .target(name: "ApusCluster", dependencies: ["ApusMessaging", "CProgramImage", "ZeroMQ"], swiftSettings: strict),
     .target(name: "ApusClient", dependencies: ["ApusMessaging", "ZeroMQ", logging, deque], swiftSettings: strict),
     .target(name: "CProgramImage"),
+    .target(name: "CAllocator", linkerSettings: [.linkedLibrary("jemalloc")]),
     .target(
       name: "ApusTasks", dependencies: ["ApusEngine", "ApusMessaging", "CProgramImage", "ZeroMQ"], swiftSettings: strict),
     .target(
@@ -72,14 +74,14 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ZeroMQ", logging, lifecycle,
+        "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "CAllocator", "ZeroMQ", logging, lifecycle,
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
     .executableTarget(name: "WordCount", dependencies: ["Apus"], path: "Examples/WordCount", swiftSettings: strict),
     .executableTarget(name: "MonteCarloPi", dependencies: ["Apus"], path: "Examples/MonteCarloPi", swiftSettings: strict),
     .executableTarget(name: "TaskGraph", dependencies: ["Apus"], path: "Examples/TaskGraph", swiftSettings: strict),
-    .executableTarget(name: "LargeArray", dependencies: ["Apus"], path: "Examples/LargeArray", swiftSettings: strict),
+    .executableTarget(name: "LargeArray", dependencies: ["Apus", "CAllocator"], path: "Examples/LargeArray", swiftSettings: strict),
     .executableTarget(
       name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
     .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
@@ -88,7 +90,7 @@ let package = Package(
       dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Benchmarks/Sources/apus-bench", swiftSettings: strict),
     .executableTarget(
-      name: "apus-swift-bench", dependencies: ["Apus", "ApusTasks"], path: "Benchmarks/Sources/apus-swift-bench",
+      name: "apus-swift-bench", dependencies: ["Apus", "ApusTasks", "CAllocator"], path: "Benchmarks/Sources/apus-swift-bench",
       swiftSettings: strict),
     .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
     .testTarget(name: "ApusMessagingTests", dependencies: ["ApusMessaging", "ZeroMQ", crypto], swiftSettings: strict),

@@ -41,6 +41,7 @@ ROWS = [
     Row("memory_rss_mb", "idle memory, all, RSS", "MB", False, ""),
     Row("memory_pss_without_ipcluster_mb", "controller and engines, PSS", "MB", False, "≤ 80 MB"),
     Row("push_bytes_s", "push 100 MB of bytes", "s", False, "≤ 1/3", 3),
+    Row("push_bytes_first_s", "the same, the first of a cluster", "s", False, "", 3),
     Row("push_array_s", "push 100 MB of an array", "s", False, "≤ 1/3", 3),
 ]
 

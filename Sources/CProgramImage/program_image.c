@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "program_image.h"
 
+#include <dlfcn.h>
 #include <link.h>
 #include <string.h>
 
@@ -50,4 +51,11 @@ apus_program_image apus_read_program_image(void) {
   memset(&image, 0, sizeof image);
   dl_iterate_phdr(read_object, &image);
   return image;
+}
+
+apus_symbol_origin apus_origin_of_symbol(const char *name) {
+  apus_symbol_origin origin = {dlsym(RTLD_DEFAULT, name), NULL};
+  Dl_info found;
+  if (origin.address != NULL && dladdr(origin.address, &found) != 0) { origin.file = found.dli_fname; }
+  return origin;
 }

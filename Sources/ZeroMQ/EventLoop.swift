@@ -215,6 +215,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     var batch: [Work] = []
     var tokens = [UInt64](repeating: 0, count: 16)
     let executor = asUnownedSerialExecutor()
+    FreedMemory.watch(on: self)
     while true {
       callAttentiveReaders()
       // A batch that was not drained, or a socket that was used after its turn.

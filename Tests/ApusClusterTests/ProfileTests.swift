@@ -96,4 +96,15 @@ import Testing
     }
     #expect(throws: ClusterError.self) { try find("/x/python", path) }
   }
+
+  @Test func enginesGetTheAllocatorUnlessPeopleSayOtherwise() {
+    let allocator = Allocator(library: "/lib/a.so.2", settings: "x:1")
+    let plain = allocator.added(to: Environment(["A": "b"]))
+    #expect(
+      plain.variables == ["A": "b", "LD_PRELOAD": "/lib/a.so.2", "MALLOC_CONF": "x:1", "APUS_PRELOADED": "/lib/a.so.2 x:1"])
+    let own = allocator.added(to: Environment(["LD_PRELOAD": "/mine.so", "MALLOC_CONF": "y:2"]))
+    #expect(own.variables == ["LD_PRELOAD": "/mine.so:/lib/a.so.2", "MALLOC_CONF": "y:2", "APUS_PRELOADED": "/lib/a.so.2"])
+    let refused = Environment(["APUS_ENGINE_ALLOCATOR": "system"])
+    #expect(allocator.added(to: refused) == refused)
+  }
 }

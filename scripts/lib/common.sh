@@ -63,10 +63,11 @@ missing_packages() {
   "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   if command -v pkg-config >/dev/null; then
     pkg-config --exists 'libzmq >= 4.3' || echo libzmq3-dev
+    pkg-config --exists jemalloc || echo libjemalloc-dev
     pkg-config --exists sqlite3 || echo libsqlite3-dev
     pkg-config --exists python3 || echo python3-dev
   else
-    printf '%s\n' pkg-config libzmq3-dev libsqlite3-dev python3-dev
+    printf '%s\n' pkg-config libzmq3-dev libjemalloc-dev libsqlite3-dev python3-dev
   fi
 }
 

@@ -58,6 +58,7 @@ public struct EngineInterpreter: Sendable, Hashable {
   public func command(arguments: [String], _ environment: Environment) -> ChildProcess.Command {
     var environment = environment
     environment["PYTHONPATH"] = packageDirectory + (environment["PYTHONPATH"].map { ":\($0)" } ?? "")
+    if let allocator = Allocator.ofThisProgram { environment = allocator.added(to: environment) }
     return .init(program: python, arguments: [python, "-m", "apus.engine"] + arguments, environment: environment)
   }
 }

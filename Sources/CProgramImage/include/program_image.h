@@ -23,4 +23,13 @@ typedef struct {
 /// Reads it from the headers that the loader keeps.
 apus_program_image apus_read_program_image(void);
 
+/// Where a symbol of the running program comes from: its address and, as the loader wrote it, the path of the program or the library
+/// that defines it. Both null if nothing does.
+typedef struct {
+  void *address;
+  const char *file;
+} apus_symbol_origin;
+
+apus_symbol_origin apus_origin_of_symbol(const char *name);
+
 #endif

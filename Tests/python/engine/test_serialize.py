@@ -49,6 +49,23 @@ def same(a, b):
     return type(a) is type(b) and a == b
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_large_pickles(protocol):
+    """Those that are read where they lie, with large and small objects in them, and those of old protocols."""
+    value = [b"a" * 1_000_000, "ü" * 300_000, Shape(7), list(range(50_000)), canning.CannedBytes(b"b" * 400_000), bytearray(70_000), b"end"]
+    data = pickle.dumps(value, protocol)
+    for form in (data, memoryview(data), memoryview(bytearray(data))):
+        *plain, canned, array, end = serialize.loads(form)
+        assert plain == value[:4] and canned.get_object() == b"b" * 400_000 and array == bytearray(70_000) and end == b"end"
+    theirs_in_it = pickle.dumps([b"a" * 1_000_000, their_canning.CannedBytes(b"x" * 10)], protocol)
+    assert type(serialize.loads(theirs_in_it)[1]).__module__ == "apus.engine.canning"
+    with pytest.raises((pickle.UnpicklingError, EOFError)):
+        serialize.loads(memoryview(data)[:500_000])
+    if protocol >= 4:
+        # A global of the text protocol has its names in lines.
+        assert serialize.loads(b"\x80\x04" + b"cbuiltins\nlen\n0" + data[2:])[6] == b"end"
+
+
 @pytest.mark.parametrize("index", range(len(objects())))
 def test_both_directions(index):
     value = objects()[index]

@@ -6,7 +6,7 @@ import sys
 # The compiled half of `signal`: the other half makes enumerations, which cost 2 ms.
 import _signal as signal
 
-from . import options, profile
+from . import options, preload, profile
 from .._loader import load_core
 from .options import OptionError
 
@@ -19,6 +19,7 @@ mpi_size = MPI.COMM_WORLD.Get_size()
 
 def main(arguments):
     """Run an engine until it is stopped. Returns the exit code; `options.HELP` lists them."""
+    preload.forget(os.environ)
     try:
         settings, text = options.parse(arguments)
     except OptionError as error:

@@ -60,7 +60,43 @@ class StockUnpickler(_stdlib.Unpickler):
         return super().find_class(module, name) if found is None else found
 
 
+#: Bytes above which a pickle is read where it lies. Below, one copy costs less than calls of Python for each of its frames.
+_LARGE = 1 << 18
+
+
+class _Reader:
+    """What an unpickler needs of a file, over a buffer: large objects are copied once, from the message into themselves."""
+
+    def __init__(self, data):
+        self._rest = memoryview(data).cast("B")
+
+    def _next(self, size):
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+    def read(self, size):
+        return self._next(size).tobytes()
+
+    def readinto(self, target):
+        found = self._next(len(target))
+        target[: len(found)] = found
+        return len(found)
+
+    def readline(self):
+        # Protocol 4 has lines in rare opcodes only, and short ones.
+        end = 0
+        while end < len(self._rest):
+            position = self._rest[end : end + 256].tobytes().find(b"\n")
+            if position >= 0:
+                return self.read(end + position + 1)
+            end += 256
+        return self.read(len(self._rest))
+
+
 def _plain_loads(data):
+    # From protocol 4 on a pickle comes in frames of 64 KiB, with large objects between them; before, in single bytes.
+    if len(data) > _LARGE and data[0] == 0x80 and data[1] >= 4:
+        return StockUnpickler(_Reader(data)).load()
     data = bytes(data) if not isinstance(data, bytes) else data
     if b"ipyparallel" in data:
         return StockUnpickler(io.BytesIO(data)).load()
