@@ -81,7 +81,8 @@ let package = Package(
     .executableTarget(name: "WordCount", dependencies: ["Apus"], path: "Examples/WordCount", swiftSettings: strict),
     .executableTarget(name: "MonteCarloPi", dependencies: ["Apus"], path: "Examples/MonteCarloPi", swiftSettings: strict),
     .executableTarget(name: "TaskGraph", dependencies: ["Apus"], path: "Examples/TaskGraph", swiftSettings: strict),
-    .executableTarget(name: "LargeArray", dependencies: ["Apus", "CAllocator"], path: "Examples/LargeArray", swiftSettings: strict),
+    .executableTarget(
+      name: "LargeArray", dependencies: ["Apus", "CAllocator"], path: "Examples/LargeArray", swiftSettings: strict),
     .executableTarget(
       name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
     .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
