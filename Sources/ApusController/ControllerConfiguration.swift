@@ -60,7 +60,7 @@ public struct ControllerConfiguration: Sendable {
   public var highWaterMark = 1
   /// Tasks beyond that mark that an engine is sent in advance, while it answers within fractions of a millisecond and many tasks wait; 0 is
   /// none. If the engine is lost, those tasks are as lost as the one that it ran.
-  public var lookAhead = 64
+  public var lookAhead = 128
   /// The broadcast tree has 2 to the power of this many leaves for engines to connect to.
   public var broadcastDepth = 1
   /// Bytes of queued tasks above which clients wait with sending.

@@ -68,11 +68,12 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   private let mailbox = Mutex(Mailbox())
   private let wakeup: Int32
   private let poll: Int32
+  // The loop's thread alone uses what follows; checking each access again at run time took a few percent of all work.
   /// In the order in which they came.
-  private var readers: [Reader] = []
-  private var timers = Heap<Timer>()
-  private var timerActions: [Int: @Sendable () -> Void] = [:]
-  private var lastID = 0
+  @exclusivity(unchecked) private var readers: [Reader] = []
+  @exclusivity(unchecked) private var timers = Heap<Timer>()
+  @exclusivity(unchecked) private var timerActions: [Int: @Sendable () -> Void] = [:]
+  @exclusivity(unchecked) private var lastID = 0
   private let threadID = Atomic<UInt>(0)
   private let joinable = Mutex<pthread_t?>(nil)
   private let name: String

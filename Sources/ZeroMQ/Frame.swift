@@ -21,6 +21,15 @@ public struct Frame: @unchecked Sendable {
     }
   }
 
+  /// As above; the frames that every message carries are shared.
+  public init(shared bytes: UnsafeRawBufferPointer) {
+    switch bytes.count {
+    case 0: self = .empty
+    case 2 where bytes[0] == 0x7b && bytes[1] == 0x7d: self = .emptyObject
+    default: self.init(bytes)
+    }
+  }
+
   public init(_ bytes: [UInt8]) { self = bytes.withUnsafeBytes { Frame($0) } }
 
   public init(_ text: String) {
@@ -54,16 +63,24 @@ public struct Frame: @unchecked Sendable {
     }
   }
 
-  public var count: Int { box.header.count }
-  public var isEmpty: Bool { box.header.isEmpty }
+  public var count: Int { storage.count }
+  public var isEmpty: Bool { storage.isEmpty }
 
   /// Valid while the frame lives.
-  @usableFromInline var storage: UnsafeRawBufferPointer { box.header }
+  @usableFromInline var storage: UnsafeRawBufferPointer { box.bytes }
 
   // Inlinable, because it is in every hot path: what is generic is not specialised across modules otherwise.
   @inlinable public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
     defer { withExtendedLifetime(self) {} }
     return try body(storage)
+  }
+
+  public func hasBytes(_ other: UnsafeRawBufferPointer) -> Bool {
+    withUnsafeBytes { own in
+      guard own.count == other.count else { return false }
+      guard let left = own.baseAddress, let right = other.baseAddress else { return true }
+      return memcmp(left, right, own.count) == 0
+    }
   }
 
   public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
@@ -139,6 +156,9 @@ private final class FrameBox: ManagedBuffer<UnsafeRawBufferPointer, zmq_msg_t> {
     box.header = box.withUnsafeMutablePointerToElements { UnsafeRawBufferPointer(start: zmq_msg_data($0), count: zmq_msg_size($0)) }
     return box
   }
+
+  /// By way of the pointer: `header` is a variable to the compiler, and each look at it would be checked at run time for exclusive access.
+  var bytes: UnsafeRawBufferPointer { withUnsafeMutablePointerToHeader { $0.pointee } }
 
   deinit { _ = withUnsafeMutablePointerToElements { zmq_msg_close($0) } }
 }

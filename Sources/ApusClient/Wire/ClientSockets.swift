@@ -24,6 +24,10 @@ struct ClientSockets: ~Copyable, ClientEffects {
   private let logger: Logger
   private var warned: Set<String> = []
   private var hasStatus = false
+  /// The hub has said that its task scheduler reads batches.
+  var sendsBatches = false
+  /// Balanced tasks of this turn.
+  private var batch = MessageBatchWriter()
   /// Which of our queries ask for the engines, and as of when.
   private(set) var engineQueries: [TaskNumber: Int] = [:]
   private var engineIdentities: [EngineUUID: Frame] = [:]
@@ -109,7 +113,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   mutating func send(_ request: Request) {
     if request.awaitsOutput { subscribeToStatus() }
     let header = headers.header(request.number, request.type)
-    let signature = signer.sign([header, .emptyObject, request.metadata, request.content])
+    let mayBeBatched = sendsBatches && request.route == .balanced
+    let signature = mayBeBatched ? .empty : signer.sign([header, .emptyObject, request.metadata, request.content])
     var frames: [Frame] = []
     frames.reserveCapacity(7 + request.buffers.count)
     switch request.route {
@@ -123,6 +128,15 @@ struct ClientSockets: ~Copyable, ClientEffects {
     frames.append(request.metadata)
     frames.append(request.content)
     frames.append(contentsOf: request.buffers)
+    if mayBeBatched {
+      if batch.append(nil, frames[...]) {
+        if batch.isFull { sendBatch() }
+        return
+      }
+      frames[1] = signer.sign(frames[2..<6])
+    }
+    // What was collected came before it: an abort must not overtake its task.
+    sendBatch()
     do throws(ZeroMQError) {
       switch request.route {
       case .hub: try query.send(frames)
@@ -134,7 +148,14 @@ struct ClientSockets: ~Copyable, ClientEffects {
     } catch { warn("a message was not sent", "\(error)") }
   }
 
+  /// At the end of each turn, and before an abort: what is collected leaves.
+  mutating func sendBatch() {
+    guard !batch.isEmpty else { return }
+    do { try task.send(batch.take(signedBy: signer)) } catch { warn("a batch was not sent", "\(error)") }
+  }
+
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine]) {
+    sendBatch()
     let content = Frame(["msg_ids": JSONValue(tasks.map(\.text)), "interrupt": true])
     for engine in engines { sendControl(.abortRequest, content, to: identity(of: engine.uuid)) }
     // The scheduler listens to what passes the control channel: without engines to tell, it is told by way of nobody.
@@ -176,12 +197,15 @@ struct ClientSockets: ~Copyable, ClientEffects {
 
   mutating func kindLearned(of engine: RegisteredEngine) { roster.replace(engine) }
 
+  /// Stock clients say nothing, and are told nothing new.
+  private static let engineQuery = Frame("{\"batches\":true}")
+
   mutating func askForEngines(asOf serial: Int) {
     let number = ids.next()
     engineQueries[number] = serial
     let header = headers.header(number, .connectionRequest)
-    let signature = signer.sign([header, .emptyObject, .emptyObject, .emptyObject])
-    do { try query.send([.delimiter, signature, header, .emptyObject, .emptyObject, .emptyObject]) } catch {
+    let signature = signer.sign([header, .emptyObject, .emptyObject, Self.engineQuery])
+    do { try query.send([.delimiter, signature, header, .emptyObject, .emptyObject, Self.engineQuery]) } catch {
       warn("a message was not sent", "\(error)")
     }
   }

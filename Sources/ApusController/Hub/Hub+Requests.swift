@@ -9,7 +9,7 @@ extension Hub {
     wire.events.drain()
     do {
       switch type {
-      case .connectionRequest: wire.reply("connection_reply", connection())
+      case .connectionRequest: wire.reply("connection_reply", connection(content))
       case .queueRequest: wire.reply("queue_reply", try queueStatus(content))
       case .loadRequest: wire.reply("load_reply", try loads(content))
       case .resultRequest:
@@ -54,10 +54,11 @@ extension Hub {
     return RemoteError(name: found.name, value: found.value, traceback: ["\(found.name): \(found.value)"])
   }
 
-  private func connection() -> JSONValue {
+  private func connection(_ request: JSONObject) -> JSONValue {
     var content: JSONObject = ["status": "ok", "engines": .object(state.enginesObject)]
     let kinds = state.kindsObject
     if !kinds.members.isEmpty { content["kinds"] = .object(kinds) }
+    if request["batches"]?.isTruthy ?? false { content["batches"] = true }
     return .object(content)
   }
 

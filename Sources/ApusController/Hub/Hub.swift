@@ -182,6 +182,7 @@ actor Hub {
         EngineUUID(text), wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
         resumes: content["resume"]?.isTruthy ?? false, kind: EngineKind(told: content["kind"]), now: .now, effects: &wire)
     } catch { return wire.reply(.registrationReply, error.content) }
+    wire.setTakesBatches(EngineUUID(text), content["batches"]?.isTruthy ?? false)
     // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.
     if state.pending[EngineUUID(text)] != nil { heart?.assumeIsolated { $0.expect(EngineUUID(text)) } }
     armExpiry()

@@ -11,12 +11,12 @@ struct EngineAudience: Sendable {
   let broadcast: BroadcastScheduler
 
   /// - Parameter done: called on the schedulers' loop when all of them know: clients may be told.
-  func engineJoined(_ uuid: EngineUUID, id: EngineID, done: @escaping @Sendable () -> Void) {
+  func engineJoined(_ uuid: EngineUUID, id: EngineID, takesBatches: Bool, done: @escaping @Sendable () -> Void) {
     loop.execute {
       mux.assumeIsolated { $0.engineRegistered(uuid) }
       control.assumeIsolated { $0.engineRegistered(uuid) }
       broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id) }
-      tasks.assumeIsolated { $0.engineRegistered(uuid) }
+      tasks.assumeIsolated { $0.engineRegistered(uuid, takesBatches: takesBatches) }
       done()
     }
   }
@@ -49,6 +49,9 @@ struct HubSockets: ~Copyable, HubEffects {
   private var current: Envelope?
   /// Called when an engine is to be announced; runs on the schedulers' loop.
   private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
+  /// Engines that said so when they registered; one that was lost may come back without registering again.
+  private var batching: Set<EngineUUID> = []
+  private static let batchingLimit = 65_536
   /// Whether the set of engines has changed since it was last written.
   var enginesChanged = false
 
@@ -89,6 +92,17 @@ struct HubSockets: ~Copyable, HubEffects {
     try? notifier.send(session.message(type, content: content, parentHeader: parentHeader).frames)
   }
 
+  /// Whether the engine reads messages in batches (`MessageBatch`).
+  mutating func setTakesBatches(_ uuid: EngineUUID, _ takes: Bool) {
+    guard takes else {
+      batching.remove(uuid)
+      return
+    }
+    // Too many that never said goodbye: they get plain messages.
+    if batching.count >= Self.batchingLimit { batching.removeAll() }
+    batching.insert(uuid)
+  }
+
   // MARK: effects
 
   mutating func accept(_ uuid: EngineUUID, id: EngineID) {
@@ -103,13 +117,14 @@ struct HubSockets: ~Copyable, HubEffects {
     enginesChanged = true
     logger.info("engine registered", metadata: ["engine": "\(id)", "uuid": "\(uuid)"])
     let announce = announce
-    audience.engineJoined(uuid, id: id) { announce(.registrationNotification, uuid, id) }
+    audience.engineJoined(uuid, id: id, takesBatches: batching.contains(uuid)) { announce(.registrationNotification, uuid, id) }
   }
 
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     enginesChanged = true
     let metadata: Logger.Metadata = ["engine": "\(id)", "uuid": "\(uuid)", "cause": "\(cause.sentence)"]
     if cause == .unregistered {
+      batching.remove(uuid)
       logger.info("engine unregistered", metadata: metadata)
     } else {
       logger.warning("engine lost", metadata: metadata)

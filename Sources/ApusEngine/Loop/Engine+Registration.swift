@@ -65,6 +65,7 @@ extension Engine {
   private func sendRegistration(_ id: EngineID?, _ resuming: Bool) {
     var content: JSONObject = [
       "uuid": .string(voice.uuid.text), "implementation": "apus", "kind": .string(configuration.kind.rawValue),
+      "batches": true,
     ]
     if let id { content["id"] = .int(id.number) }
     if resuming { content["resume"] = true }

@@ -10,6 +10,7 @@ public actor Engine {
   public nonisolated let configuration: EngineConfiguration
   nonisolated let mailbox = ShellMailbox()
   nonisolated let outlet: Outlet
+  nonisolated let replies: HeldReplies
   nonisolated let voice: Voice
   nonisolated let loop: EventLoop
   nonisolated let context: Mutex<Context?>
@@ -65,6 +66,15 @@ public actor Engine {
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
+  /// So long a reply waits at most behind a task that turns out to be long.
+  private static let longestHold = Duration.milliseconds(2)
+
+  private static func watch(_ replies: HeldReplies, on loop: EventLoop) {
+    loop.schedule(after: longestHold) { [weak replies, unowned loop] in
+      if let replies, replies.timerFired() { watch(replies, on: loop) }
+    }
+  }
+
   /// Make it on the thread that will run the kernel.
   public init(_ configuration: EngineConfiguration) throws(ZeroMQError) {
     self.configuration = configuration
@@ -80,6 +90,7 @@ public actor Engine {
     let outlet = Outlet(voice: voice) { loop.execute { loop.schedule(after: delay) { timer.fire() } } }
     timer.set { [weak outlet] in outlet?.timerFired() }
     self.outlet = outlet
+    replies = HeldReplies(voice: voice) { replies in loop.execute { Self.watch(replies, on: loop) } }
     registration = RegistrationState(wantedID: configuration.wantedID, timeout: configuration.registrationTimeout)
     heart = HeartState(limit: configuration.maximumHeartbeatMisses)
     session = Session(id: SessionID(configuration.uuid.text), key: configuration.key)

@@ -17,6 +17,8 @@ final class Outlet: Sendable {
     var isTimerSet = false
     /// The relay has said that nobody listens to our status.
     var isQuiet = false
+    /// When the relay was last heard: it is asked now and then, for each question is two system calls.
+    var heard = ContinuousClock.now
   }
 
   private struct Topics: Sendable {
@@ -42,6 +44,9 @@ final class Outlet: Sendable {
   private static let starting = Frame("{\"execution_state\":\"starting\"}")
   private static let busy = Frame("{\"execution_state\":\"busy\"}")
   private static let idle = Frame("{\"execution_state\":\"idle\"}")
+
+  /// Quick tasks in a row ask the relay once in this time.
+  private static let patience = Duration.microseconds(500)
 
   private let state = Mutex(State())
   private let voice: Voice
@@ -99,7 +104,9 @@ final class Outlet: Sendable {
   }
 
   private static func readSubscriptions(_ state: inout State) {
-    guard let handed = state.socket else { return }
+    let now = ContinuousClock.now
+    guard let handed = state.socket, now - state.heard > patience else { return }
+    state.heard = now
     while let frames = (try? handed.socket.receive()) ?? nil {
       guard let bytes = frames.first?.bytes, bytes.dropFirst().elementsEqual(OutputAudience.quiet.utf8) else { continue }
       state.isQuiet = bytes.first == 1

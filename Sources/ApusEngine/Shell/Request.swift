@@ -14,8 +14,10 @@ public struct Request: Sendable {
   public let id: MessageID
   public let type: MessageType
   public let origin: Origin
+  /// It came with others, and so may its answer go.
+  let isBatched: Bool
 
-  init(_ envelope: Envelope, origin: Origin) throws(MessageError) {
+  init(_ envelope: Envelope, origin: Origin, isInBatch: Bool = false) throws(MessageError) {
     if let id = envelope.messageID, let type = envelope.messageType {
       self.id = id
       self.type = type
@@ -26,6 +28,7 @@ public struct Request: Sendable {
     }
     self.envelope = envelope
     self.origin = origin
+    isBatched = isInBatch
   }
 
   /// When the sender made it, by the sender's clock.

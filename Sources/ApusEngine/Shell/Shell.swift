@@ -49,23 +49,26 @@ public final class Shell {
   private let mailbox: ShellMailbox
   private let outlet: Outlet
   private let voice: Voice
-  private var socket: HandedSocket?
+  private let replies: HeldReplies
+  // One thread uses all of this; checking each access again at run time took a few percent of all work.
+  @exclusivity(unchecked) private var socket: HandedSocket?
   /// Verifies what comes in; replies are signed by `voice`.
-  private var session: Session
-  private var rejections = RejectionLog()
+  @exclusivity(unchecked) private var session: Session
+  @exclusivity(unchecked) private var rejections = RejectionLog()
   /// Read from the socket while looking for what to abort, not yet run.
-  private var waiting: [Request] = []
-  private var firstWaiting = 0
-  private var running: Running?
-  private var endings = ReplyMetadataWriter()
-  private var exitCode: Int32?
-  private var isNudged = false
+  @exclusivity(unchecked) private var waiting: [Request] = []
+  @exclusivity(unchecked) private var firstWaiting = 0
+  @exclusivity(unchecked) private var running: Running?
+  @exclusivity(unchecked) private var endings = ReplyMetadataWriter()
+  @exclusivity(unchecked) private var exitCode: Int32?
+  @exclusivity(unchecked) private var isNudged = false
 
   public init(engine: Engine) {
     self.engine = engine
     mailbox = engine.mailbox
     outlet = engine.outlet
     voice = engine.voice
+    replies = engine.replies
     session = Session(id: SessionID(engine.configuration.uuid.text), key: engine.configuration.key)
   }
 
@@ -112,7 +115,7 @@ public final class Shell {
       }
       do {
         if let frames = try receive() {
-          if let request = open(frames), begin(request) { return .request(request) }
+          open(frames)
           continue
         }
         guard try wait(milliseconds) else { return .timedOut }
@@ -125,7 +128,8 @@ public final class Shell {
   }
 
   private func receive() throws(ZeroMQError) -> [Frame]? {
-    try socket?.socket.receive()
+    replies.flush()
+    return try socket?.socket.receive()
   }
 
   private func wait(_ milliseconds: Int) throws(ZeroMQError) -> Bool {
@@ -141,7 +145,10 @@ public final class Shell {
 
   private func readMailbox() {
     mailbox.acknowledge()
-    if let fresh = mailbox.read({ $0.socket.take() }) { socket = fresh }
+    if let fresh = mailbox.read({ $0.socket.take() }) {
+      replies.use(fresh)
+      socket = fresh
+    }
     if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(voice.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }
     isNudged = mailbox.read { contents in
@@ -165,16 +172,22 @@ public final class Shell {
     return waiting[firstWaiting]
   }
 
-  private func open(_ frames: [Frame]) -> Request? {
+  /// What is in it waits its turn.
+  private func open(_ frames: [Frame]) {
     do {
-      let envelope = try session.open(frames)
-      return try Request(envelope, origin: .shell)
+      if MessageBatch.isBatch(frames, identities: 1) {
+        var batch = try session.openBatch(frames)
+        while let envelope = try batch.next() {
+          do { waiting.append(try Request(envelope, origin: .shell, isInBatch: true)) } catch { reject("\(error)") }
+        }
+      } else {
+        waiting.append(try Request(try session.open(frames), origin: .shell))
+      }
     } catch let error as Session.Rejection {
       reject(error.rawValue)
     } catch {
       reject("\(error)")
     }
-    return nil
   }
 
   private func reject(_ reason: String) {
@@ -185,12 +198,10 @@ public final class Shell {
 
   /// Answers `aborted` to everything queued that matches; the rest waits in its order.
   private func abortQueued(_ matches: (Request) -> Bool) {
-    var queue = Array(waiting[firstWaiting...])
+    while let frames = (try? receive()) ?? nil { open(frames) }
+    let queue = waiting[firstWaiting...]
     firstWaiting = 0
     waiting = []
-    while let frames = (try? receive()) ?? nil {
-      if let request = open(frames) { queue.append(request) }
-    }
     for request in queue {
       if matches(request) { answerAborted(request) } else { waiting.append(request) }
     }
@@ -205,8 +216,8 @@ public final class Shell {
     send(
       voice.message(
         request.type.reply, content: Frame(["status": "aborted"]), parent: request.envelope.headerFrame,
-        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities), origin: request.origin
-    )
+        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities,
+        forBatch: request.isBatched), for: request)
     outlet.status(.idle, parent: request.envelope.headerFrame)
   }
 
@@ -254,7 +265,7 @@ public final class Shell {
       voice.message(
         outcome.type, content: outcome.content, parent: parent,
         metadata: endings.frame(metadata, answering: request.envelope.metadataFrame),
-        identities: request.identities, buffers: outcome.buffers), origin: request.origin)
+        identities: request.identities, buffers: outcome.buffers, forBatch: request.isBatched), for: request)
     outlet.status(.idle, parent: parent, isOptional: request.type == .applyRequest)
   }
 
@@ -276,10 +287,9 @@ public final class Shell {
     reply(Outcome(type: running.request.type.reply, succeeded: false, content: Frame(.object(content)), errorName: error.name))
   }
 
-  private func send(_ message: Envelope, origin: Request.Origin) {
-    switch origin {
-    case .shell:
-      do { try socket?.socket.send(message.frames) } catch { EngineLog.log(.error, "A reply was not sent: \(error)") }
+  private func send(_ message: Envelope, for request: Request) {
+    switch request.origin {
+    case .shell: if request.isBatched { replies.hold(message, isLast: waiting.isEmpty) } else { replies.send(message) }
     case .control: engine.sendControl(message)
     }
   }
@@ -292,6 +302,7 @@ public final class Shell {
 
   /// Closes the socket; replies on their way get the linger time of the socket, if anybody is there.
   public func close() {
+    replies.use(nil)
     if !engine.isConnected { try? socket?.socket.set(.linger, 0) }
     socket = nil
   }

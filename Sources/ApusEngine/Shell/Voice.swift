@@ -21,14 +21,21 @@ final class Voice: Sendable {
   }
 
   func message(
-    _ type: MessageType, content: Frame, parent: Frame, metadata: Frame, identities: [Frame], buffers: [Frame] = []
+    _ type: MessageType, content: Frame, parent: Frame, metadata: Frame, identities: [Frame], buffers: [Frame] = [],
+    forBatch: Bool = false
   ) -> Envelope {
     let id = MessageID(prefix + String(counter.wrappingAdd(1, ordering: .relaxed).oldValue))
     return session.withLock { session in
       session.seal(
         identities: identities, header: session.header(type, id: id), parentHeader: parent, metadata: metadata, content: content,
-        buffers: buffers)
+        buffers: buffers, forBatch: forBatch)
     }
+  }
+
+  func sign(_ batch: inout MessageBatchWriter) -> [Frame] { session.withLock { batch.take(signedBy: $0.signer) } }
+
+  func signed(_ message: Envelope) -> [Frame] {
+    session.withLock { Array(message.identities) + message.payload(signedBy: $0.signer) }
   }
 
   func changeKey(_ key: String) {

@@ -34,6 +34,13 @@ public struct Envelope: Sendable {
     byteCount = Self.byteCount(frames)
   }
 
+  /// Of a batch: the delimiter and an empty signature are in their places.
+  init(unsigned frames: [Frame], identities: Int) {
+    self.frames = frames
+    delimiter = identities
+    byteCount = Self.byteCount(frames)
+  }
+
   private static func byteCount(_ frames: [Frame]) -> Int {
     var sum = 0
     for frame in frames { sum += frame.count }
@@ -51,6 +58,14 @@ public struct Envelope: Sendable {
   public var signedParts: ArraySlice<Frame> { frames[delimiter + 2...delimiter + 5] }
   /// From the delimiter on: what is the same at every hop.
   public var payload: ArraySlice<Frame> { frames[delimiter...] }
+
+  /// As `payload`, with a signature: a message that came in a batch has none of its own.
+  public func payload(signedBy signer: Signer) -> ArraySlice<Frame> {
+    guard signer.isEnabled, signature.isEmpty else { return payload }
+    var signed = Array(payload)
+    signed[1] = signer.sign(signedParts)
+    return signed[...]
+  }
 
   /// The same message for other hops.
   public func routed(to identities: [Frame]) -> Envelope {

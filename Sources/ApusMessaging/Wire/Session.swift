@@ -60,11 +60,13 @@ public struct Session: Sendable {
   }
 
   /// Signs dictionaries that are made already: for relays that rewrite a header.
+  /// - Parameter forBatch: the batch will have a signature.
   public func seal(
-    identities: [Frame] = [], header: Frame, parentHeader: Frame, metadata: Frame, content: Frame, buffers: [Frame] = []
+    identities: [Frame] = [], header: Frame, parentHeader: Frame, metadata: Frame, content: Frame, buffers: [Frame] = [],
+    forBatch: Bool = false
   ) -> Envelope {
     Envelope(
-      identities: identities, signature: signer.sign([header, parentHeader, metadata, content]), header: header,
+      identities: identities, signature: forBatch ? .empty : signer.sign([header, parentHeader, metadata, content]), header: header,
       parentHeader: parentHeader,
       metadata: metadata, content: content, buffers: buffers)
   }
@@ -85,10 +87,22 @@ public struct Session: Sendable {
     return envelope
   }
 
+  /// The messages of a batch from outside, which `MessageBatch.isBatch` has recognised. Its one signature is good for all of them.
+  public mutating func openBatch(_ frames: [Frame]) throws(Rejection) -> MessageBatchReader {
+    let end = frames.count
+    guard end >= 3 else { throw .truncated }
+    try check(signature: frames[end - 2], of: [frames[end - 3], frames[end - 1]])
+    return MessageBatchReader(verified: frames)
+  }
+
   public mutating func check(_ envelope: Envelope) throws(Rejection) {
+    try check(signature: envelope.signature, of: envelope.signedParts)
+  }
+
+  private mutating func check(signature: Frame, of parts: ArraySlice<Frame>) throws(Rejection) {
     guard signer.isEnabled else { return }
-    if envelope.signature.isEmpty { throw .unsigned }
-    guard signer.verify(envelope.signature, envelope.signedParts) else { throw .forged }
-    guard replays.record(envelope.signature) else { throw .replayed }
+    if signature.isEmpty { throw .unsigned }
+    guard signer.verify(signature, parts) else { throw .forged }
+    guard replays.record(signature) else { throw .replayed }
   }
 }

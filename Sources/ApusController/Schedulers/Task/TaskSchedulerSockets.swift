@@ -5,7 +5,8 @@ import ZeroMQ
 /// The task scheduler's sockets, which are also its state's effects: a decision becomes a message here.
 ///
 /// Messages leave together, when a turn has read what there was: libzmq's thread is woken once for all of them and puts many
-/// into one packet. Sent one by one, each would wake it, and cost it and the receiver a system call.
+/// into one packet. Sent one by one, each would wake it, and cost it and the receiver a system call. Engines and clients that
+/// take batches get the small ones in one message.
 struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   let front: Socket
   var back: EngineSocket
@@ -16,15 +17,40 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   enum Letter {
     case request(Envelope, EngineUUID)
-    case reply(ArraySlice<Frame>, client: Frame)
+    case reply(Envelope, client: Frame)
   }
+
+  private var batches = OutgoingBatches()
+
+  init(
+    front: consuming Socket, back: consuming EngineSocket, session: Session, rejections: DroppedMessages, events: TaskEventStream
+  ) {
+    self.front = front
+    self.back = back
+    self.session = session
+    self.rejections = rejections
+    self.events = events
+  }
+
+  mutating func engineRegistered(_ uuid: EngineUUID, takesBatches: Bool) {
+    back.engineRegistered(uuid)
+    if takesBatches { batches.add(uuid) } else { batches.remove(uuid) }
+  }
+
+  mutating func engineLost(_ uuid: EngineUUID) {
+    back.engineLost(uuid)
+    batches.remove(uuid)
+  }
+
+  /// Who sends batches reads them.
+  mutating func clientTakesBatches(_ client: Frame) { batches.add(client: client) }
 
   /// So many do not wait for the end of the turn: the others' work can begin.
   private static let fullOutbox = 32
 
   mutating func send(_ request: Envelope, to engine: EngineUUID) { post(.request(request, engine)) }
 
-  mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply.payload, to: request.identities) }
+  mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply, to: request.identities) }
 
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {
     let content: JSONValue
@@ -36,14 +62,14 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     // ipyparallel's clients accept an `apply_reply` for any request; an execute_request deserves its own kind.
     let type = request.messageType == .executeRequest ? MessageType.executeReply : .applyReply
     let reply = session.message(type, content: content, parentHeader: request.headerFrame, metadata: metadata)
-    send(reply.payload, to: request.identities)
+    send(reply, to: request.identities)
     return reply
   }
 
   mutating func report(_ event: TaskEvent) { events.report(event) }
 
-  private mutating func send(_ payload: ArraySlice<Frame>, to identities: ArraySlice<Frame>) {
-    if let client = identities.first { post(.reply(payload, client: client)) }
+  private mutating func send(_ reply: Envelope, to identities: ArraySlice<Frame>) {
+    if let client = identities.first { post(.reply(reply, client: client)) }
   }
 
   private mutating func post(_ letter: Letter) {
@@ -56,11 +82,29 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     if outbox.isEmpty { return }
     for letter in outbox {
       switch letter {
-      case .request(let request, let engine): back.send(to: engine, request.identities.first, request.payload)
-      // A client that has gone is no error: libzmq drops the message.
-      case .reply(let payload, let client): try? front.send(client, nil, payload)
+      case .request(let request, let engine): send(request, behind: request.identities.first, to: .engine(engine))
+      case .reply(let reply, let client): send(reply, behind: nil, to: .client(client))
       }
     }
     outbox.removeAll(keepingCapacity: true)
+    while let (receiver, batch) = batches.next(signedBy: session.signer) { send(nil, batch[...], to: receiver) }
+  }
+
+  private mutating func send(_ message: Envelope, behind identity: Frame?, to receiver: OutgoingBatches.Receiver) {
+    switch batches.place(identity, message.payload, for: receiver, session.signer) {
+    case .collected: return
+    case .full(let batch): send(nil, batch[...], to: receiver)
+    case .alone(let before):
+      if let before { send(nil, before[...], to: receiver) }
+      send(identity, message.payload(signedBy: session.signer), to: receiver)
+    }
+  }
+
+  private mutating func send(_ identity: Frame?, _ frames: ArraySlice<Frame>, to receiver: OutgoingBatches.Receiver) {
+    switch receiver {
+    case .engine(let uuid): back.send(to: uuid, identity, frames)
+    // A client that has gone is no error: libzmq drops the message.
+    case .client(let client): try? front.send(client, identity, frames)
+    }
   }
 }

@@ -265,6 +265,8 @@ struct TaskSchedulerState {
     // Others have a right to their turn.
     guard lookAhead.limit > 0, limited.isEmpty, targeted[engine] == nil, engines[engine].isRegistered else { return }
     let depth = lookAhead.depth(of: engine, waiting: tasks.count - engines.totalLoad, engines: engines.registeredCount)
+    // Many at once, when half of them are done: they travel in one message.
+    guard engines[engine].load <= engines.highWaterMark + depth / 2 else { return }
     while engines[engine].load < engines.highWaterMark + depth, let task = ready.first(where: { !$0.limitsPlacement }) {
       place(task, on: engine, effects: &effects)
     }

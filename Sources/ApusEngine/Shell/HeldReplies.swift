@@ -1,0 +1,103 @@
+import ApusMessaging
+import Glibc
+import Synchronization
+import ZeroMQ
+
+/// The shell's socket as far as it sends, and the replies that wait for those of the requests that came in the same batch.
+///
+/// Nothing waits for a long task: what is older than half a millisecond leaves when the next task ends, and while a task runs the engine's
+/// loop sends what waits. So two threads send, each under the mutex, which is the fence that libzmq asks for. The shell's thread
+/// sends everything before it receives: the loop finds nothing to send while the socket is being read.
+final class HeldReplies: Sendable {
+  private struct State: Sendable {
+    var socket: HandedSocket?
+    var batch = MessageBatchWriter()
+    /// Where the batch goes: the scheduler.
+    var hop = Frame.empty
+    var since = ContinuousClock.now
+    var isGuarded = false
+    /// Something was held since the loop last looked.
+    var wasUsed = false
+  }
+
+  private static let patience = Duration.microseconds(500)
+
+  private let state = Mutex(State())
+  private let voice: Voice
+  /// Asks for calls of `timerFired()`, from whichever thread runs then.
+  private let requestTimer: @Sendable (HeldReplies) -> Void
+
+  init(voice: Voice, requestTimer: @escaping @Sendable (HeldReplies) -> Void) {
+    self.voice = voice
+    self.requestTimer = requestTimer
+  }
+
+  /// What waits leaves by the old socket.
+  func use(_ socket: HandedSocket?) {
+    state.withLock { state in
+      Self.flush(&state, voice)
+      state.socket = socket
+    }
+  }
+
+  /// Sends it now, behind those that wait.
+  func send(_ message: Envelope) {
+    state.withLock { state in
+      Self.flush(&state, voice)
+      Self.send(voice.signed(message), &state)
+    }
+  }
+
+  /// Sends it with the others of its batch, soon.
+  /// - Parameter isLast: no request waits, and so it need not.
+  func hold(_ message: Envelope, isLast: Bool) {
+    let mustGuard = state.withLock { state in
+      guard let hop = message.identities.first else { return false }
+      if state.hop != hop { Self.flush(&state, voice) }
+      let isFirst = state.batch.isEmpty
+      guard message.identities.count == 2, state.batch.append(message.identities.last, message.payload) else {
+        Self.flush(&state, voice)
+        Self.send(voice.signed(message), &state)
+        return false
+      }
+      if isFirst { state.hop = hop }
+      if isLast {
+        Self.flush(&state, voice)
+        return false
+      }
+      let now = ContinuousClock.now
+      if isFirst {
+        state.since = now
+      } else if state.batch.isFull || now - state.since > Self.patience {
+        Self.flush(&state, voice)
+        return false
+      }
+      state.wasUsed = true
+      defer { state.isGuarded = true }
+      return !state.isGuarded
+    }
+    if mustGuard { requestTimer(self) }
+  }
+
+  func flush() { state.withLock { Self.flush(&$0, voice) } }
+
+  /// As `flush`.
+  /// - Returns: whether to call again soon; otherwise what is held next asks for that.
+  func timerFired() -> Bool {
+    state.withLock { state in
+      Self.flush(&state, voice)
+      state.isGuarded = state.wasUsed
+      state.wasUsed = false
+      return state.isGuarded
+    }
+  }
+
+  private static func flush(_ state: inout State, _ voice: Voice) {
+    guard !state.batch.isEmpty else { return }
+    send([state.hop] + voice.sign(&state.batch), &state)
+  }
+
+  private static func send(_ frames: [Frame], _ state: inout State) {
+    do { try state.socket?.socket.send(frames) } catch { EngineLog.log(.error, "A reply was not sent: \(error)") }
+  }
+}
