@@ -28,6 +28,23 @@ import Testing
     }
   }
 
+  @Test("no reply waits for the task behind it") func heldReplies() async throws {
+    try await withThreads(1) {
+      $0.configureController = { $0.highWaterMark = 0 }
+    } _: { client in
+      let view = client.loadBalancedView()
+      var quick: [AsyncResult<Int>] = []
+      for number in 0..<20 { quick.append(try await view.applyAsync(number) { $0 }) }
+      let long = try await view.applyAsync {
+        try await Task.sleep(for: .seconds(3600))
+        return 1
+      }
+      for (number, task) in quick.enumerated() { #expect(try await task.value(within: .seconds(20)) == number) }
+      long.cancel()
+      await #expect(throws: RemoteError.self) { try await long.value }
+    }
+  }
+
   @Test("waiting for so long only") func timeout() async throws {
     try await withThreads(1) { client in
       let task = try await client.loadBalancedView().applyAsync {

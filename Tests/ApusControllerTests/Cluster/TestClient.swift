@@ -158,6 +158,43 @@ actor TestClient {
     ]
   }
 
+  // MARK: batches
+
+  /// Balanced tasks in one message.
+  func sendBatch(_ buffers: [Frame]) throws -> [MessageID] {
+    var batch = MessageBatchWriter()
+    var ids: [MessageID] = []
+    for buffer in buffers {
+      let message = session.message(.applyRequest, buffers: [buffer])
+      guard batch.append(nil, message.payload), let id = message.messageID else { throw TestFailure("not for a batch") }
+      ids.append(id)
+    }
+    try task.send(batch.take(signedBy: session.signer))
+    return ids
+  }
+
+  /// The answers to so many tasks, by their requests, and how many of them came in batches.
+  func answers(_ count: Int) throws -> (buffers: [MessageID: Frame], batched: Int) {
+    var found: [MessageID: Frame] = [:]
+    var batched = 0
+    while found.count < count {
+      guard try task.waitReadable(milliseconds: 10_000) else { throw TestFailure("\(count - found.count) answers are missing") }
+      while let frames = try task.receive() {
+        if MessageBatch.isBatch(frames, identities: 0) {
+          var batch = try session.openBatch(frames)
+          while let message = try batch.next() {
+            if let id = message.parentID { found[id] = message.buffers.first }
+            batched += 1
+          }
+        } else {
+          let message = try session.open(frames)
+          if let id = message.parentID { found[id] = message.buffers.first }
+        }
+      }
+    }
+    return (found, batched)
+  }
+
   // MARK: nonsense
 
   /// Frames as they are, to a port.

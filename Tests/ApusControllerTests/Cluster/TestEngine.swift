@@ -16,6 +16,8 @@ actor TestEngine {
   private var beats = true
   private(set) var id = -1
   private(set) var received: [MessageID] = []
+  /// Those of them that came in batches, whose answers go back in batches too.
+  private(set) var batched = 0
   private var held: [Envelope] = []
   private var conduct: Conduct
 
@@ -74,7 +76,9 @@ actor TestEngine {
   // MARK: life
 
   /// - Parameter beatsFirst: the heart answers before the registration, as that of an engine that comes back.
-  func register(wanted: Int? = nil, resumes: Bool = false, beatsFirst: Bool = false, kind: JSONValue? = nil) throws {
+  func register(wanted: Int? = nil, resumes: Bool = false, beatsFirst: Bool = false, kind: JSONValue? = nil, takesBatches: Bool = false)
+    throws
+  {
     guard case .engine(_, _, let leaves) = connector.file.side else { throw TestFailure("not an engine's file") }
     let file = connector.file
     let wire = try self.wire ?? Wire(connector, uuid: uuid)
@@ -90,6 +94,7 @@ actor TestEngine {
     if let wanted { content["id"] = .int(wanted) }
     if resumes { content["resume"] = true }
     if let kind { content["kind"] = kind }
+    if takesBatches { content["batches"] = true }
     try wire.query.send(session.message(.registrationRequest, content: .object(content)).frames)
     guard let reply = try wire.query.next(where: { $0.messageType == .registrationReply }) else {
       throw TestFailure("no registration reply")
@@ -143,13 +148,30 @@ actor TestEngine {
 
   private func workArrived() {
     while let frames = try? wire?.shell.receive() {
+      if MessageBatch.isBatch(frames, identities: 1) {
+        answerBatch(frames)
+        continue
+      }
       guard let request = try? session.open(frames), let id = request.messageID else { continue }
       received.append(id)
       if conduct == .hold { held.append(request) } else { try? answer(request) }
     }
   }
 
-  private func answer(_ request: Envelope) throws {
+  private func answerBatch(_ frames: [Frame]) {
+    guard var batch = try? session.openBatch(frames) else { return }
+    var answers = MessageBatchWriter()
+    while let request = (try? batch.next()) ?? nil, let answer = try? reply(to: request) {
+      request.messageID.map { received.append($0) }
+      batched += 1
+      guard answers.append(answer.identities.last, answer.payload) else { continue }
+    }
+    try? wire?.shell.send([frames[0]] + answers.take(signedBy: session.signer))
+  }
+
+  private func answer(_ request: Envelope) throws { try wire?.shell.send(reply(to: request).frames) }
+
+  private func reply(to request: Envelope) throws -> Envelope {
     let asked = try request.metadata()
     var metadata: JSONObject = [
       "started": .string(Timestamp.now().description), "dependencies_met": .bool(conduct != .refuse), "engine": .string(uuid),
@@ -166,10 +188,9 @@ actor TestEngine {
         ).content
     }
     let type = request.messageType?.reply ?? .applyReply
-    let reply = session.message(
+    return session.message(
       type, content: content, parentHeader: request.headerFrame, metadata: .object(metadata), identities: Array(request.identities),
       buffers: conduct == .echo ? Array(request.buffers) : [])
-    try wire?.shell.send(reply.frames)
   }
 
   private func controlArrived() {
