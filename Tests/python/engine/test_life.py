@@ -29,7 +29,7 @@ def begin(controller, code, socket="mux"):
 def test_registration(start):
     controller, engine = start("--ident=me", "--IPEngine.id=7", register=False)
     content = controller.register()["content"]
-    assert content == {"uuid": "me", "id": 7, "implementation": "apus", "kind": "python"}
+    assert content == {"uuid": "me", "id": 7, "implementation": "apus", "kind": "python", "batches": True}
     assert controller.apply(os.getpid) == engine.pid
 
 
@@ -307,7 +307,7 @@ def test_lost_and_found_at_the_same_ports(start, tmp_path):
     again = PlayedController(tmp_path, ports=controller.ports)
     try:
         request = again.register()
-        assert request["content"] == {"uuid": uuid.decode(), "id": 0, "resume": True, "implementation": "apus", "kind": "python"}
+        assert request["content"] == {"uuid": uuid.decode(), "id": 0, "resume": True, "implementation": "apus", "kind": "python", "batches": True}
         assert again.apply(eval, "kept") == 42
         assert again.apply(os.getpid) == engine.pid
     finally:
