@@ -178,7 +178,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     lastID += 1
     readers.append(Reader(lastID, socket: socket, attention: attention, descriptor: descriptor, handler: handler))
     let isWatched = apus_epoll_add(poll, descriptor, UInt64(lastID), 0) == 0
-    assert(isWatched, "a descriptor that cannot be watched, or is watched already")
+    assert(isWatched, "descriptor \(descriptor) cannot be watched, or is watched already: \(String(cString: strerror(errno)))")
     return ReaderID(raw: lastID)
   }
 

@@ -93,13 +93,14 @@ def swift_ring(logs: Path) -> Count:
     reports = [logs / "swift.xml", logs / "swift-swift-testing.xml"]
     for report in reports:
         report.unlink(missing_ok=True)
-    shown = lambda line: "✘" in line or "error:" in line or "Test run with" in line  # noqa: E731
+    telling = ("✘", "error:", "Test run with", "Fatal error", "Assertion failed", "Precondition failed")
+    shown = lambda line: any(word in line for word in telling)  # noqa: E731
     code = command(
         ["swift", "test", "--skip-build", "--parallel", "--xunit-output", str(reports[0])], logs / "swift-test.log",
         RING_LIMIT, shown, silence=240)
     count = sum(map(xunit, reports), Count())
     if code and not count.failed:
-        # It crashed or was ended, and wrote no report: the log tells how far it came.
+        # It crashed or was ended, and wrote no whole report: the log tells how far it came.
         count = told(logs / "swift-test.log")
         print(f"    swift test ended with exit code {code}")
         count.failed = max(count.failed, 1)
@@ -122,9 +123,12 @@ def told(log: Path) -> Count:
 def xunit(file: Path) -> Count:
     """Counts the cases themselves: the totals in the file's head leave out what was skipped."""
     count = Count()
-    if not file.exists():
+    try:
+        root = xml.parse(file).getroot()
+    except (FileNotFoundError, xml.ParseError):
+        # A process that crashed leaves none, or half of one.
         return count
-    for case in xml.parse(file).getroot().iter("testcase"):
+    for case in root.iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
             count.failed += 1
         elif case.find("skipped") is not None:

@@ -76,9 +76,9 @@ actor TestEngine {
   // MARK: life
 
   /// - Parameter beatsFirst: the heart answers before the registration, as that of an engine that comes back.
-  func register(wanted: Int? = nil, resumes: Bool = false, beatsFirst: Bool = false, kind: JSONValue? = nil, takesBatches: Bool = false)
-    throws
-  {
+  func register(
+    wanted: Int? = nil, resumes: Bool = false, beatsFirst: Bool = false, kind: JSONValue? = nil, takesBatches: Bool = false
+  ) throws {
     guard case .engine(_, _, let leaves) = connector.file.side else { throw TestFailure("not an engine's file") }
     let file = connector.file
     let wire = try self.wire ?? Wire(connector, uuid: uuid)

@@ -15,7 +15,9 @@ actor TaskScheduler {
   private var mostHeld = 0
   /// Bytes of queued messages above which clients' messages stay in their sockets.
   private let byteLimit: Int
+  /// Watches the clients' socket; none before the start and while the queue is full.
   private var reader: EventLoop.ReaderID?
+  private var isPaused = false
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
   private var parkTimer: EventLoop.TimerID?
   private let logger: Logger
@@ -173,8 +175,10 @@ actor TaskScheduler {
     if let paused = reader, held > byteLimit {
       loop.forget(paused)
       reader = nil
+      isPaused = true
       logger.warning("the queue is full: clients wait", metadata: ["bytes": "\(held)", "limit": "\(byteLimit)"])
-    } else if reader == nil, held < byteLimit - byteLimit / 10 {
+    } else if isPaused, held < byteLimit - byteLimit / 10 {
+      isPaused = false
       watchFront()
       logger.warning("the queue has room again", metadata: ["bytes": "\(held)"])
     }
