@@ -122,7 +122,7 @@ extension Controller.Plan {
         controlBack.socket, ip: engineIP, fixed: engine?.control, purpose: "control (engines)")
       let muxBack = try EngineSocket("mux_out", in: context, curve: curve)
       ports.mux.engine = try enginePool.bind(muxBack.socket, ip: engineIP, fixed: engine?.mux, purpose: "mux (engines)")
-      let taskBack = try EngineSocket("task_out", in: context, curve: curve)
+      let taskBack = try EngineSocket(LocalSocket.schedulerIdentity.text, in: context, curve: curve)
       ports.task.engine = try enginePool.bind(taskBack.socket, ip: engineIP, fixed: engine?.task, purpose: "task (engines)")
       let outputBack = try open(.sub)
       try outputBack.set(.subscribe, [])

@@ -68,10 +68,12 @@ public final class Controller: Service {
     let state = TaskSchedulerState(
       policy: configuration.scheme, highWaterMark: configuration.highWaterMark, lookAhead: configuration.lookAhead,
       seed: .random(in: 0...UInt64.max))
+    // Not among encrypted connections: a local socket knows users, not keys.
+    let listener = configuration.localSockets && !configuration.enableCurve ? LocalListener() : nil
     let tasks = TaskScheduler(
       loop: schedulerLoop, state: state,
       wire: TaskSchedulerSockets(
-        front: sockets.taskFront.take(), back: sockets.taskBack.take(), session: session(),
+        front: sockets.taskFront.take(), back: sockets.taskBack.take(), listener: listener, session: session(),
         rejections: DroppedMessages("task", logger: logger),
         events: events),
       byteLimit: configuration.queueByteLimit, logger: logger)
@@ -105,6 +107,7 @@ public final class Controller: Service {
         audience: EngineAudience(loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast),
         events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
+        localName: listener?.name,
         announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
       database: try Self.database(configuration),
       settings: Hub.Settings(

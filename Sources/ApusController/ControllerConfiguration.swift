@@ -61,6 +61,8 @@ public struct ControllerConfiguration: Sendable {
   /// Tasks beyond that mark that an engine is sent in advance, while it answers within fractions of a millisecond and many tasks wait; 0 is
   /// none. If the engine is lost, those tasks are as lost as the one that it ran.
   public var lookAhead = 128
+  /// Whether engines on this host exchange small messages with the task scheduler by local sockets, past libzmq.
+  public var localSockets = true
   /// The broadcast tree has 2 to the power of this many leaves for engines to connect to.
   public var broadcastDepth = 1
   /// Bytes of queued tasks above which clients wait with sending.

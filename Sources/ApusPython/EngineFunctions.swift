@@ -99,13 +99,12 @@ enum EngineFunctions {
     return tuple
   }
 
-  /// descriptors() -> (socket, mailbox): edge-triggered; after either was readable, call next(0) until it returns None.
+  /// descriptors() -> a tuple: edge-triggered; after any of them was readable, call next(0) until it returns None.
   private static let descriptors: FastFunction = { _, _, _ in
     guard let shell = EngineRuntime.shell else { return Python.raise(apus_runtime_error(), "no engine runs here") }
-    let (socket, mailbox) = shell.pollDescriptors
-    guard let tuple = PyTuple_New(2) else { return nil }
-    PyTuple_SetItem(tuple, 0, PyLong_FromLong(Int(socket)))
-    PyTuple_SetItem(tuple, 1, PyLong_FromLong(Int(mailbox)))
+    let descriptors = shell.pollDescriptors
+    guard let tuple = PyTuple_New(descriptors.count) else { return nil }
+    for (index, descriptor) in descriptors.enumerated() { PyTuple_SetItem(tuple, index, PyLong_FromLong(Int(descriptor))) }
     return tuple
   }
 

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -30,6 +31,26 @@ static inline int apus_epoll_wait(int epoll, unsigned long long *tokens, int mil
   int count = epoll_wait(epoll, events, 16, milliseconds);
   for (int index = 0; index < count; index++) tokens[index] = events[index].data.u64;
   return count;
+}
+
+/// Who is at the other end of a local socket, as the system knows it.
+struct apus_peer {
+  int process;
+  unsigned int user;
+  unsigned int group;
+};
+
+// Declared here because the C library shows it to GNU sources only.
+extern int accept4(int, struct sockaddr *, socklen_t *, int);
+
+/// Takes a connection from a listening local socket: non-blocking, and not inherited by other programs.
+static inline int apus_accept(int listener) { return accept4(listener, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+/// Whether the other end of a local socket was opened by our own user.
+static inline int apus_is_own_peer(int descriptor) {
+  struct apus_peer peer;
+  socklen_t size = sizeof peer;
+  return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && size == sizeof peer && peer.user == geteuid();
 }
 
 /// Names the calling thread; the kernel keeps 15 bytes.

@@ -69,8 +69,9 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   private let wakeup: Int32
   private let poll: Int32
   // The loop's thread alone uses what follows; checking each access again at run time took a few percent of all work.
-  /// In the order in which they came.
-  @exclusivity(unchecked) private var readers: [Reader] = []
+  /// Sockets, in the order in which they came: only these may keep silent about something.
+  @exclusivity(unchecked) private var attentive: [Reader] = []
+  @exclusivity(unchecked) private var readers: [Int: Reader] = [:]
   @exclusivity(unchecked) private var timers = Heap<Timer>()
   @exclusivity(unchecked) private var timerActions: [Int: @Sendable () -> Void] = [:]
   @exclusivity(unchecked) private var lastID = 0
@@ -176,7 +177,9 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   ) -> ReaderID {
     precondition(mayTouchSockets, "sockets are watched from the loop's own thread")
     lastID += 1
-    readers.append(Reader(lastID, socket: socket, attention: attention, descriptor: descriptor, handler: handler))
+    let reader = Reader(lastID, socket: socket, attention: attention, descriptor: descriptor, handler: handler)
+    readers[lastID] = reader
+    if socket != nil { attentive.append(reader) }
     let isWatched = apus_epoll_add(poll, descriptor, UInt64(lastID), 0) == 0
     assert(isWatched, "descriptor \(descriptor) cannot be watched, or is watched already: \(String(cString: strerror(errno)))")
     return ReaderID(raw: lastID)
@@ -185,8 +188,8 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Before a watched socket is closed.
   public func forget(_ reader: ReaderID) {
     precondition(mayTouchSockets, "sockets are watched from the loop's own thread")
-    guard let index = readers.firstIndex(where: { $0.id == reader.raw }) else { return }
-    let forgotten = readers.remove(at: index)
+    guard let forgotten = readers.removeValue(forKey: reader.raw) else { return }
+    attentive.removeAll { $0 === forgotten }
     forgotten.isForgotten = true
     _ = apus_epoll_remove(poll, forgotten.descriptor)
   }
@@ -220,7 +223,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     while true {
       callAttentiveReaders()
       // A batch that was not drained, or a socket that was used after its turn.
-      let hasMore = readers.contains { $0.attention?.isRaised ?? false }
+      let hasMore = attentive.contains { $0.attention?.isRaised ?? false }
       let now = timers.isEmpty || hasMore ? nil : ContinuousClock.now
       let untilTimer = now.flatMap { pollTimeout(at: $0) } ?? -1
       let (timeout, stop) = mailbox.withLock { mailbox in
@@ -245,8 +248,9 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
       batch.removeAll(keepingCapacity: true)
     }
     // Closures held here hold the actors, which hold the loop: break the circle.
-    for reader in readers { _ = apus_epoll_remove(poll, reader.descriptor) }
-    readers = []
+    for reader in readers.values { _ = apus_epoll_remove(poll, reader.descriptor) }
+    readers = [:]
+    attentive = []
     timers = Heap()
     timerActions = [:]
   }
@@ -265,7 +269,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   private func callReaders(_ tokens: ArraySlice<UInt64>) {
     for token in tokens where token != 0 {
       // Not there: a handler before it has forgotten it.
-      guard let reader = readers.first(where: { $0.id == Int(token) }) else { continue }
+      guard let reader = readers[Int(token)] else { continue }
       call(reader)
     }
   }
@@ -273,7 +277,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Those whose descriptors may keep silent about something.
   private func callAttentiveReaders() {
     // Handlers may add and forget readers: this goes over those that are there now.
-    for reader in readers where !reader.isForgotten && reader.attention?.isRaised ?? false { call(reader) }
+    for reader in attentive where !reader.isForgotten && reader.attention?.isRaised ?? false { call(reader) }
   }
 
   private func call(_ reader: Reader) {

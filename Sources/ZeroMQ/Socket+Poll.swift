@@ -1,27 +1,28 @@
 import CZeroMQ
 
 extension Socket {
-  /// Waits until this socket or the plain descriptor is readable: for a thread that is not an `EventLoop`'s.
+  /// Waits until this socket or a plain descriptor is readable: for a thread that is not an `EventLoop`'s.
   ///
-  /// - Parameter milliseconds: at most; -1 is for ever.
+  /// - Parameters:
+  ///   - other: one more descriptor, or -1.
+  ///   - milliseconds: at most; -1 is for ever.
   /// - Returns: false when the time is over.
   /// - Throws: `isInterrupted` when a signal arrived, so that its handler may run.
-  public borrowing func waitReadable(or descriptor: Int32, milliseconds: Int) throws(ZeroMQError) -> Bool {
+  public borrowing func waitReadable(or descriptor: Int32, _ other: Int32 = -1, milliseconds: Int) throws(ZeroMQError) -> Bool {
     attention.raise()
-    var first = zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)
-    var second = zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0)
-    let ready = withUnsafeTemporaryAllocation(of: zmq_pollitem_t.self, capacity: 2) { items -> Int32 in
-      items.initializeElement(at: 0, to: first)
-      items.initializeElement(at: 1, to: second)
-      defer { (first, second) = (items[0], items[1]) }
-      guard milliseconds != 0 else { return zmq_poll(items.baseAddress, 2, 0) }
+    let count: Int32 = other < 0 ? 2 : 3
+    let ready = withUnsafeTemporaryAllocation(of: zmq_pollitem_t.self, capacity: 3) { items -> Int32 in
+      items.initializeElement(at: 0, to: zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0))
+      items.initializeElement(at: 1, to: zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN), revents: 0))
+      items.initializeElement(at: 2, to: zmq_pollitem_t(socket: nil, fd: other, events: Int16(ZMQ_POLLIN), revents: 0))
+      guard milliseconds != 0 else { return zmq_poll(items.baseAddress, count, 0) }
       // As an event loop does.
       var watch = BriefWatch()
       repeat {
-        let found = zmq_poll(items.baseAddress, 2, 0)
+        let found = zmq_poll(items.baseAddress, count, 0)
         if found != 0 { return found }
       } while watch.goesOn()
-      return zmq_poll(items.baseAddress, 2, milliseconds)
+      return zmq_poll(items.baseAddress, count, milliseconds)
     }
     if ready < 0 { throw ZeroMQError(code: zmq_errno(), action: "poll") }
     return ready > 0

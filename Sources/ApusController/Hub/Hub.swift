@@ -177,12 +177,12 @@ actor Hub {
     guard let text = content["uuid"]?.stringValue, (1...200).contains(text.utf8.count) else {
       return wire.rejections.note("a registration without a uuid")
     }
+    wire.setTakesBatches(EngineUUID(text), content["batches"]?.isTruthy ?? false)
     do throws(RemoteError) {
       try state.registrationRequested(
         EngineUUID(text), wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
         resumes: content["resume"]?.isTruthy ?? false, kind: EngineKind(told: content["kind"]), now: .now, effects: &wire)
     } catch { return wire.reply(.registrationReply, error.content) }
-    wire.setTakesBatches(EngineUUID(text), content["batches"]?.isTruthy ?? false)
     // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.
     if state.pending[EngineUUID(text)] != nil { heart?.assumeIsolated { $0.expect(EngineUUID(text)) } }
     armExpiry()

@@ -45,6 +45,8 @@ struct HubSockets: ~Copyable, HubEffects {
   /// What `registration_reply` tells beside the id.
   let heartbeatPeriod: Duration
   let connectionInfo: JSONValue
+  /// Of the task scheduler's local sockets.
+  private let localName: String?
   /// The request that is being answered.
   private var current: Envelope?
   /// Called when an engine is to be announced; runs on the schedulers' loop.
@@ -58,7 +60,7 @@ struct HubSockets: ~Copyable, HubEffects {
   init(
     query: consuming Socket, monitor: consuming SocketMonitor, notifier: consuming Socket, session: Session,
     audience: EngineAudience,
-    events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
+    events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue, localName: String?,
     announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
   ) {
     self.query = query
@@ -70,6 +72,7 @@ struct HubSockets: ~Copyable, HubEffects {
     self.logger = logger
     self.heartbeatPeriod = heartbeatPeriod
     self.connectionInfo = connectionInfo
+    self.localName = localName
     self.announce = announce
     rejections = DroppedMessages("registration", logger: logger)
   }
@@ -108,9 +111,12 @@ struct HubSockets: ~Copyable, HubEffects {
   mutating func accept(_ uuid: EngineUUID, id: EngineID) {
     let period = heartbeatPeriod.components
     let milliseconds = period.seconds * 1000 + period.attoseconds / 1_000_000_000_000_000
-    reply(
-      .registrationReply,
-      ["id": .int(id.number), "status": "ok", "hb_period": .int(Int(milliseconds)), "connection_info": connectionInfo])
+    var content: JSONObject = [
+      "id": .int(id.number), "status": "ok", "hb_period": .int(Int(milliseconds)), "connection_info": connectionInfo,
+    ]
+    // Only our own engines know what it is; on another host they will find nobody of this name.
+    if let localName, batching.contains(uuid) { content["local"] = .string(localName) }
+    reply(.registrationReply, .object(content))
   }
 
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID) {

@@ -86,6 +86,7 @@ extension Engine {
           continue
         }
         let content = try envelope.content()
+        localName = content["local"]?.stringValue
         if let answer = Self.answer(content) {
           decide { $0.answered(answer, effects: &$1) }
         } else {
@@ -172,7 +173,20 @@ extension Engine {
     readers[.shellMonitor] = loop.whenReadable(watcher.socket) { [weak self] in self?.assumeIsolated { $0.readShellMonitor() } }
     shellMonitor = consume watcher
     let handed = HandedSocket(shell)
-    mailbox.put { $0.socket = handed }
+    let local = localConnection()
+    mailbox.put { contents in
+      contents.socket = handed
+      contents.local = local
+    }
+  }
+
+  /// Past libzmq, if the controller offers it and runs on this host.
+  private func localConnection() -> LocalSocket? {
+    guard let localName, let socket = LocalSocket(connectingTo: localName) else { return nil }
+    let greeting = voice.message(
+      LocalSocket.greeting, content: Frame(["uuid": .string(voice.uuid.text)]), parent: .emptyObject,
+      metadata: .emptyObject, identities: [])
+    return socket.send(greeting.frames) ? socket : nil
   }
 
   /// The relay has subscribed: what was published before would have been lost.

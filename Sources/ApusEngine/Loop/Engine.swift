@@ -27,6 +27,8 @@ public actor Engine {
 
   /// Ours; made by the first socket that needs it. Servers ask for no particular one.
   private var curveKeys: CurveKeyPair?
+  /// Where the controller's task scheduler listens for engines of its own host, by its last answer.
+  var localName: String?
   var registrar: Socket?
   var monitor: SocketMonitor?
   var control: Socket?

@@ -11,6 +11,7 @@ import ZeroMQ
 final class HeldReplies: Sendable {
   private struct State: Sendable {
     var socket: HandedSocket?
+    var local: LocalSocket?
     var batch = MessageBatchWriter()
     /// Where the batch goes: the scheduler.
     var hop = Frame.empty
@@ -32,11 +33,12 @@ final class HeldReplies: Sendable {
     self.requestTimer = requestTimer
   }
 
-  /// What waits leaves by the old socket.
-  func use(_ socket: HandedSocket?) {
+  /// What waits leaves by the old sockets.
+  func use(_ socket: HandedSocket?, _ local: LocalSocket?) {
     state.withLock { state in
       Self.flush(&state, voice)
       state.socket = socket
+      state.local = local
     }
   }
 
@@ -94,7 +96,9 @@ final class HeldReplies: Sendable {
 
   private static func flush(_ state: inout State, _ voice: Voice) {
     guard !state.batch.isEmpty else { return }
-    send([state.hop] + voice.sign(&state.batch), &state)
+    let batch = voice.sign(&state.batch)
+    if state.hop == LocalSocket.schedulerIdentity, let local = state.local, local.send(batch) { return }
+    send([state.hop] + batch, &state)
   }
 
   private static func send(_ frames: [Frame], _ state: inout State) {

@@ -52,6 +52,9 @@ public final class Shell {
   private let replies: HeldReplies
   // One thread uses all of this; checking each access again at run time took a few percent of all work.
   @exclusivity(unchecked) private var socket: HandedSocket?
+  /// To the task scheduler, if that is on this host: its small messages come this way.
+  @exclusivity(unchecked) private var local: LocalSocket?
+  @exclusivity(unchecked) private var isLocalNext = false
   /// Verifies what comes in; replies are signed by `voice`.
   @exclusivity(unchecked) private var session: Session
   @exclusivity(unchecked) private var rejections = RejectionLog()
@@ -129,11 +132,29 @@ public final class Shell {
 
   private func receive() throws(ZeroMQError) -> [Frame]? {
     replies.flush()
-    return try socket?.socket.receive()
+    // They take turns: neither keeps the other waiting.
+    isLocalNext.toggle()
+    if isLocalNext, let frames = receiveLocal() { return frames }
+    if let frames = try socket?.socket.receive() { return frames }
+    return isLocalNext ? nil : receiveLocal()
+  }
+
+  private func receiveLocal() -> [Frame]? {
+    switch local?.receive() {
+    case .message(let frames): return [LocalSocket.schedulerIdentity] + frames
+    case .closed:
+      // The controller has gone, which the engine's loop notices for itself, or gave this way up.
+      local = nil
+      replies.use(socket, nil)
+      return nil
+    case .nothing, nil: return nil
+    }
   }
 
   private func wait(_ milliseconds: Int) throws(ZeroMQError) -> Bool {
-    if let ready = try socket?.socket.waitReadable(or: mailbox.descriptor, milliseconds: milliseconds) { return ready }
+    if let ready = try socket?.socket.waitReadable(or: mailbox.descriptor, local?.descriptor ?? -1, milliseconds: milliseconds) {
+      return ready
+    }
     var item = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
     let ready = poll(&item, 1, Int32(clamping: milliseconds))
     if ready < 0 { throw ZeroMQError(code: errno, action: "poll") }
@@ -141,13 +162,15 @@ public final class Shell {
   }
 
   /// For other event loops: readable when `next(milliseconds: 0)` may have something. Drain it each time.
-  public var pollDescriptors: (socket: Int32, mailbox: Int32) { (socket?.socket.pollDescriptor ?? -1, mailbox.descriptor) }
+  public var pollDescriptors: [Int32] {
+    [socket?.socket.pollDescriptor ?? -1, mailbox.descriptor, local?.descriptor ?? -1].filter { $0 >= 0 }
+  }
 
   private func readMailbox() {
     mailbox.acknowledge()
-    if let fresh = mailbox.read({ $0.socket.take() }) {
-      replies.use(fresh)
-      socket = fresh
+    if let (fresh, freshLocal) = mailbox.read({ contents in contents.socket.take().map { ($0, contents.local.take()) } }) {
+      replies.use(fresh, freshLocal)
+      (socket, local) = (fresh, freshLocal)
     }
     if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(voice.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }
@@ -302,8 +325,8 @@ public final class Shell {
 
   /// Closes the socket; replies on their way get the linger time of the socket, if anybody is there.
   public func close() {
-    replies.use(nil)
+    replies.use(nil, nil)
     if !engine.isConnected { try? socket?.socket.set(.linger, 0) }
-    socket = nil
+    (socket, local) = (nil, nil)
   }
 }

@@ -8,6 +8,8 @@ final class ShellMailbox: Sendable {
   struct Contents: Sendable {
     /// A shell socket that replaces the one in use.
     var socket: HandedSocket?
+    /// Comes with it, if the scheduler is on this host.
+    var local: LocalSocket?
     /// The key of a restarted controller; comes with its socket.
     var key: String?
     /// Requests of the control socket that need the interpreter; served before anything that waits on the shell socket.

@@ -1,4 +1,5 @@
 import ApusMessaging
+import Glibc
 import Testing
 import ZeroMQ
 
@@ -11,7 +12,8 @@ import ZeroMQ
 
   /// - Parameter body: gets the scheduler, not yet started, the client's socket and the engine's.
   private func with(
-    byteLimit: Int, _ log: LogLines = LogLines(), _ body: (TaskScheduler, borrowing Socket, borrowing Socket) async throws -> Void
+    byteLimit: Int = .max, listener: LocalListener? = nil, _ log: LogLines = LogLines(),
+    _ body: (TaskScheduler, borrowing Socket, borrowing Socket) async throws -> Void
   ) async throws {
     let context = try Context()
     let front = try Socket(.router, in: context)
@@ -22,7 +24,8 @@ import ZeroMQ
     let scheduler = TaskScheduler(
       loop: loop, state: TaskSchedulerState(),
       wire: TaskSchedulerSockets(
-        front: front, back: back, session: Session(key: Self.key), rejections: DroppedMessages("task", logger: log.logger),
+        front: front, back: back, listener: listener, session: Session(key: Self.key),
+        rejections: DroppedMessages("task", logger: log.logger),
         events: TaskEventStream(from: loop, to: loop)),
       byteLimit: byteLimit, logger: log.logger)
     let client = try Socket(.dealer, in: context)
@@ -39,7 +42,7 @@ import ZeroMQ
   }
 
   @Test("an engine may register before the scheduler starts") func earlyEngine() async throws {
-    try await with(byteLimit: .max) { scheduler, client, engine in
+    try await with { scheduler, client, engine in
       await scheduler.engineRegistered(Self.engine, takesBatches: false)
       await scheduler.start()
       var session = Session(key: Self.key)
@@ -72,5 +75,143 @@ import ZeroMQ
     let told = log.all
     #expect(
       told.contains("warning the queue is full: clients wait") && told.contains("warning the queue has room again"), "\(told)")
+  }
+
+  // MARK: local sockets
+
+  private func greeting(_ session: inout Session) -> [Frame] {
+    session.message(LocalSocket.greeting, content: ["uuid": .string(Self.engine.text)]).frames
+  }
+
+  /// Waits for what comes next by a local socket; `nil` is its end.
+  private func next(_ socket: LocalSocket) throws -> [Frame]? {
+    var item = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
+    guard poll(&item, 1, 10_000) == 1 else { throw TestFailure("nothing came") }
+    switch socket.receive() {
+    case .message(let frames): return frames
+    case .closed: return nil
+    case .nothing: throw TestFailure("readable, and nothing was there")
+    }
+  }
+
+  private func submit(_ size: Int, _ session: inout Session, by client: borrowing Socket) throws -> MessageID? {
+    let task = session.message(.applyRequest, buffers: [Frame([UInt8](repeating: 1, count: size))])
+    try client.send(task.frames)
+    return task.messageID
+  }
+
+  private func answer(_ request: Envelope, _ session: inout Session) -> [Frame] {
+    var batch = MessageBatchWriter()
+    let answer = session.message(.applyReply, content: ["status": "ok"], parentHeader: request.headerFrame)
+    let isTaken = batch.append(request.identities.last, answer.payload)
+    #expect(isTaken)
+    return batch.take(signedBy: session.signer)
+  }
+
+  /// The first message of a batch.
+  private func open(_ frames: [Frame]?, _ session: inout Session) throws -> Envelope {
+    var reader = try session.openBatch(try #require(frames))
+    let first = try reader.next()
+    return try #require(first)
+  }
+
+  /// Waits for what comes on either way.
+  private func next(_ local: LocalSocket, or engine: borrowing Socket) throws -> (frames: [Frame], isLocal: Bool) {
+    for _ in 0..<100 {
+      if let frames = try engine.receive() { return (frames, false) }
+      if case .message(let frames) = local.receive() { return (frames, true) }
+      _ = try engine.waitReadable(or: local.descriptor, milliseconds: 1000)
+    }
+    throw TestFailure("nothing came")
+  }
+
+  @Test("an engine of this host gets small messages by its local socket, large ones and those after its end by libzmq")
+  func local() async throws {
+    let listener = try #require(LocalListener())
+    try await with(listener: listener) { scheduler, client, engine in
+      await scheduler.start()
+      await scheduler.engineRegistered(Self.engine, takesBatches: true)
+      var session = Session(key: Self.key)
+      try self.localTasks(listener, &session, client, engine)
+      let last = try self.submit(10, &session, by: client)
+      #expect(try engine.waitReadable(milliseconds: 10_000))
+      let frames = try engine.receive()
+      let request = try self.open(frames, &session)
+      #expect(request.messageID == last)
+    }
+  }
+
+  private func localTasks(
+    _ listener: LocalListener, _ session: inout Session, _ client: borrowing Socket, _ engine: borrowing Socket
+  ) throws {
+    let local = try #require(LocalSocket(connectingTo: listener.name))
+    #expect(local.send(greeting(&session)))
+    // The scheduler reads the greeting and the task in whichever order: until it knows the name, it uses libzmq.
+    var viaLocal = 0
+    for _ in 0..<100 where viaLocal < 2 {
+      let task = try submit(10, &session, by: client)
+      let (frames, isLocal) = try next(local, or: engine)
+      if isLocal { viaLocal += 1 }
+      let request = try open(frames, &session)
+      #expect(request.messageID == task)
+      #expect(local.send(answer(request, &session)))
+      let reply = try client.next()
+      #expect(reply?.parentID == task)
+    }
+    #expect(viaLocal == 2)
+
+    let large = try submit(20_000, &session, by: client)
+    let request = try #require(try engine.next())
+    #expect(request.messageID == large)
+    let answer = session.message(
+      .applyReply, content: ["status": "ok"], parentHeader: request.headerFrame, identities: Array(request.identities))
+    try engine.send(answer.frames)
+    let reply = try client.next()
+    #expect(reply?.parentID == large)
+  }
+
+  @Test("who does not say who it is, or cannot prove it, is turned away") func strangers() async throws {
+    let listener = try #require(LocalListener())
+    let log = LogLines()
+    try await with(listener: listener, log) { scheduler, client, engine in
+      await scheduler.start()
+      await scheduler.engineRegistered(Self.engine, takesBatches: true)
+      var (session, another) = (Session(key: Self.key), Session(key: "another"))
+      let openings = [
+        greeting(&another), [Frame("x")], session.message(.applyRequest).frames,
+        session.message(LocalSocket.greeting, content: ["uuid": ""]).frames,
+        session.message(LocalSocket.greeting, content: ["uuid": 5]).frames, MessageBatchWriter.test(session),
+      ]
+      for opening in openings {
+        let local = try #require(LocalSocket(connectingTo: listener.name))
+        #expect(local.send(opening))
+        #expect(try next(local) == nil, "the connection has ended")
+      }
+      // A second one of the same engine takes the place of the first; a replayed greeting does not.
+      let first = try #require(LocalSocket(connectingTo: listener.name))
+      let words = greeting(&session)
+      #expect(first.send(words))
+      let second = try #require(LocalSocket(connectingTo: listener.name))
+      #expect(second.send(words))
+      #expect(try next(second) == nil)
+      let third = try #require(LocalSocket(connectingTo: listener.name))
+      #expect(third.send(greeting(&session)))
+      #expect(try next(first) == nil)
+      // What is no batch changes nothing, and the next task arrives.
+      #expect(third.send([Frame("x"), Frame("y")]))
+      let task = session.message(.applyRequest)
+      try client.send(task.frames)
+      var reader = try session.openBatch(try #require(try next(third)))
+      #expect(try reader.next()?.messageID == task.messageID)
+    }
+    #expect(log.all.contains { $0.contains("a local socket whose owner did not say who it is") })
+  }
+}
+
+extension MessageBatchWriter {
+  fileprivate static func test(_ session: Session) -> [Frame] {
+    var (session, writer) = (session, MessageBatchWriter())
+    _ = writer.append(nil, session.message(.applyRequest).payload)
+    return writer.take(signedBy: session.signer)
   }
 }

@@ -4,12 +4,12 @@ import ZeroMQ
 
 /// The task scheduler: load-balanced requests from clients, placed on engines by `TaskSchedulerState`.
 actor TaskScheduler {
-  private nonisolated let loop: EventLoop
+  nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   // Isolation is what keeps accesses apart here; checking each of them again at run time took a few percent of all work.
   @exclusivity(unchecked) private var state: TaskSchedulerState
-  @exclusivity(unchecked) private var wire: TaskSchedulerSockets
+  @exclusivity(unchecked) var wire: TaskSchedulerSockets
   @exclusivity(unchecked) private var requests = TaskRequestReader()
   /// The most that the queue has held since memory was given back.
   private var mostHeld = 0
@@ -20,7 +20,8 @@ actor TaskScheduler {
   private var isPaused = false
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
   private var parkTimer: EventLoop.TimerID?
-  private let logger: Logger
+  let logger: Logger
+  var listenerReader: EventLoop.ReaderID?
 
   /// Messages taken from a socket before others get their turn.
   static let batch = 256
@@ -43,6 +44,7 @@ actor TaskScheduler {
   func start() {
     watchFront()
     loop.whenReadable(wire.back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
+    watchListener()
   }
 
   private func watchFront() {
@@ -113,8 +115,7 @@ actor TaskScheduler {
       do {
         guard let frames = try wire.back.socket.receive() else { break }
         if MessageBatch.isBatch(frames, identities: 1) {
-          var batch = openBatch(consume frames)
-          while let message = next(of: &batch) { complete(message, now: now) }
+          readReplies(batch: consume frames, now: now)
         } else if let message = open(consume frames, identities: 2) {
           complete(message, now: now)
         }
@@ -124,6 +125,11 @@ actor TaskScheduler {
       }
     }
     afterEvents()
+  }
+
+  func readReplies(batch frames: consuming [Frame], now: ContinuousClock.Instant) {
+    var batch = openBatch(consume frames)
+    while let message = next(of: &batch) { complete(message, now: now) }
   }
 
   private func complete(_ message: Envelope, now: ContinuousClock.Instant) {
@@ -148,7 +154,7 @@ actor TaskScheduler {
   }
 
   /// - Returns: `nil` for what is no message, or not one of this cluster's.
-  private func open(_ frames: consuming [Frame], identities: Int) -> Envelope? {
+  func open(_ frames: consuming [Frame], identities: Int) -> Envelope? {
     do throws(Session.Rejection) {
       let envelope = try wire.session.open(frames)
       if envelope.identities.count >= identities { return envelope }
@@ -159,7 +165,7 @@ actor TaskScheduler {
 
   // MARK: after each turn
 
-  private func afterEvents() {
+  func afterEvents() {
     wire.deliver()
     armDeadline()
     if wire.back.hasParked, parkTimer == nil {

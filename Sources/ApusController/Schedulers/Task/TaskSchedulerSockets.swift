@@ -10,6 +10,7 @@ import ZeroMQ
 struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   let front: Socket
   var back: EngineSocket
+  var local: LocalEngines
   var session: Session
   var rejections: DroppedMessages
   let events: TaskEventStream
@@ -23,10 +24,12 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private var batches = OutgoingBatches()
 
   init(
-    front: consuming Socket, back: consuming EngineSocket, session: Session, rejections: DroppedMessages, events: TaskEventStream
+    front: consuming Socket, back: consuming EngineSocket, listener: LocalListener?, session: Session, rejections: DroppedMessages,
+    events: TaskEventStream
   ) {
     self.front = front
     self.back = back
+    local = LocalEngines(listener: listener)
     self.session = session
     self.rejections = rejections
     self.events = events
@@ -87,17 +90,22 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
       }
     }
     outbox.removeAll(keepingCapacity: true)
-    while let (receiver, batch) = batches.next(signedBy: session.signer) { send(nil, batch[...], to: receiver) }
+    while let (receiver, batch) = batches.next(signedBy: session.signer) { send(batch: batch, to: receiver) }
   }
 
   private mutating func send(_ message: Envelope, behind identity: Frame?, to receiver: OutgoingBatches.Receiver) {
     switch batches.place(identity, message.payload, for: receiver, session.signer) {
     case .collected: return
-    case .full(let batch): send(nil, batch[...], to: receiver)
+    case .full(let batch): send(batch: batch, to: receiver)
     case .alone(let before):
-      if let before { send(nil, before[...], to: receiver) }
+      if let before { send(batch: before, to: receiver) }
       send(identity, message.payload(signedBy: session.signer), to: receiver)
     }
+  }
+
+  private mutating func send(batch: [Frame], to receiver: OutgoingBatches.Receiver) {
+    if case .engine(let uuid) = receiver, local.send(batch, to: uuid) { return }
+    send(nil, batch[...], to: receiver)
   }
 
   private mutating func send(_ identity: Frame?, _ frames: ArraySlice<Frame>, to receiver: OutgoingBatches.Receiver) {
