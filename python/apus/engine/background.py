@@ -117,17 +117,24 @@ class Background:
         loop = asyncio.get_running_loop()
         core = self.kernel.core
         news = asyncio.Event()
-        watched = ()
+        watched = set()
         timer = None
+
+        def heard(descriptor):
+            # Once: what waits there while a task runs would be reported at every turn of the loop.
+            watched.discard(descriptor)
+            loop.remove_reader(descriptor)
+            news.set()
+
         try:
             while True:
-                current = core.descriptors()
-                if current != watched:
-                    for descriptor in watched:
-                        loop.remove_reader(descriptor)
-                    watched = current
-                    for descriptor in watched:
-                        loop.add_reader(descriptor, news.set)
+                current = set(core.descriptors())
+                for descriptor in watched - current:
+                    loop.remove_reader(descriptor)
+                for descriptor in current - watched:
+                    loop.add_reader(descriptor, heard, descriptor)
+                watched.clear()
+                watched.update(current)
                 news.clear()
                 while True:
                     request = core.next(0)
