@@ -12,7 +12,7 @@ import Synchronization
 /// sockets' descriptors, and only sockets that have news, or that were used since they were last found empty (`Attention`),
 /// are asked.
 ///
-/// `@unchecked Sendable`: `readers` and `timers` are touched on the loop's thread only, or before it starts; the mailbox is a
+/// `@unchecked Sendable`: what is `@exclusivity(unchecked)` is touched on the loop's thread only, or before it starts; the mailbox is a
 /// `Mutex`; the rest is `let` or atomic.
 public final class EventLoop: SerialExecutor, @unchecked Sendable {
   private enum Work {

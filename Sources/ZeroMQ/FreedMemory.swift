@@ -7,9 +7,8 @@ import Synchronization
 /// With glibc a large block goes back to the system at once, and the next large message costs a page fault for each 4 KiB of it: more than
 /// its copies. Where the program runs with jemalloc (`CAllocator`) freed blocks stay, and event loops give them back when time has passed.
 public enum FreedMemory {
-  /// Less than this is not worth a system call, in bytes.
-  private static let worthwhile = 32 << 20
-  private static let period = Duration.seconds(10)
+  /// Between two looks of the process, whichever of its loops takes them.
+  static let period = Duration.seconds(10)
   /// What jemalloc calls all of its arenas together.
   private static let everyArena = 4096
   private static let pageSize = sysconf(Int32(_SC_PAGESIZE))
@@ -22,8 +21,7 @@ public enum FreedMemory {
   /// jemalloc's one function for its state, if the program runs with jemalloc.
   private static let control: Control? = dlsym(nil, "mallctl").map { unsafeBitCast($0, to: Control.self) }
 
-  /// What was kept at the last look, in bytes.
-  private static let keptBefore = Mutex(0)
+  private static let resting = Mutex(RestingMemory())
 
   /// Gives it back to the system, at the end of a burst. jemalloc does so by itself when blocks have rested for a while (`watch`).
   public static func release() {
@@ -40,14 +38,9 @@ public enum FreedMemory {
   }
 
   private static func giveBack(_ control: Control) {
-    keptBefore.withLock { before in
-      let now = kept(control)
-      if min(before, now) > worthwhile {
-        _ = control("arena.\(everyArena).purge", nil, nil, nil, 0)
-        before = 0
-      } else {
-        before = now
-      }
+    resting.withLock { resting in
+      guard resting.isDue(.now), resting.look(at: kept(control), .now) else { return }
+      _ = control("arena.\(everyArena).purge", nil, nil, nil, 0)
     }
   }
 
@@ -60,5 +53,26 @@ public enum FreedMemory {
     var size = MemoryLayout.size(ofValue: pages)
     guard control("stats.arenas.\(everyArena).pdirty", &pages, &size, nil, 0) == 0 else { return 0 }
     return pages * pageSize
+  }
+}
+
+/// What a process keeps of freed memory, from one look to the next. Its loops look one after another; one look in each period counts.
+struct RestingMemory {
+  /// Less than this is not worth a system call, in bytes.
+  static let worthwhile = 32 << 20
+
+  /// At the last look, in bytes.
+  private var kept = 0
+  private var looked: ContinuousClock.Instant?
+
+  func isDue(_ now: ContinuousClock.Instant) -> Bool { looked.map { now - $0 >= FreedMemory.period } ?? true }
+
+  /// - Parameter bytes: kept at this moment.
+  /// - Returns: whether enough of it has rested since the last look. It is to be given back then.
+  mutating func look(at bytes: Int, _ now: ContinuousClock.Instant) -> Bool {
+    looked = now
+    let hasRested = min(kept, bytes) > Self.worthwhile
+    kept = hasRested ? 0 : bytes
+    return hasRested
   }
 }

@@ -78,7 +78,7 @@ actor Hub {
   /// An engine as notifications have it. Its kind is told where it is not Python: stock peers have never heard of another.
   private func description(of uuid: EngineUUID, _ id: EngineID) -> JSONObject {
     var content: JSONObject = ["id": .int(id.number), "uuid": .string(uuid.text)]
-    if let kind = state.engines[id]?.kind, kind != .python { content["kind"] = .string(kind.rawValue) }
+    if let kind = state.engines[id]?.traits.kind, kind != .python { content["kind"] = .string(kind.rawValue) }
     return content
   }
 
@@ -174,17 +174,16 @@ actor Hub {
   }
 
   private func register(_ message: Envelope, _ content: JSONObject, connection: Int32) {
-    guard let text = content["uuid"]?.stringValue, (1...200).contains(text.utf8.count) else {
+    guard let uuid = EngineUUID(told: content["uuid"]) else {
       return wire.rejections.note("a registration without a uuid")
     }
-    wire.setTakesBatches(EngineUUID(text), content["batches"]?.isTruthy ?? false)
     do throws(RemoteError) {
       try state.registrationRequested(
-        EngineUUID(text), wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
-        resumes: content["resume"]?.isTruthy ?? false, kind: EngineKind(told: content["kind"]), now: .now, effects: &wire)
+        uuid, wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
+        resumes: content["resume"]?.isTruthy ?? false, traits: EngineTraits(told: content), now: .now, effects: &wire)
     } catch { return wire.reply(.registrationReply, error.content) }
     // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.
-    if state.pending[EngineUUID(text)] != nil { heart?.assumeIsolated { $0.expect(EngineUUID(text)) } }
+    if state.pending[uuid] != nil { heart?.assumeIsolated { $0.expect(uuid) } }
     armExpiry()
   }
 

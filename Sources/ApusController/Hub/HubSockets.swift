@@ -51,9 +51,6 @@ struct HubSockets: ~Copyable, HubEffects {
   private var current: Envelope?
   /// Called when an engine is to be announced; runs on the schedulers' loop.
   private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
-  /// Engines that said so when they registered; one that was lost may come back without registering again.
-  private var batching: Set<EngineUUID> = []
-  private static let batchingLimit = 65_536
   /// Whether the set of engines has changed since it was last written.
   var enginesChanged = false
 
@@ -95,42 +92,30 @@ struct HubSockets: ~Copyable, HubEffects {
     try? notifier.send(session.message(type, content: content, parentHeader: parentHeader).frames)
   }
 
-  /// Whether the engine reads messages in batches (`MessageBatch`).
-  mutating func setTakesBatches(_ uuid: EngineUUID, _ takes: Bool) {
-    guard takes else {
-      batching.remove(uuid)
-      return
-    }
-    // Too many that never said goodbye: they get plain messages.
-    if batching.count >= Self.batchingLimit { batching.removeAll() }
-    batching.insert(uuid)
-  }
-
   // MARK: effects
 
-  mutating func accept(_ uuid: EngineUUID, id: EngineID) {
+  mutating func accept(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
     let period = heartbeatPeriod.components
     let milliseconds = period.seconds * 1000 + period.attoseconds / 1_000_000_000_000_000
     var content: JSONObject = [
       "id": .int(id.number), "status": "ok", "hb_period": .int(Int(milliseconds)), "connection_info": connectionInfo,
     ]
     // Only our own engines know what it is; on another host they will find nobody of this name.
-    if let localName, batching.contains(uuid) { content["local"] = .string(localName) }
+    if let localName, traits.takesBatches { content["local"] = .string(localName) }
     reply(.registrationReply, .object(content))
   }
 
-  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID) {
+  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
     enginesChanged = true
     logger.info("engine registered", metadata: ["engine": "\(id)", "uuid": "\(uuid)"])
     let announce = announce
-    audience.engineJoined(uuid, id: id, takesBatches: batching.contains(uuid)) { announce(.registrationNotification, uuid, id) }
+    audience.engineJoined(uuid, id: id, takesBatches: traits.takesBatches) { announce(.registrationNotification, uuid, id) }
   }
 
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     enginesChanged = true
     let metadata: Logger.Metadata = ["engine": "\(id)", "uuid": "\(uuid)", "cause": "\(cause.sentence)"]
     if cause == .unregistered {
-      batching.remove(uuid)
       logger.info("engine unregistered", metadata: metadata)
     } else {
       logger.warning("engine lost", metadata: metadata)

@@ -4,9 +4,9 @@ import DequeModule
 /// What the hub's state asks of the world.
 protocol HubEffects: ~Copyable {
   /// A registration was accepted; the engine is told its id and joins when its heart beats.
-  mutating func accept(_ uuid: EngineUUID, id: EngineID)
+  mutating func accept(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits)
   /// The engine can work: schedulers and clients learn of it.
-  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID)
+  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits)
   /// The engine is gone: schedulers and clients learn of it. `grace` is how long replies on their way may take.
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration)
   /// Direct requests that a lost engine has not answered are failures.
@@ -36,7 +36,7 @@ struct HubState {
   struct Engine {
     let id: EngineID
     let uuid: EngineUUID
-    var kind: EngineKind
+    var traits: EngineTraits
     /// The connection its registration came through.
     var connection: Int32?
     /// Direct requests that are not answered, and load-balanced ones placed here.
@@ -49,7 +49,7 @@ struct HubState {
 
   struct Pending {
     let id: EngineID
-    var kind: EngineKind
+    var traits: EngineTraits
     var connection: Int32?
     let deadline: ContinuousClock.Instant
   }
@@ -57,7 +57,7 @@ struct HubState {
   /// An engine that may come back.
   struct Lost {
     let id: EngineID
-    let kind: EngineKind
+    let traits: EngineTraits
     /// Its connection, as long as that stands: a stopped process keeps it.
     var connection: Int32?
   }
@@ -91,7 +91,9 @@ struct HubState {
   /// Kinds by id, of those engines that are not Python: stock peers have never heard of another.
   var kindsObject: JSONObject {
     JSONObject(
-      members: sortedEngines.filter { $0.kind != .python }.map { (key: $0.id.description, value: .string($0.kind.rawValue)) })
+      members: sortedEngines.filter { $0.traits.kind != .python }.map {
+        (key: $0.id.description, value: .string($0.traits.kind.rawValue))
+      })
   }
   var nextExpiry: ContinuousClock.Instant? { pending.values.map(\.deadline).min() }
 
@@ -100,37 +102,37 @@ struct HubState {
   /// - Parameters:
   ///   - wanted: an id the engine asks for; granted if it is free.
   ///   - resumes: the engine had registered before and lost the controller.
-  ///   - kind: what it runs.
+  ///   - traits: what it says of itself; that counts only if it is accepted.
   /// - Throws: a `KeyError` for the engine if its uuid is taken.
   mutating func registrationRequested(
-    _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, kind: EngineKind = .python,
+    _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, traits: EngineTraits = EngineTraits(),
     now: ContinuousClock.Instant, effects: inout some HubEffects & ~Copyable
   ) throws(RemoteError) {
     if let id = ids[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
       engines[id]?.connection = connection
-      engines[id]?.kind = kind
-      return effects.accept(uuid, id: id)
+      engines[id]?.traits = traits
+      return effects.accept(uuid, id: id, traits: traits)
     }
     if let waiting = pending[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is about to be engine \(waiting.id)") }
       pending[uuid]?.connection = connection
-      pending[uuid]?.kind = kind
-      return effects.accept(uuid, id: waiting.id)
+      pending[uuid]?.traits = traits
+      return effects.accept(uuid, id: waiting.id, traits: traits)
     }
     let id = allocate(wanted: lost[uuid]?.id ?? wanted)
     forgetLost(uuid)
-    pending[uuid] = Pending(id: id, kind: kind, connection: connection, deadline: now + registrationTimeout)
-    effects.accept(uuid, id: id)
+    pending[uuid] = Pending(id: id, traits: traits, connection: connection, deadline: now + registrationTimeout)
+    effects.accept(uuid, id: id, traits: traits)
   }
 
   /// The heart monitor hears an engine that it did not hear before.
   mutating func heartStarted(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {
     if let waiting = pending.removeValue(forKey: uuid) {
-      join(uuid, id: waiting.id, kind: waiting.kind, connection: waiting.connection, effects: &effects)
+      join(uuid, id: waiting.id, traits: waiting.traits, connection: waiting.connection, effects: &effects)
     } else if let back = lost[uuid], isFree(back.id) {
       forgetLost(uuid)
-      join(uuid, id: back.id, kind: back.kind, connection: back.connection, effects: &effects)
+      join(uuid, id: back.id, traits: back.traits, connection: back.connection, effects: &effects)
     }
   }
 
@@ -142,7 +144,7 @@ struct HubState {
   mutating func disconnected(_ connection: Int32, effects: inout some HubEffects & ~Copyable) {
     if let (uuid, waiting) = pending.first(where: { $0.value.connection == connection }) {
       pending[uuid] = nil
-      remember(uuid, id: waiting.id, kind: waiting.kind, connection: nil)
+      remember(uuid, id: waiting.id, traits: waiting.traits, connection: nil)
     }
     if let uuid = lost.first(where: { $0.value.connection == connection })?.key { lost[uuid]?.connection = nil }
     if let engine = engines.values.first(where: { $0.connection == connection }) {
@@ -171,7 +173,7 @@ struct HubState {
   /// - Parameter kinds: of those that are not Python.
   mutating func restore(_ engines: [EngineID: EngineUUID], kinds: [EngineID: EngineKind] = [:], nextID: Int) {
     for (id, uuid) in engines.sorted(by: { $0.key < $1.key }) where (0...Self.largestWanted).contains(id.number) {
-      remember(uuid, id: id, kind: kinds[id] ?? .python, connection: nil)
+      remember(uuid, id: id, traits: EngineTraits(kind: kinds[id] ?? .python), connection: nil)
       self.nextID = max(self.nextID, id.number + 1)
     }
     self.nextID = max(self.nextID, min(nextID, Self.largestWanted))
@@ -231,26 +233,26 @@ struct HubState {
   private func isFree(_ id: EngineID) -> Bool { engines[id] == nil && !pending.values.contains { $0.id == id } }
 
   private mutating func join(
-    _ uuid: EngineUUID, id: EngineID, kind: EngineKind, connection: Int32?, effects: inout some HubEffects & ~Copyable
+    _ uuid: EngineUUID, id: EngineID, traits: EngineTraits, connection: Int32?, effects: inout some HubEffects & ~Copyable
   ) {
-    engines[id] = Engine(id: id, uuid: uuid, kind: kind, connection: connection)
+    engines[id] = Engine(id: id, uuid: uuid, traits: traits, connection: connection)
     ids[uuid] = id
-    effects.engineJoined(uuid, id: id)
+    effects.engineJoined(uuid, id: id, traits: traits)
   }
 
   private mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {
     guard let engine = engines.removeValue(forKey: id) else { return }
     ids[engine.uuid] = nil
     if cause != .unregistered {
-      remember(engine.uuid, id: id, kind: engine.kind, connection: cause == .disconnected ? nil : engine.connection)
+      remember(engine.uuid, id: id, traits: engine.traits, connection: cause == .disconnected ? nil : engine.connection)
     }
     let grace = cause == .silent ? Self.graceAfterSilence : Self.graceAfterDisconnection
     effects.engineLeft(engine.uuid, id: id, cause: cause, grace: grace)
     if !engine.queue.isEmpty { effects.failed(Array(engine.queue), on: engine.uuid, id: id, cause: cause) }
   }
 
-  private mutating func remember(_ uuid: EngineUUID, id: EngineID, kind: EngineKind, connection: Int32?) {
-    if lost.updateValue(Lost(id: id, kind: kind, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
+  private mutating func remember(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits, connection: Int32?) {
+    if lost.updateValue(Lost(id: id, traits: traits, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
     while lostOrder.count > Self.lostKept { lost[lostOrder.removeFirst()] = nil }
   }
 

@@ -43,12 +43,7 @@ final class HeldReplies: Sendable {
   }
 
   /// Sends it now, behind those that wait.
-  func send(_ message: Envelope) {
-    state.withLock { state in
-      Self.flush(&state, voice)
-      Self.send(voice.signed(message), &state)
-    }
-  }
+  func send(_ message: Envelope) { state.withLock { Self.sendAlone(message, &$0, voice) } }
 
   /// Sends it with the others of its batch, soon.
   /// - Parameter isLast: no request waits, and so it need not.
@@ -58,8 +53,7 @@ final class HeldReplies: Sendable {
       if state.hop != hop { Self.flush(&state, voice) }
       let isFirst = state.batch.isEmpty
       guard message.identities.count == 2, state.batch.append(message.identities.last, message.payload) else {
-        Self.flush(&state, voice)
-        Self.send(voice.signed(message), &state)
+        Self.sendAlone(message, &state, voice)
         return false
       }
       if isFirst { state.hop = hop }
@@ -99,6 +93,11 @@ final class HeldReplies: Sendable {
     let batch = voice.sign(&state.batch)
     if state.hop == LocalSocket.schedulerIdentity, let local = state.local, local.send(batch) { return }
     send([state.hop] + batch, &state)
+  }
+
+  private static func sendAlone(_ message: Envelope, _ state: inout State, _ voice: Voice) {
+    flush(&state, voice)
+    send(voice.signed(message), &state)
   }
 
   private static func send(_ frames: [Frame], _ state: inout State) {

@@ -57,6 +57,13 @@ public struct EngineUUID: Hashable, Sendable, CustomStringConvertible {
   public let text: String
   public init(_ text: String) { self.text = text }
   public var description: String { text }
+
+  /// - Parameter value: from outside.
+  /// - Returns: `nil` for what can be no identity of a socket.
+  public init?(told value: JSONValue?) {
+    guard let text = value?.stringValue, (1...200).contains(text.utf8.count) else { return nil }
+    self.init(text)
+  }
 }
 
 extension EngineUUID: ExpressibleByStringLiteral {

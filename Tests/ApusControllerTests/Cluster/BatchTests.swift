@@ -53,9 +53,7 @@ struct BatchTests {
           try await client.waitForEngines(1)
           func batch(key: String, cut: Int = 0) -> [Frame] {
             var session = Session(key: key)
-            var writer = MessageBatchWriter()
-            _ = writer.append(nil, session.message(.applyRequest).payload)
-            var frames = writer.take(signedBy: session.signer)
+            var frames = session.message(.applyRequest).batchOfOne(session.signer)
             guard cut > 0 else { return frames }
             frames[2] = Frame(frames[2].bytes.dropLast(cut))
             frames[1] = session.signer.sign([frames[0], frames[2]])

@@ -5,8 +5,16 @@ import Testing
 
 private struct HubRecorder: HubEffects {
   var messages: [String] = []
-  mutating func accept(_ uuid: EngineUUID, id: EngineID) { messages.append("accept \(uuid) as \(id)") }
-  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID) { messages.append("\(uuid) joined as \(id)") }
+  /// What the engine that was accepted or joined last had said of itself.
+  var traits = EngineTraits()
+  mutating func accept(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
+    messages.append("accept \(uuid) as \(id)")
+    self.traits = traits
+  }
+  mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
+    messages.append("\(uuid) joined as \(id)")
+    self.traits = traits
+  }
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     messages.append("\(uuid) left \(id): \(cause)")
   }
@@ -26,13 +34,13 @@ private struct HubBench {
   @discardableResult
   mutating func request(
     _ uuid: EngineUUID, wanted: Int? = nil, connection: Int32? = nil, resumes: Bool = false, kind: EngineKind = .python,
-    at location: SourceLocation = #_sourceLocation
+    takesBatches: Bool = false, at location: SourceLocation = #_sourceLocation
   ) -> String? {
     defer { verify(location) }
     do throws(RemoteError) {
       try state.registrationRequested(
-        uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes, kind: kind, now: now,
-        effects: &recorder)
+        uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes,
+        traits: EngineTraits(kind: kind, takesBatches: takesBatches), now: now, effects: &recorder)
       return nil
     } catch { return error.name }
   }
@@ -92,6 +100,27 @@ struct HubEngineTests {
     bench.beats("stranger")
     bench.expect()
     #expect(bench.state.ids == ["a": EngineID(0)])
+  }
+
+  @Test("that an engine takes batches is kept while it is away, and not changed by a registration that is refused")
+  func batches() {
+    var bench = HubBench()
+    bench.request("a", connection: 4, takesBatches: true)
+    #expect(bench.recorder.traits.takesBatches)
+    var refusal = bench.request("a", takesBatches: false)
+    #expect(refusal == "KeyError", "about to join")
+    bench.beats("a")
+    #expect(bench.recorder.traits.takesBatches)
+    refusal = bench.request("a", takesBatches: false)
+    #expect(refusal == "KeyError", "joined")
+    bench.stops("a")
+    bench.recorder.traits = EngineTraits()
+    bench.beats("a")
+    #expect(bench.recorder.traits.takesBatches)
+    bench.request("a", resumes: true, takesBatches: false)
+    #expect(!bench.recorder.traits.takesBatches)
+    bench.request("stock")
+    #expect(bench.recorder.traits == EngineTraits())
   }
 
   @Test("an engine's kind is kept while it is away, and told where it is not Python")

@@ -101,11 +101,8 @@ import ZeroMQ
   }
 
   private func answer(_ request: Envelope, _ session: inout Session) -> [Frame] {
-    var batch = MessageBatchWriter()
     let answer = session.message(.applyReply, content: ["status": "ok"], parentHeader: request.headerFrame)
-    let isTaken = batch.append(request.identities.last, answer.payload)
-    #expect(isTaken)
-    return batch.take(signedBy: session.signer)
+    return answer.batchOfOne(behind: request.identities.last, session.signer)
   }
 
   /// The first message of a batch.
@@ -180,7 +177,8 @@ import ZeroMQ
       let openings = [
         greeting(&another), [Frame("x")], session.message(.applyRequest).frames,
         session.message(LocalSocket.greeting, content: ["uuid": ""]).frames,
-        session.message(LocalSocket.greeting, content: ["uuid": 5]).frames, MessageBatchWriter.test(session),
+        session.message(LocalSocket.greeting, content: ["uuid": 5]).frames,
+        session.message(.applyRequest).batchOfOne(session.signer),
       ]
       for opening in openings {
         let local = try #require(LocalSocket(connectingTo: listener.name))
@@ -205,13 +203,5 @@ import ZeroMQ
       #expect(try reader.next()?.messageID == task.messageID)
     }
     #expect(log.all.contains { $0.contains("a local socket whose owner did not say who it is") })
-  }
-}
-
-extension MessageBatchWriter {
-  fileprivate static func test(_ session: Session) -> [Frame] {
-    var (session, writer) = (session, MessageBatchWriter())
-    _ = writer.append(nil, session.message(.applyRequest).payload)
-    return writer.take(signedBy: session.signer)
   }
 }

@@ -8,52 +8,43 @@ struct LocalEngines {
   /// A connection, which belongs to an engine as soon as that has said its name in a signed message.
   struct Line {
     let socket: LocalSocket
+    let reader: EventLoop.ReaderID
     var uuid: EngineUUID?
     /// What libzmq would put before the engine's messages.
     var identity = Frame.empty
-    var reader: EventLoop.ReaderID
   }
 
   /// So many descriptors are spent on it; further engines do without.
-  static let limit = 1024
+  private static let limit = 1024
 
   let listener: LocalListener?
-  private(set) var lines: [Int: Line] = [:]
-  private var numbers: [EngineUUID: Int] = [:]
-  private var lastNumber = 0
+  /// By the descriptor, which nobody else has while the socket lives.
+  private(set) var lines: [Int32: Line] = [:]
+  private var sockets: [EngineUUID: LocalSocket] = [:]
 
   init(listener: LocalListener?) { self.listener = listener }
 
   var isFull: Bool { lines.count >= Self.limit }
 
-  mutating func nextNumber() -> Int {
-    lastNumber += 1
-    return lastNumber
-  }
-
-  mutating func add(_ socket: LocalSocket, _ number: Int, reader: EventLoop.ReaderID) {
-    lines[number] = Line(socket: socket, reader: reader)
+  mutating func add(_ socket: LocalSocket, reader: EventLoop.ReaderID) {
+    lines[socket.descriptor] = Line(socket: socket, reader: reader)
   }
 
   /// The engine at the other end has said its name.
   /// - Returns: an older connection of the same engine, which it has given up.
-  mutating func name(_ number: Int, _ uuid: EngineUUID) -> Int? {
-    let before = numbers[uuid]
-    lines[number]?.uuid = uuid
-    lines[number]?.identity = Frame(uuid.text)
-    numbers[uuid] = number
-    return before == number ? nil : before
+  mutating func name(_ descriptor: Int32, _ uuid: EngineUUID) -> Int32? {
+    guard let socket = lines[descriptor]?.socket else { return nil }
+    lines[descriptor]?.uuid = uuid
+    lines[descriptor]?.identity = Frame(uuid.text)
+    return sockets.updateValue(socket, forKey: uuid)?.descriptor
   }
 
-  mutating func remove(_ number: Int) -> Line? {
-    guard let line = lines.removeValue(forKey: number) else { return nil }
-    if let uuid = line.uuid, numbers[uuid] == number { numbers[uuid] = nil }
+  mutating func remove(_ descriptor: Int32) -> Line? {
+    guard let line = lines.removeValue(forKey: descriptor) else { return nil }
+    if let uuid = line.uuid, sockets[uuid] === line.socket { sockets[uuid] = nil }
     return line
   }
 
   /// - Returns: false if it has to go through libzmq.
-  func send(_ frames: [Frame], to uuid: EngineUUID) -> Bool {
-    guard !lines.isEmpty, let number = numbers[uuid], let line = lines[number] else { return false }
-    return line.socket.send(frames)
-  }
+  func send(_ frames: [Frame], to uuid: EngineUUID) -> Bool { sockets[uuid]?.send(frames) ?? false }
 }

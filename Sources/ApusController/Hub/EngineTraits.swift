@@ -1,0 +1,15 @@
+import ApusMessaging
+
+/// What an engine says of itself when it registers. Stock engines say nothing.
+struct EngineTraits: Hashable, Sendable {
+  var kind = EngineKind.python
+  /// It reads messages in batches (`MessageBatch`).
+  var takesBatches = false
+}
+
+extension EngineTraits {
+  /// - Parameter registration: content of a registration request.
+  init(told registration: JSONObject) {
+    self.init(kind: EngineKind(told: registration["kind"]), takesBatches: registration["batches"]?.isTruthy ?? false)
+  }
+}

@@ -1,0 +1,14 @@
+import ApusMessaging
+import Testing
+import ZeroMQ
+
+extension Envelope {
+  /// A batch with this message alone.
+  /// - Parameter identity: of the client, behind that of the hop.
+  func batchOfOne(behind identity: Frame? = nil, _ signer: Signer) -> [Frame] {
+    var writer = MessageBatchWriter()
+    let isTaken = writer.append(identity, payload)
+    #expect(isTaken)
+    return writer.take(signedBy: signer)
+  }
+}
