@@ -47,34 +47,37 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
-    .target(name: "ZeroMQ", dependencies: ["CZeroMQ", heap], swiftSettings: strict),
-    .target(name: "ApusMessaging", dependencies: ["ZeroMQ", crypto], swiftSettings: strict),
+    .target(name: "Transport", dependencies: ["CZeroMQ", heap], swiftSettings: strict),
+    .target(name: "ApusMessaging", dependencies: ["Transport", crypto], swiftSettings: strict),
+    .target(name: "ApusValues", dependencies: ["Transport"], swiftSettings: strict),
     .target(
       name: "ApusController",
-      dependencies: ["ApusMessaging", "ZeroMQ", logging, deque, heap, lifecycle, .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["ApusMessaging", "Transport", logging, deque, heap, lifecycle, .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
-    .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ZeroMQ"], swiftSettings: strict),
-    .target(name: "ApusCluster", dependencies: ["ApusMessaging", "CProgramImage", "ZeroMQ"], swiftSettings: strict),
-    .target(name: "ApusClient", dependencies: ["ApusMessaging", "ZeroMQ", logging, deque], swiftSettings: strict),
+    .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ApusValues", "Transport"], swiftSettings: strict),
+    .target(name: "ApusCluster", dependencies: ["ApusMessaging", "CProgramImage", "Transport"], swiftSettings: strict),
+    .target(name: "ApusClient", dependencies: ["ApusMessaging", "ApusValues", "Transport", logging, deque], swiftSettings: strict),
     .target(name: "CProgramImage"),
     .target(name: "CAllocator", linkerSettings: [.linkedLibrary("jemalloc")]),
     .target(
-      name: "ApusTasks", dependencies: ["ApusEngine", "ApusMessaging", "CProgramImage", "ZeroMQ"], swiftSettings: strict),
+      name: "ApusTasks", dependencies: ["ApusEngine", "ApusMessaging", "ApusValues", "CProgramImage", "Transport"],
+      swiftSettings: strict),
     .target(
       name: "Apus",
       dependencies: [
-        "ApusClient", "ApusCluster", "ApusController", "ApusEngine", "ApusMessaging", "ApusTasks", "ZeroMQ", logging, deque,
+        "ApusClient", "ApusCluster", "ApusController", "ApusEngine", "ApusMessaging", "ApusTasks", "ApusValues", "Transport",
+        logging, deque,
         lifecycle,
       ],
       swiftSettings: strict),
     .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
     .target(
-      name: "ApusPython", dependencies: ["CPython", "ApusEngine", "ApusMessaging", "ZeroMQ"], exclude: ["exports.map"],
+      name: "ApusPython", dependencies: ["CPython", "ApusEngine", "ApusMessaging", "Transport"], exclude: ["exports.map"],
       swiftSettings: strict, linkerSettings: extensionModule),
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "CAllocator", "ZeroMQ", logging, lifecycle,
+        "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "CAllocator", "Transport", logging, lifecycle,
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
@@ -88,24 +91,29 @@ let package = Package(
     .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
     .executableTarget(
       name: "apus-bench",
-      dependencies: ["ApusMessaging", "ZeroMQ", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["ApusMessaging", "Transport", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Benchmarks/Sources/apus-bench", swiftSettings: strict),
     .executableTarget(
       name: "apus-swift-bench", dependencies: ["Apus", "ApusTasks", "CAllocator"], path: "Benchmarks/Sources/apus-swift-bench",
       swiftSettings: strict),
-    .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
-    .testTarget(name: "ApusMessagingTests", dependencies: ["ApusMessaging", "ZeroMQ", crypto], swiftSettings: strict),
+    .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+    .testTarget(name: "TransportTests", dependencies: ["Transport"], swiftSettings: strict),
+    .testTarget(
+      name: "ApusMessagingTests", dependencies: ["ApusMessaging", "TestSupport", "Transport", crypto], swiftSettings: strict),
+    .testTarget(name: "ApusValuesTests", dependencies: ["ApusValues", "TestSupport", "Transport"], swiftSettings: strict),
     .testTarget(
       name: "ApusControllerTests",
-      dependencies: ["ApusController", "ApusMessaging", "ZeroMQ", logging, .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["ApusController", "ApusMessaging", "Transport", logging, .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: strict),
-    .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "ZeroMQ"], swiftSettings: strict),
+    .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "Transport"], swiftSettings: strict),
     .testTarget(
-      name: "ApusClientTests", dependencies: ["ApusClient", "ApusController", "ApusMessaging", "ZeroMQ", logging],
+      name: "ApusClientTests", dependencies: ["ApusClient", "ApusController", "ApusMessaging", "ApusValues", "Transport", logging],
       swiftSettings: strict),
     .testTarget(
       name: "ApusTests",
-      dependencies: ["Apus", "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ApusTasks", "ZeroMQ"],
+      dependencies: [
+        "Apus", "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ApusTasks", "ApusValues", "Transport",
+      ],
       swiftSettings: strict),
     .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging"], swiftSettings: strict),
   ])

@@ -1,5 +1,5 @@
 public import ApusMessaging
-public import ZeroMQ
+public import Transport
 
 /// How much an engine has had, and has to do.
 public struct EngineQueue: Hashable, Sendable {

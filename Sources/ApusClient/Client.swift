@@ -2,7 +2,7 @@ public import ApusMessaging
 import Glibc
 public import Logging
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// A connection to a cluster: its engines, views to run tasks on them, and queries of its hub.
 ///

@@ -1,7 +1,7 @@
 import ApusMessaging
 import Glibc
 import Logging
-import ZeroMQ
+import Transport
 
 extension Controller {
   /// What is decided before a socket is opened: keys, addresses, and which ports are fixed.

@@ -2,7 +2,7 @@ public import ApusMessaging
 public import Logging
 public import ServiceLifecycle
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// A controller: the whole topology. Hub and heart monitor live on one loop, the schedulers and relays on another.
 ///

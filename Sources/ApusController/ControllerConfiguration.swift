@@ -1,5 +1,5 @@
 public import ApusMessaging
-public import ZeroMQ
+public import Transport
 
 /// Everything that can be set of a controller. Reading options, files and the environment is the commands' business.
 public struct ControllerConfiguration: Sendable {

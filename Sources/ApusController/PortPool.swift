@@ -1,4 +1,4 @@
-import ZeroMQ
+import Transport
 
 /// Binds sockets to the ports that were asked for, in order, and to free ones where nothing was asked or all are used up.
 struct PortPool {

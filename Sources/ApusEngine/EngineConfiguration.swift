@@ -1,5 +1,5 @@
 public import ApusMessaging
-public import ZeroMQ
+public import Transport
 
 /// Everything that an engine must know before it starts.
 public struct EngineConfiguration: Sendable {

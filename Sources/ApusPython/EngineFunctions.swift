@@ -1,7 +1,7 @@
 @preconcurrency import CPython
 import ApusEngine
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// The life of an engine, as functions of `apus._core`.
 enum EngineFunctions {

@@ -2,7 +2,7 @@
 import ApusEngine
 import ApusMessaging
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// The engine of this process, as the functions of `apus._core` reach it.
 enum EngineRuntime {

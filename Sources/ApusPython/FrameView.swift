@@ -1,5 +1,5 @@
 @preconcurrency import CPython
-import ZeroMQ
+import Transport
 
 /// `apus._core.Frame`: a received frame, lent to Python by the buffer protocol without a copy.
 enum FrameView {

@@ -1,7 +1,7 @@
 @preconcurrency import CPython
 import ApusEngine
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Memory of Python objects that libzmq sends without a copy. It is given back under the interpreter's lock, by the kernel's thread.
 enum LentBuffer {

@@ -1,7 +1,7 @@
 @preconcurrency import CPython
 import ApusEngine
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// What an engine says while it works, as functions of `apus._core`.
 enum MessageFunctions {

@@ -1,7 +1,7 @@
-public import Distributed
 import ApusMessaging
+public import Distributed
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Carries calls of distributed actors to engines, and on an engine to its actors.
 ///

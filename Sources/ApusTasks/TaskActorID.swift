@@ -32,4 +32,4 @@ public final class CallRoute: Hashable, Sendable {
   public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
 }
 
-public import ZeroMQ
+public import Transport

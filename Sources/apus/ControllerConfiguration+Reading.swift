@@ -1,7 +1,7 @@
 import ApusCluster
 import ApusController
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 extension ControllerConfiguration {
   /// From ipyparallel's traits (features section 1.2) and the environment (protocol section 1.6).

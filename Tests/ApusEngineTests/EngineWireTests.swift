@@ -2,7 +2,7 @@ import ApusEngine
 import ApusMessaging
 import Synchronization
 import Testing
-import ZeroMQ
+import Transport
 
 /// One engine over real sockets, against a controller of a few lines.
 @Suite struct EngineWireTests {

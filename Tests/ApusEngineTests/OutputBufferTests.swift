@@ -1,6 +1,6 @@
-@testable import ApusEngine
 import Testing
-import ZeroMQ
+import Transport
+@testable import ApusEngine
 
 @Suite struct OutputBufferTests {
   private func append(_ text: String, _ stream: OutputBuffer.Stream, _ parent: Frame, to buffer: inout OutputBuffer) {

@@ -1,7 +1,7 @@
-@testable import ApusEngine
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
+@testable import ApusEngine
 
 @Suite struct ReplyMetadataTests {
   private func metadata(_ status: ReplyMetadata.Status = .ok) -> ReplyMetadata {

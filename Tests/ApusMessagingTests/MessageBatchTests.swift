@@ -1,6 +1,6 @@
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 @Suite("Message batches") struct MessageBatchTests {
   let outer = Frame("hop")

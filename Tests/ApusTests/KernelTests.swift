@@ -1,7 +1,8 @@
 import Apus
 import ApusMessaging
+import ApusValues
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusTasks
 

@@ -1,6 +1,7 @@
 import ApusClient
 import ApusMessaging
 import ApusTasks
+import ApusValues
 import DequeModule
 
 /// The items of a map as tasks, each with as many as the sizer says. Read by the task that also reads the results.

@@ -1,6 +1,7 @@
 public import ApusClient
 import ApusMessaging
 public import ApusTasks
+import ApusValues
 
 /// Maps over items that arrive over time.
 extension LoadBalancedView {

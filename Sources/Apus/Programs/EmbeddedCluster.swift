@@ -1,11 +1,11 @@
-import ApusCluster
 public import ApusClient
+import ApusCluster
 public import ApusController
 import ApusEngine
 import ApusMessaging
 import Glibc
 public import Logging
-import ZeroMQ
+import Transport
 
 /// A cluster within a program: its controller in this process, its engines beside it or in it.
 public struct EmbeddedCluster: Sendable {

@@ -1,7 +1,7 @@
 public import ApusClient
 import ApusMessaging
 public import ApusTasks
-import ZeroMQ
+import Transport
 
 /// Swift tasks by one message that the controller copies: for many engines, and for large arguments.
 extension BroadcastView {

@@ -2,7 +2,7 @@ public import ApusClient
 import ApusMessaging
 public import ApusTasks
 public import Distributed
-import ZeroMQ
+import Transport
 
 /// Swift tasks on every engine of the view.
 extension DirectView {

@@ -1,7 +1,7 @@
 public import ApusClient
 import ApusMessaging
 import ApusTasks
-import ZeroMQ
+import Transport
 
 /// Values that stay on engines. Swift tasks read them by `TaskContext.value`; Python engines bind them as variables (`view.python`).
 extension DirectView {

@@ -2,7 +2,7 @@ public import ApusClient
 import ApusMessaging
 public import ApusTasks
 public import Distributed
-import ZeroMQ
+import Transport
 
 /// Single Swift tasks on whichever engine is free.
 extension LoadBalancedView {

@@ -1,7 +1,8 @@
 public import ApusClient
 import ApusMessaging
 import ApusTasks
-import ZeroMQ
+import ApusValues
+import Transport
 
 /// What all views can do with Swift tasks. Not for conforming to: the three views of `ApusClient` do.
 public protocol SwiftView: EngineView {

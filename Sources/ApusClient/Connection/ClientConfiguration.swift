@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// Everything that can be set of a client.
 public struct ClientConfiguration: Sendable {

@@ -1,5 +1,6 @@
 import ApusMessaging
-import ZeroMQ
+import ApusValues
+import Transport
 
 /// A call in the form of the wire (docs/codecs.md, Calls): the head, which is the same for all calls of a map, and the arguments.
 struct PythonCall: Sendable {

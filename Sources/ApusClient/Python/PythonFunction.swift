@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// What is called: a name that Python knows, or source.
 enum PythonFunction: Sendable {

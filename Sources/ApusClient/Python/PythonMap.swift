@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// A function, and the items that it goes over.
 struct PythonMap: Sendable {

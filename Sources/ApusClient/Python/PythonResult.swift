@@ -1,4 +1,5 @@
 import ApusMessaging
+import ApusValues
 
 extension ClientError.Code {
   /// What came back is not of the type that was asked for.

@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// Maps on a load-balanced view: chunks of the items go to whichever engine is free.
 extension PythonView where View == LoadBalancedView {

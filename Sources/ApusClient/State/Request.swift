@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// One message to be sent, and who waits for its answers.
 struct Request: Sendable {

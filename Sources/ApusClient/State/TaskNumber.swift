@@ -1,6 +1,6 @@
 import ApusMessaging
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// A client's own number of one of its requests: what its tables are keyed by. On the wire it is the end of the message id.
 struct TaskNumber: Hashable, Sendable {

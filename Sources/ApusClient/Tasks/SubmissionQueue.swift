@@ -1,7 +1,7 @@
 import ApusMessaging
 import DequeModule
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// The way from callers on any thread to the client's loop, and the account of what is under way.
 ///

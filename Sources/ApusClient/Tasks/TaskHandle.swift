@@ -1,6 +1,6 @@
 public import ApusMessaging
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// A task that was submitted: a promise of its reply, and the way to its output.
 ///

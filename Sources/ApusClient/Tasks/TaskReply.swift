@@ -1,5 +1,5 @@
 public import ApusMessaging
-public import ZeroMQ
+public import Transport
 
 /// What came back for a task: one reply message. Its dictionaries stay bytes until asked for.
 public struct TaskReply: Sendable {

@@ -1,5 +1,5 @@
 public import ApusMessaging
-public import ZeroMQ
+public import Transport
 
 /// A task before it has a target: one request message without its header. The typed layers make these; a view sends them.
 public struct TaskSubmission: Sendable {

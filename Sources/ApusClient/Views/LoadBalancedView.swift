@@ -1,5 +1,5 @@
 public import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// Runs each task on one engine, which the scheduler chooses (protocol section 10).
 public struct LoadBalancedView: EngineView {

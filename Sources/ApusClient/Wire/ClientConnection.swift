@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// The client on its loop: reads the sockets and the callers' posts, and lets `ClientState` decide.
 actor ClientConnection {

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// The client's seven sockets, which are also its state's effects (protocol section 3).
 struct ClientSockets: ~Copyable, ClientEffects {

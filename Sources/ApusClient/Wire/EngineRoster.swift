@@ -1,6 +1,6 @@
 import ApusMessaging
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// The engines as callers on any thread see them, and those who wait for some to come.
 final class EngineRoster: Sendable {

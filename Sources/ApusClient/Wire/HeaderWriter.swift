@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// Writes request headers from a template: between two of them only the number, and now and then the date, is new.
 struct HeaderWriter {

@@ -1,7 +1,7 @@
 import ApusMessaging
 import Glibc
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Knows how many engines a controller has, as a client of it: works with ours and with ipyparallel's.
 ///

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// Pings every engine once a period and listens for the echo.
 actor HeartMonitor {

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 extension Hub {
   /// Starts Dask's own scheduler in a Python process; engines then become its workers (ipyparallel's `Client.become_dask`).

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// What clients ask of the hub (protocol section 6).
 extension Hub {

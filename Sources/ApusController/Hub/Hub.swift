@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// The hub: engines register with it, clients query it, and it keeps the record of all tasks. Decisions are in `HubState`.
 actor Hub {

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// The schedulers as the hub needs them: who joins and who leaves. All of them live on one loop.
 struct EngineAudience: Sendable {

@@ -1,5 +1,5 @@
 public import ApusMessaging
-public import ZeroMQ
+public import Transport
 
 /// What the hub remembers of one task. The messages stay as they came; the fields that people query are read from them when asked for.
 ///

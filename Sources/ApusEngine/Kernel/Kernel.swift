@@ -1,5 +1,6 @@
 public import ApusMessaging
-import ZeroMQ
+import ApusValues
+import Transport
 
 /// What runs the tasks of an engine whose kernel is Swift code. (A Python engine drives its `Shell` itself, from Python.)
 public protocol Kernel: Sendable {

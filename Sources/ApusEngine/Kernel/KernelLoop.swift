@@ -1,7 +1,7 @@
 public import ApusMessaging
 import Glibc
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// An engine whose kernel is Swift: registers, then runs requests one after another on the calling thread, until it is stopped.
 public final class KernelLoop: Sendable {

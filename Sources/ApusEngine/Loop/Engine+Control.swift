@@ -1,6 +1,6 @@
 public import ApusMessaging
 import Glibc
-import ZeroMQ
+import Transport
 
 /// Requests that are answered while a task runs, without the interpreter; the rest is handed to the shell.
 extension Engine {

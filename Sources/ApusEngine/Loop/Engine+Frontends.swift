@@ -2,7 +2,7 @@ import ApusMessaging
 import CZeroMQ
 import Glibc
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Ports for Jupyter frontends: a running engine as a kernel that `jupyter console --existing` finds (`ipyparallel.bind_kernel`).
 extension Engine {

@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// Echoes the controller's pings, and notices when they stop.
 extension Engine {

@@ -1,7 +1,7 @@
 import ApusMessaging
 import Glibc
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Getting a place at the controller, and getting it back.
 extension Engine {

@@ -1,7 +1,7 @@
 public import ApusMessaging
 import Glibc
 import Synchronization
-public import ZeroMQ
+public import Transport
 
 /// The side of an engine that always answers: registration, heart and control, on a loop of its own that never runs the user's code.
 ///

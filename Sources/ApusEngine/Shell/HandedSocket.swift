@@ -1,4 +1,4 @@
-import ZeroMQ
+import Transport
 
 /// A socket that changes hands between the engine's two threads.
 ///

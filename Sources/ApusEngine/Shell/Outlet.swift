@@ -1,7 +1,7 @@
 import ApusMessaging
 import Glibc
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// What the engine tells everybody: status, output, results for display. The PUB socket and the text that waits for it.
 ///

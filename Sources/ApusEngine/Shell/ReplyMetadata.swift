@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// The metadata of a reply (protocol section 7.2): what schedulers read, and what a client shows beside a result.
 struct ReplyMetadata {

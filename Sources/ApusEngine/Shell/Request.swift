@@ -1,5 +1,5 @@
 public import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// A verified message that asks this engine for something.
 public struct Request: Sendable {

@@ -1,5 +1,5 @@
 import ApusMessaging
-public import ZeroMQ
+public import Transport
 
 extension Shell {
   /// What a Jupyter connection file says, except the key and the names.

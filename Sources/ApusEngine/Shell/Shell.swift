@@ -1,6 +1,6 @@
 public import ApusMessaging
 import Glibc
-public import ZeroMQ
+public import Transport
 
 /// The engine's shell: the requests that run one after another on the kernel's own thread.
 ///

@@ -2,6 +2,7 @@ import ApusMessaging
 import CZeroMQ
 import Glibc
 import Synchronization
+import Transport
 
 /// What the loop thread has for the main thread. A descriptor becomes readable when something was put in.
 final class ShellMailbox: Sendable {

@@ -1,7 +1,7 @@
 import ApusMessaging
 import Glibc
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Makes and signs the engine's messages, from any of its threads. The session's id is the engine's name, as peers expect.
 final class Voice: Sendable {

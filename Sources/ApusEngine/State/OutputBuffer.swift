@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// Printed text that waits to be published: runs of one stream under one request.
 public struct OutputBuffer: Sendable {

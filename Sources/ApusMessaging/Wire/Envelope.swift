@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// A message as it travels: identities, the delimiter, a signature, four dictionaries, buffers. The dictionaries stay bytes until asked for.
 public struct Envelope: Sendable {

@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// The first dictionary of a message: who sent what and when.
 public struct Header: Hashable, Sendable {

@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// Several small messages of one hop in one frame: one signature, one system call and one wake-up for all of them.
 ///

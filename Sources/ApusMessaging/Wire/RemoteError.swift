@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// A task that failed over there, in the form of the wire (protocol sections 6.1 and 7.3).
 public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// The signatures seen last: a message whose signature is among them is a replay.
 ///

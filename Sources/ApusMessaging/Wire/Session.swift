@@ -1,7 +1,7 @@
 #if canImport(Glibc)
   import Glibc
 #endif
-public import ZeroMQ
+public import Transport
 
 /// One party's voice: makes messages in its name, signs them, and checks those of others.
 public struct Session: Sendable {

@@ -1,5 +1,5 @@
 import Crypto
-public import ZeroMQ
+public import Transport
 
 /// HMAC-SHA256 over the four dictionaries of a message, as lower-case hexadecimal (protocol section 2.2).
 ///

@@ -1,6 +1,7 @@
 import ApusMessaging
+import ApusValues
 public import Distributed
-import ZeroMQ
+import Transport
 
 /// Reads the arguments of a distributed actor's call.
 public struct CallDecoder: DistributedTargetInvocationDecoder {

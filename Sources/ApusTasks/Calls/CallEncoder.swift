@@ -1,6 +1,7 @@
 import ApusMessaging
+import ApusValues
 public import Distributed
-import ZeroMQ
+import Transport
 
 /// Writes the arguments of a distributed actor's call, one value behind the other.
 public struct CallEncoder: DistributedTargetInvocationEncoder {

@@ -1,5 +1,6 @@
 import ApusMessaging
-public import ZeroMQ
+import ApusValues
+public import Transport
 
 /// What is called, the first buffer of a request of the codec `msgpack` (docs/codecs.md, Calls). It is the same for all calls of a map, so
 /// it is written once, and an engine knows it by its bytes.

@@ -1,7 +1,8 @@
 import ApusMessaging
+import ApusValues
 public import Distributed
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Takes what a distributed actor's function returned or threw.
 public final class CallResultHandler: DistributedTargetInvocationResultHandler, Sendable {

@@ -1,4 +1,5 @@
 public import ApusMessaging
+import ApusValues
 
 extension RemoteError {
   /// An error of a Swift task as it travels: ipyparallel's error content, with the value itself beside it if it is `Codable`.

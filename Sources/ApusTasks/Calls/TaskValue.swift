@@ -1,5 +1,6 @@
 import ApusMessaging
-public import ZeroMQ
+import ApusValues
+public import Transport
 
 /// Reads and writes values of tasks, with errors that say which value it was.
 public enum TaskValue {

@@ -1,5 +1,6 @@
 import ApusMessaging
-public import ZeroMQ
+import ApusValues
+public import Transport
 
 /// A closure that takes a value and gives one.
 public typealias Work<Input, Output> = @Sendable (Input) async throws -> Output

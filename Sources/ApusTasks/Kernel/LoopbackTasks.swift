@@ -1,7 +1,7 @@
 import ApusEngine
 import ApusMessaging
 public import Distributed
-public import ZeroMQ
+public import Transport
 
 /// Swift tasks in the own process, by the same encoding and the same kernel as on an engine, without messages: for unit tests of tasks, and to
 /// measure what a call costs.

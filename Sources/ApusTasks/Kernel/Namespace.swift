@@ -1,6 +1,7 @@
 import ApusMessaging
+import ApusValues
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// The values that clients have pushed to an engine, by name. Tasks read them through `TaskContext`.
 public final class Namespace: Sendable {

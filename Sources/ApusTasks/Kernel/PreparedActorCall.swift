@@ -1,6 +1,6 @@
 import ApusMessaging
 import Distributed
-import ZeroMQ
+import Transport
 
 /// A function of a distributed actor of this program.
 struct PreparedActorCall: PreparedCall {

@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// A call whose head was read and found good: what is left are its arguments.
 protocol PreparedCall: Sendable {

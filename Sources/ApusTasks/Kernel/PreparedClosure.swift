@@ -1,6 +1,7 @@
 import ApusMessaging
+import ApusValues
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// A closure of this very program.
 enum PreparedClosure {

@@ -1,5 +1,6 @@
 import ApusMessaging
-import ZeroMQ
+import ApusValues
+import Transport
 
 /// Binds the values of a map, name to value.
 struct PushCall: PreparedCall {

@@ -1,7 +1,8 @@
 public import ApusEngine
 public import ApusMessaging
+import ApusValues
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// Runs Swift tasks: functions of distributed actors, and closures of the very same program.
 public final class SwiftKernel: Kernel {

@@ -2,7 +2,7 @@ import ApusController
 import ApusMessaging
 import Glibc
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusClient
 

@@ -1,7 +1,7 @@
 import ApusController
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusClient
 

@@ -1,7 +1,7 @@
 import ApusMessaging
 import Synchronization
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusClient
 

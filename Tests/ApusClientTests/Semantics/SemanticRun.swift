@@ -1,4 +1,5 @@
 import ApusMessaging
+import ApusValues
 import Glibc
 import Testing
 

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// An engine that does what the request's content says under `do`: `echo` (default) returns its buffers, `fail` fails, `print` writes and
 /// echoes, `hang` answers only an abort, `slow` echoes after `milliseconds`.

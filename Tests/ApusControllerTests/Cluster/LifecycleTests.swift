@@ -1,7 +1,7 @@
 import ApusMessaging
 import Foundation
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusController
 

@@ -1,7 +1,7 @@
 import ApusController
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 /// A client on the wire, as little of one as a test needs. It lives on a loop of its own, where it may wait.
 actor TestClient {

@@ -3,7 +3,7 @@ import ApusMessaging
 import Foundation
 import Logging
 import Testing
-import ZeroMQ
+import Transport
 
 /// A controller on loopback with a profile of its own, for the time of a test.
 final class TestCluster: Sendable {

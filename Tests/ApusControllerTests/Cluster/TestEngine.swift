@@ -1,7 +1,7 @@
 import ApusController
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 /// An engine on the wire that gives back what it gets. It lives on a loop of its own.
 actor TestEngine {

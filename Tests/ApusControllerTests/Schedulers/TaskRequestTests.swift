@@ -1,6 +1,6 @@
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusController
 

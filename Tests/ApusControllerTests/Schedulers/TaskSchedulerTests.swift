@@ -1,7 +1,7 @@
 import ApusMessaging
 import Glibc
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusController
 

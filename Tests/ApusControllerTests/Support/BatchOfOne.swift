@@ -1,6 +1,6 @@
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 extension Envelope {
   /// A batch with this message alone.

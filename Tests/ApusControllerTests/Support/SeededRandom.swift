@@ -1,6 +1,6 @@
 import ApusMessaging
 import Glibc
-import ZeroMQ
+import Transport
 
 @testable import ApusController
 

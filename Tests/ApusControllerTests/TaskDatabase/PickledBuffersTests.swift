@@ -1,6 +1,6 @@
 import Foundation
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusController
 

@@ -2,7 +2,7 @@ import ApusMessaging
 import Foundation
 import GRDB
 import Testing
-import ZeroMQ
+import Transport
 
 @testable import ApusController
 

@@ -1,7 +1,7 @@
 import ApusController
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 /// What hub and clients may expect of any database that keeps records.
 @Suite("Task databases")

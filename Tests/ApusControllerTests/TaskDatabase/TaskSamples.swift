@@ -1,7 +1,7 @@
 import ApusController
 import ApusMessaging
 import Foundation
-import ZeroMQ
+import Transport
 
 /// Messages of tasks as clients and engines send them, with dates that a test can count on.
 enum TaskSamples {

@@ -1,5 +1,5 @@
 import Testing
-import ZeroMQ
+import Transport
 
 /// A message that a stock client sent or received, with all its frames.
 struct StockMessage: Sendable, CustomTestStringConvertible {

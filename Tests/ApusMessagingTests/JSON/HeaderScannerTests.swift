@@ -1,4 +1,5 @@
 import ApusMessaging
+import TestSupport
 import Testing
 
 @Suite("Header scanner")

@@ -1,4 +1,5 @@
 import ApusMessaging
+import TestSupport
 
 extension SeededGenerator {
   mutating func text(_ counts: ClosedRange<Int> = 0...12) -> String {

@@ -1,7 +1,8 @@
 import ApusMessaging
 import Crypto
+import TestSupport
 import Testing
-import ZeroMQ
+import Transport
 
 @Suite("Signer")
 struct SignerTests {

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Testing
-import ZeroMQ
+import Transport
 
 /// What a stock cluster really said, byte for byte: it must open, and mean what it meant.
 @Suite("Wire snapshots")

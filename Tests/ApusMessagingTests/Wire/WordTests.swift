@@ -1,6 +1,7 @@
 import ApusMessaging
+import TestSupport
 import Testing
-import ZeroMQ
+import Transport
 
 @Suite("Timestamp")
 struct TimestampTests {

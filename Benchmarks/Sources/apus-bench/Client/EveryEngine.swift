@@ -1,6 +1,6 @@
 import ApusMessaging
 import CZeroMQ
-import ZeroMQ
+import Transport
 
 /// One direct task to each engine: are they there, and do they answer?
 final class EveryEngine {

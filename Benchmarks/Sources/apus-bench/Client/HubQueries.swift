@@ -1,6 +1,6 @@
 import ApusMessaging
 import CZeroMQ
-import ZeroMQ
+import Transport
 
 /// A client's questions to the hub, one at a time, and what the hub announces.
 final class HubQueries {

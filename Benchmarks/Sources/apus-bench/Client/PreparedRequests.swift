@@ -1,6 +1,6 @@
 import ApusMessaging
 import Glibc
-import ZeroMQ
+import Transport
 
 /// Requests made and signed before the clock starts: seven frames each, as a load-balanced view sends them.
 ///

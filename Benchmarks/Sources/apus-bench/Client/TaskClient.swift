@@ -1,7 +1,7 @@
 import ApusMessaging
 import CZeroMQ
 import Glibc
-import ZeroMQ
+import Transport
 
 /// A client that only sends load-balanced tasks and counts what comes back.
 final class TaskClient {

@@ -1,7 +1,7 @@
 import ApusMessaging
 import CZeroMQ
 import Glibc
-import ZeroMQ
+import Transport
 
 /// One engine as the controller sees it: registers, answers hearts, and answers every task with `ok` at once.
 final class PlayedEngine {

@@ -1,5 +1,5 @@
 import CZeroMQ
-import ZeroMQ
+import Transport
 
 /// libzmq's context, for the sockets of the load program. It lives as long as the process.
 ///

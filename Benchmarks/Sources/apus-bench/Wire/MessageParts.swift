@@ -1,6 +1,6 @@
 import CZeroMQ
 import Glibc
-import ZeroMQ
+import Transport
 
 /// The parts of the message received last, in memory that is used again for the next.
 final class MessageParts {

@@ -1,7 +1,7 @@
 import ApusMessaging
 import CZeroMQ
 import Glibc
-import ZeroMQ
+import Transport
 
 /// Replies that differ in message id and parent only: correctly signed, made with one copy of the parent and few allocations.
 ///

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// The broadcast scheduler: one message of a client for many engines, through the leaves' sockets.
 actor BroadcastScheduler {

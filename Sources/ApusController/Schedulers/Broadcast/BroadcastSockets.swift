@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// One leaf of the broadcast tree: the socket of the engines whose id has it as remainder. On the broadcast scheduler's loop only.
 final class BroadcastLeaf {

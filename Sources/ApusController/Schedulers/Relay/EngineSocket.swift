@@ -1,7 +1,7 @@
 import ApusMessaging
 import DequeModule
 import Logging
-import ZeroMQ
+import Transport
 
 /// The side of a relay that faces engines: a ROUTER that does not lose a message for an engine whose connection is still being made.
 ///

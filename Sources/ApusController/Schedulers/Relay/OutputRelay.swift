@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// What engines publish, passed on to all clients, byte for byte; clients pick out their own (protocol section 7.6).
 actor OutputRelay {

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// Direct requests: a client names an engine, and the relay swaps the two identities (protocol section 3.1). One for `mux`, one for `control`.
 actor RequestRelay {

@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// The engines of this host that take and send small messages through local sockets, beside their connections by libzmq.
 ///

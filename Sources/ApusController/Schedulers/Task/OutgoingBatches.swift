@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// Messages of one turn for those who take batches, until the turn ends.
 struct OutgoingBatches {

@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// A task that the scheduler has not answered yet.
 ///

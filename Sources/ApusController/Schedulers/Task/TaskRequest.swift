@@ -1,5 +1,5 @@
 import ApusMessaging
-import ZeroMQ
+import Transport
 
 /// A load-balanced request as the scheduler reads it: its id, and what its metadata asks for (protocol section 7.1).
 struct TaskRequest: Sendable {

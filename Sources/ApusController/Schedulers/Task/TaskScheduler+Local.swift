@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// Engines of this host by their local sockets.
 extension TaskScheduler {
@@ -23,7 +23,7 @@ extension TaskScheduler {
         wire.local.add(socket, reader: reader)
       }
     } catch {
-      logger.warning("no further engine gets a local socket", metadata: ["reason": "\(error.reason)"])
+      logger.warning("no further engine gets a local socket", metadata: ["reason": "\(error)"])
       if let reader = listenerReader { loop.forget(reader) }
       listenerReader = nil
     }

@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// The task scheduler: load-balanced requests from clients, placed on engines by `TaskSchedulerState`.
 actor TaskScheduler {

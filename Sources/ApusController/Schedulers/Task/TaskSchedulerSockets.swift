@@ -1,6 +1,6 @@
 import ApusMessaging
 import Logging
-import ZeroMQ
+import Transport
 
 /// The task scheduler's sockets, which are also its state's effects: a decision becomes a message here.
 ///

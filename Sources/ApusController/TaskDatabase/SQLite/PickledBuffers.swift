@@ -1,5 +1,5 @@
 import Foundation
-import ZeroMQ
+import Transport
 
 /// Message buffers as ipyparallel's SQLite databases hold them: a Python list of `bytes`, pickled.
 ///

@@ -1,7 +1,7 @@
 import ApusMessaging
 import Foundation
 import GRDB
-import ZeroMQ
+import Transport
 
 /// One record as one row, and back.
 enum TaskRow {

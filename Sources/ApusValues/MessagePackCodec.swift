@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// What the two clients and the kernels agree on of requests whose values are MessagePack (docs/codecs.md).
 public enum MessagePackCodec {

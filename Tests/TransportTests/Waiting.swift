@@ -1,6 +1,6 @@
 import Synchronization
 import Testing
-import ZeroMQ
+import Transport
 
 extension Socket {
   /// The next message, waited for a bounded time.

@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// Writes `Encodable` values as MessagePack, the form in which Swift values travel (codec `msgpack`; the bytes are described in
 /// docs/codecs.md).

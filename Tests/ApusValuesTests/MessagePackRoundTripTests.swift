@@ -1,6 +1,7 @@
-import ApusMessaging
+import ApusValues
+import TestSupport
 import Testing
-import ZeroMQ
+import Transport
 
 @Suite("MessagePack: what is encoded is decoded")
 struct MessagePackRoundTripTests {

@@ -1,4 +1,4 @@
-import ZeroMQ
+import Transport
 
 /// The bytes of a typed array, in the structure or in a frame of their own.
 struct RawElements {

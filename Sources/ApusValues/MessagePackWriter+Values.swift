@@ -1,4 +1,4 @@
-import ZeroMQ
+import Transport
 
 extension MessagePackWriter {
   /// - Throws: `EncodingError`, or whatever the type's `encode(to:)` throws.

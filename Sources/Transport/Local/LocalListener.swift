@@ -12,7 +12,7 @@ public final class LocalListener: Sendable {
 
   /// - Returns: `nil` if the system does not allow it.
   public init?() {
-    name = "apus-\(SessionID.random().text)"
+    name = "apus-\(Self.randomName())"
     descriptor = LocalAddress.socket()
     guard descriptor >= 0, LocalAddress(name).bind(descriptor), listen(descriptor, 1024) == 0 else {
       if descriptor >= 0 { close(descriptor) }
@@ -22,15 +22,20 @@ public final class LocalListener: Sendable {
 
   deinit { close(descriptor) }
 
+  private static func randomName() -> String {
+    var generator = SystemRandomNumberGenerator()
+    return String(generator.next(), radix: 16) + String(generator.next(), radix: 16)
+  }
+
   /// - Returns: `nil` when nobody waits. Other users are turned away.
   /// - Throws: when the system refuses one more descriptor; the listener stays readable then.
-  public func accept() throws(MessageError) -> LocalSocket? {
+  public func accept() throws(SystemError) -> LocalSocket? {
     while true {
       let accepted = apus_accept(descriptor)
       guard accepted >= 0 else {
         if errno == EINTR || errno == ECONNABORTED { continue }
         if errno == EAGAIN { return nil }
-        throw MessageError(reason: String(cString: strerror(errno)))
+        throw SystemError(errno)
       }
       if apus_is_own_peer(accepted) != 0 { return LocalSocket(owning: accepted) }
       close(accepted)

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import ZeroMQ
+@testable import Transport
 
 @Suite("Freed memory that rests") struct RestingMemoryTests {
   private let much = RestingMemory.worthwhile + 1

@@ -1,4 +1,4 @@
-import ApusMessaging
+import ApusValues
 import Foundation
 import Testing
 

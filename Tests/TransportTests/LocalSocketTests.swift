@@ -1,7 +1,6 @@
-import ApusMessaging
 import Glibc
 import Testing
-import ZeroMQ
+import Transport
 
 @Suite("Local sockets") struct LocalSocketTests {
   private func pair() throws -> (LocalSocket, LocalSocket) {

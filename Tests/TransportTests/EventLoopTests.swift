@@ -2,7 +2,7 @@ import CZeroMQ
 import Synchronization
 import Testing
 
-@testable import ZeroMQ
+@testable import Transport
 
 @Suite("Event loop")
 struct EventLoopTests {

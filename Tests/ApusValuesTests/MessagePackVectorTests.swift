@@ -1,7 +1,7 @@
-import ApusMessaging
+import ApusValues
 import Glibc
 import Testing
-import ZeroMQ
+import Transport
 
 /// The bytes that the Python tests read and write as well, and the forms of the format that we read but never write.
 @Suite("MessagePack: the bytes")
@@ -113,7 +113,7 @@ struct MessagePackVectorTests {
 
   /// `name | structure | frame …`, in hexadecimal.
   static func vectors() throws -> [String: [[UInt8]]] {
-    let path = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 } + "/python/codecs/vectors.txt"
+    let path = #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/python/codecs/vectors.txt"
     let file = try #require(fopen(path, "r"))
     defer { fclose(file) }
     var text: [UInt8] = []

@@ -1,5 +1,4 @@
 import Glibc
-public import ZeroMQ
 
 /// One end of a connection between parties on one host that keeps messages apart (a Unix domain socket, `SOCK_SEQPACKET`).
 ///
@@ -11,10 +10,6 @@ public import ZeroMQ
 ///
 /// `@unchecked Sendable`: of the two buffers, one belongs to the thread that receives and one to the one that sends.
 public final class LocalSocket: @unchecked Sendable {
-  /// How libzmq calls the task scheduler towards engines: what comes from it by a local socket gets this name too.
-  public static let schedulerIdentity = Frame("task_out")
-  /// How an engine introduces itself to the scheduler: `content["uuid"]`, once, before anything else.
-  public static let greeting = MessageType("local_connection")
   /// Longer messages are not sent.
   public static let largestMessage = 96 << 10
   private static let mostFrames = 16

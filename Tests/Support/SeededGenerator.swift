@@ -1,11 +1,11 @@
 import Glibc
 
 /// SplitMix64. The seed is new in every run, or `APUS_SEED`; a test that fails names it.
-struct SeededGenerator: RandomNumberGenerator {
+public struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
-  init(seed: UInt64) { state = seed }
+  public init(seed: UInt64) { state = seed }
 
-  mutating func next() -> UInt64 {
+  public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -13,23 +13,23 @@ struct SeededGenerator: RandomNumberGenerator {
     return z ^ (z >> 31)
   }
 
-  static func seed() -> UInt64 {
+  public static func seed() -> UInt64 {
     if let text = getenv("APUS_SEED"), let seed = UInt64(String(cString: text)) { return seed }
     return .random(in: 0...UInt64(UInt32.max))
   }
 
-  mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
+  public mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 
-  mutating func bytes(_ counts: ClosedRange<Int>) -> [UInt8] {
+  public mutating func bytes(_ counts: ClosedRange<Int>) -> [UInt8] {
     (0..<Int.random(in: counts, using: &self)).map { _ in UInt8.random(in: 0...255, using: &self) }
   }
 
   /// What JSON's grammar and UTF-8 care about.
-  static let jsonBytes = Array(#"{}[]",:\u0tfn-.eE/ "#.utf8) + [0, 0x1F, 0x7F, 0x80, 0xC0, 0xED, 0xF4, 0xFF, 10]
+  public static let jsonBytes = Array(#"{}[]",:\u0tfn-.eE/ "#.utf8) + [0, 0x1F, 0x7F, 0x80, 0xC0, 0xED, 0xF4, 0xFF, 10]
 
   /// The same bytes with a few of them changed, dropped, repeated or cut off.
   /// - Parameter interesting: bytes that mean something to the reader under test.
-  mutating func mutation(of bytes: [UInt8], interesting: [UInt8] = SeededGenerator.jsonBytes) -> [UInt8] {
+  public mutating func mutation(of bytes: [UInt8], interesting: [UInt8] = SeededGenerator.jsonBytes) -> [UInt8] {
     var bytes = bytes
     for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
       let index = Int.random(in: 0..<bytes.count, using: &self)

@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// Reads what `MessagePackEncoder`, the Python package's `apus.msgpack`, or any other MessagePack library wrote.
 ///

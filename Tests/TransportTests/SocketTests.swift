@@ -1,7 +1,7 @@
 import CZeroMQ
 import Testing
 
-@testable import ZeroMQ
+@testable import Transport
 
 @Suite("Sockets")
 struct SocketTests {

@@ -2,7 +2,7 @@ import CZeroMQ
 import Glibc
 import Testing
 
-@testable import ZeroMQ
+@testable import Transport
 
 extension SocketMonitor {
   borrowing func nextEvent(within milliseconds: Int = 5000) throws -> Event? {

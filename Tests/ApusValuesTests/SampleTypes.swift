@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Types as users write them.
 struct Reading: Codable, Hashable {
   var id: Int

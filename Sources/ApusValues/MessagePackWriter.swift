@@ -1,4 +1,4 @@
-public import ZeroMQ
+public import Transport
 
 /// Values one behind the other, as the arguments of a call are.
 ///

@@ -1,5 +1,5 @@
 import Synchronization
-import ZeroMQ
+import Transport
 
 /// The way of task events from the schedulers' loop to the hub's: one wake-up for as many events as come together in a moment.
 ///
