@@ -47,7 +47,8 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
-    .target(name: "Transport", dependencies: ["CZeroMQ", heap], swiftSettings: strict),
+    .target(name: "CAdmission"),
+    .target(name: "Transport", dependencies: ["CAdmission", "CZeroMQ", heap], swiftSettings: strict),
     .target(name: "ApusMessaging", dependencies: ["Transport", crypto], swiftSettings: strict),
     .target(name: "ApusValues", dependencies: ["Transport"], swiftSettings: strict),
     .target(

@@ -1,10 +1,14 @@
 import ApusMessaging
+import Glibc
 import Logging
+import Transport
 
-/// The controller's two files in `security/`: written when its sockets are bound, gone when it is.
+/// The controller's files in `security/`: written when its sockets are bound, gone when it is.
 struct ConnectionFiles: Sendable {
   var client: ConnectionFile
   var engine: ConnectionFile
+  /// The pair whose public half is in both files. Kept in a third one where the files are going to be used again.
+  var curve: CurveKeyPair?
 
   /// The files of an earlier controller.
   /// - Returns: `nil` if there are none, or if they do not belong together: then new ones are made, and the log says why.
@@ -23,11 +27,28 @@ struct ConnectionFiles: Sendable {
       logger.warning("the connection files do not belong together: new ones are made")
       return nil
     }
-    return ConnectionFiles(client: client, engine: engine)
+    var curve: CurveKeyPair?
+    if let published = client.curveServerKey, !published.isEmpty {
+      let path = configuration.curveFilePath
+      let saved = (try? AtomicFile.read(path)).flatMap { try? JSONValue(parsing: $0) }
+      if let secret = saved?["curve_secretkey"]?.stringValue, (try? CurveKeyPair.publicKey(of: secret)) == published {
+        curve = CurveKeyPair(publicKey: published, secretKey: secret)
+      } else if configuration.curveKeys?.publicKey != published {
+        logger.warning(
+          "the secret key of the connection files is not there: ports are used again, and encryption has a new key",
+          metadata: ["file": "\(path)"])
+      }
+    }
+    return ConnectionFiles(client: client, engine: engine, curve: curve)
   }
 
   func write(_ configuration: ControllerConfiguration) throws(ControllerError) {
     do {
+      try Self.protect(configuration.securityDirectory)
+      if configuration.reuseFiles, let curve {
+        let keys: JSONValue = ["curve_publickey": .string(curve.publicKey), "curve_secretkey": .string(curve.secretKey)]
+        try AtomicFile.write(keys.encoded(pretty: true), to: configuration.curveFilePath)
+      }
       try AtomicFile.write(client.json.encoded(pretty: true), to: configuration.clientFilePath)
       try AtomicFile.write(engine.json.encoded(pretty: true), to: configuration.engineFilePath)
     } catch {
@@ -36,8 +57,18 @@ struct ConnectionFiles: Sendable {
     }
   }
 
-  static func remove(_ configuration: ControllerConfiguration) {
-    AtomicFile.remove(configuration.clientFilePath)
-    AtomicFile.remove(configuration.engineFilePath)
+  /// Whoever can read the files can run code as their owner, so nobody else may look into their folder, whatever it was before.
+  private static func protect(_ directory: String) throws(FileError) {
+    var status = stat()
+    guard lstat(directory, &status) == 0, status.st_mode & 0o077 != 0 else { return }
+    guard chmod(directory, 0o700) == 0 else { throw FileError(path: directory, action: "keep others out of", code: errno) }
+  }
+
+  /// Those that are still ours: somebody may have written others since.
+  func remove(_ configuration: ControllerConfiguration) {
+    for (file, path) in [(client, configuration.clientFilePath), (engine, configuration.engineFilePath)] {
+      guard let bytes = try? AtomicFile.read(path) else { continue }
+      if (try? ConnectionFile(parsing: String(decoding: bytes, as: UTF8.self))) == file { AtomicFile.remove(path) }
+    }
   }
 }

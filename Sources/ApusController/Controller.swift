@@ -34,6 +34,10 @@ public final class Controller: Service {
   private let stopped: AsyncStream<Void>
   private let stop: AsyncStream<Void>.Continuation
   private let logger: Logger
+  private let files: ConnectionFiles
+  private let lock: ControllerLock
+  /// Kept as long as the sockets in it.
+  private let local: LocalDirectory?
   private let reference: HubReference
   private let events: TaskEventStream
 
@@ -55,11 +59,14 @@ public final class Controller: Service {
     self.events = events
     self.reference = reference
 
+    local = plan.local
+    lock = plan.lock
     var sockets: Plan.Sockets
     do { sockets = try Plan.Sockets(plan) } catch let error as ControllerError { throw error } catch {
       throw ControllerError(.messaging, "\(error)")
     }
     let files = sockets.files(plan)
+    self.files = files
     clientConnection = files.client
     engineConnection = files.engine
 
@@ -68,33 +75,35 @@ public final class Controller: Service {
     let state = TaskSchedulerState(
       policy: configuration.scheme, highWaterMark: configuration.highWaterMark, lookAhead: configuration.lookAhead,
       seed: .random(in: 0...UInt64.max))
-    // Not among encrypted connections: a local socket knows users, not keys.
-    let listener = configuration.localSockets && !configuration.enableCurve ? LocalListener() : nil
+    let listener = plan.local.flatMap { LocalListener(path: LocalSocket.schedulerPath(in: $0.path)) }
     let tasks = TaskScheduler(
       loop: schedulerLoop, state: state,
       wire: TaskSchedulerSockets(
-        front: sockets.taskFront.take(), back: sockets.taskBack.take(), listener: listener, session: session(),
+        front: sockets.clients.task.take(), back: sockets.engines.task.take(), listener: listener, session: session(),
         rejections: DroppedMessages("task", logger: logger),
         events: events),
       byteLimit: configuration.queueByteLimit, logger: logger)
     let mux = RequestRelay(
-      .mux, loop: schedulerLoop, front: sockets.muxFront.take(), back: sockets.muxBack.take(), session: session(), events: events,
+      .mux, loop: schedulerLoop, front: sockets.clients.mux.take(), back: sockets.engines.mux.take(), session: session(),
+      events: events,
       logger: logger)
     let control = RequestRelay(
-      .control, loop: schedulerLoop, front: sockets.controlFront.take(), back: sockets.controlBack.take(), session: session(),
+      .control, loop: schedulerLoop, front: sockets.clients.control.take(), back: sockets.engines.control.take(),
+      session: session(),
       events: events,
       logger: logger, onAbort: { ids in tasks.assumeIsolated { $0.abort(ids) } })
     let output = OutputRelay(
-      loop: schedulerLoop, front: sockets.outputFront.take(), back: sockets.outputBack.take(), session: session(), events: events,
+      loop: schedulerLoop, front: sockets.clients.output.take(), back: sockets.engines.output.take(), session: session(),
+      events: events,
       logger: logger, onShutdown: { uuid in reference.post { $0.engineShutDown(uuid) } })
     let broadcast = BroadcastScheduler(
       loop: schedulerLoop,
       wire: BroadcastSockets(
-        front: sockets.broadcastFront.take(), leaves: sockets.leaves.take(), session: session(), logger: logger))
+        front: sockets.clients.broadcast.take(), leaves: sockets.leaves.take(), session: session(), logger: logger))
     let heart = HeartMonitor(
       loop: hubLoop,
       wire: HeartMonitor.Sockets(
-        ping: sockets.heartPing.take(), pong: sockets.heartPong.take(), logger: logger,
+        ping: sockets.heart.ping.take(), pong: sockets.heart.pong.take(), logger: logger,
         onStart: { uuid in reference.post { $0.heartStarted(uuid) } }, onStop: { uuid in reference.post { $0.heartStopped(uuid) } }),
       period: configuration.heartbeatPeriod, maximumMisses: configuration.maximumHeartbeatMisses)
     var hubState = HubState(registrationTimeout: configuration.effectiveRegistrationTimeout)
@@ -102,12 +111,11 @@ public final class Controller: Service {
     let hub = Hub(
       loop: hubLoop, state: hubState,
       wire: HubSockets(
-        query: sockets.query.take(), monitor: sockets.monitor.take(), notifier: sockets.notifier.take(),
+        query: sockets.query.take(), monitor: sockets.monitor.take(), notifier: sockets.clients.notifier.take(),
         session: session(configuration.identity ?? .random()),
         audience: EngineAudience(loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast),
         events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
-        localName: listener?.name,
         announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
       database: try Self.database(configuration),
       settings: Hub.Settings(
@@ -139,14 +147,14 @@ public final class Controller: Service {
     hubLoop.start()
     schedulerLoop.start()
     await start()
-    let files = ConnectionFiles(client: clientConnection, engine: engineConnection)
     do { try files.write(configuration) } catch {
-      if !configuration.reuseFiles { ConnectionFiles.remove(configuration) }
+      if !configuration.reuseFiles { files.remove(configuration) }
       await close()
       throw error
     }
     logger.info(
       "the controller is ready", metadata: ["registration": "\(clientConnection.endpoint(port: clientConnection.registration))"])
+    warnOfWeakness()
     onReady()
     await withGracefulShutdownHandler {
       await withTaskCancellationHandler {
@@ -157,9 +165,22 @@ public final class Controller: Service {
     } onGracefulShutdown: {
       self.stop.yield()
     }
-    if !configuration.reuseFiles { ConnectionFiles.remove(configuration) }
+    if !configuration.reuseFiles { files.remove(configuration) }
     await close()
     logger.info("the controller has stopped")
+  }
+
+  /// In one line each.
+  private func warnOfWeakness() {
+    if !configuration.enableCurve {
+      logger.warning(
+        configuration.allowsInsecure
+          ? "connections are not encrypted: whoever is on the network can read and change what is sent"
+          : "connections are not encrypted: other users of this host are kept out, its administrator could listen")
+    }
+    if clientConnection.key.isEmpty {
+      logger.warning("messages are not signed: whoever can connect can run code as you")
+    }
   }
 
   private func start() async {

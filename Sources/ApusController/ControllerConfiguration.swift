@@ -35,9 +35,13 @@ public struct ControllerConfiguration: Sendable {
 
   // MARK: security
 
-  /// The HMAC key; `nil` makes a new one, empty signs nothing.
+  /// The HMAC key; `nil` makes a new one. An empty one signs nothing, and is refused unless `allowsInsecure`.
   public var key: String?
-  public var enableCurve = false
+  /// Whether TCP connections are encrypted. Without, only this host's own user may connect, and other addresses than loopback's are refused
+  /// unless `allowsInsecure`.
+  public var enableCurve = true
+  /// Start although somebody without the key could read or change what is sent.
+  public var allowsInsecure = false
   /// A fixed key pair for CURVE; `nil` makes a new one.
   public var curveKeys: CurveKeyPair?
   /// This controller's session id; `nil` makes a new one.
@@ -61,7 +65,7 @@ public struct ControllerConfiguration: Sendable {
   /// Tasks beyond that mark that an engine is sent in advance, while it answers within fractions of a millisecond and many tasks wait; 0 is
   /// none. If the engine is lost, those tasks are as lost as the one that it ran.
   public var lookAhead = 128
-  /// Whether engines on this host exchange small messages with the task scheduler by local sockets, past libzmq.
+  /// Whether Apus's own parties on this host and of this user connect by Unix domain sockets, and not by TCP.
   public var localSockets = true
   /// The broadcast tree has 2 to the power of this many leaves for engines to connect to.
   public var broadcastDepth = 1
@@ -94,13 +98,21 @@ public struct ControllerConfiguration: Sendable {
 
   var effectiveRegistrationTimeout: Duration { registrationTimeout ?? max(.seconds(30), heartbeatPeriod * 10) }
 
+  var securityDirectory: String { "\(profileDirectory)/security" }
+  /// Part of names that belong to one controller of a profile.
+  private var suffix: String { clusterID.isEmpty ? "" : "-\(clusterID)" }
+
   func file(_ side: String, custom: String?) -> String {
-    let name = custom ?? (clusterID.isEmpty ? "ipcontroller-\(side).json" : "ipcontroller-\(clusterID)-\(side).json")
-    return name.hasPrefix("/") ? name : "\(profileDirectory)/security/\(name)"
+    let name = custom ?? "ipcontroller\(suffix)-\(side).json"
+    return name.hasPrefix("/") ? name : "\(securityDirectory)/\(name)"
   }
 
   public var clientFilePath: String { file("client", custom: clientFile) }
   public var engineFilePath: String { file("engine", custom: engineFile) }
+  /// The controller's secret key, where its files are going to be used again.
+  var curveFilePath: String { "\(securityDirectory)/ipcontroller\(suffix)-curve.json" }
+  /// Locked while a controller of this name lives.
+  var lockPath: String { "\(profileDirectory)/pid/ipcontroller\(suffix).lock" }
   /// Which engines there are, for `--restore`.
   public var engineStatePath: String { "\(profileDirectory)/log/engines\(clusterID).json" }
 }
@@ -118,6 +130,8 @@ public struct ControllerError: Error, Hashable, Sendable, CustomStringConvertibl
     case messaging = 6
     /// The task database cannot be opened.
     case database = 7
+    /// Another controller of this profile and cluster id lives.
+    case alreadyRunning = 8
   }
 
   public let code: Code

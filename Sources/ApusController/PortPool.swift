@@ -4,7 +4,17 @@ import Transport
 struct PortPool {
   private var asked: [Int]
   private let common: Common
-  private let inProcess: InProcess?
+  private let places: Places
+
+  /// Where sockets are bound.
+  struct Places {
+    /// Who may connect by TCP.
+    var admission = TCPListener.Admission.anybody
+    /// The folder of local sockets, each named after its port.
+    var local: LocalDirectory?
+    /// For clients of this very process.
+    var inProcess: InProcess?
+  }
 
   /// Ports that both sides draw from.
   final class Common {
@@ -15,44 +25,57 @@ struct PortPool {
   /// - Parameters:
   ///   - own: this side's ports.
   ///   - common: taken when the own are used up.
-  ///   - inProcess: where sockets are bound as well, beside their port.
-  init(own: [Int], common: Common, inProcess: InProcess? = nil) {
+  ///   - places: where sockets are bound, beside their port.
+  init(own: [Int], common: Common, places: Places) {
     asked = own
     self.common = common
-    self.inProcess = inProcess
+    self.places = places
   }
 
-  /// - Parameter fixed: the only port that will do: a file that is reused names it.
+  /// - Parameters:
+  ///   - fixed: the only port that will do: a file that is reused names it.
+  ///   - inProcess: for a socket that clients of this process use, though it is not of their side.
   /// - Returns: the port.
-  mutating func bind(_ socket: borrowing Socket, ip: String, fixed: Int? = nil, purpose: String) throws(ControllerError) -> Int {
+  mutating func bind(
+    _ socket: borrowing Socket, ip: String, fixed: Int? = nil, inProcess: InProcess? = nil, purpose: String
+  ) throws(ControllerError) -> Int {
     let port = try listen(socket, ip: ip, fixed: fixed, purpose: purpose)
-    guard let inProcess else { return port }
-    do { try socket.bind(inProcess.endpoint(port: port)) } catch {
-      throw ControllerError(.messaging, "cannot listen for \(purpose) within the process: \(error)")
+    do throws(ZeroMQError) {
+      if let local = places.local { try socket.bindLocal(LocalDirectory.file(String(port), in: local.path)) }
+      if let inProcess = inProcess ?? places.inProcess { try socket.bind(inProcess.endpoint(port: port)) }
+    } catch { throw ControllerError(.messaging, "cannot listen for \(purpose) on this host: \(error)") }
+    return port
+  }
+
+  /// The same port at a second address.
+  func bindAgain(_ socket: borrowing Socket, ip: String, port: Int, purpose: String) throws(ControllerError) {
+    do { _ = try bind(socket, ip, port) } catch {
+      throw ControllerError(error.isAddressInUse ? .addressInUse : .messaging, "cannot listen for \(purpose): \(error)")
     }
+  }
+
+  private func bind(_ socket: borrowing Socket, _ ip: String, _ port: Int) throws(ZeroMQError) -> Int {
+    let listener = try TCPListener(address: ip, port: port, admission: places.admission)
+    let port = listener.port
+    try socket.bind(listener)
     return port
   }
 
   private mutating func listen(_ socket: borrowing Socket, ip: String, fixed: Int?, purpose: String) throws(ControllerError) -> Int
   {
     if let fixed {
-      do { try socket.bind("tcp://\(ip):\(fixed)") } catch {
+      do { return try bind(socket, ip, fixed) } catch {
         throw ControllerError(
           error.isAddressInUse ? .addressInUse : .messaging,
           "cannot listen for \(purpose) on port \(fixed), which the connection file that is reused names: \(error). "
             + "Stop the process that has it, or start without --reuse.")
       }
-      return fixed
     }
     var taken: [Int] = []
     while let port = asked.isEmpty ? common.ports.first : asked.first {
       if asked.isEmpty { common.ports.removeFirst() } else { asked.removeFirst() }
-      // libzmq takes the remainder of a number that is too large.
       guard (1...65_535).contains(port) else { throw ControllerError(.configuration, "\(port) is no port: ports are 1 to 65535") }
-      do {
-        try socket.bind("tcp://\(ip):\(port)")
-        return port
-      } catch {
+      do { return try bind(socket, ip, port) } catch {
         guard error.isAddressInUse else { throw ControllerError(.messaging, "cannot listen for \(purpose): \(error)") }
         taken.append(port)
       }
@@ -63,14 +86,8 @@ struct PortPool {
         "cannot listen for \(purpose): the ports \(taken.map(String.init).joined(separator: ", ")) are in use. Give others with --ports, or none for free ones."
       )
     }
-    do {
-      let endpoint = try socket.bind("tcp://\(ip):*")
-      guard let port = endpoint.split(separator: ":").last.flatMap({ Int($0) }) else {
-        throw ControllerError(.messaging, "cannot read a port from \(endpoint)")
-      }
-      return port
-    } catch let error as ZeroMQError {
+    do { return try bind(socket, ip, 0) } catch {
       throw ControllerError(.messaging, "cannot listen for \(purpose): \(error). Is \(ip) an address of this machine?")
-    } catch let error as ControllerError { throw error } catch { throw ControllerError(.messaging, "\(error)") }
+    }
   }
 }

@@ -1,3 +1,4 @@
+import ApusMessaging
 import Glibc
 import Synchronization
 
@@ -52,7 +53,7 @@ public enum EngineLog {
     let milliseconds = String(now.tv_nsec / 1_000_000 + 1000).dropFirst()
     let date = "\(local.tm_year + 1900)-\(two(local.tm_mon + 1))-\(two(local.tm_mday))"
     let time = "\(two(local.tm_hour)):\(two(local.tm_min)):\(two(local.tm_sec)).\(milliseconds)"
-    var line = "\(date) \(time) [IPEngine] \(message)\n"
+    var line = "\(date) \(time) [IPEngine] \(message.printable)\n"
     // One write a line: lines of several processes in one file do not mix.
     line.withUTF8 { bytes in _ = Glibc.write(descriptor.load(ordering: .relaxed), bytes.baseAddress, bytes.count) }
   }

@@ -24,6 +24,8 @@ public struct Socket: ~Copyable {
   /// Strong: the context outlives its sockets.
   private let context: Context
   let attention = Attention()
+  /// For its monitor, which must not reach for a socket that is closed.
+  let life = SocketLife()
 
   /// A socket without queue limits and without lingering: what bounds memory here is the parties' own accounting.
   public init(_ kind: Kind, in context: Context) throws(ZeroMQError) {
@@ -34,7 +36,7 @@ public struct Socket: ~Copyable {
     self.context = context
   }
 
-  deinit { zmq_close(handle) }
+  deinit { life.end { zmq_close(handle) } }
 
   // MARK: options
 
@@ -51,7 +53,7 @@ public struct Socket: ~Copyable {
     try check(zmq_setsockopt(handle, option.raw, value, value.utf8.count), "set a socket option")
   }
 
-  /// Encrypts this socket as the server end: any client that knows the public key may connect (no ZAP, as in ipyparallel).
+  /// Encrypts this socket as the server end: whoever knows the public key, which is in the connection files alone, may connect.
   public borrowing func serveCurve(_ keys: CurveKeyPair) throws(ZeroMQError) {
     try set(.curveServer, 1)
     try set(.curveSecretKey, keys.secretKey)
@@ -75,6 +77,26 @@ public struct Socket: ~Copyable {
     var size = text.count
     try check(zmq_getsockopt(handle, ZMQ_LAST_ENDPOINT, &text, &size), "read the endpoint of \(endpoint)")
     return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Serves a port that is listened on already.
+  public borrowing func bind(_ listener: consuming TCPListener) throws(ZeroMQError) {
+    let port = listener.port
+    // From here on the descriptor is libzmq's, which closes it whatever comes.
+    try set(.listeningDescriptor, listener.give())
+    defer { try? set(.listeningDescriptor, -1) }
+    try bind("tcp://127.0.0.1:\(port)")
+  }
+
+  /// Listens on a Unix domain socket for parties of the same user. They need no encryption and no pings: the system knows who is there, and
+  /// says at once when they are gone.
+  /// - Parameter path: in a folder that no other user can look into. What was there is replaced.
+  public borrowing func bindLocal(_ path: String) throws(ZeroMQError) {
+    var user = geteuid()
+    try check(zmq_setsockopt(handle, ZMQ_IPC_FILTER_UID, &user, 4), "say who may connect")
+    try set(.curveServer, 0)
+    try set(.heartbeatInterval, 0)
+    try bind("ipc://\(path)")
   }
 
   public borrowing func unbind(_ endpoint: String) throws(ZeroMQError) {

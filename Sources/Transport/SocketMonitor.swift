@@ -13,6 +13,9 @@ public struct SocketMonitor: ~Copyable {
   /// Poll this for readability, then call `next()` until it is `nil`.
   public let socket: Socket
 
+  private let watched: UnsafeMutableRawPointer
+  private let life: SocketLife
+
   /// - Parameter name: unique in the context: it becomes an `inproc` endpoint.
   public init(of watched: borrowing Socket, in context: Context, name: String) throws(ZeroMQError) {
     let endpoint = "inproc://monitor-\(name)"
@@ -20,10 +23,20 @@ public struct SocketMonitor: ~Copyable {
       ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
       | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
     guard zmq_socket_monitor(watched.handle, endpoint, events) == 0 else { throw ZeroMQError.last("monitor a socket") }
-    let pair = try Socket(.pair, in: context)
-    try pair.connect(endpoint)
-    socket = pair
+    do throws(ZeroMQError) {
+      let pair = try Socket(.pair, in: context)
+      try pair.connect(endpoint)
+      self.watched = watched.handle
+      life = watched.life
+      socket = pair
+    } catch {
+      zmq_socket_monitor(watched.handle, nil, 0)
+      throw error
+    }
   }
+
+  /// With its PAIR alone gone, the next event would hold libzmq's I/O thread for ever.
+  deinit { life.whileOpen { zmq_socket_monitor(watched, nil, 0) } }
 
   public borrowing func next() throws(ZeroMQError) -> Event? {
     while let parts = try socket.receive() {

@@ -26,6 +26,10 @@ extension SocketOption where Value == Int32 {
   public static var reconnectInterval: Self { .init(raw: ZMQ_RECONNECT_IVL) }
   public static var reconnectIntervalMaximum: Self { .init(raw: ZMQ_RECONNECT_IVL_MAX) }
   public static var curveServer: Self { .init(raw: ZMQ_CURVE_SERVER) }
+  /// Milliseconds that a connection may take until it has said, and proved, what it is.
+  public static var handshakeInterval: Self { .init(raw: ZMQ_HANDSHAKE_IVL) }
+  /// A descriptor that listens already, for the next bind; -1 is none.
+  static var listeningDescriptor: Self { .init(raw: ZMQ_USE_FD) }
   public static var ipv6: Self { .init(raw: ZMQ_IPV6) }
 }
 

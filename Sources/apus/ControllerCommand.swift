@@ -44,6 +44,7 @@ extension ClusterError {
       case .addressInUse, .messaging: .cannotListen
       case .file, .database: .cannotWrite
       case .configuration: .failure
+      case .alreadyRunning: .alreadyRunning
       }
     self.init(code, error.reason)
   }

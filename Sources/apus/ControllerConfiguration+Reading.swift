@@ -77,16 +77,18 @@ extension ControllerConfiguration {
       } catch {
         throw ClusterError(.missingFile, "the key file: \(error)", advice: "--keyfile names a file that holds the key as text.")
       }
+      if key?.isEmpty ?? true {
+        throw ClusterError(.failure, "the key file \(path) is empty", advice: "A key is text; leave --keyfile out for a new one.")
+      }
     }
     if let packer = try configuration.string("packer", of: "Session"), packer != "json", packer != "orjson" {
       throw ClusterError(.unsupported, "the packer '\(packer)' is not in Apus", advice: "Use json; orjson is the same on the wire.")
     }
     if let id = try configuration.string("session", of: "Session"), !id.isEmpty { identity = SessionID(id) }
     if let name = try configuration.string("username", of: "Session"), !name.isEmpty { username = name }
-    enableCurve = try configuration.bool("enable_curve", of: "IPController") ?? (environment["IPP_ENABLE_CURVE"] == "1")
+    allowsInsecure = try configuration.bool("allow_insecure", of: "IPController") ?? false
+    enableCurve = try configuration.bool("enable_curve", of: "IPController") ?? (environment["IPP_ENABLE_CURVE"] != "0")
     guard enableCurve else { return }
-    // CURVE protects every message already.
-    if configuration.setting("key", of: "Session") == nil { key = "" }
     let publicKey = try configuration.string("curve_publickey", of: "IPController") ?? environment["IPP_CURVE_PUBLICKEY"] ?? ""
     let secretKey = try configuration.string("curve_secretkey", of: "IPController") ?? environment["IPP_CURVE_SECRETKEY"] ?? ""
     if publicKey.isEmpty, secretKey.isEmpty { return }

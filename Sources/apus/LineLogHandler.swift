@@ -1,4 +1,5 @@
 import ApusCluster
+import ApusMessaging
 import Glibc
 import Logging
 
@@ -35,10 +36,10 @@ struct LineLogHandler: LogHandler {
     case .error: line += "ERROR | "
     case .critical: line += "CRITICAL | "
     }
-    line += "\(event.message)"
+    line += event.message.description.printable
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
-    for (key, value) in all.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(value)" }
-    if let error = event.error { line += " error=\(error)" }
+    for (key, value) in all.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(value.description.printableInLine)" }
+    if let error = event.error { line += " error=\("\(error)".printable)" }
     Terminal.write(line + "\n", to: descriptor)
   }
 

@@ -6,6 +6,7 @@ import Testing
 struct RegistrationRecorder: RegistrationEffects {
   enum Wish: Equatable {
     case send(EngineID?, resuming: Bool)
+    case sendCutOff(EngineID?)
     case deadline(Duration)
     case joined(EngineID, Duration, before: EngineID?)
     case search
@@ -16,7 +17,9 @@ struct RegistrationRecorder: RegistrationEffects {
   /// Of the deadline that was set last.
   private(set) var generation = 0
 
-  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool) { wishes.append(.send(id, resuming: resuming)) }
+  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool, wasCutOff: Bool) {
+    wishes.append(wasCutOff ? .sendCutOff(id) : .send(id, resuming: resuming))
+  }
   mutating func setDeadline(_ generation: Int, after delay: Duration) {
     self.generation = generation
     wishes.append(.deadline(delay))

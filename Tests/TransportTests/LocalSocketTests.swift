@@ -3,9 +3,12 @@ import Testing
 import Transport
 
 @Suite("Local sockets") struct LocalSocketTests {
+  /// Short, and nobody else's.
+  private static func path() -> String { "/tmp/apus-test-\(UInt32.random(in: 0...UInt32.max))" }
+
   private func pair() throws -> (LocalSocket, LocalSocket) {
-    let listener = try #require(LocalListener())
-    let near = try #require(LocalSocket(connectingTo: listener.name))
+    let listener = try #require(LocalListener(path: Self.path()))
+    let near = try #require(LocalSocket(connectingTo: listener.path))
     return (near, try #require(try listener.accept()))
   }
 
@@ -51,7 +54,7 @@ import Transport
   @Test("nobody of that name, and nobody waiting") func nobody() throws {
     #expect(LocalSocket(connectingTo: "apus-nobody-\(getpid())") == nil)
     #expect(LocalSocket(connectingTo: String(repeating: "x", count: 500)) == nil)
-    let listener = try #require(LocalListener())
+    let listener = try #require(LocalListener(path: Self.path()))
     #expect(try listener.accept() == nil)
   }
 

@@ -41,20 +41,18 @@ struct ClientSockets: ~Copyable, ClientEffects {
       throw ClientError(
         .connectionFile, "this is the connection of an engine", advice: "Use the file whose name ends in -client.json.")
     }
-    let host = ControllerAddress.resolve(host: file.host, location: file.location)
+    let route = configuration.inProcess.map { ControllerRoute.inProcess(name: $0.name) } ?? ControllerRoute(file)
     do throws(ZeroMQError) {
-      let curve: CurveKeyPair? = file.curveServerKey == nil ? nil : try .generate()
+      var curve: (keys: CurveKeyPair, server: String)?
+      if route.isTCP, let server = file.curveServerKey { curve = (try .generate(), server) }
       func socket(_ kind: Socket.Kind) throws(ZeroMQError) -> Socket {
         let socket = try Socket(kind, in: context)
-        if let curve, let key = file.curveServerKey { try socket.useCurve(curve, server: key) }
+        try socket.prepare(for: route, curve: curve)
         return socket
-      }
-      func endpoint(_ port: Int) -> String {
-        configuration.inProcess?.endpoint(port: port) ?? file.endpoint(port: port, host: host)
       }
       func connected(_ kind: Socket.Kind, _ port: Int) throws(ZeroMQError) -> Socket {
         let socket = try socket(kind)
-        try socket.connect(endpoint(port))
+        try socket.connect(route.endpoint(port))
         return socket
       }
       // The notifications first: what the hub says after our first query is then heard.
@@ -66,11 +64,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
       let control = try connected(.dealer, file.control)
       let broadcast = try connected(.dealer, broadcastPort)
       let query = try socket(.dealer)
-      // A host or a cable that is gone says nothing: without pings its connection would seem to stand.
-      try query.set(.heartbeatInterval, 5000)
-      try query.set(.heartbeatTimeout, 15_000)
       let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)")
-      try query.connect(endpoint(file.registration))
+      try query.connect(route.endpoint(file.registration))
       return ClientSockets(
         query: query, monitor: monitor, task: task, mux: mux, control: control, broadcast: broadcast, notification: notification,
         output: output, key: file.key, ids: ids, queue: queue, roster: roster, configuration: configuration, logger: logger)

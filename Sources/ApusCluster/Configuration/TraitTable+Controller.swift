@@ -33,7 +33,11 @@ extension TraitTable {
         Trait("engine_json_file", .text, "'ipcontroller-engine.json'", "Name of the engines' connection file."),
         Trait("client_json_file", .text, "'ipcontroller-client.json'", "Name of the clients' connection file."),
         Trait("use_threads", .bool, "False", "Accepted: the schedulers of Apus are threads of one process anyway."),
-        Trait("enable_curve", .bool, "False", "Encrypt every connection with CURVE; messages are not signed then."),
+        Trait(
+          "enable_curve", .bool, "True",
+          "Encrypt every TCP connection with CURVE. Without, other users of this host are kept out, and other addresses are refused."
+        ),
+        Trait("allow_insecure", .bool, "False", "Start although somebody without the key could read or change what is sent."),
         Trait("curve_publickey", .text, "''", "The controller's public CURVE key, 40 characters. Without one, a pair is made."),
         Trait("curve_secretkey", .text, "''", "The controller's secret CURVE key, 40 characters."),
         Trait("broadcast_scheduler_depth", .integer(atLeast: 0), "1", "Depth of the tree that broadcast messages go through."),

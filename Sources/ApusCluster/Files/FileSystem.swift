@@ -42,10 +42,17 @@ public enum FileSystem {
     return names.sorted()
   }
 
-  /// Makes the directory and those above it. One that exists is left as it is.
+  /// Makes the directory and those above it. One that exists is left as it is, but for rights that others have and `mode` does not give.
   /// - Parameter mode: of the last directory; those above get 0755.
   public static func makeDirectory(_ path: String, mode: UInt32 = 0o755) throws(FileError) {
-    if isDirectory(path) { return }
+    if isDirectory(path) {
+      guard mode & 0o077 == 0 else { return }
+      var status = stat()
+      if stat(path, &status) == 0, status.st_mode & 0o077 != 0, chmod(path, mode) != 0 {
+        throw FileError(path: path, action: "keep others out of", code: errno)
+      }
+      return
+    }
     let parent = Path.parent(path)
     if parent != path, !isDirectory(parent) { try makeDirectory(parent) }
     guard mkdir(path, mode) == 0 || errno == EEXIST else { throw FileError(path: path, action: "make the directory", code: errno) }

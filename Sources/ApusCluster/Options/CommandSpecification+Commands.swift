@@ -36,7 +36,8 @@ extension CommandSpecification {
       "secure", [.init("Session", "key", .null), .init("Session", "keyfile", "")],
       "Sign messages with a new key. This is the standard."),
     .flag(
-      "no-secure", [.init("Session", "key", ""), .init("Session", "keyfile", "")], "Do not sign messages: for networks you trust."),
+      "no-secure", [.init("Session", "key", ""), .init("Session", "keyfile", "")],
+      "Do not sign messages. A controller asks for --insecure with it."),
   ]
 
   public static let start = CommandSpecification(
@@ -144,6 +145,7 @@ extension CommandSpecification {
         "--reuse, and expect the engines of an earlier controller back."),
       .value("ssh", "IPController", "ssh_server"), .value("enginessh", "IPController", "engine_ssh_server"),
       .value("transport", "IPController", "transport"), .flag("usethreads", "IPController", "use_threads"),
+      .flag("insecure", "IPController", "allow_insecure"),
     ] + session + shared("IPController"),
     classes: ["HeartMonitor", "TaskScheduler", "DictDB", "SQLiteDB", "Session", "ProfileDir"], operands: .none, passesThrough: nil)
 

@@ -180,7 +180,8 @@ actor Hub {
     do throws(RemoteError) {
       try state.registrationRequested(
         uuid, wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
-        resumes: content["resume"]?.isTruthy ?? false, traits: EngineTraits(told: content), now: .now, effects: &wire)
+        resumes: content["resume"]?.isTruthy ?? false, wasCutOff: content["cut_off"]?.isTruthy ?? false,
+        traits: EngineTraits(told: content), now: .now, effects: &wire)
     } catch { return wire.reply(.registrationReply, error.content) }
     // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.
     if state.pending[uuid] != nil { heart?.assumeIsolated { $0.expect(uuid) } }
@@ -230,7 +231,7 @@ actor Hub {
     if !state.kindsObject.members.isEmpty { document["kinds"] = .object(state.kindsObject) }
     // Not flushed to the disk: after a crash of the machine the engines are gone as well.
     do {
-      try AtomicFile.write(JSONValue.object(document).encoded(), to: settings.engineStatePath, mode: 0o644, flushed: false)
+      try AtomicFile.write(JSONValue.object(document).encoded(), to: settings.engineStatePath, flushed: false)
     } catch {
       wire.rejections.note("\(error)")
     }

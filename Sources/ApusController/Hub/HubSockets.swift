@@ -45,8 +45,6 @@ struct HubSockets: ~Copyable, HubEffects {
   /// What `registration_reply` tells beside the id.
   let heartbeatPeriod: Duration
   let connectionInfo: JSONValue
-  /// Of the task scheduler's local sockets.
-  private let localName: String?
   /// The request that is being answered.
   private var current: Envelope?
   /// Called when an engine is to be announced; runs on the schedulers' loop.
@@ -57,7 +55,7 @@ struct HubSockets: ~Copyable, HubEffects {
   init(
     query: consuming Socket, monitor: consuming SocketMonitor, notifier: consuming Socket, session: Session,
     audience: EngineAudience,
-    events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue, localName: String?,
+    events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
     announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
   ) {
     self.query = query
@@ -69,7 +67,6 @@ struct HubSockets: ~Copyable, HubEffects {
     self.logger = logger
     self.heartbeatPeriod = heartbeatPeriod
     self.connectionInfo = connectionInfo
-    self.localName = localName
     self.announce = announce
     rejections = DroppedMessages("registration", logger: logger)
   }
@@ -97,11 +94,9 @@ struct HubSockets: ~Copyable, HubEffects {
   mutating func accept(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
     let period = heartbeatPeriod.components
     let milliseconds = period.seconds * 1000 + period.attoseconds / 1_000_000_000_000_000
-    var content: JSONObject = [
+    let content: JSONObject = [
       "id": .int(id.number), "status": "ok", "hb_period": .int(Int(milliseconds)), "connection_info": connectionInfo,
     ]
-    // Only our own engines know what it is; on another host they will find nobody of this name.
-    if let localName, traits.takesBatches { content["local"] = .string(localName) }
     reply(.registrationReply, .object(content))
   }
 

@@ -102,12 +102,15 @@ struct HubState {
   /// - Parameters:
   ///   - wanted: an id the engine asks for; granted if it is free.
   ///   - resumes: the engine had registered before and lost the controller.
+  ///   - wasCutOff: a connection of the engine's broke: requests that were on their way are lost.
   ///   - traits: what it says of itself; that counts only if it is accepted.
   /// - Throws: a `KeyError` for the engine if its uuid is taken.
   mutating func registrationRequested(
-    _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, traits: EngineTraits = EngineTraits(),
+    _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, wasCutOff: Bool = false,
+    traits: EngineTraits = EngineTraits(),
     now: ContinuousClock.Instant, effects: inout some HubEffects & ~Copyable
   ) throws(RemoteError) {
+    if wasCutOff, resumes, let id = ids[uuid] { leave(id, cause: .disconnected, effects: &effects) }
     if let id = ids[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
       engines[id]?.connection = connection

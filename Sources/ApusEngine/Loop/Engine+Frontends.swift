@@ -26,9 +26,7 @@ extension Engine {
 
   private func openFrontends() throws(ZeroMQError) -> FrontendPorts {
     guard let context = context.withLock({ $0 }) else { throw ZeroMQError(code: ENOTSUP, action: "bind after the end") }
-    var current = configuration
-    current.connection = connection
-    guard current.serverKey == nil else {
+    guard !(route.isTCP && connection.curveServerKey?.isEmpty == false) else {
       throw ZeroMQError(code: ENOTSUP, action: "bind a kernel whose cluster is encrypted by CURVE")
     }
     var ports = FrontendPorts()

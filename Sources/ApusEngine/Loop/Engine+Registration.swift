@@ -25,7 +25,7 @@ extension Engine {
 
   private func perform(_ action: RegistrationActions.Action) {
     switch action {
-    case .sendRegistration(let id, let resuming): sendRegistration(id, resuming)
+    case .sendRegistration(let id, let resuming, let wasCutOff): sendRegistration(id, resuming, wasCutOff)
     case .setDeadline(let generation, let delay):
       loop.schedule(after: delay) { [weak self] in
         self?.assumeIsolated { $0.decide { $0.deadlinePassed(generation, effects: &$1) } }
@@ -51,6 +51,7 @@ extension Engine {
     forget(.monitor)
     monitor = nil
     registrar = nil
+    route = ControllerRoute(connection, location: configuration.location)
     let fresh = try socket(.dealer, linger: 1000)
     let watcher = try monitor(of: fresh, named: "registrar")
     let endpoint = endpoint(connection.registration)
@@ -62,13 +63,14 @@ extension Engine {
     monitor = consume watcher
   }
 
-  private func sendRegistration(_ id: EngineID?, _ resuming: Bool) {
+  private func sendRegistration(_ id: EngineID?, _ resuming: Bool, _ wasCutOff: Bool) {
     var content: JSONObject = [
       "uuid": .string(voice.uuid.text), "implementation": "apus", "kind": .string(configuration.kind.rawValue),
       "batches": true,
     ]
     if let id { content["id"] = .int(id.number) }
     if resuming { content["resume"] = true }
+    if wasCutOff { content["cut_off"] = true }
     sendToHub(.registrationRequest, .object(content))
   }
 
@@ -86,7 +88,6 @@ extension Engine {
           continue
         }
         let content = try envelope.content()
-        localName = content["local"]?.stringValue
         if let answer = Self.answer(content) {
           decide { $0.answered(answer, effects: &$1) }
         } else {
@@ -158,10 +159,17 @@ extension Engine {
     unopenedOutlet = consume iopub
 
     forget(.control)
+    forget(.controlMonitor)
+    controlMonitor = nil
     let freshControl = try socket(.router, linger: 1000)
+    let controlWatcher = try monitor(of: freshControl, named: "control")
     try freshControl.connect(endpoint(connection.control))
     readers[.control] = loop.whenReadable(freshControl) { [weak self] in self?.assumeIsolated { $0.readControl() } }
+    readers[.controlMonitor] = loop.whenReadable(controlWatcher.socket) { [weak self] in
+      self?.assumeIsolated { $0.readControlMonitor() }
+    }
     control = consume freshControl
+    controlMonitor = consume controlWatcher
 
     forget(.shellMonitor)
     shellMonitor = nil
@@ -182,7 +190,9 @@ extension Engine {
 
   /// Past libzmq, if the controller offers it and runs on this host.
   private func localConnection() -> LocalSocket? {
-    guard let localName, let socket = LocalSocket(connectingTo: localName) else { return nil }
+    guard case .local(let directory) = route,
+      let socket = LocalSocket(connectingTo: LocalSocket.schedulerPath(in: directory))
+    else { return nil }
     let greeting = voice.message(
       LocalSocket.greeting, content: Frame(["uuid": .string(voice.uuid.text)]), parent: .emptyObject,
       metadata: .emptyObject, identities: [])
@@ -200,10 +210,27 @@ extension Engine {
 
   private func readShellMonitor() {
     while let event = (try? shellMonitor?.next()) ?? nil {
-      guard case .connected = event else { continue }
-      missingShellConnections -= 1
-      if missingShellConnections == 0 { startHeartWhenConnected() }
+      switch event {
+      case .connected:
+        missingShellConnections -= 1
+        if missingShellConnections == 0 { startHeartWhenConnected() }
+      case .disconnected: connectionBroke()
+      case .handshakeFailed: break
+      }
     }
+  }
+
+  private func readControlMonitor() {
+    while let event = (try? controlMonitor?.next()) ?? nil {
+      if case .disconnected = event { connectionBroke() }
+    }
+  }
+
+  /// What was on its way is lost, and only we know: the controller is told, so that no task waits for an engine that never got it.
+  private func connectionBroke() {
+    guard !isLeaving, case .registered = registration.phase else { return }
+    EngineLog.log(.warning, "A connection to the controller broke: what was on its way is lost")
+    decide { $0.cutOff(effects: &$1) }
   }
 
   func kernelBecameReady() {
@@ -230,13 +257,23 @@ extension Engine {
   }
 
   private func watchConnectionFile() {
-    guard let path = configuration.connectionPath, case .lost = registration.phase, !isLeaving else { return }
+    // Also while it asks again: what answers at the old ports may be another controller, with another key.
+    guard let path = configuration.connectionPath, registration.isAway, !isLeaving, !isWatchingFile else { return }
+    isWatchingFile = true
+    lookAtConnectionFile(path)
+  }
+
+  private func lookAtConnectionFile(_ path: String) {
+    guard registration.isAway, !isLeaving else {
+      isWatchingFile = false
+      return
+    }
     if let bytes = try? AtomicFile.read(path), let found = try? ConnectionFile(parsing: String(decoding: bytes, as: UTF8.self)),
       case .engine = found.side, found != connection
     {
       follow(found)
     }
-    loop.schedule(after: .milliseconds(500)) { [weak self] in self?.assumeIsolated { $0.watchConnectionFile() } }
+    loop.schedule(after: .milliseconds(500)) { [weak self] in self?.assumeIsolated { $0.lookAtConnectionFile(path) } }
   }
 
   private func follow(_ found: ConnectionFile) {
@@ -272,6 +309,7 @@ extension Engine {
     frontendInput = nil
     monitor = nil
     shellMonitor = nil
+    controlMonitor = nil
     registrar = nil
     control = nil
     ping = nil

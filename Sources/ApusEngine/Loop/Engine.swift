@@ -27,14 +27,15 @@ public actor Engine {
 
   /// Ours; made by the first socket that needs it. Servers ask for no particular one.
   private var curveKeys: CurveKeyPair?
-  /// Where the controller's task scheduler listens for engines of its own host, by its last answer.
-  var localName: String?
+  /// How the controller is reached; found anew whenever the registration socket is made.
+  var route: ControllerRoute
   var registrar: Socket?
   var monitor: SocketMonitor?
   var control: Socket?
   var ping: Socket?
   var pong: Socket?
   var shellMonitor: SocketMonitor?
+  var controlMonitor: SocketMonitor?
   /// The outlet's socket, until the relay has subscribed to it.
   var unopenedOutlet: Socket?
   /// The heart for Jupyter frontends, once the kernel is bound.
@@ -53,6 +54,8 @@ public actor Engine {
   var hasStaleSockets = true
   var isLeaving = false
   var wasShutdownAnnounced = false
+  /// A look at the connection file is due.
+  var isWatchingFile = false
   private var monitorCount = 0
 
   enum Place: Hashable {
@@ -63,6 +66,7 @@ public actor Engine {
     case outlet
     case frontendHeart
     case shellMonitor
+    case controlMonitor
     case signals
   }
 
@@ -81,6 +85,7 @@ public actor Engine {
   public init(_ configuration: EngineConfiguration) throws(ZeroMQError) {
     self.configuration = configuration
     connection = configuration.connection
+    route = ControllerRoute(configuration.connection, location: configuration.location)
     curveKeys = configuration.curveKeys
     let loop = EventLoop(name: "apus-engine")
     self.loop = loop
@@ -173,21 +178,21 @@ public actor Engine {
     try socket.set(.reconnectInterval, 100)
     try socket.set(.reconnectIntervalMaximum, 2000)
     if kind != .sub { try socket.set(.identity, Array(voice.uuid.text.utf8)) }
-    var current = configuration
-    current.connection = connection
-    if let server = current.serverKey {
-      let keys: CurveKeyPair
-      if let curveKeys { keys = curveKeys } else { keys = try CurveKeyPair.generate() }
-      curveKeys = keys
-      try socket.useCurve(keys, server: server)
-    }
+    try socket.prepare(for: route, curve: try curve())
     return socket
   }
 
-  func endpoint(_ port: Int) -> String {
-    let location = configuration.location ?? connection.location
-    return connection.endpoint(port: port, host: ControllerAddress.resolve(host: connection.host, location: location))
+  private func curve() throws(ZeroMQError) -> (keys: CurveKeyPair, server: String)? {
+    var current = configuration
+    current.connection = connection
+    guard route.isTCP, let server = current.serverKey else { return nil }
+    let keys: CurveKeyPair
+    if let curveKeys { keys = curveKeys } else { keys = try CurveKeyPair.generate() }
+    curveKeys = keys
+    return (keys, server)
   }
+
+  func endpoint(_ port: Int) -> String { route.endpoint(port) }
 
   func monitor(of socket: borrowing Socket, named name: String) throws(ZeroMQError) -> SocketMonitor {
     guard let context = context.withLock({ $0 }) else { throw ZeroMQError(code: ENOTSUP, action: "monitor a socket after the end") }

@@ -3,7 +3,7 @@ import ApusMessaging
 /// What the registration decided, in order, for the actor to perform.
 struct RegistrationActions: RegistrationEffects {
   enum Action {
-    case sendRegistration(wanting: EngineID?, resuming: Bool)
+    case sendRegistration(wanting: EngineID?, resuming: Bool, wasCutOff: Bool)
     case setDeadline(generation: Int, after: Duration)
     case join(EngineID, heartbeatPeriod: Duration, before: EngineID?)
     case searchController
@@ -12,8 +12,8 @@ struct RegistrationActions: RegistrationEffects {
 
   private(set) var list: [Action] = []
 
-  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool) {
-    list.append(.sendRegistration(wanting: id, resuming: resuming))
+  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool, wasCutOff: Bool) {
+    list.append(.sendRegistration(wanting: id, resuming: resuming, wasCutOff: wasCutOff))
   }
   mutating func setDeadline(_ generation: Int, after delay: Duration) {
     list.append(.setDeadline(generation: generation, after: delay))

@@ -3,7 +3,8 @@ import ApusMessaging
 /// What the registration of an engine wants done.
 protocol RegistrationEffects: ~Copyable {
   /// Ask the controller for a place.
-  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool)
+  /// - Parameter wasCutOff: what was under way between the two is lost, whatever the controller believes.
+  mutating func sendRegistration(wanting id: EngineID?, resuming: Bool, wasCutOff: Bool)
   /// Call `deadlinePassed` after the time is over, unless another deadline was set since.
   mutating func setDeadline(_ generation: Int, after delay: Duration)
   /// The engine has a number: connect its sockets, or keep them if the number is the one it had.
@@ -38,6 +39,8 @@ struct RegistrationState {
   }
 
   private(set) var phase = Phase.idle
+  /// A connection broke, and the controller has not answered since.
+  private var wasCutOff = false
   private var generation = 0
   let wantedID: EngineID?
   let timeout: Duration
@@ -52,7 +55,7 @@ struct RegistrationState {
   mutating func start(effects: inout some RegistrationEffects & ~Copyable) {
     guard phase == .idle else { return }
     phase = .asking
-    effects.sendRegistration(wanting: wantedID, resuming: false)
+    effects.sendRegistration(wanting: wantedID, resuming: false, wasCutOff: false)
     setDeadline(after: timeout, effects: &effects)
   }
 
@@ -68,6 +71,7 @@ struct RegistrationState {
     case (.rejoining(let old), .refused):
       // The controller never noticed that we were away: everything is as it was.
       generation += 1
+      wasCutOff = false
       phase = .registered(old)
     case (.idle, _), (.registered, _), (.lost, .refused), (.ended, _): break
     }
@@ -78,6 +82,7 @@ struct RegistrationState {
   ) {
     generation += 1
     phase = .registered(id)
+    wasCutOff = false
     effects.joined(id, heartbeatPeriod: period, before: before)
   }
 
@@ -93,9 +98,23 @@ struct RegistrationState {
 
   /// A connection to some controller is there, at the old ports or at new ones.
   mutating func connected(effects: inout some RegistrationEffects & ~Copyable) {
-    guard case .lost(let id) = phase else { return }
+    switch phase {
+    case .lost(let id), .rejoining(let id): rejoin(id, effects: &effects)
+    case .idle, .asking, .registered, .ended: break
+    }
+  }
+
+  /// A connection broke through which requests come, while that of the registration stands: what was on its way is lost. The controller is
+  /// told, and takes the engine for lost and found.
+  mutating func cutOff(effects: inout some RegistrationEffects & ~Copyable) {
+    guard case .registered(let id) = phase else { return }
+    wasCutOff = true
+    rejoin(id, effects: &effects)
+  }
+
+  private mutating func rejoin(_ id: EngineID, effects: inout some RegistrationEffects & ~Copyable) {
     phase = .rejoining(id)
-    effects.sendRegistration(wanting: id, resuming: true)
+    effects.sendRegistration(wanting: id, resuming: true, wasCutOff: wasCutOff)
     setDeadline(after: Self.retryDelay, effects: &effects)
   }
 
@@ -105,9 +124,7 @@ struct RegistrationState {
     case .asking:
       phase = .ended
       effects.gaveUp(EngineError(.registrationTimedOut, "Registration timed out after \(timeout.seconds) seconds"))
-    case .rejoining(let id):
-      effects.sendRegistration(wanting: id, resuming: true)
-      setDeadline(after: Self.retryDelay, effects: &effects)
+    case .rejoining(let id): rejoin(id, effects: &effects)
     case .idle, .registered, .lost, .ended: break
     }
   }
@@ -120,6 +137,14 @@ struct RegistrationState {
   private mutating func setDeadline(after delay: Duration, effects: inout some RegistrationEffects & ~Copyable) {
     generation += 1
     effects.setDeadline(generation, after: delay)
+  }
+
+  /// Whether it had a place, and does not know that it has one.
+  var isAway: Bool {
+    switch phase {
+    case .lost, .rejoining: true
+    case .idle, .asking, .registered, .ended: false
+    }
   }
 
   /// The number that the engine has or had.

@@ -22,8 +22,8 @@ public enum AtomicFile {
   ///   - mode: permissions of the new file; 0600 for keys.
   ///   - flushed: whether the bytes are on the disk when this returns.
   public static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600, flushed: Bool = true) throws(FileError) {
-    let temporary = "\(path).\(getpid()).new"
-    unlink(temporary)
+    // Another thread of this process may write the same file.
+    let temporary = "\(path).\(getpid())-\(UInt32.random(in: 0...UInt32.max)).new"
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
     guard descriptor >= 0 else { throw FileError(path: path, action: "write", code: errno) }
     // The umask may have taken bits away that the caller asked for, and must not add any.

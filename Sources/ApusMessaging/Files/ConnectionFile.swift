@@ -22,10 +22,12 @@ public struct ConnectionFile: Hashable, Sendable {
   public var curveServerKey: String?
   /// Host name or ip of the controller.
   public var location: String
+  /// On the controller's host, a folder of Unix domain sockets named after the ports, for Apus's own parties. Others pass over it.
+  public var localDirectory: String?
 
   public init(
     ssh: String = "", interface: String, registration: Int, control: Int, mux: Int, task: Int, iopub: Int, side: Side, key: String,
-    curveServerKey: String? = nil, location: String
+    curveServerKey: String? = nil, location: String, localDirectory: String? = nil
   ) {
     self.ssh = ssh
     self.interface = interface
@@ -38,6 +40,7 @@ public struct ConnectionFile: Hashable, Sendable {
     self.key = key
     self.curveServerKey = curveServerKey
     self.location = location
+    self.localDirectory = localDirectory
   }
 
   /// In the order of ipyparallel's files.
@@ -66,6 +69,7 @@ public struct ConnectionFile: Hashable, Sendable {
     object["pack"] = "json"
     object["unpack"] = "json"
     object["signature_scheme"] = "hmac-sha256"
+    if let localDirectory { object["local_directory"] = .string(localDirectory) }
     return .object(object)
   }
 
@@ -115,6 +119,7 @@ public struct ConnectionFile: Hashable, Sendable {
     key = try text("key", default: "")
     curveServerKey = object["curve_serverkey"]?.stringValue
     location = try text("location", default: "")
+    localDirectory = object["local_directory"]?.stringValue
   }
 
   /// - Throws: also where the text is not JSON.

@@ -12,6 +12,11 @@ public enum ControllerAddress {
     return isLocal(address) ? "127.0.0.1" : address
   }
 
+  /// Whether only this host can be where it is listened on.
+  public static func isLoopback(_ address: String) -> Bool {
+    address.hasPrefix("127.") || address == "localhost" || address == "::1" || address == "[::1]"
+  }
+
   public static var hostName: String {
     var name = [CChar](repeating: 0, count: 256)
     guard gethostname(&name, name.count - 1) == 0 else { return "" }

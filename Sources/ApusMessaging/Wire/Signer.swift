@@ -8,7 +8,7 @@ public import Transport
 public struct Signer: Sendable {
   private let inner: SHA256
   private let outer: SHA256
-  /// An empty key signs nothing and verifies nothing: `--no-secure`, or CURVE.
+  /// An empty key signs nothing and verifies nothing: `--no-secure`.
   public let isEnabled: Bool
   private static let blockSize = 64
   /// Messages up to this size are hashed from one piece of the stack.

@@ -2,29 +2,26 @@ import CZeroMQ
 import Glibc
 
 /// Takes connections of parties on the same host that run as the same user.
-///
-/// The name is a random one in Linux's abstract namespace, told in signed messages only. It leaves no file behind, and whoever hears of it
-/// on another host finds nobody there.
 public final class LocalListener: Sendable {
-  public let name: String
+  public let path: String
   /// For event loops: readable when `accept` may have something.
   public let descriptor: Int32
 
+  /// - Parameter path: in a folder that no other user can look into. What was there is replaced.
   /// - Returns: `nil` if the system does not allow it.
-  public init?() {
-    name = "apus-\(Self.randomName())"
+  public init?(path: String) {
+    self.path = path
     descriptor = LocalAddress.socket()
-    guard descriptor >= 0, LocalAddress(name).bind(descriptor), listen(descriptor, 1024) == 0 else {
+    unlink(path)
+    guard descriptor >= 0, let address = LocalAddress(path), address.bind(descriptor), listen(descriptor, 1024) == 0 else {
       if descriptor >= 0 { close(descriptor) }
       return nil
     }
   }
 
-  deinit { close(descriptor) }
-
-  private static func randomName() -> String {
-    var generator = SystemRandomNumberGenerator()
-    return String(generator.next(), radix: 16) + String(generator.next(), radix: 16)
+  deinit {
+    unlink(path)
+    close(descriptor)
   }
 
   /// - Returns: `nil` when nobody waits. Other users are turned away.
@@ -43,20 +40,19 @@ public final class LocalListener: Sendable {
   }
 }
 
-/// A name in the abstract namespace of this host (more exactly: of the network namespace that the process lives in).
+/// A path as an address of sockets.
 struct LocalAddress {
   private var address = sockaddr_un()
   private let size: socklen_t
 
-  init(_ name: String) {
+  /// - Returns: `nil` for a path that is too long: 107 bytes are the most.
+  init?(_ path: String) {
     address.sun_family = sa_family_t(AF_UNIX)
     let start = MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2
-    size = withUnsafeMutableBytes(of: &address.sun_path) { path in
-      // The first byte stays 0: that is what makes it abstract.
-      let bytes = name.utf8.prefix(path.count - 1)
-      for (index, byte) in bytes.enumerated() { path[index + 1] = byte }
-      return socklen_t(start + 1 + bytes.count)
-    }
+    let bytes = Array(path.utf8)
+    guard (1..<MemoryLayout.size(ofValue: address.sun_path)).contains(bytes.count) else { return nil }
+    size = socklen_t(start + bytes.count + 1)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
   }
 
   static func socket() -> Int32 {

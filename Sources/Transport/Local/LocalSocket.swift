@@ -1,3 +1,4 @@
+import CZeroMQ
 import Glibc
 
 /// One end of a connection between parties on one host that keeps messages apart (a Unix domain socket, `SOCK_SEQPACKET`).
@@ -39,11 +40,11 @@ public final class LocalSocket: @unchecked Sendable {
     incoming.deallocate()
   }
 
-  /// - Returns: `nil` if nobody of this name listens on this host.
-  public convenience init?(connectingTo name: String) {
+  /// - Returns: `nil` if nobody of our own user listens there.
+  public convenience init?(connectingTo path: String) {
     let descriptor = LocalAddress.socket()
     guard descriptor >= 0 else { return nil }
-    guard LocalAddress(name).connect(descriptor) else {
+    guard let address = LocalAddress(path), address.connect(descriptor), apus_is_own_peer(descriptor) != 0 else {
       close(descriptor)
       return nil
     }

@@ -70,6 +70,7 @@ struct ConnectTests {
     }
     // Port 1 is nobody's here.
     file.registration = 1
+    file.localDirectory = nil
     let gone = await refusal(of: file, configuration)
     #expect(gone?.code == .controllerNotFound)
     #expect(gone?.description.contains("stale") == true)
@@ -79,7 +80,7 @@ struct ConnectTests {
   }
 
   @Test func curveAndUnsignedClustersWork() async throws {
-    try await withTestCluster(engines: 1, controller: { $0.key = "" }) { _, client in
+    try await withTestCluster(engines: 1, controller: { ($0.key, $0.allowsInsecure) = ("", true) }) { _, client in
       _ = try await client[0].submit(TaskSubmission()).replies
     }
     let cluster = try await TestCluster.start(engines: 0) { $0.enableCurve = true }

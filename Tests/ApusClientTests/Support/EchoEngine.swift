@@ -40,11 +40,12 @@ actor EchoEngine {
   }
 
   func start() throws {
+    let route = ControllerRoute(file)
     func socket(_ kind: Socket.Kind, _ ports: [Int]) throws -> Socket {
       let socket = try Socket(kind, in: context)
       try socket.set(.identity, Array(uuid.text.utf8))
       try socket.set(.linger, 200)
-      for port in ports { try socket.connect(file.endpoint(port: port)) }
+      for port in ports { try socket.connect(route.endpoint(port)) }
       return socket
     }
     guard case .engine(let pingPort, let pongPort, _) = file.side else { return }
@@ -54,7 +55,7 @@ actor EchoEngine {
     pong = try socket(.dealer, [pongPort])
     let heart = try Socket(.sub, in: context)
     try heart.set(.subscribe, [])
-    try heart.connect(file.endpoint(port: pingPort))
+    try heart.connect(route.endpoint(pingPort))
     ping = consume heart
     shell = try socket(.router, [file.mux, file.task])
     watch(registrar!) { $0.readRegistrar() }
@@ -96,7 +97,7 @@ actor EchoEngine {
       guard let content = try? Envelope(frames)?.content(), let number = content["id"]?.intValue else { continue }
       id = number
       guard case .engine(_, _, let leaves) = file.side else { continue }
-      try? shell?.connect(file.endpoint(port: leaves[number % leaves.count]))
+      try? shell?.connect(ControllerRoute(file).endpoint(leaves[number % leaves.count]))
     }
   }
 

@@ -26,6 +26,8 @@ struct FuzzTests {
     let seed = SeededRandom.newSeed()
     try await TestCluster.with {
       $0.key = key
+      $0.enableCurve = false
+      $0.allowsInsecure = key.isEmpty
     } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         try await TestEngine.with(2, cluster.engine) { engines in

@@ -38,7 +38,7 @@ struct LifecycleTests {
     } _: {
       ($0.client, $0.engine)
     }
-    #expect(try FileManager.default.contentsOfDirectory(atPath: "\(profile)/security").count == 2)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: "\(profile)/security").count == 3)
     try await TestCluster.with(in: profile) {
       $0.reuseFiles = true
     } _: { cluster in

@@ -18,7 +18,9 @@ import Transport
     let context = try Context()
     let front = try Socket(.router, in: context)
     try front.bind("inproc://front")
-    let back = try EngineSocket("back", in: context, curve: nil)
+    let router = try Socket(.router, in: context)
+    try router.set(.identity, Array("back".utf8))
+    let back = try EngineSocket(router)
     try back.socket.bind("inproc://back")
     let loop = EventLoop(name: "schedulers")
     let scheduler = TaskScheduler(
@@ -124,7 +126,7 @@ import Transport
 
   @Test("an engine of this host gets small messages by its local socket, large ones and those after its end by libzmq")
   func local() async throws {
-    let listener = try #require(LocalListener())
+    let listener = try #require(LocalListener(path: "/tmp/apus-test-\(UInt32.random(in: 0...UInt32.max))"))
     try await with(listener: listener) { scheduler, client, engine in
       await scheduler.start()
       await scheduler.engineRegistered(Self.engine, takesBatches: true)
@@ -141,7 +143,7 @@ import Transport
   private func localTasks(
     _ listener: LocalListener, _ session: inout Session, _ client: borrowing Socket, _ engine: borrowing Socket
   ) throws {
-    let local = try #require(LocalSocket(connectingTo: listener.name))
+    let local = try #require(LocalSocket(connectingTo: listener.path))
     #expect(local.send(greeting(&session)))
     // The scheduler reads the greeting and the task in whichever order: until it knows the name, it uses libzmq.
     var viaLocal = 0
@@ -168,7 +170,7 @@ import Transport
   }
 
   @Test("who does not say who it is, or cannot prove it, is turned away") func strangers() async throws {
-    let listener = try #require(LocalListener())
+    let listener = try #require(LocalListener(path: "/tmp/apus-test-\(UInt32.random(in: 0...UInt32.max))"))
     let log = LogLines()
     try await with(listener: listener, log) { scheduler, client, engine in
       await scheduler.start()
@@ -181,18 +183,18 @@ import Transport
         session.message(.applyRequest).batchOfOne(session.signer),
       ]
       for opening in openings {
-        let local = try #require(LocalSocket(connectingTo: listener.name))
+        let local = try #require(LocalSocket(connectingTo: listener.path))
         #expect(local.send(opening))
         #expect(try next(local) == nil, "the connection has ended")
       }
       // A second one of the same engine takes the place of the first; a replayed greeting does not.
-      let first = try #require(LocalSocket(connectingTo: listener.name))
+      let first = try #require(LocalSocket(connectingTo: listener.path))
       let words = greeting(&session)
       #expect(first.send(words))
-      let second = try #require(LocalSocket(connectingTo: listener.name))
+      let second = try #require(LocalSocket(connectingTo: listener.path))
       #expect(second.send(words))
       #expect(try next(second) == nil)
-      let third = try #require(LocalSocket(connectingTo: listener.name))
+      let third = try #require(LocalSocket(connectingTo: listener.path))
       #expect(third.send(greeting(&session)))
       #expect(try next(first) == nil)
       // What is no batch changes nothing, and the next task arrives.

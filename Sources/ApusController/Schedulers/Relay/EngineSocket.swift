@@ -14,14 +14,10 @@ struct EngineSocket: ~Copyable {
   private var names: [EngineUUID: Frame] = [:]
   private var uuids: [Frame: EngineUUID] = [:]
 
-  init(_ identity: String, in context: Context, curve: CurveKeyPair?) throws(ZeroMQError) {
-    let router = try Socket(.router, in: context)
-    try router.set(.identity, Array(identity.utf8))
+  /// - Parameter router: with its identity, not bound yet. An identity is never handed over to a second connection: an engine that comes
+  ///   back finds its place free as soon as its dead connection was noticed.
+  init(_ router: consuming Socket) throws(ZeroMQError) {
     try router.set(.routerMandatory, 1)
-    // An engine that restarted under its old uuid takes over from its own dead connection.
-    try router.set(.routerHandover, 1)
-    try router.set(.backlog, 4096)
-    if let curve { try router.serveCurve(curve) }
     socket = router
   }
 

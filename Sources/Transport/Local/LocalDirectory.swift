@@ -1,0 +1,108 @@
+import Glibc
+
+/// A folder of this host for the Unix domain sockets of one controller, that no other user can look into.
+///
+/// It is locked while its controller lives: what a killed one has left is found by that and removed by the next.
+public final class LocalDirectory: Sendable {
+  public let path: String
+  private let lock: Int32
+  private static let prefix = "apus-"
+  private static let lockName = "lock"
+
+  /// - Parameter path: the folder of a controller whose connection files are used again; `nil` makes a new one.
+  /// - Throws: where a socket's address (107 bytes) has no room for it, or the folder cannot be made.
+  public init(reusing path: String? = nil) throws(SystemError) {
+    if let path {
+      guard mkdir(path, 0o700) == 0 || Self.isOwn(path) else { throw SystemError(errno == 0 ? EACCES : errno) }
+      lock = try Self.lock(in: path)
+      self.path = path
+      Self.removeFiles(in: path)
+      return
+    }
+    let base = Self.base
+    Self.removeAbandoned(in: base)
+    for _ in 0..<16 {
+      var generator = SystemRandomNumberGenerator()
+      let candidate = "\(base)/\(Self.prefix)\(String(generator.next(), radix: 36))"
+      guard mkdir(candidate, 0o700) == 0 else {
+        if errno == EEXIST { continue }
+        throw SystemError(errno)
+      }
+      lock = try Self.lock(in: candidate)
+      self.path = candidate
+      return
+    }
+    throw SystemError(EEXIST)
+  }
+
+  deinit {
+    Self.removeFiles(in: path)
+    unlink("\(path)/\(Self.lockName)")
+    rmdir(path)
+    close(lock)
+  }
+
+  /// Where a socket of this folder is.
+  public static func file(_ name: String, in directory: String) -> String { "\(directory)/\(name)" }
+
+  /// Whether it is a folder of our own user, on this host, that nobody else can change or look into.
+  public static func isOwn(_ path: String) -> Bool {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return false }
+    return status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid() && status.st_mode & 0o077 == 0
+  }
+
+  /// The user's own folder for such things where the system has one; it must leave room for names.
+  private static var base: String {
+    if let runtime = getenv("XDG_RUNTIME_DIR").map({ String(cString: $0) }), runtime.hasPrefix("/"), runtime.utf8.count < 60,
+      isOwn(runtime)
+    {
+      return runtime
+    }
+    return "/tmp"
+  }
+
+  private static func lock(in directory: String) throws(SystemError) -> Int32 {
+    let descriptor = open("\(directory)/\(lockName)", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw SystemError(errno) }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      let code = errno
+      close(descriptor)
+      throw SystemError(code)
+    }
+    return descriptor
+  }
+
+  private static func names(in directory: String) -> [String] {
+    guard let stream = opendir(directory) else { return [] }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+
+  private static func removeFiles(in directory: String) {
+    for name in names(in: directory) where name != lockName { unlink("\(directory)/\(name)") }
+  }
+
+  /// Folders of ours whose controllers were killed.
+  private static func removeAbandoned(in base: String) {
+    for name in names(in: base) where name.hasPrefix(prefix) {
+      let directory = "\(base)/\(name)"
+      guard isOwn(directory) else { continue }
+      let lock = open("\(directory)/\(lockName)", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+      // One without a lock is being made at this moment.
+      guard lock >= 0 else { continue }
+      defer { close(lock) }
+      guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { continue }
+      removeFiles(in: directory)
+      unlink("\(directory)/\(lockName)")
+      rmdir(directory)
+    }
+  }
+}
