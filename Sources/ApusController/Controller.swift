@@ -41,6 +41,9 @@ public final class Controller: Service {
   private let reference: HubReference
   private let events: TaskEventStream
 
+  /// Signatures remembered, at least: as many as eight sockets of ipyparallel's do.
+  private static let replayCapacity = 1 << 19
+
   /// Binds all sockets. Nobody is served before `run`.
   public init(_ configuration: ControllerConfiguration, logger: Logger) throws(ControllerError) {
     var configuration = configuration
@@ -71,7 +74,11 @@ public final class Controller: Service {
     engineConnection = files.engine
 
     let key = files.client.key
-    func session(_ id: SessionID = .random()) -> Session { Session(id: id, key: key, username: configuration.username) }
+    // One for all sockets: what came by one of them is not taken from another.
+    let replays = SharedReplays(capacity: Self.replayCapacity)
+    func session(_ id: SessionID = .random()) -> Session {
+      Session(id: id, key: key, username: configuration.username, replays: replays)
+    }
     let state = TaskSchedulerState(
       policy: configuration.scheme, highWaterMark: configuration.highWaterMark, lookAhead: configuration.lookAhead,
       seed: .random(in: 0...UInt64.max))

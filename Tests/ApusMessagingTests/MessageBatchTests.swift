@@ -11,18 +11,18 @@ import Transport
       .applyRequest, content: ["n": .int(number)], metadata: ["same": true], identities: [Frame("client")], buffers: buffers)
   }
 
-  func batch(_ messages: [Envelope], key: String = "k") -> [Frame] {
+  func batch(_ messages: [Envelope], key: String = "k", _ scope: MessageScope = .clientToScheduler) -> [Frame] {
     var writer = MessageBatchWriter()
     for message in messages {
       let isTaken = writer.append(message.identities.first, message.payload)
       #expect(isTaken)
     }
     defer { #expect(writer.isEmpty) }
-    return [outer] + writer.take(signedBy: Signer(key: Array(key.utf8)))
+    return [outer] + writer.take(signedBy: Signer(key: Array(key.utf8)), scope)
   }
 
-  func read(_ frames: [Frame], _ session: inout Session) throws -> [Envelope] {
-    var reader = try session.openBatch(frames)
+  func read(_ frames: [Frame], _ session: Session) throws -> [Envelope] {
+    var reader = try session.openBatch(frames, .clientToScheduler)
     var found: [Envelope] = []
     while let message = try reader.next() { found.append(message) }
     return found
@@ -32,8 +32,8 @@ import Transport
     let messages = [message(1), message(2, buffers: [.empty, Frame("x"), Frame([UInt8](repeating: 7, count: 5000))]), message(3)]
     let frames = batch(messages)
     #expect(MessageBatch.isBatch(frames, identities: 1) && !MessageBatch.isBatch(messages[0].frames, identities: 1))
-    var session = Session(id: SessionID("r"), key: "k")
-    let found = try read(frames, &session)
+    let session = Session(id: SessionID("r"), key: "k")
+    let found = try read(frames, session)
     #expect(found.count == 3)
     for (message, found) in zip(messages, found) {
       #expect(Array(found.identities) == [outer, Frame("client")])
@@ -47,31 +47,36 @@ import Transport
   }
 
   @Test func aBatchIsVerifiedOnce() throws {
-    var session = Session(id: SessionID("r"), key: "k")
+    let session = Session(id: SessionID("r"), key: "k")
     let frames = batch([message(1)])
-    let found = try read(frames, &session)
+    let found = try read(frames, session)
     #expect(found.count == 1)
-    #expect(throws: Session.Rejection.replayed) { try read(frames, &session) }
-    #expect(throws: Session.Rejection.forged) { try read(batch([message(1)], key: "other"), &session) }
-    #expect(throws: Session.Rejection.unsigned) { try read(batch([message(1)], key: ""), &session) }
+    #expect(throws: Session.Rejection.replayed) { try read(frames, session) }
+    #expect(throws: Session.Rejection.forged) { try read(batch([message(1)], key: "other"), session) }
+    #expect(throws: Session.Rejection.unsigned) { try read(batch([message(1)], key: ""), session) }
     var changed = batch([message(2)])
     changed[3] = Frame(changed[3].bytes.dropLast() + [0])
-    #expect(throws: Session.Rejection.forged) { try read(changed, &session) }
+    #expect(throws: Session.Rejection.forged) { try read(changed, session) }
+    // What was meant for another hop is nobody's here.
+    #expect(throws: Session.Rejection.forged) { try read(batch([message(1)], .engineToScheduler), session) }
+    #expect(throws: Session.Rejection.forged) { try read(batch([message(1)], .schedulerToEngine), session) }
     // A message's own signature is none of a batch.
     let single = message(4)
     #expect(throws: Session.Rejection.forged) {
-      try read([outer, MessageBatch.marker, single.signature, Frame(single.signedParts.flatMap(\.bytes))], &session)
+      try read([outer, MessageBatch.marker, single.signature, Frame(single.signedParts.flatMap(\.bytes))], session)
     }
-    var open = Session(id: SessionID("r"), key: "")
-    let unsigned = try read(batch([message(1)], key: ""), &open)
+    let open = Session(id: SessionID("r"), key: "")
+    let unsigned = try read(batch([message(1)], key: ""), open)
     #expect(unsigned.count == 1)
   }
 
   @Test func damagedBodiesAreRefused() throws {
     let whole = batch([message(1), message(2)])[3].bytes
-    var session = Session(id: SessionID("r"), key: "")
+    let session = Session(id: SessionID("r"), key: "")
     func messages(_ body: [UInt8]) -> (count: Int, isDamaged: Bool) {
-      guard var reader = try? session.openBatch([outer, MessageBatch.marker, .empty, Frame(body)]) else { return (0, true) }
+      guard var reader = try? session.openBatch([outer, MessageBatch.marker, .empty, Frame(body)], .clientToScheduler) else {
+        return (0, true)
+      }
       var count = 0
       do {
         while try reader.next() != nil { count += 1 }

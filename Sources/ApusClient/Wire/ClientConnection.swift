@@ -26,7 +26,19 @@ actor ClientConnection {
     self.roster = roster
   }
 
-  private enum Channel { case query, task, mux, control, broadcast }
+  private enum Channel {
+    case query, task, mux, control, broadcast
+
+    var scope: MessageScope.Channel {
+      switch self {
+      case .query: .hub
+      case .task: .task
+      case .mux: .mux
+      case .control: .control
+      case .broadcast: .broadcast
+      }
+    }
+  }
 
   /// Results before notifications: what an engine answered before it left counts.
   func start() {
@@ -114,7 +126,7 @@ actor ClientConnection {
           readBatch(frames, now: now)
           continue
         }
-        guard let (message, match) = open(frames) else { continue }
+        guard let (message, match) = open(frames, channel) else { continue }
         if channel == .query, let serial = wire.takeEngineQuery(match.number) {
           readEngines(message, asOf: serial)
         } else {
@@ -128,7 +140,7 @@ actor ClientConnection {
   }
 
   private func readBatch(_ frames: [Frame], now: ContinuousClock.Instant) {
-    guard var batch = MessageBatchReader(frames, verifiedBy: wire.signer) else {
+    guard var batch = MessageBatchReader(frames, verifiedBy: wire.signer, .schedulerToClient) else {
       return wire.warn("dropped messages", Session.Rejection.forged.rawValue)
     }
     do throws(MessageError) {
@@ -151,17 +163,22 @@ actor ClientConnection {
   }
 
   /// - Returns: `nil` for what is no message, answers nothing of ours, or is not signed by this cluster's key. Replays find nobody waiting.
-  private func open(_ frames: [Frame]) -> (Envelope, RequestIDs.Match)? {
+  private func open(_ frames: [Frame], _ channel: Channel) -> (Envelope, RequestIDs.Match)? {
     guard let message = Envelope(frames) else {
       wire.warn("dropped messages", Session.Rejection.truncated.rawValue)
       return nil
     }
     guard let match = wire.ids.match(message.parentHeaderFrame) ?? coalesced(message) else { return nil }
-    return isGenuine(message) ? (message, match) : nil
+    return isGenuine(message, .reply(channel.scope)) ? (message, match) : nil
   }
 
-  private func isGenuine(_ message: Envelope) -> Bool {
-    if wire.signer.verify(message.signature, message.signedParts) { return true }
+  /// - Parameter scope: of what our own parties say there.
+  private func isGenuine(_ message: Envelope, _ scope: MessageScope? = nil) -> Bool {
+    if let scope, message.isSealed {
+      if message.hasSeal(by: wire.signer, scope, readsBuffers: true) { return true }
+    } else if wire.signer.verify(message.signature, message.signedParts) {
+      return true
+    }
     wire.warn("dropped messages", Session.Rejection.forged.rawValue)
     return false
   }
@@ -176,7 +193,7 @@ actor ClientConnection {
     else {
       return wire.warn("the hub did not tell its engines", message.contentFrame.text)
     }
-    wire.sendsBatches = content["batches"]?.isTruthy ?? false
+    wire.isOwnController = content["batches"]?.isTruthy ?? false
     let kinds = content["kinds"]?.objectValue
     let engines = list.members.compactMap { id, uuid -> RegisteredEngine? in
       guard let number = Int(id), let uuid = uuid.stringValue else { return nil }

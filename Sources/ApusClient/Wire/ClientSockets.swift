@@ -24,8 +24,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   private let logger: Logger
   private var warned: Set<String> = []
   private var hasStatus = false
-  /// The hub has said that its task scheduler reads batches.
-  var sendsBatches = false
+  /// The hub has said that its controller is one of Apus's: it reads batches and seals.
+  var isOwnController = false
   /// Balanced tasks of this turn.
   private var batch = MessageBatchWriter()
   /// Which of our queries ask for the engines, and as of when.
@@ -108,28 +108,26 @@ struct ClientSockets: ~Copyable, ClientEffects {
   mutating func send(_ request: Request) {
     if request.awaitsOutput { subscribeToStatus() }
     let header = headers.header(request.number, request.type)
-    let mayBeBatched = sendsBatches && request.route == .balanced
-    let signature = mayBeBatched ? .empty : signer.sign([header, .emptyObject, request.metadata, request.content])
+    let mayBeBatched = isOwnController && request.route == .balanced
     var frames: [Frame] = []
     frames.reserveCapacity(7 + request.buffers.count)
     switch request.route {
     case .control(let engine), .direct(let engine): frames.append(identity(of: engine.uuid))
     default: break
     }
+    let delimiter = frames.count
     frames.append(.delimiter)
-    frames.append(signature)
+    frames.append(.empty)
     frames.append(header)
     frames.append(.emptyObject)
     frames.append(request.metadata)
     frames.append(request.content)
     frames.append(contentsOf: request.buffers)
-    if mayBeBatched {
-      if batch.append(nil, frames[...]) {
-        if batch.isFull { sendBatch() }
-        return
-      }
-      frames[1] = signer.sign(frames[2..<6])
+    if mayBeBatched, batch.append(nil, frames[...]) {
+      if batch.isFull { sendBatch() }
+      return
     }
+    sign(&frames, delimiter, Self.channel(of: request.route))
     // What was collected came before it: an abort must not overtake its task.
     sendBatch()
     do throws(ZeroMQError) {
@@ -143,10 +141,28 @@ struct ClientSockets: ~Copyable, ClientEffects {
     } catch { warn("a message was not sent", "\(error)") }
   }
 
+  /// - Parameter delimiter: where it stands; the place of the signature follows.
+  private func sign(_ frames: inout [Frame], _ delimiter: Int, _ channel: MessageScope.Channel) {
+    let dictionaries = frames[delimiter + 2...delimiter + 5]
+    frames[delimiter + 1] =
+      isOwnController
+      ? signer.seal(dictionaries, frames[(delimiter + 6)...], .request(channel)) : signer.sign(dictionaries)
+  }
+
+  private static func channel(of route: Request.Route) -> MessageScope.Channel {
+    switch route {
+    case .hub: .hub
+    case .control: .control
+    case .direct: .mux
+    case .balanced: .task
+    case .coalescing, .broadcast: .broadcast
+    }
+  }
+
   /// At the end of each turn, and before an abort: what is collected leaves.
   mutating func sendBatch() {
     guard !batch.isEmpty else { return }
-    do { try task.send(batch.take(signedBy: signer)) } catch { warn("a batch was not sent", "\(error)") }
+    do { try task.send(batch.take(signedBy: signer, .clientToScheduler)) } catch { warn("a batch was not sent", "\(error)") }
   }
 
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine]) {
@@ -161,8 +177,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
 
   private mutating func sendControl(_ type: MessageType, _ content: Frame, to identity: Frame) {
     let header = headers.header(ids.next(), type)
-    let signature = signer.sign([header, .emptyObject, .emptyObject, content])
-    do { try control.send([identity, .delimiter, signature, header, .emptyObject, .emptyObject, content]) } catch {
+    var frames = [identity, .delimiter, .empty, header, .emptyObject, .emptyObject, content]
+    sign(&frames, 1, .control)
+    do { try control.send(frames) } catch {
       warn("a message was not sent", "\(error)")
     }
   }
@@ -199,8 +216,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
     let number = ids.next()
     engineQueries[number] = serial
     let header = headers.header(number, .connectionRequest)
-    let signature = signer.sign([header, .emptyObject, .emptyObject, Self.engineQuery])
-    do { try query.send([.delimiter, signature, header, .emptyObject, .emptyObject, Self.engineQuery]) } catch {
+    var frames: [Frame] = [.delimiter, .empty, header, .emptyObject, .emptyObject, Self.engineQuery]
+    sign(&frames, 0, .hub)
+    do { try query.send(frames) } catch {
       warn("a message was not sent", "\(error)")
     }
   }

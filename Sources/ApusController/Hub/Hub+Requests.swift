@@ -248,7 +248,7 @@ extension Hub {
       guard case .object(var header)? = try? request.headerFrame.json() else { throw unknown(old) }
       header["msg_id"] = .string(id.text)
       header["date"] = .string(Timestamp.now().description)
-      let message = wire.session.seal(
+      let message = wire.session.signed(
         header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: .emptyObject,
         content: request.contentFrame,
         buffers: Array(request.buffers))

@@ -143,7 +143,7 @@ actor Hub {
         guard let frames = try wire.query.receive(source: &connection) else { break }
         // Descriptors are used again at once: ends of old connections come before news through new ones.
         monitorIsReadable()
-        let message = try wire.session.open(frames)
+        let message = try wire.session.open(frames, sealedFor: .request(.hub), readsBuffers: true)
         wire.begin(message)
         handle(message, connection: connection)
       } catch let rejection as Session.Rejection {

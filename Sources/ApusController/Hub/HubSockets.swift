@@ -13,9 +13,9 @@ struct EngineAudience: Sendable {
   /// - Parameter done: called on the schedulers' loop when all of them know: clients may be told.
   func engineJoined(_ uuid: EngineUUID, id: EngineID, takesBatches: Bool, done: @escaping @Sendable () -> Void) {
     loop.execute {
-      mux.assumeIsolated { $0.engineRegistered(uuid) }
-      control.assumeIsolated { $0.engineRegistered(uuid) }
-      broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id) }
+      mux.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
+      control.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
+      broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id, isOwn: takesBatches) }
       tasks.assumeIsolated { $0.engineRegistered(uuid, takesBatches: takesBatches) }
       done()
     }
@@ -80,8 +80,7 @@ struct HubSockets: ~Copyable, HubEffects {
     let isRegistration = type == .registrationReply
     let reply = session.message(
       type, content: content, parentHeader: isRegistration ? .emptyObject : request.headerFrame,
-      identities: Array(request.identities),
-      buffers: buffers)
+      identities: Array(request.identities), buffers: buffers, sealedFor: request.isSealed ? .reply(.hub) : nil)
     try? query.send(reply.frames)
   }
 

@@ -12,7 +12,7 @@ extension Engine {
     while budget > 0, let frames = (try? control?.receive()) ?? nil {
       budget -= 1
       do {
-        try handle(Request(session.open(frames), origin: .control))
+        try handle(Request(session.open(frames, sealedFor: .request(.control), readsBuffers: true), origin: .control))
       } catch let error as Session.Rejection {
         reject(error.rawValue, on: "control")
       } catch { reject("\(error)", on: "control") }
@@ -55,7 +55,8 @@ extension Engine {
     send(
       voice.message(
         request.type.reply, content: Frame(content), parent: request.envelope.headerFrame,
-        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities))
+        metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities,
+        sealedFor: request.replyScope))
   }
 
   func send(_ message: Envelope) {

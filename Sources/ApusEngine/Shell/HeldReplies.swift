@@ -97,7 +97,7 @@ final class HeldReplies: Sendable {
 
   private static func sendAlone(_ message: Envelope, _ state: inout State, _ voice: Voice) {
     flush(&state, voice)
-    send(voice.signed(message), &state)
+    send(voice.sealed(message), &state)
   }
 
   private static func send(_ frames: [Frame], _ state: inout State) {

@@ -31,6 +31,16 @@ public struct Request: Sendable {
     isBatched = isInBatch
   }
 
+  /// The channel by which it came, if it was sealed: so is the answer.
+  var replyScope: MessageScope? { envelope.isSealed ? channel.map { .reply($0) } : nil }
+
+  private var channel: MessageScope.Channel? {
+    switch origin {
+    case .control: .control
+    case .shell: envelope.frames.first.flatMap { Shell.channel(of: $0) }
+    }
+  }
+
   /// When the sender made it, by the sender's clock.
   var date: Timestamp? { (try? envelope.header())?.timestamp }
 

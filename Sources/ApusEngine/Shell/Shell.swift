@@ -199,12 +199,13 @@ public final class Shell {
   private func open(_ frames: [Frame]) {
     do {
       if MessageBatch.isBatch(frames, identities: 1) {
-        var batch = try session.openBatch(frames)
+        var batch = try session.openBatch(frames, .schedulerToEngine)
         while let envelope = try batch.next() {
           do { waiting.append(try Request(envelope, origin: .shell, isInBatch: true)) } catch { reject("\(error)") }
         }
       } else {
-        waiting.append(try Request(try session.open(frames), origin: .shell))
+        let scope = frames.first.flatMap { Self.channel(of: $0) }.map { MessageScope.request($0) }
+        waiting.append(try Request(try session.open(frames, sealedFor: scope, readsBuffers: true), origin: .shell))
       }
     } catch let error as Session.Rejection {
       reject(error.rawValue)
@@ -212,6 +213,15 @@ public final class Shell {
       reject("\(error)")
     }
   }
+
+  /// Which of the controller's sockets an identity belongs to (protocol section 3).
+  static func channel(of identity: Frame) -> MessageScope.Channel? {
+    if identity == LocalSocket.schedulerIdentity { return .task }
+    if identity == muxIdentity { return .mux }
+    return identity.text.hasPrefix("sub_scheduler_") ? .broadcast : nil
+  }
+
+  private static let muxIdentity = Frame("mux_out")
 
   private func reject(_ reason: String) {
     if let count = rejections.dropped(reason) { EngineLog.dropped(count, on: "shell", reason) }
@@ -240,7 +250,7 @@ public final class Shell {
       voice.message(
         request.type.reply, content: Frame(["status": "aborted"]), parent: request.envelope.headerFrame,
         metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities,
-        forBatch: request.isBatched), for: request)
+        forBatch: request.isBatched, sealedFor: request.replyScope), for: request)
     outlet.status(.idle, parent: request.envelope.headerFrame)
   }
 
@@ -288,7 +298,8 @@ public final class Shell {
       voice.message(
         outcome.type, content: outcome.content, parent: parent,
         metadata: endings.frame(metadata, answering: request.envelope.metadataFrame),
-        identities: request.identities, buffers: outcome.buffers, forBatch: request.isBatched), for: request)
+        identities: request.identities, buffers: outcome.buffers, forBatch: request.isBatched, sealedFor: request.replyScope),
+      for: request)
     outlet.status(.idle, parent: parent, isOptional: request.type == .applyRequest)
   }
 

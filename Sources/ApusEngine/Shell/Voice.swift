@@ -22,20 +22,26 @@ final class Voice: Sendable {
 
   func message(
     _ type: MessageType, content: Frame, parent: Frame, metadata: Frame, identities: [Frame], buffers: [Frame] = [],
-    forBatch: Bool = false
+    forBatch: Bool = false, sealedFor scope: MessageScope? = nil
   ) -> Envelope {
     let id = MessageID(prefix + String(counter.wrappingAdd(1, ordering: .relaxed).oldValue))
     return session.withLock { session in
-      session.seal(
+      session.signed(
         identities: identities, header: session.header(type, id: id), parentHeader: parent, metadata: metadata, content: content,
-        buffers: buffers, forBatch: forBatch)
+        buffers: buffers, forBatch: forBatch, sealedFor: scope)
     }
   }
 
-  func sign(_ batch: inout MessageBatchWriter) -> [Frame] { session.withLock { batch.take(signedBy: $0.signer) } }
+  func sign(_ batch: inout MessageBatchWriter) -> [Frame] {
+    session.withLock { batch.take(signedBy: $0.signer, .engineToScheduler) }
+  }
 
-  func signed(_ message: Envelope) -> [Frame] {
-    session.withLock { Array(message.identities) + message.payload(signedBy: $0.signer) }
+  /// One that was made for a batch and does not fit goes sealed.
+  func sealed(_ message: Envelope) -> [Frame] {
+    let payload =
+      message.signature.isEmpty
+      ? session.withLock { message.payload(sealedBy: $0.signer, for: .reply(.task)) } : message.payload
+    return Array(message.identities) + payload
   }
 
   func changeKey(_ key: String) {

@@ -59,9 +59,28 @@ public struct Envelope: Sendable {
   /// From the delimiter on: what is the same at every hop.
   public var payload: ArraySlice<Frame> { frames[delimiter...] }
 
-  /// As `payload`, with a signature: a message that came in a batch has none of its own.
+  /// Whether it is signed as a message between Apus's own parties (`Seal`), which nobody else could read.
+  public var isSealed: Bool { Seal.isSeal(signature) }
+
+  /// - Parameter readsBuffers: whether the buffers are used here, and not only passed on.
+  public func hasSeal(by signer: Signer, _ scope: MessageScope, readsBuffers: Bool) -> Bool {
+    signer.verifySeal(signature, signedParts, buffers, scope, readsBuffers: readsBuffers)
+  }
+
+  /// Whether the header names the message, its kind and its sender, as every header does.
+  var isNamed: Bool { messageID != nil && messageType != nil && sessionID != nil }
+
+  /// As `payload`, sealed where it is not.
+  public func payload(sealedBy signer: Signer, for scope: MessageScope) -> ArraySlice<Frame> {
+    guard signer.isEnabled, !isSealed else { return payload }
+    var sealed = Array(payload)
+    sealed[1] = signer.seal(signedParts, buffers, scope)
+    return sealed[...]
+  }
+
+  /// As `payload`, with a signature that everybody can check: a message that came in a batch has none of its own, and seals are for our own.
   public func payload(signedBy signer: Signer) -> ArraySlice<Frame> {
-    guard signer.isEnabled, signature.isEmpty else { return payload }
+    guard signer.isEnabled, signature.isEmpty || isSealed else { return payload }
     var signed = Array(payload)
     signed[1] = signer.sign(signedParts)
     return signed[...]

@@ -3,7 +3,7 @@ public import Transport
 /// Several small messages of one hop in one frame: one signature, one system call and one wake-up for all of them.
 ///
 /// Apus's own parties agree on it (an engine says `batches` when it registers, the hub says it to clients); everybody else gets plain
-/// messages. A batch is a message of three frames behind the identity of the hop: the marker, a signature over marker and body, and the body.
+/// messages. A batch is a message of three frames behind the identity of the hop: the marker, a signature over its hop (`MessageScope`), marker and body, and the body.
 /// The messages in it have no signatures of their own: who passes one on outside of a batch signs it (`Envelope.payload(signedBy:)`).
 ///
 /// The body is message after message: a byte with the number of identities, a byte with the number of all frames (identities, the four
@@ -64,11 +64,11 @@ public struct MessageBatchWriter: Sendable {
   private mutating func append(_ frame: Frame) { frame.withUnsafeBytes { body.append(contentsOf: $0) } }
 
   /// The three frames of the batch; the writer is empty afterwards.
-  public mutating func take(signedBy signer: Signer) -> [Frame] {
+  public mutating func take(signedBy signer: Signer, _ scope: MessageScope) -> [Frame] {
     let frame = Frame(body)
     body.removeAll(keepingCapacity: true)
     count = 0
-    return [MessageBatch.marker, signer.sign([MessageBatch.marker, frame]), frame]
+    return [MessageBatch.marker, signer.sign([scope.frame, MessageBatch.marker, frame]), frame]
   }
 }
 
@@ -89,9 +89,9 @@ public struct MessageBatchReader: Sendable {
 
   /// - Parameter frames: of a batch, as `MessageBatch.isBatch` has recognised it.
   /// - Returns: `nil` if the signature is not by this key. Replays are for others to notice.
-  public init?(_ frames: [Frame], verifiedBy signer: Signer) {
+  public init?(_ frames: [Frame], verifiedBy signer: Signer, _ scope: MessageScope) {
     let end = frames.count
-    guard end >= 3, signer.verify(frames[end - 2], [frames[end - 3], frames[end - 1]]) else { return nil }
+    guard end >= 3, signer.verify(frames[end - 2], [scope.frame, frames[end - 3], frames[end - 1]]) else { return nil }
     self.init(verified: frames)
   }
 

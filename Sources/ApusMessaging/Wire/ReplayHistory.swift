@@ -30,7 +30,9 @@ public struct ReplayHistory: Sendable {
   private static func name(_ signature: Frame) -> UInt64 {
     signature.withUnsafeBytes { text in
       var value: UInt64 = 0
-      for character in text.prefix(16) { value = value << 4 | UInt64(character < 58 ? character &- 48 : character &- 87) & 15 }
+      // A seal begins with a mark that says nothing.
+      let digits = text.count > 64 ? text[2..<18] : text[..<min(16, text.count)]
+      for character in digits { value = value << 4 | UInt64(character < 58 ? character &- 48 : character &- 87) & 15 }
       return value == 0 ? 1 : value
     }
   }

@@ -8,20 +8,22 @@ public struct Session: Sendable {
   public let id: SessionID
   public let username: String
   public let signer: Signer
-  private var replays: ReplayHistory
+  private let replays: SharedReplays
   private var counter = 0
   private let prefix: String
 
   /// - Parameters:
   ///   - key: the `key` of the connection file, as its UTF-8 bytes. Empty: nothing is signed or checked.
+  ///   - replays: what all sockets of one party have seen, so that what came by one is not taken from another.
   ///   - processID: goes into message ids, so that forked sessions do not collide; by default this process's.
   public init(
-    id: SessionID = .random(), key: String, username: String = "apus", processID: Int32? = nil, replayCapacity: Int = 65_536
+    id: SessionID = .random(), key: String, username: String = "apus", processID: Int32? = nil,
+    replays: SharedReplays = SharedReplays()
   ) {
     self.id = id
     self.username = username
     signer = Signer(key: Array(key.utf8))
-    replays = ReplayHistory(capacity: replayCapacity)
+    self.replays = replays
     prefix = "\(id.text)_\(processID ?? getpid())_"
   }
 
@@ -35,11 +37,11 @@ public struct Session: Sendable {
   public mutating func message(
     _ type: MessageType, content: JSONValue = [:], parentHeader: Frame = .emptyObject, metadata: JSONValue = [:],
     identities: [Frame] = [],
-    buffers: [Frame] = []
+    buffers: [Frame] = [], sealedFor scope: MessageScope? = nil
   ) -> Envelope {
-    seal(
+    signed(
       identities: identities, header: header(type, id: nextID()), parentHeader: parentHeader, metadata: Frame(metadata),
-      content: Frame(content), buffers: buffers)
+      content: Frame(content), buffers: buffers, sealedFor: scope)
   }
 
   /// The header frame of a message of this session, dated now.
@@ -60,15 +62,26 @@ public struct Session: Sendable {
   }
 
   /// Signs dictionaries that are made already: for relays that rewrite a header.
-  /// - Parameter forBatch: the batch will have a signature.
-  public func seal(
+  /// - Parameters:
+  ///   - forBatch: the batch will have a signature.
+  ///   - scope: seals the message, for one of our own parties; `nil` signs it as everybody does.
+  ///   - former: a seal of another message with the same buffers, which are not read again then.
+  public func signed(
     identities: [Frame] = [], header: Frame, parentHeader: Frame, metadata: Frame, content: Frame, buffers: [Frame] = [],
-    forBatch: Bool = false
+    forBatch: Bool = false, sealedFor scope: MessageScope? = nil, buffersOf former: Frame? = nil
   ) -> Envelope {
-    Envelope(
-      identities: identities, signature: forBatch ? .empty : signer.sign([header, parentHeader, metadata, content]), header: header,
-      parentHeader: parentHeader,
-      metadata: metadata, content: content, buffers: buffers)
+    let signature: Frame
+    if forBatch {
+      signature = .empty
+    } else if let scope {
+      signature = signer.seal([header, parentHeader, metadata, content], buffers[...], scope, buffersOf: former)
+    } else {
+      signature = signer.sign([header, parentHeader, metadata, content])
+    }
+    return Envelope(
+      identities: identities, signature: signature, header: header, parentHeader: parentHeader, metadata: metadata,
+      content: content,
+      buffers: buffers)
   }
 
   /// What is wrong with a message; each is a reason to drop it and to say so once.
@@ -77,29 +90,37 @@ public struct Session: Sendable {
     case unsigned = "no signature"
     case forged = "a signature by another key"
     case replayed = "a signature seen before"
+    case nameless = "a header without msg_id, msg_type or session"
     public var description: String { rawValue }
   }
 
-  /// Reads frames from outside: the framing, the signature, and that it was not seen before.
-  public mutating func open(_ frames: [Frame]) throws(Rejection) -> Envelope {
+  /// Reads frames from outside: the framing, the signature, that it was not seen before, and that its header says what every header says.
+  /// - Parameters:
+  ///   - scope: where this is, for messages of our own parties; `nil` takes none of them.
+  ///   - readsBuffers: whether the buffers are used here, and not only passed on.
+  public func open(_ frames: [Frame], sealedFor scope: MessageScope? = nil, readsBuffers: Bool = false) throws(Rejection)
+    -> Envelope
+  {
     guard let envelope = Envelope(frames) else { throw .truncated }
-    try check(envelope)
+    if envelope.isSealed, signer.isEnabled {
+      guard let scope, envelope.hasSeal(by: signer, scope, readsBuffers: readsBuffers) else { throw .forged }
+      guard replays.record(envelope.signature) else { throw .replayed }
+    } else {
+      try check(signature: envelope.signature, of: envelope.signedParts)
+    }
+    guard envelope.isNamed else { throw .nameless }
     return envelope
   }
 
   /// The messages of a batch from outside, which `MessageBatch.isBatch` has recognised. Its one signature is good for all of them.
-  public mutating func openBatch(_ frames: [Frame]) throws(Rejection) -> MessageBatchReader {
+  public func openBatch(_ frames: [Frame], _ scope: MessageScope) throws(Rejection) -> MessageBatchReader {
     let end = frames.count
     guard end >= 3 else { throw .truncated }
-    try check(signature: frames[end - 2], of: [frames[end - 3], frames[end - 1]])
+    try check(signature: frames[end - 2], of: [scope.frame, frames[end - 3], frames[end - 1]])
     return MessageBatchReader(verified: frames)
   }
 
-  public mutating func check(_ envelope: Envelope) throws(Rejection) {
-    try check(signature: envelope.signature, of: envelope.signedParts)
-  }
-
-  private mutating func check(signature: Frame, of parts: ArraySlice<Frame>) throws(Rejection) {
+  private func check(signature: Frame, of parts: ArraySlice<Frame>) throws(Rejection) {
     guard signer.isEnabled else { return }
     if signature.isEmpty { throw .unsigned }
     guard signer.verify(signature, parts) else { throw .forged }

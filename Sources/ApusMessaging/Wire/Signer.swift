@@ -8,6 +8,8 @@ public import Transport
 public struct Signer: Sendable {
   private let inner: SHA256
   private let outer: SHA256
+  /// For the buffers of sealed messages (`Seal`): another key, made of this one.
+  let bufferKey: SymmetricKey
   /// An empty key signs nothing and verifies nothing: `--no-secure`.
   public let isEnabled: Bool
   private static let blockSize = 64
@@ -24,6 +26,11 @@ public struct Signer: Sendable {
     padded.map { $0 ^ 0x5c }.withUnsafeBytes { outer.update(bufferPointer: $0) }
     self.inner = inner
     self.outer = outer
+    var hash = inner
+    Array("apus buffers".utf8).withUnsafeBytes { hash.update(bufferPointer: $0) }
+    var last = outer
+    hash.finalize().withUnsafeBytes { last.update(bufferPointer: $0) }
+    bufferKey = SymmetricKey(data: last.finalize())
   }
 
   public func sign(_ parts: ArraySlice<Frame>) -> Frame {
@@ -55,7 +62,7 @@ public struct Signer: Sendable {
     }
   }
 
-  private func digest(_ parts: ArraySlice<Frame>) -> SHA256.Digest {
+  func digest(_ parts: ArraySlice<Frame>) -> SHA256.Digest {
     var hash = inner
     var byteCount = 0
     for part in parts { byteCount += part.count }
@@ -77,5 +84,5 @@ public struct Signer: Sendable {
     return last.finalize()
   }
 
-  private static func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 48 + nibble : 87 + nibble }
+  static func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 48 + nibble : 87 + nibble }
 }

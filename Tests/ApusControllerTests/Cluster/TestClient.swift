@@ -169,7 +169,7 @@ actor TestClient {
       guard batch.append(nil, message.payload), let id = message.messageID else { throw TestFailure("not for a batch") }
       ids.append(id)
     }
-    try task.send(batch.take(signedBy: session.signer))
+    try task.send(batch.take(signedBy: session.signer, .clientToScheduler))
     return ids
   }
 
@@ -181,7 +181,7 @@ actor TestClient {
       guard try task.waitReadable(milliseconds: 10_000) else { throw TestFailure("\(count - found.count) answers are missing") }
       while let frames = try task.receive() {
         if MessageBatch.isBatch(frames, identities: 0) {
-          var batch = try session.openBatch(frames)
+          var batch = try session.openBatch(frames, .schedulerToClient)
           while let message = try batch.next() {
             if let id = message.parentID { found[id] = message.buffers.first }
             batched += 1

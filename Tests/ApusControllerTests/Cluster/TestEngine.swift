@@ -159,14 +159,14 @@ actor TestEngine {
   }
 
   private func answerBatch(_ frames: [Frame]) {
-    guard var batch = try? session.openBatch(frames) else { return }
+    guard var batch = try? session.openBatch(frames, .schedulerToEngine) else { return }
     var answers = MessageBatchWriter()
     while let request = (try? batch.next()) ?? nil, let answer = try? reply(to: request) {
       request.messageID.map { received.append($0) }
       batched += 1
       guard answers.append(answer.identities.last, answer.payload) else { continue }
     }
-    try? wire?.shell.send([frames[0]] + answers.take(signedBy: session.signer))
+    try? wire?.shell.send([frames[0]] + answers.take(signedBy: session.signer, .engineToScheduler))
   }
 
   private func answer(_ request: Envelope) throws { try wire?.shell.send(reply(to: request).frames) }

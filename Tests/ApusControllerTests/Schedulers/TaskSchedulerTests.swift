@@ -104,12 +104,12 @@ import Transport
 
   private func answer(_ request: Envelope, _ session: inout Session) -> [Frame] {
     let answer = session.message(.applyReply, content: ["status": "ok"], parentHeader: request.headerFrame)
-    return answer.batchOfOne(behind: request.identities.last, session.signer)
+    return answer.batchOfOne(behind: request.identities.last, session.signer, .engineToScheduler)
   }
 
   /// The first message of a batch.
   private func open(_ frames: [Frame]?, _ session: inout Session) throws -> Envelope {
-    var reader = try session.openBatch(try #require(frames))
+    var reader = try session.openBatch(try #require(frames), .schedulerToEngine)
     let first = try reader.next()
     return try #require(first)
   }
@@ -201,7 +201,7 @@ import Transport
       #expect(third.send([Frame("x"), Frame("y")]))
       let task = session.message(.applyRequest)
       try client.send(task.frames)
-      var reader = try session.openBatch(try #require(try next(third)))
+      var reader = try session.openBatch(try #require(try next(third)), .schedulerToEngine)
       #expect(try reader.next()?.messageID == task.messageID)
     }
     #expect(log.all.contains { $0.contains("a local socket whose owner did not say who it is") })

@@ -137,7 +137,7 @@ struct SessionTests {
     var sender = Session(key: "key")
     let good = sender.message("t", content: ["a": 1], buffers: [Frame("b")])
     func check(_ frames: [Frame], _ rejection: Session.Rejection, at location: SourceLocation = #_sourceLocation) {
-      var receiver = Session(key: "key")
+      let receiver = Session(key: "key")
       #expect(throws: rejection, sourceLocation: location) { try receiver.open(frames) }
       // A refused message leaves no trace: the good one is still new.
       #expect(throws: Never.self, sourceLocation: location) { try receiver.open(good.frames) }
@@ -165,7 +165,7 @@ struct SessionTests {
   @Test("a message that comes twice is a replay, whatever its routing and buffers")
   func replay() throws {
     var sender = Session(key: "key")
-    var receiver = Session(key: "key")
+    let receiver = Session(key: "key")
     let message = sender.message("t", identities: [Frame("a")])
     _ = try receiver.open(message.frames)
     #expect(throws: Session.Rejection.replayed) { try receiver.open(message.frames) }
@@ -190,7 +190,7 @@ struct SessionTests {
   func noise() {
     let seed = SeededGenerator.seed()
     var random = SeededGenerator(seed: seed)
-    var session = Session(key: "key")
+    let session = Session(key: "key")
     var sender = Session(key: "key")
     for _ in 0..<2000 {
       var frames = sender.message("t", content: ["a": "b"]).frames

@@ -7,7 +7,7 @@ import Transport
 struct WireSnapshotTests {
   @Test("every captured message opens and decodes; a second time it is a replay", arguments: StockCapture.messages)
   func opens(message: StockMessage) throws {
-    var session = Session(key: StockCapture.key)
+    let session = Session(key: StockCapture.key)
     let envelope = try session.open(message.frames)
     #expect(throws: Session.Rejection.replayed) { try session.open(message.frames) }
     let header = try envelope.header()
@@ -29,7 +29,7 @@ struct WireSnapshotTests {
     }
     // Signed by us it is the same, and under another key nobody's.
     #expect(session.signer.sign(envelope.signedParts) == envelope.signature)
-    var other = Session(key: StockCapture.key + "x")
+    let other = Session(key: StockCapture.key + "x")
     #expect(throws: Session.Rejection.forged) { try other.open(message.frames) }
     // Written again it still says the same.
     #expect(try Frame(.object(content)).json() == .object(content))

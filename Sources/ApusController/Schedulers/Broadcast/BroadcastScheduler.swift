@@ -23,9 +23,11 @@ actor BroadcastScheduler {
     }
   }
 
-  /// - Parameter id: decides which leaf the engine is connected to.
-  func engineRegistered(_ uuid: EngineUUID, id: EngineID) {
-    wire.engineRegistered(uuid, id: id)
+  /// - Parameters:
+  ///   - id: decides which leaf the engine is connected to.
+  ///   - isOwn: it is one of Apus's, and reads seals.
+  func engineRegistered(_ uuid: EngineUUID, id: EngineID, isOwn: Bool) {
+    wire.engineRegistered(uuid, id: id, isOwn: isOwn)
     state.engineRegistered(uuid)
   }
 
@@ -43,7 +45,7 @@ actor BroadcastScheduler {
     for _ in 0..<TaskScheduler.batch {
       do {
         guard let frames = try wire.front.receive() else { break }
-        let message = try wire.session.open(frames)
+        let message = try wire.session.open(frames, sealedFor: .request(.broadcast))
         guard let id = message.messageID, !message.identities.isEmpty else { continue }
         submit(message, id: id)
       } catch let rejection as Session.Rejection {
@@ -71,7 +73,8 @@ actor BroadcastScheduler {
     for _ in 0..<TaskScheduler.batch {
       do {
         guard let frames = try leaf.socket.receive() else { break }
-        let message = try wire.session.open(frames)
+        // The buffers are looked at as well: those of several replies may go on as one, under our own seal.
+        let message = try wire.session.open(frames, sealedFor: .reply(.broadcast), readsBuffers: true)
         guard message.identities.count >= 2 else {
           wire.rejections.note("an identity is missing")
           continue

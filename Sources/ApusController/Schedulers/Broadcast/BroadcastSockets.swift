@@ -24,6 +24,8 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   var session: Session
   var rejections: DroppedMessages
   private var leafOf: [EngineUUID: BroadcastLeaf] = [:]
+  /// They read seals.
+  private var ownEngines: Set<EngineUUID> = []
 
   init(front: consuming Socket, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
     self.front = front
@@ -36,22 +38,28 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   func deliverParked() { for leaf in leaves { leaf.deliverParked() } }
   func isRegistered(_ uuid: EngineUUID) -> Bool { leafOf[uuid] != nil }
 
-  mutating func engineRegistered(_ uuid: EngineUUID, id: EngineID) {
+  mutating func engineRegistered(_ uuid: EngineUUID, id: EngineID, isOwn: Bool) {
+    if isOwn { ownEngines.insert(uuid) } else { ownEngines.remove(uuid) }
     let leaf = leaves[id.number % leaves.count]
     leafOf[uuid] = leaf
     leaf.engineRegistered(uuid)
   }
 
-  mutating func engineLost(_ uuid: EngineUUID) { leafOf.removeValue(forKey: uuid)?.engineLost(uuid) }
+  mutating func engineLost(_ uuid: EngineUUID) {
+    ownEngines.remove(uuid)
+    leafOf.removeValue(forKey: uuid)?.engineLost(uuid)
+  }
 
   // MARK: effects
 
   mutating func send(_ request: Envelope, id: MessageID, metadata: JSONObject, to engine: EngineUUID) {
     guard let leaf = leafOf[engine], case .object(var header)? = try? request.headerFrame.json() else { return }
     header["msg_id"] = .string(id.text)
-    let share = session.seal(
+    let isOwn = ownEngines.contains(engine)
+    let share = session.signed(
       header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: Frame(.object(metadata)),
-      content: request.contentFrame, buffers: Array(request.buffers))
+      content: request.contentFrame, buffers: Array(request.buffers),
+      sealedFor: isOwn && request.isSealed ? .request(.broadcast) : nil, buffersOf: request.signature)
     leaf.send(to: engine, request.identities.first, share.payload)
   }
 
@@ -80,10 +88,9 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   private func answer(with reply: Envelope, additions: JSONObject, buffers: [Frame], to request: Envelope) {
     var metadata = (try? reply.metadata()) ?? JSONObject()
     for (key, value) in additions.members { metadata[key] = value }
-    let combined = session.seal(
+    let combined = session.signed(
       header: reply.headerFrame, parentHeader: reply.parentHeaderFrame, metadata: Frame(.object(metadata)),
-      content: reply.contentFrame,
-      buffers: buffers)
+      content: reply.contentFrame, buffers: buffers, sealedFor: request.isSealed ? .reply(.broadcast) : nil)
     if let client = request.identities.first { try? front.send(client, nil, combined.payload) }
   }
 

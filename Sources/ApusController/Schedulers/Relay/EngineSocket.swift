@@ -11,6 +11,7 @@ struct EngineSocket: ~Copyable {
   let socket: Socket
   private var parked: [Frame: Deque<[Frame]>] = [:]
   private var known: Set<Frame> = []
+  private var own: Set<Frame> = []
   private var names: [EngineUUID: Frame] = [:]
   private var uuids: [Frame: EngineUUID] = [:]
 
@@ -24,12 +25,20 @@ struct EngineSocket: ~Copyable {
   /// Whether `deliverParked` is to be called soon.
   var hasParked: Bool { !parked.isEmpty }
 
-  mutating func engineRegistered(_ uuid: EngineUUID) { known.insert(name(of: uuid)) }
+  /// - Parameter isOwn: it is one of Apus's, and reads seals.
+  mutating func engineRegistered(_ uuid: EngineUUID, isOwn: Bool = false) {
+    let identity = name(of: uuid)
+    known.insert(identity)
+    if isOwn { own.insert(identity) } else { own.remove(identity) }
+  }
+
+  func isOwn(_ identity: Frame) -> Bool { own.contains(identity) }
 
   /// What is parked for the engine is dropped: whoever asked learns of the loss in other ways.
   mutating func engineLost(_ uuid: EngineUUID) {
     let identity = name(of: uuid)
     known.remove(identity)
+    own.remove(identity)
     parked[identity] = nil
     names[uuid] = nil
     uuids[identity] = nil

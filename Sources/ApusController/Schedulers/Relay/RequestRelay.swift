@@ -4,7 +4,16 @@ import Transport
 
 /// Direct requests: a client names an engine, and the relay swaps the two identities (protocol section 3.1). One for `mux`, one for `control`.
 actor RequestRelay {
-  enum Channel: String, Sendable { case mux, control }
+  enum Channel: String, Sendable {
+    case mux, control
+
+    var scope: MessageScope.Channel {
+      switch self {
+      case .mux: .mux
+      case .control: .control
+      }
+    }
+  }
 
   private nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -43,12 +52,12 @@ actor RequestRelay {
     loop.whenReadable(back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
   }
 
-  func engineRegistered(_ uuid: EngineUUID) { back.engineRegistered(uuid) }
+  func engineRegistered(_ uuid: EngineUUID, isOwn: Bool) { back.engineRegistered(uuid, isOwn: isOwn) }
   func engineLost(_ uuid: EngineUUID) { back.engineLost(uuid) }
 
   private func frontIsReadable() {
     for _ in 0..<Self.batch {
-      guard let received = receive(front) else { break }
+      guard let received = receive(front, .request(channel.scope)) else { break }
       // in: client, engine, message. out: engine, client, message.
       guard let message = received.envelope, let id = message.messageID else { continue }
       if channel == .mux {
@@ -60,14 +69,19 @@ actor RequestRelay {
       outbox.append(message)
     }
     // Together, when what there was is read: see `TaskSchedulerSockets`.
-    for message in outbox { back.send(to: message.frames[1], message.frames[0], message.frames[2...]) }
+    for message in outbox {
+      // Stock engines cannot read what our clients seal.
+      let payload =
+        message.isSealed && !back.isOwn(message.frames[1]) ? message.payload(signedBy: session.signer) : message.frames[2...]
+      back.send(to: message.frames[1], message.frames[0], payload)
+    }
     outbox.removeAll(keepingCapacity: true)
     deliverLater()
   }
 
   private func backIsReadable() {
     for _ in 0..<Self.batch {
-      guard let received = receive(back.socket) else { break }
+      guard let received = receive(back.socket, .reply(channel.scope)) else { break }
       guard let message = received.envelope else { continue }
       if channel == .mux, let id = message.parentID {
         events.report(.finished(id, reply: message, engine: back.uuid(of: message.frames[0])))
@@ -83,10 +97,10 @@ actor RequestRelay {
     return (ids.stringArrayValue ?? ids.stringValue.map { [$0] } ?? []).map { MessageID($0) }
   }
 
-  private func receive(_ socket: borrowing Socket) -> (envelope: Envelope?, Void)? {
+  private func receive(_ socket: borrowing Socket, _ scope: MessageScope) -> (envelope: Envelope?, Void)? {
     do {
       guard let frames = try socket.receive() else { return nil }
-      let envelope = try session.open(frames)
+      let envelope = try session.open(frames, sealedFor: scope)
       if envelope.identities.count >= 2 { return (envelope, ()) }
       rejections.note("an identity is missing")
       return (nil, ())

@@ -6,6 +6,13 @@ struct OutgoingBatches {
   enum Receiver: Hashable {
     case engine(EngineUUID)
     case client(Frame)
+
+    var scope: MessageScope {
+      switch self {
+      case .engine: .schedulerToEngine
+      case .client: .schedulerToClient
+      }
+    }
   }
 
   private struct Open {
@@ -46,9 +53,9 @@ struct OutgoingBatches {
   mutating func place(_ identity: Frame?, _ payload: ArraySlice<Frame>, for receiver: Receiver, _ signer: Signer) -> Place {
     if let index = open.firstIndex(where: { $0.receiver == receiver }) {
       if open[index].writer.append(identity, payload) {
-        return open[index].writer.isFull ? .full(open[index].writer.take(signedBy: signer)) : .collected
+        return open[index].writer.isFull ? .full(open[index].writer.take(signedBy: signer, receiver.scope)) : .collected
       }
-      return .alone(after: open[index].writer.isEmpty ? nil : open[index].writer.take(signedBy: signer))
+      return .alone(after: open[index].writer.isEmpty ? nil : open[index].writer.take(signedBy: signer, receiver.scope))
     }
     guard takesBatches(receiver) else { return .alone(after: nil) }
     var writer = spare.popLast() ?? MessageBatchWriter()
@@ -57,7 +64,8 @@ struct OutgoingBatches {
     return isTaken ? .collected : .alone(after: nil)
   }
 
-  private func takesBatches(_ receiver: Receiver) -> Bool {
+  /// Whether it is one of Apus's own.
+  func takesBatches(_ receiver: Receiver) -> Bool {
     switch receiver {
     case .engine(let uuid): engines.contains(uuid)
     case .client(let client): clients.contains(client)
@@ -68,7 +76,7 @@ struct OutgoingBatches {
   mutating func next(signedBy signer: Signer) -> (receiver: Receiver, batch: [Frame])? {
     while var last = open.popLast() {
       defer { if spare.count < Self.spareLimit { spare.append(last.writer) } }
-      if !last.writer.isEmpty { return (last.receiver, last.writer.take(signedBy: signer)) }
+      if !last.writer.isEmpty { return (last.receiver, last.writer.take(signedBy: signer, last.receiver.scope)) }
     }
     return nil
   }

@@ -84,10 +84,12 @@ actor TaskScheduler {
       do {
         guard let frames = try wire.front.receive() else { break }
         if MessageBatch.isBatch(frames, identities: 1) {
-          wire.clientTakesBatches(frames[0])
-          var batch = openBatch(consume frames)
+          let client = frames[0]
+          var batch = openBatch(consume frames, .clientToScheduler)
+          // Only now: somebody without the key says nothing of a client.
+          if batch != nil { wire.clientTakesBatches(client) }
           while let message = next(of: &batch) { submit(consume message, now: now) }
-        } else if let message = open(consume frames, identities: 1) {
+        } else if let message = open(consume frames, identities: 1, .request(.task)) {
           submit(consume message, now: now)
         }
       } catch {
@@ -116,7 +118,7 @@ actor TaskScheduler {
         guard let frames = try wire.back.socket.receive() else { break }
         if MessageBatch.isBatch(frames, identities: 1) {
           readReplies(batch: consume frames, now: now)
-        } else if let message = open(consume frames, identities: 2) {
+        } else if let message = open(consume frames, identities: 2, .reply(.task)) {
           complete(message, now: now)
         }
       } catch {
@@ -128,7 +130,7 @@ actor TaskScheduler {
   }
 
   func readReplies(batch frames: consuming [Frame], now: ContinuousClock.Instant) {
-    var batch = openBatch(consume frames)
+    var batch = openBatch(consume frames, .engineToScheduler)
     while let message = next(of: &batch) { complete(message, now: now) }
   }
 
@@ -139,8 +141,8 @@ actor TaskScheduler {
     state.completed(result, by: wire.back.uuid(of: message.frames[0]), now: now, effects: &wire)
   }
 
-  private func openBatch(_ frames: consuming [Frame]) -> MessageBatchReader? {
-    do throws(Session.Rejection) { return try wire.session.openBatch(frames) } catch {
+  private func openBatch(_ frames: consuming [Frame], _ scope: MessageScope) -> MessageBatchReader? {
+    do throws(Session.Rejection) { return try wire.session.openBatch(frames, scope) } catch {
       wire.rejections.note(error.rawValue)
       return nil
     }
@@ -154,9 +156,9 @@ actor TaskScheduler {
   }
 
   /// - Returns: `nil` for what is no message, or not one of this cluster's.
-  func open(_ frames: consuming [Frame], identities: Int) -> Envelope? {
+  func open(_ frames: consuming [Frame], identities: Int, _ scope: MessageScope? = nil) -> Envelope? {
     do throws(Session.Rejection) {
-      let envelope = try wire.session.open(frames)
+      let envelope = try wire.session.open(frames, sealedFor: scope)
       if envelope.identities.count >= identities { return envelope }
       wire.rejections.note("an identity is missing")
     } catch { wire.rejections.note(error.rawValue) }

@@ -99,7 +99,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     case .full(let batch): send(batch: batch, to: receiver)
     case .alone(let before):
       if let before { send(batch: before, to: receiver) }
-      send(identity, message.payload(signedBy: session.signer), to: receiver)
+      let isForOwn = message.isSealed && batches.takesBatches(receiver)
+      send(identity, isForOwn ? message.payload : message.payload(signedBy: session.signer), to: receiver)
     }
   }
 
