@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PORTS = 65536, GUARDED = 0x80, TRACKED = 1 << 20 };
+enum { PORTS = 65536, GUARDED = 0x80, TRACKED = 1 << 20, RESERVE = 64 };
 
 static _Atomic unsigned char ports[PORTS];
 static _Atomic uint64_t refused_user, refused_room;
@@ -177,7 +177,7 @@ static void sweep(void) {
 }
 
 /// Under the lock. Returns whether one more connection of somebody else finds room.
-static int count_other(int descriptor) {
+static int count_other(int descriptor, int most) {
   if (descriptor >= TRACKED) return 0;
   if (descriptor >= others_room) {
     int room = descriptor < 1024 ? 1024 : 2 * descriptor;
@@ -192,20 +192,26 @@ static int count_other(int descriptor) {
     others[descriptor] = 0;
     others_count--;
   }
-  if (others_count >= atomic_load(&limit_others)) sweep();
-  if (others_count >= atomic_load(&limit_others)) return 0;
+  if (others_count >= most) sweep();
+  if (others_count >= most) return 0;
   others[descriptor] = inode_of(descriptor);
   others_count++;
   return 1;
 }
 
+/// How many descriptors there may be, and how many of them of others: what was said, or what the system says now.
+static void limits(int *all, int *of_others) {
+  *all = atomic_load(&limit_all);
+  *of_others = atomic_load(&limit_others);
+  if (*all) return;
+  struct rlimit limit = {0};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  int most = limit.rlim_cur > TRACKED ? TRACKED : (int)limit.rlim_cur;
+  *all = most > 2 * RESERVE ? most - RESERVE : most;
+  *of_others = *all / 4 * 3;
+}
+
 static int admit(int descriptor, int rules) {
-  if (!atomic_load(&limit_all)) {
-    struct rlimit limit = {0};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    int all = limit.rlim_cur > TRACKED ? TRACKED : (int)limit.rlim_cur;
-    apus_admission_limits(all > 128 ? all - 64 : all, all / 4 * 3);
-  }
   unsigned int user = 0;
   int known = apus_tcp_peer_user(descriptor, &user);
   int is_own = known == 1 && user == geteuid();
@@ -214,10 +220,12 @@ static int admit(int descriptor, int rules) {
     atomic_fetch_add(&refused_user, 1);
     return 0;
   }
-  int has_room = descriptor < atomic_load(&limit_all);
+  int all, of_others;
+  limits(&all, &of_others);
+  int has_room = descriptor < all;
   if (has_room && !is_own) {
     pthread_mutex_lock(&lock);
-    has_room = count_other(descriptor);
+    has_room = count_other(descriptor, of_others);
     pthread_mutex_unlock(&lock);
   }
   if (!has_room) atomic_fetch_add(&refused_room, 1);

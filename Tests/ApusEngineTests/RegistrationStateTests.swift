@@ -101,6 +101,36 @@ import Testing
     effects.expectNothingElse()
   }
 
+  @Test mutating func aBrokenConnectionIsToldUntilItIsHeard() {
+    register()
+    state.cutOff(effects: &effects)
+    effects.expect(.sendCutOff(EngineID(3)), .deadline(RegistrationState.retryDelay))
+    #expect(state.isAway)
+    // Once is enough, and it is said again until there is an answer.
+    state.cutOff(effects: &effects)
+    effects.expectNothingElse()
+    state.deadlinePassed(effects.generation, effects: &effects)
+    effects.expect(.sendCutOff(EngineID(3)), .deadline(RegistrationState.retryDelay))
+    state.answered(.accepted(EngineID(3), heartbeatPeriod: period), effects: &effects)
+    effects.expect(.joined(EngineID(3), period, before: EngineID(3)))
+    // What is asked for later has nothing to do with it.
+    state.disconnected(effects: &effects)
+    state.connected(effects: &effects)
+    effects.expect(.search, .send(EngineID(3), resuming: true), .deadline(RegistrationState.retryDelay))
+    effects.expectNothingElse()
+  }
+
+  @Test mutating func anotherConnectionWhileItAsksIsAskedAtOnce() {
+    register()
+    state.disconnected(effects: &effects)
+    state.connected(effects: &effects)
+    effects.expect(.search, .send(EngineID(3), resuming: true), .deadline(RegistrationState.retryDelay))
+    #expect(state.isAway, "it still looks for another controller")
+    state.connected(effects: &effects)
+    effects.expect(.send(EngineID(3), resuming: true), .deadline(RegistrationState.retryDelay))
+    effects.expectNothingElse()
+  }
+
   @Test mutating func nothingHappensAfterTheEnd() {
     register()
     state.end()

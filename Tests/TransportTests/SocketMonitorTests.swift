@@ -40,6 +40,34 @@ struct SocketMonitorTests {
     #expect(try monitor.next() == nil)
   }
 
+  @Test("a monitor that has gone holds nobody up: the sockets of its context go on")
+  func stopped() throws {
+    let context = try Context()
+    let router = try Socket(.router, in: context)
+    let endpoint = try router.bind("tcp://127.0.0.1:*")
+    do {
+      let monitor = try SocketMonitor(of: router, in: context, name: uniqueName())
+      #expect(try monitor.next() == nil)
+    }
+    // Each of these is an event that nobody reads; the first of them used to stop libzmq's only thread.
+    for number in 0..<3 {
+      let peer = try connected("peer \(number)", to: endpoint, in: context)
+      #expect(try router.waitReadable(milliseconds: 5000))
+      #expect(try router.receive()?.last?.text == "hello")
+      withExtendedLifetime(peer) {}
+    }
+  }
+
+  @Test("a monitor may outlive its socket")
+  func outlives() throws {
+    let context = try Context()
+    var router: Socket? = try Socket(.router, in: context)
+    let monitor = try SocketMonitor(of: router!, in: context, name: uniqueName())
+    router = nil
+    _ = consume router
+    _ = try monitor.next()
+  }
+
   private func connected(_ name: String, to endpoint: String, in context: Context) throws -> Socket {
     let dealer = try Socket(.dealer, in: context)
     try dealer.set(.identity, Array(name.utf8))

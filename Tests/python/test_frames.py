@@ -56,6 +56,7 @@ def peer(cluster):
     """Sends frames to a port of the cluster and gives what comes back at once."""
     context = zmq.Context()
     info = json.loads(cluster.connection_file.read_text())
+    own = zmq.curve_keypair()
 
     def send(port: str, *messages: list[bytes], wait: float = 0.0, engine_side: bool = False) -> list[list[bytes]]:
         known = info
@@ -64,6 +65,8 @@ def peer(cluster):
         number = known[port][0] if isinstance(known[port], list) else known[port]
         socket = context.socket(zmq.PUB if port == "iopub" else zmq.DEALER)
         socket.linger = 2000
+        socket.curve_publickey, socket.curve_secretkey = own
+        socket.curve_serverkey = known["curve_serverkey"].encode()
         socket.connect(f"tcp://127.0.0.1:{number}")
         if port == "iopub":
             time.sleep(0.2)

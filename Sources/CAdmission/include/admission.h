@@ -17,7 +17,7 @@ void apus_admission_unguard(int port);
 int apus_admission_is_in_place(void);
 
 /// How many descriptors this process may have at most, and how many of them connections of others than our own user may take.
-/// Without a call: what RLIMIT_NOFILE says at the first connection, less 64, and three quarters of it.
+/// Without a call: what RLIMIT_NOFILE says, less 64, and three quarters of that.
 void apus_admission_limits(int all, int others);
 
 /// Connections refused so far: of other users on this host, and for want of descriptors.

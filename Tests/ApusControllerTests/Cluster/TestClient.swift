@@ -81,6 +81,8 @@ actor TestClient {
 
   func output(_ type: MessageType) throws -> Envelope? { try output.next { $0.messageType == type } }
 
+  func anyOutput(within limit: Duration) throws -> Envelope? { try output.next(within: limit) }
+
   // MARK: work
 
   enum Channel { case mux, task, control, broadcast }

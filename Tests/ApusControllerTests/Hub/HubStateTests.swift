@@ -34,12 +34,12 @@ private struct HubBench {
   @discardableResult
   mutating func request(
     _ uuid: EngineUUID, wanted: Int? = nil, connection: Int32? = nil, resumes: Bool = false, kind: EngineKind = .python,
-    takesBatches: Bool = false, at location: SourceLocation = #_sourceLocation
+    takesBatches: Bool = false, wasCutOff: Bool = false, at location: SourceLocation = #_sourceLocation
   ) -> String? {
     defer { verify(location) }
     do throws(RemoteError) {
       try state.registrationRequested(
-        uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes,
+        uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes, wasCutOff: wasCutOff,
         traits: EngineTraits(kind: kind, takesBatches: takesBatches), now: now, effects: &recorder)
       return nil
     } catch { return error.name }
@@ -100,6 +100,24 @@ struct HubEngineTests {
     bench.beats("stranger")
     bench.expect()
     #expect(bench.state.ids == ["a": EngineID(0)])
+  }
+
+  @Test("an engine that was cut off is lost with what it had, and comes back as itself when its heart beats")
+  func cutOff() {
+    var bench = HubBench()
+    bench.join("a", connection: 4)
+    bench.join("b", connection: 5)
+    bench.recorder.messages = []
+    bench.request("a", connection: 4, resumes: true, wasCutOff: true)
+    bench.expect("a left 0: disconnected", "accept a as 0")
+    #expect(bench.state.ids == ["b": EngineID(1)])
+    bench.request("a", connection: 4, resumes: true, wasCutOff: true)
+    bench.expect("accept a as 0")
+    bench.beats("a")
+    bench.expect("a joined as 0")
+    // Whoever does not say that it had been here is refused, and takes nobody's place.
+    #expect(bench.request("b", connection: 9, wasCutOff: true) == "KeyError")
+    bench.expect()
   }
 
   @Test("that an engine takes batches is kept while it is away, and not changed by a registration that is refused")
