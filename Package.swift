@@ -8,6 +8,7 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
 ]
 
 /// The extension module exports its one entry point and nothing else, so that several Swift runtimes can live in one Python process.
@@ -31,14 +32,15 @@ let package = Package(
   name: "apus",
   products: [
     .executable(name: "apus", targets: ["apus"]),
-    .executable(name: "apus-bench", targets: ["apus-bench"]),
     .library(name: "Apus", targets: ["Apus"]),
     .library(name: "ApusClient", targets: ["ApusClient"]),
     .library(name: "ApusAllocator", targets: ["CAllocator"]),
+    // For programs that speak the protocol themselves, as the load program of Benchmarks does.
+    .library(name: "ApusWire", targets: ["ApusMessaging", "Transport"]),
+    .library(name: "CZeroMQ", targets: ["CZeroMQ"]),
     .library(name: "_core", type: .dynamic, targets: ["ApusPython"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -90,13 +92,6 @@ let package = Package(
     .executableTarget(
       name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
     .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
-    .executableTarget(
-      name: "apus-bench",
-      dependencies: ["ApusMessaging", "Transport", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-      path: "Benchmarks/Sources/apus-bench", swiftSettings: strict),
-    .executableTarget(
-      name: "apus-swift-bench", dependencies: ["Apus", "ApusTasks", "CAllocator"], path: "Benchmarks/Sources/apus-swift-bench",
-      swiftSettings: strict),
     .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
     .testTarget(name: "TransportTests", dependencies: ["Transport"], swiftSettings: strict),
     .testTarget(

@@ -55,10 +55,18 @@ class NativeRow:
     digits: int = 0
 
 
+# How connections are made when they are not local sockets.
+TCP = "--controller-options=--IPController.local_sockets=False"
+OPEN = "--controller-options=--IPController.local_sockets=False,--IPController.enable_curve=False"
+
 # The controller alone, under a native load program; each of its parts prints a flat JSON object of numbers.
 NATIVE = [
     NativeRow("tasks", "tasks_per_s", "tasks through the scheduler", "/s", "≥ 40 000"),
     NativeRow("tasks", "controller_cpu_us_per_task", "controller's processor time a task", "µs", digits=1),
+    NativeRow(f"tasks {TCP}", "tasks_per_s", "the same by TCP, encrypted", "/s"),
+    NativeRow(f"tasks {TCP}", "controller_cpu_us_per_task", "controller's processor time a task", "µs", digits=1),
+    NativeRow(f"tasks {OPEN}", "tasks_per_s", "the same by TCP, not encrypted", "/s"),
+    NativeRow(f"tasks {OPEN}", "controller_cpu_us_per_task", "controller's processor time a task", "µs", digits=1),
     NativeRow("roundtrip", "p50_us", "round trip, median", "µs", "≤ 200"),
     NativeRow("roundtrip", "p99_us", "round trip, 99th of 100", "µs"),
     NativeRow("roundtrip", "p999_us", "round trip, 999th of 1 000", "µs"),
@@ -157,13 +165,15 @@ def print_table(rounds: dict[str, list[dict]]) -> None:
             print(f"{side}: a round failed: {failure}")
 
 
-def run_native(program: Path, quick: bool) -> dict[str, dict]:
+def run_native(program: Path, controller: Path, quick: bool) -> dict[str, dict]:
     results = {}
     print("\nThe controller alone, under a native load program (median, least–greatest of its rounds)")
     for name in dict.fromkeys(row.program for row in NATIVE):
         if quick and name == "burst":
             continue
-        results[name] = run_json([str(program), name, "--json"], ROUND_LIMIT)
+        program_of, *more = name.split()
+        results[name] = run_json(
+            [str(program), program_of, *more, "--json", "--controller", f"{controller} controller"], ROUND_LIMIT)
         if "error" in results[name]:
             print(f"  {name}: {results[name]['error']}", flush=True)
         for row in (row for row in NATIVE if row.program == name and row.key in results[name]):
@@ -231,7 +241,7 @@ def main() -> int:
         print_table(rounds)
     native = {}
     if arguments.only in (None, "native") and arguments.native and arguments.native.exists():
-        native = run_native(arguments.native, arguments.quick)
+        native = run_native(arguments.native, arguments.bin / "apus", arguments.quick)
     swift: dict[str, list[dict]] = {}
     if arguments.only in (None, "swift") and arguments.swift and arguments.swift.exists():
         swift = run_swift(arguments.swift, 1 if arguments.quick else arguments.rounds, arguments.quick)

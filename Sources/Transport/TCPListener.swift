@@ -1,4 +1,5 @@
 import CAdmission
+import CZeroMQ
 import Glibc
 
 /// A TCP port that is listened on and guarded before libzmq gets it, so that not one connection comes past the guard.

@@ -86,6 +86,7 @@ extension ControllerConfiguration {
     }
     if let id = try configuration.string("session", of: "Session"), !id.isEmpty { identity = SessionID(id) }
     if let name = try configuration.string("username", of: "Session"), !name.isEmpty { username = name }
+    localSockets = try configuration.bool("local_sockets", of: "IPController") ?? true
     allowsInsecure = try configuration.bool("allow_insecure", of: "IPController") ?? false
     enableCurve = try configuration.bool("enable_curve", of: "IPController") ?? (environment["IPP_ENABLE_CURVE"] != "0")
     guard enableCurve else { return }

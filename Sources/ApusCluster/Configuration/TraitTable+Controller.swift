@@ -37,6 +37,8 @@ extension TraitTable {
           "enable_curve", .bool, "True",
           "Encrypt every TCP connection with CURVE. Without, other users of this host are kept out, and other addresses are refused."
         ),
+        Trait(
+          "local_sockets", .bool, "True", "Let Apus's own parties on this host connect by Unix domain sockets, and not by TCP."),
         Trait("allow_insecure", .bool, "False", "Start although somebody without the key could read or change what is sent."),
         Trait("curve_publickey", .text, "''", "The controller's public CURVE key, 40 characters. Without one, a pair is made."),
         Trait("curve_secretkey", .text, "''", "The controller's secret CURVE key, 40 characters."),

@@ -12,7 +12,7 @@ final class EveryEngine {
     session = Session(key: connection.key, username: "bench")
     socket = try LoadSocket(.dealer, in: context)
     socket.set(ZMQ_RCVTIMEO, 10_000)
-    try socket.connect(connection.endpoint(port: connection.mux))
+    try socket.connect(connection, port: connection.mux)
   }
 
   /// - Returns: seconds until all have answered.

@@ -19,10 +19,10 @@ final class HubQueries {
     session = Session(key: connection.key, username: "bench")
     query = try LoadSocket(.dealer, in: context)
     query.set(ZMQ_RCVTIMEO, Self.patience)
-    try query.connect(connection.endpoint(port: connection.registration))
+    try query.connect(connection, port: connection.registration)
     notifications = try LoadSocket(.sub, in: context)
     guard case .client(let port, _, _) = connection.side else { throw LoadError("a client's connection file is needed") }
-    try notifications.connect(connection.endpoint(port: port))
+    try notifications.connect(connection, port: port)
   }
 
   func ask(_ type: MessageType, _ content: JSONValue = [:]) throws(LoadError) -> JSONObject {

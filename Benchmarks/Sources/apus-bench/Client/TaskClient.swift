@@ -26,7 +26,7 @@ final class TaskClient {
     signer = Signer(key: Array(connection.key.utf8))
     socket = try LoadSocket(.dealer, in: context, highWaterMark: Self.highWaterMark)
     socket.set(ZMQ_RCVTIMEO, Self.patience)
-    try socket.connect(connection.endpoint(port: connection.task))
+    try socket.connect(connection, port: connection.task)
   }
 
   func prepare(_ count: Int, payload: Int) -> PreparedRequests {

@@ -14,7 +14,7 @@ struct ControllerOptions: ParsableArguments {
         Words are divided by spaces. {profile} stands for the profile's directory; without it --profile-dir=<directory> is added. By \
         default it is the apus beside this program: "apus controller".
         """)) var controller: String?
-  @Option(help: "More words for the started controller.") var controllerOptions: String = ""
+  @Option(help: "More words for the started controller, divided by commas or spaces.") var controllerOptions: String = ""
 
   /// Whether the controller is somebody else's.
   var isAttached: Bool { clientFile != nil || engineFile != nil || profileDir != nil }
@@ -36,14 +36,15 @@ struct ControllerOptions: ParsableArguments {
     let command = if let controller { controller } else { try Self.beside() }
     let words = command.split(separator: " ").map { String($0) }
     guard !words.isEmpty else { throw LoadError("--controller names no program") }
-    return try RunningController(starting: words, options: options + controllerOptions.split(separator: " ").map { String($0) })
+    return try RunningController(
+      starting: words, options: options + controllerOptions.split { " ,".contains($0) }.map { String($0) })
   }
 
   private static func beside() throws(LoadError) -> String {
     let own = try ChildProcess.ownPath()
     let program = "\(own[..<(own.lastIndex(of: "/") ?? own.startIndex)])/apus"
     guard access(program, X_OK) == 0 else {
-      throw LoadError("there is no \(program); build it, or say what to measure with --controller or --profile-dir")
+      throw LoadError("there is no \(program); say what to measure with --controller or --profile-dir")
     }
     return "\(program) controller"
   }

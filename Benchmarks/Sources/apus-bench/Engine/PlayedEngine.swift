@@ -64,9 +64,9 @@ final class PlayedEngine {
   func register() throws(LoadError) {
     if connection.isBare {
       shell.set(ZMQ_PROBE_ROUTER, 1)
-      return try shell.connect(connection.file.endpoint(port: connection.file.task))
+      return try shell.connect(connection.file, port: connection.file.task)
     }
-    try registration.connect(connection.file.endpoint(port: connection.file.registration))
+    try registration.connect(connection.file, port: connection.file.registration)
     try registration.send(session.message(.registrationRequest, content: ["uuid": .string(uuid)]).frames)
   }
 
@@ -88,15 +88,15 @@ final class PlayedEngine {
       }
       isRegistered = true
       let file = connection.file
-      try shell.connect(file.endpoint(port: file.mux))
-      try shell.connect(file.endpoint(port: file.task))
+      try shell.connect(file, port: file.mux)
+      try shell.connect(file, port: file.task)
       if !connection.broadcast.isEmpty {
-        try shell.connect(file.endpoint(port: connection.broadcast[id % connection.broadcast.count]))
+        try shell.connect(file, port: connection.broadcast[id % connection.broadcast.count])
       }
-      try control.connect(file.endpoint(port: file.control))
-      try output.connect(file.endpoint(port: file.iopub))
-      try pong.connect(file.endpoint(port: connection.heartbeatPong))
-      try heart.connect(file.endpoint(port: connection.heartbeatPing))
+      try control.connect(file, port: file.control)
+      try output.connect(file, port: file.iopub)
+      try pong.connect(file, port: connection.heartbeatPong)
+      try heart.connect(file, port: connection.heartbeatPing)
     }
   }
 

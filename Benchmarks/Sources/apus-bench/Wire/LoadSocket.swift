@@ -1,3 +1,4 @@
+import ApusMessaging
 import CZeroMQ
 import Transport
 
@@ -17,7 +18,7 @@ final class LoadContext: @unchecked Sendable {
 /// A socket on libzmq's own calls.
 ///
 /// The load program shares two cores with what it measures, so its hot paths go without the boxes and arrays that
-/// `ZeroMQ.Socket` makes of a message; see `MessageParts` and `ConstantFrame`.
+/// `Transport.Socket` makes of a message; see `MessageParts` and `ConstantFrame`.
 struct LoadSocket: ~Copyable {
   enum Kind { case dealer, router, sub, pub }
 
@@ -50,6 +51,18 @@ struct LoadSocket: ~Copyable {
   borrowing func set(_ option: Int32, _ value: Int32) {
     var value = value
     zmq_setsockopt(handle, option, &value, MemoryLayout<Int32>.size)
+  }
+
+  /// To one of a controller's ports, as our own parties go there: by a local socket on its host, else encrypted if it asks for that.
+  borrowing func connect(_ file: ConnectionFile, port: Int) throws(LoadError) {
+    let route = ControllerRoute(file)
+    if route.isTCP, let server = file.curveServerKey, !server.isEmpty {
+      guard let keys = try? CurveKeyPair.generate() else { throw LoadError("libzmq makes no keys") }
+      for (option, key) in [
+        (ZMQ_CURVE_SERVERKEY, server), (ZMQ_CURVE_PUBLICKEY, keys.publicKey), (ZMQ_CURVE_SECRETKEY, keys.secretKey),
+      ] { zmq_setsockopt(handle, option, key, key.utf8.count) }
+    }
+    try connect(route.endpoint(port))
   }
 
   borrowing func connect(_ endpoint: String) throws(LoadError) {
