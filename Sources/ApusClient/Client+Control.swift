@@ -9,7 +9,11 @@ extension Client {
   public func abort(_ ids: [MessageID], on targets: EngineSelection = .all, interruptsRunning: Bool = false) async throws {
     guard !ids.isEmpty else { return }
     // Without engines there still may be tasks that wait for one.
-    if targets == .all, engines.isEmpty { return await connection.abortUnplaced(ids) }
+    if targets == .all, engines.isEmpty {
+      // Whoever waits for a loop that has ended waits for ever.
+      if let closed = queue.closed { throw closed }
+      return await connection.abortUnplaced(ids)
+    }
     var content: JSONObject = ["msg_ids": JSONValue(ids.map(\.text))]
     if interruptsRunning { content["interrupt"] = true }
     try await tell(.abortRequest, content, targets)

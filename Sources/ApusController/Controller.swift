@@ -81,7 +81,7 @@ public final class Controller: Service {
     }
     let state = TaskSchedulerState(
       policy: configuration.scheme, highWaterMark: configuration.highWaterMark, lookAhead: configuration.lookAhead,
-      seed: .random(in: 0...UInt64.max))
+      finishedCapacity: max(1, configuration.finishedTasks), seed: .random(in: 0...UInt64.max))
     let listener = plan.local.flatMap { LocalListener(path: LocalSocket.schedulerPath(in: $0.path)) }
     let tasks = TaskScheduler(
       loop: schedulerLoop, state: state,

@@ -69,6 +69,8 @@ public struct ControllerConfiguration: Sendable {
   public var localSockets = true
   /// The broadcast tree has 2 to the power of this many leaves for engines to connect to.
   public var broadcastDepth = 1
+  /// Tasks that have ended and that dependencies may still name; of older ones it is not known any more how they ended.
+  public var finishedTasks = 1 << 18
   /// Bytes of queued tasks above which clients wait with sending.
   public var queueByteLimit = 8 << 30
   /// libzmq's I/O threads.

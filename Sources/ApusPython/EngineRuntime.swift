@@ -43,7 +43,8 @@ enum EngineRuntime {
     configuration.fallbackKey = values["key"]
     configuration.fallbackServerKey = values["curve_serverkey"]
     if let id = values["id"].flatMap({ Int($0) }), id >= 0 { configuration.wantedID = EngineID(id) }
-    if let timeout = values["timeout"].flatMap({ Double($0) }), timeout > 0 {
+    // What is longer than centuries does not fit a clock.
+    if let timeout = values["timeout"].flatMap({ Double($0) }), timeout > 0, timeout < 1e10 {
       configuration.registrationTimeout = .seconds(timeout)
     }
     if let misses = values["misses"].flatMap({ Int($0) }), misses >= 0 { configuration.maximumHeartbeatMisses = misses }

@@ -1,10 +1,13 @@
 @preconcurrency import CPython
+import ApusMessaging
 import Transport
 
 /// `apus._core.Frame`: a received frame, lent to Python by the buffer protocol without a copy.
 enum FrameView {
   /// Frames up to this size become `bytes`: a copy is cheaper than an object that lends.
-  static let copyLimit = 16 << 10
+  ///
+  /// Messages of a batch share frames that are equal, and lent memory is writable: whatever may come in a batch is copied.
+  static let copyLimit = 2 * MessageBatch.largestMessage
 
   private final class Holder {
     let frame: Frame

@@ -90,6 +90,8 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   deinit {
+    // Nobody joined it: without this the system keeps the stack of each thread that has ended.
+    joinable.withLock { if let thread = $0 { pthread_detach(thread) } }
     close(wakeup)
     close(poll)
   }

@@ -52,7 +52,8 @@ extension CommandContext {
   /// A time option; `nil` where it is 0.
   func duration(_ trait: String) throws(ClusterError) -> Duration? {
     guard let seconds = try configuration.double(trait, of: command.application), seconds > 0 else { return nil }
-    return .seconds(seconds)
+    // Centuries are "no limit", and longer times do not fit a clock.
+    return seconds < 1e10 ? .seconds(seconds) : nil
   }
 }
 

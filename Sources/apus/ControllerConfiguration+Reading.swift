@@ -115,6 +115,7 @@ extension ControllerConfiguration {
       // Who names a mark means it.
       if configuration.setting("hwm", of: "TaskScheduler") != nil { lookAhead = 0 }
     }
+    finishedTasks = try configuration.integer("finished_tasks", of: "TaskScheduler") ?? finishedTasks
     broadcastDepth = try configuration.integer("broadcast_scheduler_depth", of: "IPController") ?? broadcastDepth
     guard broadcastDepth <= 10 else {
       throw ClusterError(

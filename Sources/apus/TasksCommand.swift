@@ -53,7 +53,7 @@ struct TasksCommand {
   }
 
   private static func moment(_ text: String) throws(ClusterError) -> Timestamp {
-    if let seconds = DurationText.seconds(text) {
+    if let seconds = DurationText.seconds(text), seconds < 1e11 {
       return Timestamp(microseconds: Timestamp.now().microseconds - Int(seconds * 1_000_000))
     }
     if let moment = Timestamp(text) ?? Timestamp(text + "T00:00") { return moment }

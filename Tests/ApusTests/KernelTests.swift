@@ -29,7 +29,7 @@ import Transport
 
   @Test("unknown types, functions and arguments") func unknown() async throws {
     #expect(await refused(CallHead(actor: "9ApusTests7MissingC", target: "$s9ApusTests7MissingC1fyyYaKFTE")).contains("no type"))
-    #expect(await refused(CallHead(actor: "Si", target: "$sSi")).contains("no RemoteTask"))
+    #expect(await refused(CallHead(actor: "Si", target: "$sSi3addyyYaKFTE")).contains("no RemoteTask"))
     #expect(await refused(CallHead(actor: tool, target: "$s9ApusTests4ToolC5nonenSiyYaKFTE")) != "")
     let square = "$s9ApusTests4ToolC6squareyS2iYaKFTE"
     #expect(!(await refused(CallHead(actor: tool, target: square))).isEmpty)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 
 import ipyparallel as ipp
@@ -104,3 +105,29 @@ def test_at_most_four_processes(start_cluster):
     cluster = start_cluster(n=2)
     cluster.client()
     assert len(cluster.processes()) <= 4
+
+
+@pytest.mark.timeout(60)
+def test_a_controller_with_another_key_on_the_same_ports(parts, wait_until):
+    """The old ports answer, with another key: the engine looks into the new file and comes back as itself."""
+    free = [socket.socket() for _ in range(18)]
+    for end in free:
+        end.bind(("127.0.0.1", 0))
+    ports = ",".join(str(end.getsockname()[1]) for end in free)
+    for end in free:
+        end.close()
+    first = parts.start("ipcontroller", f"--ports={ports}", "--HeartMonitor.period=200")
+    parts.start("ipengine")
+    client = parts.client(1)
+    pid = client[0].apply_sync(os.getpid)
+    client[0]["mark"] = 17
+    first.kill()
+    first.wait()
+    parts.clients.remove(client)
+    client.close()
+    before = (parts.security / "ipcontroller-client.json").read_text()
+    parts.start("ipcontroller", f"--ports={ports}", "--HeartMonitor.period=200")
+    wait_until(lambda: (parts.security / "ipcontroller-client.json").read_text() != before)
+    again = parts.client(1)
+    assert again[0].apply_sync(os.getpid) == pid
+    assert again[0]["mark"] == 17

@@ -68,6 +68,15 @@ struct MapChunk<Output: Sendable>: Sendable {
   let start: Int
   let count: Int
   let values: Result<[Output], any Error>
+
+  /// How one of its items ended. An engine may have answered with too few.
+  func value(_ offset: Int) -> Result<Output, any Error> {
+    values.flatMap { values in
+      values.indices.contains(offset)
+        ? .success(values[offset])
+        : .failure(ClientError(.badReply, "\(values.count) results came for \(count) items"))
+    }
+  }
 }
 
 /// Items as a sequence of tasks, for `TaskResults`.

@@ -25,10 +25,16 @@ extension LoadBalancedView {
       return {
         guard let result = try await iterator.next() else { return nil }
         let values = result.result.mapError(typed).flatMap { reply in
-          Result { () throws -> [Output] in try ClosureCall<Items.Element, Output>.results(reply.buffers) }
+          Result { () throws -> [Output] in try one(ClosureCall<Items.Element, Output>.results(reply.buffers)) }
         }
         return MapChunk(start: result.index, count: 1, values: values)
       }
     })
   }
+}
+
+/// - Throws: where an engine answers one item with another number of results.
+private func one<Output>(_ values: [Output]) throws -> [Output] {
+  guard values.count == 1 else { throw ClientError(.badReply, "\(values.count) results came for one item") }
+  return values
 }

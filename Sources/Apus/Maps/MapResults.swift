@@ -54,7 +54,7 @@ public struct MapOutcomes<Output: Sendable>: AsyncSequence, Sendable {
         guard let chunk = try await next() else { return nil }
         waiting =
           (0..<chunk.count).map { offset in
-            Element(index: chunk.start + offset, result: chunk.values.map { $0[offset] })
+            Element(index: chunk.start + offset, result: chunk.value(offset))
           }[...]
       }
       return waiting.removeFirst()

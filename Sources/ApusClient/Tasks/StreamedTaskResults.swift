@@ -24,7 +24,12 @@ public struct StreamedTaskResults: AsyncSequence, Sendable {
               let number = index
               index += 1
               window.began()
-              window.submitted(number, try await results.view.submit(submission, observer: { window.ended(number, $0) }))
+              do {
+                window.submitted(number, try await results.view.submit(submission, observer: { window.ended(number, $0) }))
+              } catch {
+                window.didNotBegin()
+                throw error
+              }
             }
             window.complete()
           } catch { window.complete(error) }

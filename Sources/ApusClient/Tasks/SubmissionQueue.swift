@@ -109,10 +109,13 @@ final class SubmissionQueue: Sendable {
   }
 
   private func abandon(_ id: Int) {
-    let waiter = contents.withLock { contents -> Waiter? in
-      guard let index = contents.waiting.firstIndex(where: { $0.id == id }) else { return nil }
-      return contents.waiting.remove(at: index)
+    let (waiter, mustWake) = contents.withLock { contents -> (Waiter?, Bool) in
+      guard let index = contents.waiting.firstIndex(where: { $0.id == id }) else { return (nil, false) }
+      let waiter = contents.waiting.remove(at: index)
+      // It may have been in the way of smaller ones behind it.
+      return (waiter, index == 0 && Self.admitWaiting(&contents, fits: fits))
     }
+    if mustWake { wake() }
     waiter?.continuation.resume(throwing: CancellationError())
   }
 
@@ -206,6 +209,8 @@ final class SubmissionQueue: Sendable {
 
   /// Why nothing is accepted any more.
   var closed: ClientError? { contents.withLock { $0.closed } }
+  /// Callers that wait for room.
+  var waitingCount: Int { contents.withLock { $0.waiting.count } }
   /// What is under way now, in tasks and bytes.
   var inFlight: (tasks: Int, bytes: Int) { contents.withLock { ($0.tasks, $0.bytes) } }
 }

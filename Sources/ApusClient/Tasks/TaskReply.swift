@@ -27,14 +27,14 @@ public struct TaskReply: Sendable {
 
   /// What the reply says of the task: the reply itself, or why there is no result.
   var outcome: TaskOutcome {
-    let status = Envelope.string("status", of: envelope.contentFrame)
-    if status == "ok" { return .success(self) }
-    if status == "aborted" { return .failure(RemoteError.aborted) }
+    let status = envelope.replyStatus
+    if status == .ok { return .success(self) }
+    if status == .aborted { return .failure(RemoteError.aborted) }
     if var error = RemoteError(content) {
       error.thrown?.frames = Array(buffers)
       return .failure(error)
     }
-    return .failure(ClientError(.badReply, "a reply of type \(type) has the status \(status ?? "nothing")"))
+    return .failure(ClientError(.badReply, "a reply of type \(type) says neither that its task succeeded nor why it did not"))
   }
 }
 

@@ -60,6 +60,15 @@ final class TaskWindow: Sendable {
     }
   }
 
+  /// The task that began last was not submitted after all: nothing will come of it.
+  func didNotBegin() {
+    contents.withLock { contents in
+      contents.count -= 1
+      contents.outstanding -= 1
+      if isOrdered { contents.slots.removeLast() }
+    }
+  }
+
   func submitted(_ index: Int, _ handle: TaskHandle) {
     let isCancelled = contents.withLock { contents in
       if isOrdered {

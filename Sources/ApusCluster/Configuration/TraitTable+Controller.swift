@@ -65,6 +65,9 @@ extension TraitTable {
         Trait(
           "hwm", .integer(atLeast: 0), "1",
           "Tasks an engine may hold at once. 0 is no limit: fast, and unfair with tasks of unequal length."),
+        Trait(
+          "finished_tasks", .integer(atLeast: 1), "262144",
+          "Tasks that have ended and that dependencies may name; older ones are unknown. About 50 bytes each."),
       ]),
     TraitClass("BaseDB", "What all task databases share.", [Trait("session", .text, "''", "Accepted, without effect.")]),
     TraitClass(

@@ -6,24 +6,46 @@ extension Hub {
   /// Starts Dask's own scheduler in a Python process; engines then become its workers (ipyparallel's `Client.become_dask`).
   func becomeDask(_ content: JSONObject, _ message: Envelope) {
     if let address = dask?.address { return wire.reply("become_dask_reply", address) }
+    // One is starting: whoever asks meanwhile gets its address.
+    askedForDask.append(message)
+    if dask != nil { return }
     let arguments = content["scheduler_args"] ?? [:]
-    dask?.stop()
+    daskGeneration += 1
+    let generation = daskGeneration
     dask = DaskScheduler(python: settings.python, pythonPath: settings.pythonPath, arguments: arguments) { [weak self] outcome in
       guard let self else { return }
-      self.loop.execute { self.assumeIsolated { $0.daskStarted(outcome, message) } }
+      self.loop.execute { self.assumeIsolated { $0.daskStarted(outcome, generation) } }
     }
   }
 
-  private func daskStarted(_ outcome: Result<JSONValue, RemoteError>, _ message: Envelope) {
-    wire.begin(message)
+  private func daskStarted(_ outcome: Result<JSONValue, RemoteError>, _ generation: Int) {
+    // One that was stopped meanwhile says nothing of its successor.
+    guard generation == daskGeneration else { return }
+    let answer: JSONValue
     switch outcome {
     case .success(let address):
       dask?.address = address
-      wire.reply("become_dask_reply", address)
+      answer = address
     case .failure(let error):
       dask = nil
       logger.error("Dask's scheduler did not start", metadata: ["error": "\(error)"])
-      wire.reply("become_dask_reply", error.content)
+      answer = error.content
     }
+    answerAllWhoAskedForDask(answer)
+  }
+
+  func stopDask() {
+    dask?.stop()
+    dask = nil
+    daskGeneration += 1
+    answerAllWhoAskedForDask(RemoteError(name: "RuntimeError", value: "Dask's scheduler was stopped while it started").content)
+  }
+
+  private func answerAllWhoAskedForDask(_ answer: JSONValue) {
+    for message in askedForDask {
+      wire.begin(message)
+      wire.reply("become_dask_reply", answer)
+    }
+    askedForDask = []
   }
 }

@@ -28,8 +28,7 @@ extension Hub {
         shutDown(after: message)
       case .becomeDaskRequest: becomeDask(content, message)
       case .stopDistributedRequest:
-        dask?.stop()
-        dask = nil
+        stopDask()
         wire.reply("stop_distributed_reply", ["status": "ok"])
       default: throw RemoteError(name: "KeyError", value: "'\(type)' is no request of the hub's")
       }
@@ -234,6 +233,13 @@ extension Hub {
     return ["status": "ok"]
   }
 
+  /// Of the metadata, what says how the request is written and what it is called. Engines, dependencies and retries were wishes of then.
+  private static func kept(of request: Envelope) -> Frame {
+    let metadata = (try? request.metadata()) ?? JSONObject()
+    let kept = metadata.members.filter { ["codec", "label"].contains($0.key) }
+    return kept.isEmpty ? .emptyObject : Frame(.object(JSONObject(members: kept)))
+  }
+
   /// The stored requests again, as new tasks of the clients that sent them; results are for the database.
   private func resubmit(_ content: JSONObject) throws -> JSONValue {
     var requests: [(MessageID, Envelope)] = []
@@ -249,9 +255,8 @@ extension Hub {
       header["msg_id"] = .string(id.text)
       header["date"] = .string(Timestamp.now().description)
       let message = wire.session.signed(
-        header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: .emptyObject,
-        content: request.contentFrame,
-        buffers: Array(request.buffers))
+        header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: Self.kept(of: request),
+        content: request.contentFrame, buffers: Array(request.buffers))
       try recorder.change(old) { $0.resubmitted = id }
       // Known before the client can ask for it; the scheduler's own report comes later and changes nothing.
       recorder.record(.submitted(id, request: message, queue: .task, engine: nil), at: .now())

@@ -13,6 +13,9 @@ actor Hub {
   let settings: Settings
   let logger: Logger
   var dask: DaskScheduler?
+  /// Requests that wait for it to start.
+  var askedForDask: [Envelope] = []
+  var daskGeneration = 0
   private var expiry: EventLoop.TimerID?
   private var heart: HeartMonitor?
   private var isSaveScheduled = false

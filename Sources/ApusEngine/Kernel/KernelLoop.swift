@@ -99,7 +99,8 @@ public final class KernelLoop: Sendable {
       var content = error.content.objectValue ?? JSONObject()
       if request.type == .executeRequest { content["execution_count"] = 0 }
       shell.reply(
-        Shell.Outcome(type: request.type.reply, succeeded: false, content: Frame(.object(content)), errorName: "UnmetDependency"))
+        Shell.Outcome(
+          type: request.type.reply, succeeded: false, content: Frame(.object(content)), errorName: error.name, isRefusal: true))
     }
   }
 

@@ -23,7 +23,16 @@ public final class OutputCapture: @unchecked Sendable {
     for (target, stream) in [(Int32(1), OutputBuffer.Stream.stdout), (2, .stderr)] {
       var ends: [Int32] = [0, 0]
       let original = fcntl(target, F_DUPFD_CLOEXEC, 3)
-      guard original >= 0, pipe(&ends) == 0 else { return nil }
+      guard original >= 0, pipe(&ends) == 0 else {
+        // One stream may have its pipe already, which nobody would ever read.
+        if original >= 0 { close(original) }
+        for (reader, original) in zip(readers, originals) {
+          dup2(original, reader.1 == .stdout ? 1 : 2)
+          close(original)
+          close(reader.0)
+        }
+        return nil
+      }
       for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
       _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
       dup2(ends[1], target)
@@ -42,7 +51,11 @@ public final class OutputCapture: @unchecked Sendable {
 
   func start(_ write: @escaping @Sendable (UnsafeRawBufferPointer, OutputBuffer.Stream) -> Void) {
     state.withLock { $0.write = write }
-    _ = DetachedThread.start { [self] in read() }
+    if let refusal = DetachedThread.start({ [self] in read() }) {
+      // A full pipe would hold its task up for ever: better that clients do not see what is printed.
+      stop()
+      EngineLog.log(.error, "What tasks print stays on this engine's standard output: no thread reads it (\(refusal))")
+    }
   }
 
   /// Reads what tasks print while they run; what is left at a task's end is taken by `drain`.
@@ -81,7 +94,11 @@ public final class OutputCapture: @unchecked Sendable {
   /// Gives the process its streams back.
   func stop() {
     drain()
-    state.withLock { $0.isStopped = true }
+    let wasStopped = state.withLock { state in
+      defer { state.isStopped = true }
+      return state.isStopped
+    }
+    if wasStopped { return }
     for (index, target) in [Int32(1), 2].enumerated() { dup2(originals[index], target) }
   }
 }

@@ -33,6 +33,15 @@ final class HeldReplies: Sendable {
     self.requestTimer = requestTimer
   }
 
+  /// On the shell's thread; the loop's timer sends nothing meanwhile.
+  func bind(_ endpoint: String) throws(ZeroMQError) -> String {
+    let bound = state.withLock { state -> Result<String, ZeroMQError> in
+      guard let socket = state.socket else { return .failure(ZeroMQError(code: ENOTCONN, action: "bind the shell socket")) }
+      return Result { () throws(ZeroMQError) in try socket.socket.bind(endpoint) }
+    }
+    return try bound.get()
+  }
+
   /// What waits leaves by the old sockets.
   func use(_ socket: HandedSocket?, _ local: LocalSocket?) {
     state.withLock { state in

@@ -329,10 +329,7 @@ public final class Shell {
   }
 
   /// Binds the socket on a free loopback port; returns its endpoint.
-  func bind() throws(ZeroMQError) -> String {
-    guard let socket else { throw ZeroMQError(code: ENOTCONN, action: "bind the shell socket") }
-    return try socket.socket.bind("tcp://127.0.0.1:*")
-  }
+  func bind() throws(ZeroMQError) -> String { try replies.bind("tcp://127.0.0.1:*") }
 
   /// Closes the socket; replies on their way get the linger time of the socket, if anybody is there.
   public func close() {

@@ -9,8 +9,18 @@ public final class Namespace: Sendable {
     var frames: [Frame]
     /// The value as it was read last.
     var value: (any Sendable)?
+    /// No other binding, of whatever name, has had it.
+    let version: Int
   }
-  private struct Contents: Sendable { var entries: [String: Entry] = [:] }
+  private struct Contents: Sendable {
+    var entries: [String: Entry] = [:]
+    var lastVersion = 0
+
+    mutating func bind(_ name: String, _ frames: [Frame], _ value: (any Sendable)? = nil) {
+      lastVersion += 1
+      entries[name] = Entry(frames: frames, value: value, version: lastVersion)
+    }
+  }
   private let contents = Mutex(Contents())
 
   init() {}
@@ -27,7 +37,8 @@ public final class Namespace: Sendable {
     do { value = try MessagePackDecoder().decode(type, from: entry.frames) } catch {
       throw TaskError(.badValue, "“\(name)” is no \(type): \(error)")
     }
-    contents.withLock { $0.entries[name]?.value = value }
+    // Somebody may have bound the name to something else while this was decoded.
+    contents.withLock { if $0.entries[name]?.version == entry.version { $0.entries[name]?.value = value } }
     return value
   }
 
@@ -35,7 +46,7 @@ public final class Namespace: Sendable {
   public func set<Value: Codable & Sendable>(_ name: String, to value: Value) throws(TaskError) {
     do {
       let frames = try MessagePackEncoder().encode(value, outOfBand: MessagePackCodec.outOfBand)
-      contents.withLock { $0.entries[name] = Entry(frames: frames, value: value) }
+      contents.withLock { $0.bind(name, frames, value) }
     } catch { throw TaskError(.badValue, "“\(name)”, a \(Value.self), cannot be written: \(error)") }
   }
 
@@ -43,7 +54,7 @@ public final class Namespace: Sendable {
   func clear() { contents.withLock { $0.entries = [:] } }
 
   func frames(_ name: String) throws(TaskError) -> [Frame] { try entry(name).frames }
-  func bind(_ name: String, to frames: [Frame]) { contents.withLock { $0.entries[name] = Entry(frames: frames) } }
+  func bind(_ name: String, to frames: [Frame]) { contents.withLock { $0.bind(name, frames) } }
 
   private func entry(_ name: String) throws(TaskError) -> Entry {
     guard let entry = contents.withLock({ $0.entries[name] }) else {

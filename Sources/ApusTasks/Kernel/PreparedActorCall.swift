@@ -30,7 +30,8 @@ struct PreparedActorCall: PreparedCall {
 
   /// Whether a mangled function is declared by the type (or an extension of it): the one name then begins with the other.
   static func belongs(_ target: String, to typeName: String) -> Bool {
-    target.utf8.starts(with: "$s".utf8) && target.utf8.dropFirst(2).starts(with: typeName.utf8)
+    guard target.utf8.starts(with: "$s".utf8), target.utf8.dropFirst(2).starts(with: typeName.utf8) else { return false }
+    return !MangledName(target.utf8.dropFirst(2 + typeName.utf8.count)).beginsWithType
   }
 
   func run(_ arguments: [Frame], in kernel: SwiftKernel) async throws -> [Frame] {

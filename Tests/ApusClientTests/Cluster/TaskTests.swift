@@ -87,6 +87,42 @@ struct TaskTests {
     }
   }
 
+  /// A large task waits at the head, small ones behind it; it is cancelled, and they go.
+  @Test func aCancelledHeadLetsTheOthersGo() async throws {
+    var configuration = ClientConfiguration()
+    configuration.maximumInFlight = InFlightLimit(tasks: 100, bytes: 100_000)
+    try await withTestCluster(engines: 1, configuration) { _, client in
+      let first = try await client[0].submit(Self.hang)
+      let large = Task { try await client[0].submit(TaskSubmission(buffers: [Frame([UInt8](repeating: 0, count: 200_000))])) }
+      while client.queue.waitingCount < 1 { try await Task.sleep(for: .milliseconds(1)) }
+      let small = Task { try await client[0].submit(TaskSubmission()) }
+      while client.queue.waitingCount < 2 { try await Task.sleep(for: .milliseconds(1)) }
+      large.cancel()
+      await #expect(throws: CancellationError.self) { try await large.value }
+      _ = try await small.value
+      first.cancel()
+    }
+  }
+
+  /// The input gives one more while the client is closed: the reader ends, and does not wait for what was never sent.
+  @Test func aTaskThatCouldNotBeSentIsNotWaitedFor() async throws {
+    for isOrdered in [true, false] {
+      try await withTestCluster(engines: 1) { _, client in
+        let (input, feed) = AsyncStream<TaskSubmission>.makeStream()
+        feed.yield(TaskSubmission(buffers: [Frame("one")]))
+        let results = client.loadBalancedView().results(of: input, isOrdered: isOrdered).makeAsyncIterator()
+        let first = try await results.next()
+        #expect(first?.index == 0)
+        await client.close()
+        feed.yield(TaskSubmission(buffers: [Frame("two")]))
+        let error = await #expect(throws: ClientError.self) { try await results.next() }
+        #expect(error?.code == .closed)
+        // Nor is what is asked of a closed client.
+        await #expect(throws: ClientError.self) { try await client.abort(["x"]) }
+      }
+    }
+  }
+
   @Test func cancellingTheSwiftTaskAbortsTheRemoteOne() async throws {
     try await withTestCluster(engines: 2) { cluster, client in
       let direct = try await client[1].submit(Self.hang)

@@ -133,6 +133,30 @@ struct HubRequestTests {
     }
   }
 
+  @Test("a task that is sent again is written as it was: its codec and its label stay")
+  func resubmitsCodec() async throws {
+    try await withOne { client, engine in
+      let old = try await client.send(.task, metadata: ["retries": 2, "codec": "msgpack", "label": "mine", "targets": []])
+      _ = try await client.answer(.task, to: old)
+      _ = try await client.content(.resubmitRequest, ["msg_ids": [.string(old.text)]])
+      while await engine.received.count < 2 { try await Task.sleep(for: .milliseconds(2)) }
+      #expect(await engine.lastMetadata == ["codec": "msgpack", "label": "mine"])
+    }
+  }
+
+  @Test("what is no task is answered, and takes nobody's place", arguments: ["foo", "comm_open", "shutdown_request", ""])
+  func noTask(_ type: String) async throws {
+    try await withOne { client, engine in
+      for _ in 0..<3 {
+        let reply = try await client.answer(.task, to: client.send(.task, MessageType(type)))
+        let content = try reply.content()
+        #expect(content["ename"] == "NotImplementedError")
+      }
+      try await client.roundTrip(await engine.target)
+      #expect(await engine.received.count == 3)
+    }
+  }
+
   @Test("a direct request to nobody has failed, and is not kept for ever as unfinished")
   func stray() async throws {
     try await withOne { client, _ in

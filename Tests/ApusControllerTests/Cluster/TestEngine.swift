@@ -16,6 +16,7 @@ actor TestEngine {
   private var beats = true
   private(set) var id = -1
   private(set) var received: [MessageID] = []
+  private(set) var lastMetadata: JSONObject?
   /// Those of them that came in batches, whose answers go back in batches too.
   private(set) var batched = 0
   private var held: [Envelope] = []
@@ -154,6 +155,7 @@ actor TestEngine {
       }
       guard let request = try? session.open(frames), let id = request.messageID else { continue }
       received.append(id)
+      lastMetadata = try? request.metadata()
       if conduct == .hold { held.append(request) } else { try? answer(request) }
     }
   }

@@ -34,6 +34,27 @@ struct BroadcastRecorder: BroadcastEffects {
 
 @Suite("Broadcast scheduler")
 struct BroadcastTests {
+  @Test("an engine that is back before the time is over owes what it owed, and what is asked of it meanwhile is lost at once")
+  func backInTime() throws {
+    var bench = Bench(engines: 2)
+    try bench.submit("a", to: [0, 1], coalescing: true)
+    bench.complete("a", by: 0)
+    let owed = bench.state.engineLost("e1")
+    #expect(owed == ["a"])
+    // Between loss and grace: nobody would ever answer for it.
+    try bench.submit("b", to: [0, 1], coalescing: true)
+    bench.complete("b", by: 0)
+    bench.recorder.expect("a_e0 → e0", "a_e1 → e1", "b_e0 → e0", "b: EngineError")
+    bench.state.engineRegistered("e1")
+    try bench.submit("c", to: [1], coalescing: true)
+    bench.recorder.expect("c_e1 → e1")
+    bench.state.giveUp(owed, of: "e1", cause: "it was cut off", effects: &bench.recorder)
+    bench.recorder.expect("a: EngineError")
+    bench.complete("c", by: 1)
+    bench.recorder.expect("c: e1")
+    #expect(bench.state.pendingCount == 0 && bench.state.checkInvariants() == [])
+  }
+
   private struct Bench {
     var state = BroadcastState()
     var recorder = BroadcastRecorder()
@@ -64,7 +85,8 @@ struct BroadcastTests {
     }
 
     mutating func lose(_ engine: Int, at location: SourceLocation = #_sourceLocation) {
-      state.engineLost(EngineUUID("e\(engine)"), cause: "it was killed", effects: &recorder)
+      let owed = state.engineLost(EngineUUID("e\(engine)"))
+      state.giveUp(owed, of: EngineUUID("e\(engine)"), cause: "it was killed", effects: &recorder)
       verify(location)
     }
   }

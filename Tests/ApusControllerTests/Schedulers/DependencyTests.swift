@@ -175,7 +175,7 @@ struct SchedulerDependencyTests {
   @Test("an engine that does not meet a functional dependency is not asked again; retries are not used up")
   func unmet() {
     var bench = SchedulerBench(engines: 2)
-    bench.submit("a", retries: 1)
+    bench.submit("a", retries: 1, timeout: .seconds(60))
     bench.complete("a", on: 0, .error, dependenciesMet: false)
     bench.recorder.expect("a → e0", "a → e1")
     bench.recorder.expectEvents("submitted a task", "placed a e0", "retried a e0 unmetDependency", "placed a e1")

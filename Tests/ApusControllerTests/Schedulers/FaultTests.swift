@@ -30,10 +30,10 @@ struct FaultTests {
     bench.recorder.expect("a → e0", "a: answer of e0")
   }
 
-  @Test("more retries than engines: it waits for a new one, and does not hold up others")
+  @Test("more retries than engines, and a timeout: it waits for a new one, and does not hold up others")
   func moreRetriesThanEngines() {
     var bench = SchedulerBench(engines: 1)
-    bench.submit("a", retries: 5)
+    bench.submit("a", retries: 5, timeout: .seconds(60))
     bench.submit("b")
     bench.complete("a", on: 0, .error)
     bench.recorder.expect("a → e0", "b → e0")
@@ -42,13 +42,94 @@ struct FaultTests {
     bench.recorder.expect("b: answer of e0", "a → e1")
   }
 
-  @Test("retries within targets end when every target has failed")
+  @Test("a task that has failed everywhere goes round again, and its last error is the answer")
+  func failsEverywhere() {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("a", retries: 3)
+    bench.complete("a", on: 0, .error)
+    bench.complete("a", on: 1, .error)
+    bench.complete("a", on: 0, .error)
+    bench.complete("a", on: 1, .error)
+    bench.recorder.expect("a → e0", "a → e1", "a → e0", "a → e1", "a: answer of e1")
+    bench.recorder.expectNothingElse()
+  }
+
+  @Test("the same within targets")
   func retriesWithTargets() {
     var bench = SchedulerBench(engines: 3)
-    bench.submit("a", retries: 9, targets: [0, 2])
+    bench.submit("a", retries: 2, targets: [0, 2])
     bench.complete("a", on: 0, .error)
     bench.complete("a", on: 2, .error)
-    bench.recorder.expect("a → e0", "a → e2", "a: ImpossibleDependency")
+    bench.complete("a", on: 0, .error)
+    bench.recorder.expect("a → e0", "a → e2", "a → e0", "a: answer of e0")
+  }
+
+  @Test("with a timeout it waits for an engine that has not failed it, as in ipyparallel")
+  func retriesWithTimeout() {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("a", retries: 3, timeout: .seconds(1))
+    bench.complete("a", on: 0, .error)
+    bench.complete("a", on: 1, .error)
+    bench.recorder.expect("a → e0", "a → e1")
+    bench.recorder.expectNothingElse()
+    bench.advance(.seconds(2))
+    bench.recorder.expect("a: TaskTimeout")
+  }
+
+  @Test("the engine that it has not met is lost while it waits for it: it goes round again")
+  func lastChanceLost() {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("a", retries: 3)
+    bench.submit("b")
+    bench.complete("a", on: 0, .error)
+    bench.recorder.expect("a → e0", "b → e1")
+    bench.recorder.expectNothingElse()
+    bench.lose(1, grace: .seconds(5))
+    bench.recorder.expect("a → e0")
+    bench.complete("a", on: 0)
+    bench.recorder.expect("a: answer of e0")
+  }
+
+  @Test("a functional dependency that every engine declines is impossible; a new engine that comes in time is asked")
+  func declinedEverywhere() {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("a")
+    bench.submit("b", after: .all("a"))
+    bench.complete("a", on: 0, .error, dependenciesMet: false)
+    bench.register(2)
+    bench.complete("a", on: 1, .error, dependenciesMet: false)
+    bench.recorder.expect("a → e0", "a → e1", "a → e2")
+    bench.complete("a", on: 2, .error, dependenciesMet: false)
+    bench.recorder.expect("a: ImpossibleDependency", "b: ImpossibleDependency")
+    // With a timeout it waits so long.
+    bench.submit("c", timeout: .seconds(1))
+    for engine in 0..<3 { bench.complete("c", on: engine, .error, dependenciesMet: false) }
+    #expect(bench.state.tasks["c"] != nil)
+    bench.advance(.seconds(2))
+    #expect(bench.recorder.messages.last == "c: TaskTimeout")
+    bench.recorder.forget()
+    // The one that has not declined is lost.
+    bench.submit("d")
+    bench.submit("e", targets: [1])
+    let first = bench.recorder.messages[0] == "d → e0" ? 0 : 2
+    bench.recorder.forget()
+    bench.complete("d", on: first, .error, dependenciesMet: false)
+    let second = first == 0 ? 2 : 0
+    bench.complete("d", on: second, .error, dependenciesMet: false)
+    bench.recorder.forget()
+    bench.lose(1, grace: .seconds(5))
+    #expect(bench.recorder.messages.contains("d: ImpossibleDependency"))
+  }
+
+  @Test("failed here, declined there: it comes back to where it failed, not to where it was declined")
+  func failedAndDeclined() {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("a", retries: 2)
+    bench.complete("a", on: 0, .error)
+    bench.complete("a", on: 1, .error, dependenciesMet: false)
+    bench.complete("a", on: 0, .error)
+    bench.complete("a", on: 0, .error)
+    bench.recorder.expect("a → e0", "a → e1", "a → e0", "a → e0", "a: answer of e0")
   }
 
   // MARK: losing engines
@@ -119,14 +200,18 @@ struct FaultTests {
     bench.recorder.expect("a: EngineError")
   }
 
-  @Test("an engine that comes back after the grace does not get a task again that it failed")
+  @Test("an engine that comes back after the grace gets a task again that it failed only while there is no other")
   func returnsLate() {
     var bench = SchedulerBench(engines: 1)
     bench.submit("a", retries: 3)
     bench.lose(0, grace: .seconds(5))
     bench.advance(.seconds(6))
+    bench.recorder.expect("a → e0")
+    bench.recorder.expectNothingElse()
     bench.register(0)
     bench.recorder.expect("a → e0")
+    bench.lose(0)
+    bench.advance(.zero)
     bench.register(1)
     bench.recorder.expect("a → e1")
     // What the first one still says about it is not heard.

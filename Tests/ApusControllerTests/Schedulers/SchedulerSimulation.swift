@@ -10,7 +10,9 @@ struct SchedulerSimulation {
     let after: Dependency
     let follow: Dependency
     let targets: [EngineUUID]
+    let hasTimeout: Bool
     var refusedBy: Set<EngineUUID> = []
+    var declinedBy: Set<EngineUUID> = []
   }
 
   private struct World {
@@ -82,7 +84,8 @@ struct SchedulerSimulation {
       }
       let isPure = policy == .pure
       world.submitted[id] = Submitted(
-        after: isPure ? .none : request.after, follow: isPure ? .none : request.follow, targets: isPure ? [] : request.targets)
+        after: isPure ? .none : request.after, follow: isPure ? .none : request.follow, targets: isPure ? [] : request.targets,
+        hasTimeout: !isPure && request.timeout != nil)
       world.order.append(id)
       state.submit(request, now: now, effects: &recorder)
     }
@@ -98,6 +101,7 @@ struct SchedulerSimulation {
       if isHere, state.tasks[id] != nil {
         world.outcomes[id] = nil
         world.submitted[id]?.refusedBy.insert(uuid)
+        if !isMet { world.submitted[id]?.declinedBy.insert(uuid) }
       }
     }
 
@@ -154,10 +158,10 @@ struct SchedulerSimulation {
       state.expire(now: now, effects: &recorder)
       settle("end of time")
       guard world.placed.isEmpty else { continue }
-      // Left are those that every engine refused, that follow what cannot be reached, and those that wait for such ones.
+      // Left are those that follow what cannot be reached, and those that wait for such ones.
       for (id, task) in state.tasks {
         let constraints = task.constraints
-        let isRight = task.isQueued ? constraints.limitsPlacement : constraints.after.ids.contains { state.tasks[$0] != nil }
+        let isRight = task.isQueued ? !constraints.follow.isEmpty : constraints.after.ids.contains { state.tasks[$0] != nil }
         if !isRight { world.wrong.append("\(id) still waits in round \(round): \(task.phase) \(constraints)") }
       }
       state.abort(state.tasks.keys.sorted { $0.text < $1.text }, now: now, effects: &recorder)
@@ -184,7 +188,14 @@ struct SchedulerSimulation {
       if !task.targets.isEmpty, !task.targets.contains(uuid) {
         world.wrong.append("\(step): \(id) went to \(uuid), which is no target")
       }
-      if task.refusedBy.contains(uuid) { world.wrong.append("\(step): \(id) went to \(uuid) again") }
+      // Again only where no other is left, and there only without a timeout.
+      if task.refusedBy.contains(uuid) {
+        let left = world.registered.filter { !task.refusedBy.contains($0) && (task.targets.isEmpty || task.targets.contains($0)) }
+        if task.hasTimeout || task.declinedBy.contains(uuid) || task.follow.isEmpty && !left.isEmpty {
+          world.wrong.append("\(step): \(id) went to \(uuid) again")
+        }
+        world.submitted[id]?.refusedBy = task.declinedBy
+      }
       let outcomes = world.outcomes
       let succeeded = { (id: MessageID) in outcomes[id]?.succeeded ?? false }
       let failed = { (id: MessageID) in outcomes[id].map { !$0.succeeded } ?? false }

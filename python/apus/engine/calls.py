@@ -8,6 +8,7 @@ import array
 import builtins
 import importlib
 import sys
+import weakref
 
 from .. import msgpack
 from .codecs import CodecError
@@ -214,7 +215,13 @@ def _compile(source, user_ns):
             function = eval(compile(tree, file, "eval"), user_ns)
         else:
             function = _define(ast, tree, file, user_ns)
-        return _callable(function, "the value of the source")
+        function = _callable(function, "the value of the source")
+        try:
+            # Tracebacks need the source as long as there is the function, which for a large source is one task.
+            weakref.finalize(function, linecache.cache.pop, file, None).atexit = False
+        except TypeError:
+            linecache.cache.pop(file, None)
+        return function
     except BaseException:
         # The next try has another number.
         if not isinstance(sys.exc_info()[1], SyntaxError):
@@ -237,11 +244,8 @@ def _define(ast, tree, file, user_ns):
 
 
 def _forget():
+    """The sources go with the functions."""
     _calls.clear()
-    linecache = sys.modules.get("linecache")
-    if linecache is not None:
-        for file in [file for file in linecache.cache if file.startswith("<source ")]:
-            del linecache.cache[file]
 
 
 # -- maps

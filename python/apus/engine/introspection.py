@@ -19,11 +19,9 @@ def handle(kernel, request):
         header, content, metadata = (json.loads(request[index]) for index in (4, 2, 3))
         comms.handle(kernel, kind, {"header": header, "content": content, "metadata": metadata, "buffers": request[5]})
         kernel.core.skip_reply()
-    elif kind.endswith("_request"):
-        reply_failure(kernel, kind, "NotImplementedError", f"this engine does not know {kind}", [])
     else:
-        kernel.log(30, f"Ignored a message of the unknown type {kind}")
-        kernel.core.skip_reply()
+        # An answer whatever it is: somebody may wait for one, and a scheduler does.
+        reply_failure(kernel, kind, "NotImplementedError", f"this engine does not know {kind!r}", [])
 
 
 def reply_failure(kernel, kind, name, value, traceback, **more):

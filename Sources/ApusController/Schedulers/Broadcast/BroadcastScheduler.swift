@@ -33,11 +33,10 @@ actor BroadcastScheduler {
 
   func engineLost(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration) {
     wire.engineLost(uuid)
+    let owed = state.engineLost(uuid)
+    guard !owed.isEmpty else { return }
     loop.schedule(after: grace) { [weak self] in
-      self?.assumeIsolated { broadcast in
-        // Unless it came back in the meantime.
-        if !broadcast.wire.isRegistered(uuid) { broadcast.state.engineLost(uuid, cause: cause.sentence, effects: &broadcast.wire) }
-      }
+      self?.assumeIsolated { $0.state.giveUp(owed, of: uuid, cause: cause.sentence, effects: &$0.wire) }
     }
   }
 

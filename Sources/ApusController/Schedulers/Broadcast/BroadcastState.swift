@@ -58,6 +58,8 @@ struct BroadcastState {
 
   private var coalescing: [MessageID: Coalescing] = [:]
   private var engines: Set<EngineUUID> = []
+  /// What engines that were lost still owe, until `giveUp`.
+  private var owed: [EngineUUID: Set<MessageID>] = [:]
 
   var pendingCount: Int { coalescing.count }
 
@@ -65,10 +67,21 @@ struct BroadcastState {
 
   mutating func engineRegistered(_ uuid: EngineUUID) { engines.insert(uuid) }
 
-  /// Replies that the engine still owes are given up.
-  mutating func engineLost(_ uuid: EngineUUID, cause: String, effects: inout some BroadcastEffects & ~Copyable) {
-    guard engines.remove(uuid) != nil else { return }
-    for (id, broadcast) in coalescing where broadcast.waiting.contains(uuid) { lose(uuid, of: id, cause: cause, effects: &effects) }
+  /// From here on nothing is sent to the engine. Replies that it owes may still be on their way.
+  /// - Returns: the broadcasts that it owes one, for `giveUp` when the time for that is over.
+  mutating func engineLost(_ uuid: EngineUUID) -> Set<MessageID> {
+    guard engines.remove(uuid) != nil else { return [] }
+    let ids = Set(coalescing.filter { $0.value.waiting.contains(uuid) }.keys)
+    owed[uuid, default: []].formUnion(ids)
+    return ids
+  }
+
+  /// What did not come is lost, though the engine may be back: it never got those requests, or its answers went astray.
+  mutating func giveUp(_ ids: Set<MessageID>, of uuid: EngineUUID, cause: String, effects: inout some BroadcastEffects & ~Copyable)
+  {
+    owed[uuid]?.subtract(ids)
+    if owed[uuid]?.isEmpty ?? false { owed[uuid] = nil }
+    for id in ids { lose(uuid, of: id, cause: cause, effects: &effects) }
   }
 
   /// - Throws: a `ValueError` for the client if the targets are not a list of pairs.
@@ -145,7 +158,9 @@ struct BroadcastState {
     coalescing.flatMap { id, broadcast -> [String] in
       var wrong: [String] = []
       if broadcast.waiting.isEmpty { wrong.append("broadcast \(id) waits for nobody") }
-      if !broadcast.waiting.isSubset(of: engines) { wrong.append("broadcast \(id) waits for engines that are gone") }
+      if broadcast.waiting.contains(where: { !engines.contains($0) && !(owed[$0]?.contains(id) ?? false) }) {
+        wrong.append("broadcast \(id) waits for engines that are gone")
+      }
       if !broadcast.waiting.isDisjoint(with: broadcast.replies.keys) {
         wrong.append("broadcast \(id) waits for engines that answered")
       }

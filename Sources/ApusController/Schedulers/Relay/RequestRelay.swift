@@ -60,7 +60,8 @@ actor RequestRelay {
       guard let received = receive(front, .request(channel.scope)) else { break }
       // in: client, engine, message. out: engine, client, message.
       guard let message = received.envelope, let id = message.messageID else { continue }
-      if channel == .mux {
+      if channel == .mux, message.messageType?.text.hasSuffix("_request") ?? false {
+        // Comm messages and the like want no answer, and would count as unfinished for ever.
         let uuid = back.uuid(of: message.frames[1])
         events.report(.submitted(id, request: message, queue: .mux, engine: uuid))
       } else if message.messageType == .abortRequest, let onAbort {

@@ -13,7 +13,7 @@ struct FinishedTasks {
   private var outcomes: [Int: Int32] = [:]
   private var ring: [Int] = []
   private var oldest = 0
-  private let capacity: Int
+  let capacity: Int
 
   init(capacity: Int) { self.capacity = max(1, capacity) }
 

@@ -24,8 +24,10 @@ final class QueuedTask {
     var targets: [EngineUUID] = []
     var retries = 0
     var timeout: Duration?
-    /// Engines where it failed or whose dependencies it did not meet.
+    /// Engines where it failed or that declined it: not to be tried while there are others.
     var refused: Set<Int> = []
+    /// Those of them that declined: a functional dependency is not met there.
+    var declined: Set<Int> = []
     /// When the present stay in the queue ends.
     var deadline: ContinuousClock.Instant?
     /// Whether the choice of engine is limited.

@@ -84,7 +84,7 @@ struct TaskRequestReader {
 
 /// What an engine's reply says to the scheduler.
 struct TaskResult: Sendable {
-  enum Status: Sendable { case ok, error, aborted }
+  typealias Status = ReplyStatus
 
   var id: MessageID
   var message: Envelope
@@ -102,21 +102,15 @@ struct TaskResult: Sendable {
     self.isRefusal = isRefusal
   }
 
-  /// A reply without a `status` in its metadata is judged by its content: it must finish its task all the same.
   init?(_ message: Envelope) {
     guard let id = message.parentID else { return nil }
-    var (word, met) = message.metadataFrame.withUnsafeBytes {
-      (HeaderScanner($0).string("status"), HeaderScanner($0).bool("dependencies_met"))
-    }
-    if word == nil, !message.metadataFrame.isIdentical(to: .emptyObject), let metadata = try? message.metadata() {
+    var met = message.metadataFrame.withUnsafeBytes { HeaderScanner($0).bool("dependencies_met") }
+    let status = message.replyStatus
+    if met == nil, status != .ok, !message.metadataFrame.isIdentical(to: .emptyObject), let metadata = try? message.metadata() {
       // Not there, or written in a way that the scanner does not read.
-      word = metadata["status"]?.stringValue
-      met = met ?? metadata["dependencies_met"].map(\.isTruthy)
+      met = metadata["dependencies_met"].map(\.isTruthy)
     }
-    word = word ?? message.contentFrame.withUnsafeBytes { HeaderScanner($0).string("status") }
     let isRefusal = met == false && message.metadataFrame.withUnsafeBytes { HeaderScanner($0).bool("refused") } == true
-    self.init(
-      id: id, message: message, status: word == "ok" ? .ok : word == "aborted" ? .aborted : .error, dependenciesMet: met ?? true,
-      isRefusal: isRefusal)
+    self.init(id: id, message: message, status: status, dependenciesMet: met ?? true, isRefusal: isRefusal)
   }
 }

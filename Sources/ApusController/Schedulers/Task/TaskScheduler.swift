@@ -29,6 +29,8 @@ actor TaskScheduler {
   static let bytesPerTask = 1024
   /// Where results go that are for the task database alone: no client has this identity, and libzmq drops what is sent to it.
   private static let noClient = Frame("nobody")
+  /// What may be a task.
+  private static let tasks: Set<MessageType> = [.applyRequest, .executeRequest]
   private static let largeQueue = 64 << 20
   static let parkedRetry = Duration.milliseconds(5)
 
@@ -104,6 +106,14 @@ actor TaskScheduler {
   private func submit(_ message: consuming Envelope, now: ContinuousClock.Instant) {
     guard let id = message.messageID else { return wire.rejections.note("a header without msg_id") }
     do throws(RemoteError) {
+      // Anything else would take an engine's place until it answers, and it may never do.
+      guard let type = message.messageType, Self.tasks.contains(type) else {
+        throw RemoteError(
+          name: "NotImplementedError",
+          value:
+            "the task queue takes apply_request and execute_request, not \(message.messageType?.text ?? "a message without a type")"
+        )
+      }
       state.submit(try requests.read(&message, id: id), now: now, effects: &wire)
     } catch {
       // Metadata that asks for nonsense: the client learns what is wrong with it.

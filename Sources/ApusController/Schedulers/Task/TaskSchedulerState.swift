@@ -81,7 +81,10 @@ struct TaskSchedulerState {
         task,
         .error(
           RemoteError(
-            name: "InvalidDependency", value: unknown == task.id ? "a task cannot depend on itself" : "unknown task \(unknown)")),
+            name: "InvalidDependency",
+            value: unknown == task.id
+              ? "a task cannot depend on itself"
+              : "unknown task \(unknown): it was not sent through this scheduler, or ended before the last \(finished.capacity)")),
         now: now, effects: &effects)
     }
     let after = request.after
@@ -123,6 +126,8 @@ struct TaskSchedulerState {
   ) {
     let index = engines.register(uuid)
     losses[index] = nil
+    // One that comes back may be the only one there is for tasks that failed on it.
+    for task in limited where task.isQueued { forgive(task) }
     serve(index, now: now, effects: &effects)
   }
 
@@ -233,7 +238,10 @@ struct TaskSchedulerState {
   }
 
   private func mayTake(_ constraints: QueuedTask.Constraints, _ engine: Int) -> Bool {
-    if constraints.refused.contains(engine) { return false }
+    !constraints.refused.contains(engine) && follows(constraints, engine)
+  }
+
+  private func follows(_ constraints: QueuedTask.Constraints, _ engine: Int) -> Bool {
     if constraints.follow.isEmpty { return true }
     return constraints.follow.isMet(
       succeeded: { id in finished[id].map { $0.succeeded && $0.engine == engine } ?? false },
@@ -297,9 +305,34 @@ struct TaskSchedulerState {
     _ task: QueuedTask, from engine: Int, reason: RetryReason, now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
-    task.change { _ = $0.refused.insert(engine) }
+    task.change {
+      $0.refused.insert(engine)
+      if reason == .unmetDependency { $0.declined.insert(engine) }
+    }
     effects.report(.retried(task.id, from: engines[engine].uuid, reason: reason))
+    forgive(task)
     enqueue(task, now: now, effects: &effects)
+  }
+
+  /// The engines that are here and may have the task, whatever it met there before.
+  private func eligible(_ constraints: QueuedTask.Constraints) -> [Int] {
+    let pool =
+      constraints.targets.isEmpty ? Array(engines.engines.indices) : constraints.targets.compactMap { engines.index(of: $0) }
+    return pool.filter { engines[$0].isRegistered && follows(constraints, $0) }
+  }
+
+  /// A task that has failed on every engine that it may have goes to them again: its last error is the answer. One with a timeout waits for
+  /// another engine until then, as in ipyparallel.
+  private func forgive(_ task: QueuedTask) {
+    guard task.hasConstraints else { return }
+    let constraints = task.constraints
+    guard constraints.timeout == nil, constraints.refused.count > constraints.declined.count else { return }
+    let eligible = eligible(constraints)
+    guard eligible.allSatisfy({ constraints.refused.contains($0) }), !eligible.allSatisfy({ constraints.declined.contains($0) })
+    else {
+      return
+    }
+    task.change { $0.refused = $0.declined }
   }
 
   /// Whether no engine that is here, and may have the task, is left to be asked after this one.
@@ -322,17 +355,26 @@ struct TaskSchedulerState {
       let nowhere = ids.count { tasks[$0] == nil && finished[$0]?.engine == nil }
       if constraints.follow.all ? nowhere > 0 : nowhere == ids.count { return "the tasks to follow ran on no engine" }
     }
+    if constraints.timeout == nil, !constraints.declined.isEmpty {
+      let eligible = eligible(constraints)
+      if !eligible.isEmpty, eligible.allSatisfy({ constraints.declined.contains($0) }) {
+        return "every engine that is here and may have the task declined it: a functional dependency is met on none of them"
+      }
+    }
     guard !constraints.targets.isEmpty else { return nil }
     let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { constraints.refused.contains($0) } ?? false) }
     if left.isEmpty { return "every target refused the task" }
     return left.contains(where: engines.isRegistered) ? nil : "no target is registered"
   }
 
-  /// After an engine has gone: queued tasks that only it could have taken.
+  /// After an engine has gone: queued tasks that only it could have taken, or that have failed on all others.
   private mutating func refuseHopeless(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
     let candidates = limited + targeted.values.flatMap(\.waiting)
     for task in candidates.sorted(by: { $0.sequence < $1.sequence }) where task.isQueued {
-      if let reason = hopelessness(of: task) {
+      forgive(task)
+      if let engine = choose(for: task) {
+        place(task, on: engine, effects: &effects)
+      } else if let reason = hopelessness(of: task) {
         fail(task, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
       }
     }
