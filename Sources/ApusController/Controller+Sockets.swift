@@ -1,4 +1,5 @@
 import ApusMessaging
+import Logging
 import Transport
 
 /// A socket that is made in one place and moved to its actor in another.
@@ -19,7 +20,7 @@ struct Handover<Value: ~Copyable>: ~Copyable {
 extension Controller.Plan {
   /// All bound sockets, in the order in which ipyparallel takes its ports.
   struct Sockets: ~Copyable {
-    var query: Handover<Socket>
+    var query: Handover<ClientSocket>
     var monitor: Handover<SocketMonitor>
     var engines: EngineSide
     var heart: HeartSide
@@ -42,12 +43,12 @@ extension Controller.Plan {
 
     /// What clients connect to: the fronts of relays and schedulers, and the hub's announcements.
     struct ClientSide: ~Copyable {
-      var control: Handover<Socket>
-      var mux: Handover<Socket>
-      var task: Handover<Socket>
-      var output: Handover<Socket>
-      var notifier: Handover<Socket>
-      var broadcast: Handover<Socket>
+      var control: Handover<ClientSocket>
+      var mux: Handover<ClientSocket>
+      var task: Handover<ClientSocket>
+      var output: Handover<PublisherSocket>
+      var notifier: Handover<PublisherSocket>
+      var broadcast: Handover<ClientSocket>
     }
 
     struct Ports {
@@ -63,10 +64,10 @@ extension Controller.Plan {
       var leaves: [Int] = []
     }
 
-    init(_ plan: Controller.Plan) throws {
-      var binder = SocketBinder(plan)
+    init(_ plan: Controller.Plan, logger: Logger) throws {
+      var binder = SocketBinder(plan, logger: logger)
       let query = try binder.registration()
-      let monitor = try SocketMonitor(of: query, in: plan.context, name: "registration")
+      let monitor = try SocketMonitor(of: query.socket, in: plan.context, name: "registration")
       let engines = try binder.engineSide()
       let heart = try binder.heartSide()
       let leaves = try binder.leaves()

@@ -65,7 +65,7 @@ public final class Controller: Service {
     local = plan.local
     lock = plan.lock
     var sockets: Plan.Sockets
-    do { sockets = try Plan.Sockets(plan) } catch let error as ControllerError { throw error } catch {
+    do { sockets = try Plan.Sockets(plan, logger: logger) } catch let error as ControllerError { throw error } catch {
       throw ControllerError(.messaging, "\(error)")
     }
     let files = sockets.files(plan)

@@ -71,8 +71,8 @@ public struct ControllerConfiguration: Sendable {
   public var broadcastDepth = 1
   /// Tasks that have ended and that dependencies may still name; of older ones it is not known any more how they ended.
   public var finishedTasks = 1 << 18
-  /// Bytes of queued tasks above which clients wait with sending.
-  public var queueByteLimit = 8 << 30
+  /// Bytes of queued tasks above which clients wait with sending: a quarter of this machine's memory, 8 GiB at most.
+  public var queueByteLimit = min(8 << 30, PhysicalMemory.bytes / 4)
   /// libzmq's I/O threads.
   public var ioThreads = 1
   /// For clients of this very process: everything that clients connect to is bound here as well.
@@ -115,6 +115,8 @@ public struct ControllerConfiguration: Sendable {
   var curveFilePath: String { "\(securityDirectory)/ipcontroller\(suffix)-curve.json" }
   /// Locked while a controller of this name lives.
   var lockPath: String { "\(profileDirectory)/pid/ipcontroller\(suffix).lock" }
+  /// Where results wait for clients that do not read, in files without a name.
+  var spoolDirectory: String { "\(profileDirectory)/spool" }
   /// Which engines there are, for `--restore`.
   public var engineStatePath: String { "\(profileDirectory)/log/engines\(clusterID).json" }
 }

@@ -50,6 +50,28 @@ public struct Frame: @unchecked Sendable {
     }
   }
 
+  /// The same bytes, without a copy; `onRelease` is called when the last reference to the new frame is gone, on any thread.
+  public func watched(_ onRelease: @escaping @Sendable () -> Void) -> Frame {
+    final class Watch: Sendable {
+      let frame: Frame
+      let onRelease: @Sendable () -> Void
+      init(_ frame: Frame, _ onRelease: @escaping @Sendable () -> Void) {
+        self.frame = frame
+        self.onRelease = onRelease
+      }
+    }
+    return withUnsafeBytes { bytes in
+      // libzmq only reads what it sends.
+      Frame(
+        lending: UnsafeMutableRawBufferPointer(mutating: bytes), owner: Unmanaged.passRetained(Watch(self, onRelease)).toOpaque(),
+        release: { _, owner in
+          guard let owner else { return }
+          let watch = Unmanaged<Watch>.fromOpaque(owner).takeRetainedValue()
+          watch.onRelease()
+        })
+    }
+  }
+
   /// Takes over a received message. The frames that every message carries are shared instead of boxed anew.
   init(adopting source: inout zmq_msg_t) {
     if let common = Frame.common(equalTo: &source) {

@@ -20,6 +20,15 @@ extension SocketOption where Value == Int32 {
   /// Milliseconds between ZMTP pings, and how long a silent peer may take; 0 is off.
   public static var heartbeatInterval: Self { .init(raw: ZMQ_HEARTBEAT_IVL) }
   public static var heartbeatTimeout: Self { .init(raw: ZMQ_HEARTBEAT_TIMEOUT) }
+  /// The system's own probes of idle TCP connections, which a stopped process answers too: 1 is on; seconds; probes.
+  public static var keepalive: Self { .init(raw: ZMQ_TCP_KEEPALIVE) }
+  public static var keepaliveIdle: Self { .init(raw: ZMQ_TCP_KEEPALIVE_IDLE) }
+  public static var keepaliveInterval: Self { .init(raw: ZMQ_TCP_KEEPALIVE_INTVL) }
+  public static var keepaliveCount: Self { .init(raw: ZMQ_TCP_KEEPALIVE_CNT) }
+  /// Milliseconds that sent bytes may stay unconfirmed by the other host.
+  public static var maximumRetransmission: Self { .init(raw: ZMQ_TCP_MAXRT) }
+  /// XPUB: a message is refused (`isFull`) where a subscriber's queue is full, and not dropped for that subscriber.
+  public static var xpubNoDrop: Self { .init(raw: ZMQ_XPUB_NODROP) }
   /// XPUB: report every subscription, also those already known.
   public static var xpubVerbose: Self { .init(raw: ZMQ_XPUB_VERBOSE) }
   /// Milliseconds before the first attempt to connect again, and the most it grows to.

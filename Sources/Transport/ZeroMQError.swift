@@ -16,6 +16,8 @@ public struct ZeroMQError: Error, Hashable, Sendable, CustomStringConvertible {
 
   /// The peer of a mandatory ROUTER is not connected.
   public var isUnreachable: Bool { code == EHOSTUNREACH }
+  /// The socket, or the peer's share of it, has reached its high-water mark.
+  public var isFull: Bool { code == EAGAIN }
   public var isAddressInUse: Bool { code == EADDRINUSE }
 
   public var description: String {

@@ -3,6 +3,7 @@ import ApusController
 import Glibc
 import Logging
 import ServiceLifecycle
+import Transport
 import UnixSignals
 
 /// `apus controller`: runs a controller in this process until a signal or a client ends it.
@@ -13,6 +14,8 @@ struct ControllerCommand {
   func run() async throws(ClusterError) -> ExitCode {
     let configuration = try ControllerConfiguration(
       context.configuration, profile: context.selection.profile, executable: context.executable, context.environment)
+    // Each engine takes some eight connections.
+    Descriptors.raiseLimit()
     let controller: Controller
     do throws(ControllerError) { controller = try Controller(configuration, logger: context.logger) } catch {
       throw ClusterError(error)

@@ -13,6 +13,7 @@ actor Hub {
   let settings: Settings
   let logger: Logger
   var dask: DaskScheduler?
+  private var deliveryTimer: EventLoop.TimerID?
   /// Requests that wait for it to start.
   var askedForDask: [Envelope] = []
   var daskGeneration = 0
@@ -53,8 +54,8 @@ actor Hub {
   func start(heart: HeartMonitor) {
     self.heart = heart
     loop.whenReadable(wire.monitor.socket) { [unowned self] in self.assumeIsolated { $0.monitorIsReadable() } }
-    loop.whenReadable(wire.notifier) { [unowned self] in self.assumeIsolated { $0.subscriptionsChanged() } }
-    loop.whenReadable(wire.query) { [unowned self] in self.assumeIsolated { $0.queryIsReadable() } }
+    loop.whenReadable(wire.notifier.socket) { [unowned self] in self.assumeIsolated { $0.subscriptionsChanged() } }
+    loop.whenReadable(wire.query.socket) { [unowned self] in self.assumeIsolated { $0.queryIsReadable() } }
     if recorder.database.keepsRecords { scheduleFlush() }
   }
 
@@ -117,7 +118,7 @@ actor Hub {
   /// the two would never be known to it. So the latest are announced again; who knows them already does not mind.
   private func subscriptionsChanged() {
     var isNew = false
-    while let frames = try? wire.notifier.receive() {
+    while let frames = try? wire.notifier.socket.receive() {
       if frames.first?.withUnsafeBytes({ $0.first == 1 }) ?? false { isNew = true }
     }
     guard isNew else { return }
@@ -143,7 +144,7 @@ actor Hub {
     for _ in 0..<TaskScheduler.batch {
       var connection: Int32 = -1
       do {
-        guard let frames = try wire.query.receive(source: &connection) else { break }
+        guard let frames = try wire.query.socket.receive(source: &connection) else { break }
         // Descriptors are used again at once: ends of old connections come before news through new ones.
         monitorIsReadable()
         let message = try wire.session.open(frames, sealedFor: .request(.hub), readsBuffers: true)
@@ -157,6 +158,18 @@ actor Hub {
       }
     }
     saveEngines()
+    deliverLater()
+  }
+
+  private func deliverLater() {
+    guard wire.query.hasWaiting, deliveryTimer == nil else { return }
+    deliveryTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
+      self.assumeIsolated {
+        $0.deliveryTimer = nil
+        $0.wire.query.deliverWaiting()
+        $0.deliverLater()
+      }
+    }
   }
 
   private func handle(_ message: Envelope, connection: Int32) {

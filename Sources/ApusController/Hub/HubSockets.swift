@@ -34,9 +34,9 @@ struct EngineAudience: Sendable {
 /// The hub's sockets, which are also its state's effects.
 struct HubSockets: ~Copyable, HubEffects {
   /// Requests of clients and engines.
-  let query: Socket
+  var query: ClientSocket
   let monitor: SocketMonitor
-  let notifier: Socket
+  var notifier: PublisherSocket
   var session: Session
   var rejections: DroppedMessages
   let audience: EngineAudience
@@ -53,7 +53,7 @@ struct HubSockets: ~Copyable, HubEffects {
   var enginesChanged = false
 
   init(
-    query: consuming Socket, monitor: consuming SocketMonitor, notifier: consuming Socket, session: Session,
+    query: consuming ClientSocket, monitor: consuming SocketMonitor, notifier: consuming PublisherSocket, session: Session,
     audience: EngineAudience,
     events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
     announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
@@ -81,11 +81,12 @@ struct HubSockets: ~Copyable, HubEffects {
     let reply = session.message(
       type, content: content, parentHeader: isRegistration ? .emptyObject : request.headerFrame,
       identities: Array(request.identities), buffers: buffers, sealedFor: request.isSealed ? .reply(.hub) : nil)
-    try? query.send(reply.frames)
+    guard let client = reply.identities.first else { return }
+    query.send(client, nil, reply.frames.dropFirst())
   }
 
   mutating func notify(_ type: MessageType, _ content: JSONValue, parentHeader: Frame = .emptyObject) {
-    try? notifier.send(session.message(type, content: content, parentHeader: parentHeader).frames)
+    notifier.send(session.message(type, content: content, parentHeader: parentHeader).frames)
   }
 
   // MARK: effects

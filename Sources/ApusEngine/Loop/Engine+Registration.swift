@@ -154,6 +154,8 @@ extension Engine {
     }
     forget(.outlet)
     let iopub = try socket(.xpub, linger: 1000)
+    try iopub.set(.sendHighWaterMark, Outlet.queueLimit)
+    try iopub.set(.xpubNoDrop, 1)
     try iopub.connect(endpoint(connection.iopub))
     readers[.outlet] = loop.whenReadable(iopub) { [weak self] in self?.assumeIsolated { $0.openOutlet() } }
     unopenedOutlet = consume iopub

@@ -19,6 +19,8 @@ final class Outlet: Sendable {
     var isQuiet = false
     /// When the relay was last heard: it is asked now and then, for each question is two system calls.
     var heard = ContinuousClock.now
+    /// Not taken by the relay, and lost.
+    var missed = (messages: 0, bytes: 0)
   }
 
   private struct Topics: Sendable {
@@ -61,6 +63,7 @@ final class Outlet: Sendable {
   /// A socket that is connected, for an engine of this number.
   func open(_ socket: HandedSocket, id: EngineID) {
     state.withLock { state in
+      state.missed = (0, 0)
       state.socket = socket
       state.topics = Topics(id: id)
       state.isQuiet = false
@@ -155,6 +158,7 @@ final class Outlet: Sendable {
   }
 
   private static func flush(_ state: inout State, _ voice: Voice) {
+    tellOfMissed(&state, voice)
     guard !state.buffer.isEmpty else { return }
     for run in state.buffer.take() {
       var writer = JSONWriter(reserving: run.text.count + 64)
@@ -173,6 +177,37 @@ final class Outlet: Sendable {
   private static func send(_ message: Envelope, _ state: inout State) {
     // Before registration and while reconnecting there is nobody to tell: output is dropped, as on any PUB socket without peers.
     guard let handed = state.socket else { return }
-    do { try handed.socket.send(message.frames) } catch { EngineLog.log(.debug, "Output was not published: \(error)") }
+    // Once it has been waited for in vain, what follows is not waited for.
+    let attempts = state.missed.messages == 0 ? patientAttempts : 1
+    for attempt in 1...attempts {
+      do {
+        try handed.socket.send(message.frames)
+        return
+      } catch {
+        guard error.isFull else { return EngineLog.log(.debug, "Output was not published: \(error)") }
+        // libzmq does not say when there is room again.
+        if attempt < attempts { usleep(1000) }
+      }
+    }
+    state.missed = (state.missed.messages + 1, state.missed.bytes + message.byteCount)
+    if state.missed.messages == 1 {
+      EngineLog.log(.warning, "The controller does not take what is printed: what does not fit into \(queueLimit) messages is lost")
+    }
+  }
+
+  /// Messages that wait for the relay, some 160 MB of text.
+  static let queueLimit: Int32 = 5000
+  /// Milliseconds that a task which prints faster than the relay reads is held up, before output is given up.
+  private static let patientAttempts = 250
+
+  /// Says in the stream itself that something is missing there.
+  private static func tellOfMissed(_ state: inout State, _ voice: Voice) {
+    guard state.missed.messages > 0, let handed = state.socket else { return }
+    let text =
+      "[\(state.missed.messages) messages of output, \(state.missed.bytes) bytes, are missing here: the controller did not take them]\n"
+    let message = voice.message(
+      .stream, content: Frame(["name": "stderr", "text": .string(text)]), parent: state.parent, metadata: voice.engineMetadata,
+      identities: [state.topics.stderr])
+    if (try? handed.socket.send(message.frames)) != nil { state.missed = (0, 0) }
   }
 }

@@ -16,8 +16,8 @@ public struct OutputBuffer: Sendable {
 
   private(set) var runs: [Run] = []
   private(set) var size = 0
-  /// Bytes that are published without waiting for the end of the delay.
-  static let limit = 256 << 10
+  /// Bytes that are published without waiting for the end of the delay: the size of a piece. Queues of pieces are counted, so pieces are small.
+  static let limit = 32 << 10
 
   public init() {}
 

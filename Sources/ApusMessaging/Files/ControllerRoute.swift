@@ -36,8 +36,16 @@ extension Socket {
   private static let pingInterval: Int32 = 10_000
   private static let pingTimeout: Int32 = 30_000
 
-  /// Pings its connections: a host or a cable that is gone says nothing. For sockets that are going to be used over TCP.
-  public borrowing func watchConnections() throws(ZeroMQError) {
+  /// A host or a cable that is gone says nothing: the system probes connections that are idle, and gives up what is not confirmed within half a
+  /// minute. For sockets that are going to be used over TCP.
+  /// - Parameter pings: whether a process that does not answer, because it was stopped, loses its connection too.
+  public borrowing func watchConnections(pings: Bool) throws(ZeroMQError) {
+    try set(.keepalive, 1)
+    try set(.keepaliveIdle, 15)
+    try set(.keepaliveInterval, 5)
+    try set(.keepaliveCount, 3)
+    try set(.maximumRetransmission, 30_000)
+    guard pings else { return }
     try set(.heartbeatInterval, Self.pingInterval)
     try set(.heartbeatTimeout, Self.pingTimeout)
   }
@@ -46,7 +54,7 @@ extension Socket {
   /// - Parameter curve: our own pair, and the controller's public key.
   public borrowing func prepare(for route: ControllerRoute, curve: (keys: CurveKeyPair, server: String)?) throws(ZeroMQError) {
     guard route.isTCP else { return }
-    try watchConnections()
+    try watchConnections(pings: true)
     if let curve { try useCurve(curve.keys, server: curve.server) }
   }
 }

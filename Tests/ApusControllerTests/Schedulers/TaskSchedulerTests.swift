@@ -26,7 +26,8 @@ import Transport
     let scheduler = TaskScheduler(
       loop: loop, state: TaskSchedulerState(),
       wire: TaskSchedulerSockets(
-        front: front, back: back, listener: listener, session: Session(key: Self.key),
+        front: try ClientSocket(front, spoolDirectory: "/tmp", logger: log.logger), back: back, listener: listener,
+        session: Session(key: Self.key),
         rejections: DroppedMessages("task", logger: log.logger),
         events: TaskEventStream(from: loop, to: loop)),
       byteLimit: byteLimit, logger: log.logger)

@@ -17,7 +17,7 @@ actor BroadcastScheduler {
   }
 
   func start() {
-    loop.whenReadable(wire.front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+    loop.whenReadable(wire.front.socket) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
     for index in wire.leaves.indices {
       loop.whenReadable(wire.leaves[index].socket) { [unowned self] in self.assumeIsolated { $0.leafIsReadable(index) } }
     }
@@ -43,7 +43,7 @@ actor BroadcastScheduler {
   private func frontIsReadable() {
     for _ in 0..<TaskScheduler.batch {
       do {
-        guard let frames = try wire.front.receive() else { break }
+        guard let frames = try wire.front.socket.receive() else { break }
         let message = try wire.session.open(frames, sealedFor: .request(.broadcast))
         guard let id = message.messageID, !message.identities.isEmpty else { continue }
         submit(message, id: id)

@@ -19,7 +19,7 @@ final class BroadcastLeaf {
 
 /// The broadcast scheduler's sockets, which are also its state's effects.
 struct BroadcastSockets: ~Copyable, BroadcastEffects {
-  let front: Socket
+  var front: ClientSocket
   let leaves: [BroadcastLeaf]
   var session: Session
   var rejections: DroppedMessages
@@ -27,15 +27,18 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   /// They read seals.
   private var ownEngines: Set<EngineUUID> = []
 
-  init(front: consuming Socket, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
+  init(front: consuming ClientSocket, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
     self.front = front
     self.leaves = leaves
     self.session = session
     rejections = DroppedMessages("broadcast", logger: logger)
   }
 
-  var hasParked: Bool { leaves.contains { $0.hasParked } }
-  func deliverParked() { for leaf in leaves { leaf.deliverParked() } }
+  var hasParked: Bool { front.hasWaiting || leaves.contains { $0.hasParked } }
+  mutating func deliverParked() {
+    front.deliverWaiting()
+    for leaf in leaves { leaf.deliverParked() }
+  }
   func isRegistered(_ uuid: EngineUUID) -> Bool { leafOf[uuid] != nil }
 
   mutating func engineRegistered(_ uuid: EngineUUID, id: EngineID, isOwn: Bool) {
@@ -63,7 +66,7 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
     leaf.send(to: engine, request.identities.first, share.payload)
   }
 
-  mutating func relay(_ reply: Envelope) { try? front.send(reply.frames[1], nil, reply.payload) }
+  mutating func relay(_ reply: Envelope) { front.send(reply.frames[1], nil, reply.payload) }
 
   mutating func reply(_ combined: CombinedReply, to request: Envelope) {
     let additions: JSONObject = [
@@ -80,18 +83,18 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
       metadata["status"] = "error"
       let reply = session.message(
         .applyReply, content: error.content, parentHeader: request.headerFrame, metadata: .object(metadata))
-      if let client = request.identities.first { try? front.send(client, nil, reply.payload) }
+      if let client = request.identities.first { front.send(client, nil, reply.payload) }
     }
   }
 
   /// One engine's reply stands for all, with their buffers.
-  private func answer(with reply: Envelope, additions: JSONObject, buffers: [Frame], to request: Envelope) {
+  private mutating func answer(with reply: Envelope, additions: JSONObject, buffers: [Frame], to request: Envelope) {
     var metadata = (try? reply.metadata()) ?? JSONObject()
     for (key, value) in additions.members { metadata[key] = value }
     let combined = session.signed(
       header: reply.headerFrame, parentHeader: reply.parentHeaderFrame, metadata: Frame(.object(metadata)),
       content: reply.contentFrame, buffers: buffers, sealedFor: request.isSealed ? .reply(.broadcast) : nil)
-    if let client = request.identities.first { try? front.send(client, nil, combined.payload) }
+    if let client = request.identities.first { front.send(client, nil, combined.payload) }
   }
 
   /// A request that cannot be served at all.
@@ -100,6 +103,6 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
       "original_msg_id": .string(id.text), "is_coalescing": false, "is_broadcast": true, "status": "error",
     ]
     let reply = session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: metadata)
-    if let client = request.identities.first { try? front.send(client, nil, reply.payload) }
+    if let client = request.identities.first { front.send(client, nil, reply.payload) }
   }
 }

@@ -8,7 +8,7 @@ actor OutputRelay {
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   private let back: Socket
-  private let front: Socket
+  private var front: PublisherSocket
   private var session: Session
   private var rejections: DroppedMessages
   private let events: TaskEventStream
@@ -18,7 +18,8 @@ actor OutputRelay {
   private var isQuiet = false
 
   init(
-    loop: EventLoop, front: consuming Socket, back: consuming Socket, session: Session, events: TaskEventStream, logger: Logger,
+    loop: EventLoop, front: consuming PublisherSocket, back: consuming Socket, session: Session, events: TaskEventStream,
+    logger: Logger,
     onShutdown: @escaping @Sendable (EngineUUID) -> Void
   ) {
     self.loop = loop
@@ -32,7 +33,7 @@ actor OutputRelay {
 
   func start() {
     loop.whenReadable(back) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
-    loop.whenReadable(front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+    loop.whenReadable(front.socket) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
     tellAudience()
   }
 
@@ -40,7 +41,7 @@ actor OutputRelay {
 
   /// Clients' subscriptions came or went.
   private func frontIsReadable() {
-    while let frames = (try? front.receive()) ?? nil {
+    while let frames = (try? front.socket.receive()) ?? nil {
       guard let bytes = frames.first?.bytes, let kind = bytes.first else { continue }
       audience.heard(String(decoding: bytes.dropFirst(), as: UTF8.self), isSubscription: kind == 1)
     }
@@ -64,7 +65,7 @@ actor OutputRelay {
       do throws(Session.Rejection) {
         let message = try session.open(frames)
         observe(message)
-        try? front.send(frames)
+        front.send(frames)
       } catch { rejections.note(error.rawValue) }
     }
   }

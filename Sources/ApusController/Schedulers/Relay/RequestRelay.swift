@@ -19,7 +19,7 @@ actor RequestRelay {
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   private let channel: Channel
-  private let front: Socket
+  private var front: ClientSocket
   private var back: EngineSocket
   private var session: Session
   private var rejections: DroppedMessages
@@ -33,7 +33,7 @@ actor RequestRelay {
   private let onAbort: (@Sendable ([MessageID]) -> Void)?
 
   init(
-    _ channel: Channel, loop: EventLoop, front: consuming Socket, back: consuming EngineSocket, session: Session,
+    _ channel: Channel, loop: EventLoop, front: consuming ClientSocket, back: consuming EngineSocket, session: Session,
     events: TaskEventStream,
     logger: Logger, onAbort: (@Sendable ([MessageID]) -> Void)? = nil
   ) {
@@ -48,7 +48,7 @@ actor RequestRelay {
   }
 
   func start() {
-    loop.whenReadable(front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+    loop.whenReadable(front.socket) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
     loop.whenReadable(back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
   }
 
@@ -57,7 +57,7 @@ actor RequestRelay {
 
   private func frontIsReadable() {
     for _ in 0..<Self.batch {
-      guard let received = receive(front, .request(channel.scope)) else { break }
+      guard let received = receive(front.socket, .request(channel.scope)) else { break }
       // in: client, engine, message. out: engine, client, message.
       guard let message = received.envelope, let id = message.messageID else { continue }
       if channel == .mux, message.messageType?.text.hasSuffix("_request") ?? false {
@@ -89,8 +89,9 @@ actor RequestRelay {
       }
       outbox.append(message)
     }
-    for message in outbox { try? front.send(message.frames[1], message.frames[0], message.frames[2...]) }
+    for message in outbox { front.send(message.frames[1], message.frames[0], message.frames[2...]) }
     outbox.removeAll(keepingCapacity: true)
+    deliverLater()
   }
 
   private func abortedIDs(_ message: Envelope) -> [MessageID] {
@@ -115,11 +116,12 @@ actor RequestRelay {
   }
 
   private func deliverLater() {
-    guard back.hasParked, parkTimer == nil else { return }
+    guard back.hasParked || front.hasWaiting, parkTimer == nil else { return }
     parkTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
       self.assumeIsolated {
         $0.parkTimer = nil
         $0.back.deliverParked()
+        $0.front.deliverWaiting()
         $0.deliverLater()
       }
     }

@@ -50,7 +50,7 @@ actor TaskScheduler {
   }
 
   private func watchFront() {
-    reader = loop.whenReadable(wire.front) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
+    reader = loop.whenReadable(wire.front.socket) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
   }
 
   // MARK: the hub's calls
@@ -84,7 +84,7 @@ actor TaskScheduler {
     let now = ContinuousClock.now
     for _ in 0..<Self.batch {
       do {
-        guard let frames = try wire.front.receive() else { break }
+        guard let frames = try wire.front.socket.receive() else { break }
         if MessageBatch.isBatch(frames, identities: 1) {
           let client = frames[0]
           var batch = openBatch(consume frames, .clientToScheduler)
@@ -180,7 +180,7 @@ actor TaskScheduler {
   func afterEvents() {
     wire.deliver()
     armDeadline()
-    if wire.back.hasParked, parkTimer == nil {
+    if wire.back.hasParked || wire.front.hasWaiting, parkTimer == nil {
       parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverParked() } }
     }
     let held = state.messageBytes + state.tasks.count * Self.bytesPerTask
@@ -205,6 +205,7 @@ actor TaskScheduler {
   private func deliverParked() {
     parkTimer = nil
     wire.back.deliverParked()
+    wire.front.deliverWaiting()
     afterEvents()
   }
 

@@ -8,7 +8,7 @@ import Transport
 /// into one packet. Sent one by one, each would wake it, and cost it and the receiver a system call. Engines and clients that
 /// take batches get the small ones in one message.
 struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
-  let front: Socket
+  var front: ClientSocket
   var back: EngineSocket
   var local: LocalEngines
   var session: Session
@@ -24,7 +24,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private var batches = OutgoingBatches()
 
   init(
-    front: consuming Socket, back: consuming EngineSocket, listener: LocalListener?, session: Session, rejections: DroppedMessages,
+    front: consuming ClientSocket, back: consuming EngineSocket, listener: LocalListener?, session: Session,
+    rejections: DroppedMessages,
     events: TaskEventStream
   ) {
     self.front = front
@@ -112,8 +113,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private mutating func send(_ identity: Frame?, _ frames: ArraySlice<Frame>, to receiver: OutgoingBatches.Receiver) {
     switch receiver {
     case .engine(let uuid): back.send(to: uuid, identity, frames)
-    // A client that has gone is no error: libzmq drops the message.
-    case .client(let client): try? front.send(client, identity, frames)
+    case .client(let client): front.send(client, identity, frames)
     }
   }
 }

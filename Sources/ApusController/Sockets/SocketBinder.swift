@@ -1,9 +1,11 @@
 import ApusMessaging
+import Logging
 import Transport
 
 /// Makes a controller's sockets and binds them where its plan says.
 struct SocketBinder: ~Copyable {
   private let plan: Controller.Plan
+  private let logger: Logger
   private var clientPool: PortPool
   private var enginePool: PortPool
   private(set) var ports = Controller.Plan.Sockets.Ports()
@@ -13,8 +15,9 @@ struct SocketBinder: ~Copyable {
   /// So many milliseconds a connection may take until it has said, and proved, what it is.
   private static let handshake: Int32 = 10_000
 
-  init(_ plan: Controller.Plan) {
+  init(_ plan: Controller.Plan, logger: Logger) {
     self.plan = plan
+    self.logger = logger
     let configuration = plan.configuration
     let common = PortPool.Common(configuration.ports)
     let admission: TCPListener.Admission = plan.curve == nil ? .ownUserOnThisHost : .anybody
@@ -28,29 +31,37 @@ struct SocketBinder: ~Copyable {
   private var client: ConnectionFile? { plan.reused?.client }
   private var engine: ConnectionFile? { plan.reused?.engine }
 
-  /// Encrypted, and with pings: before it is bound.
-  private func open(_ kind: Socket.Kind, _ identity: String? = nil, linger: Int32 = 0) throws(ZeroMQError) -> Socket {
+  /// Encrypted, and with an eye on its connections: before it is bound.
+  /// - Parameter pings: whether peers must answer. Engines come back as themselves; of a client that was stopped the results would be lost.
+  private func open(_ kind: Socket.Kind, _ identity: String? = nil, pings: Bool = false, linger: Int32 = 0) throws(ZeroMQError)
+    -> Socket
+  {
     let socket = try Socket(kind, in: plan.context)
     if let identity { try socket.set(.identity, Array(identity.utf8)) }
     try socket.set(.linger, linger)
     try socket.set(.handshakeInterval, Self.handshake)
-    try socket.watchConnections()
+    try socket.watchConnections(pings: pings)
     if let curve = plan.curve { try socket.serveCurve(curve) }
     return socket
   }
 
   private func openEngineSocket(_ identity: String) throws(ZeroMQError) -> EngineSocket {
-    try EngineSocket(try open(.router, identity))
+    try EngineSocket(try open(.router, identity, pings: true))
   }
 
-  mutating func registration() throws -> Socket {
+  private func openClientSocket(_ identity: String? = nil, linger: Int32 = 0) throws(ZeroMQError) -> ClientSocket {
+    try ClientSocket(
+      try open(.router, identity, linger: linger), spoolDirectory: plan.configuration.spoolDirectory, logger: logger)
+  }
+
+  mutating func registration() throws -> ClientSocket {
     let configuration = plan.configuration
-    let query = try open(.router, linger: Self.farewell)
+    let query = try openClientSocket(linger: Self.farewell)
     ports.registration = try enginePool.bind(
-      query, ip: configuration.clientIP, fixed: client?.registration, inProcess: configuration.inProcess, purpose: "registration")
+      query.socket, ip: configuration.clientIP, fixed: client?.registration, inProcess: configuration.inProcess, purpose: "registration")
     let (clientIP, engineIP) = (configuration.clientIP, configuration.engineIP)
     if engineIP != clientIP, clientIP != "*", clientIP != "0.0.0.0" {
-      try enginePool.bindAgain(query, ip: engineIP, port: ports.registration, purpose: "registration (engines)")
+      try enginePool.bindAgain(query.socket, ip: engineIP, port: ports.registration, purpose: "registration (engines)")
     }
     return query
   }
@@ -63,7 +74,7 @@ struct SocketBinder: ~Copyable {
     ports.mux.engine = try enginePool.bind(mux.socket, ip: ip, fixed: engine?.mux, purpose: "mux (engines)")
     let task = try openEngineSocket(LocalSocket.schedulerIdentity.text)
     ports.task.engine = try enginePool.bind(task.socket, ip: ip, fixed: engine?.task, purpose: "task (engines)")
-    let output = try open(.sub)
+    let output = try open(.sub, pings: true)
     try output.set(.subscribe, [])
     ports.iopub.engine = try enginePool.bind(output, ip: ip, fixed: engine?.iopub, purpose: "iopub (engines)")
     return .init(control: Handover(control), mux: Handover(mux), task: Handover(task), output: Handover(output))
@@ -98,22 +109,23 @@ struct SocketBinder: ~Copyable {
     var fixed: (notification: Int?, broadcast: Int?) = (nil, nil)
     if case .client(let notification, let broadcast, _) = client?.side { fixed = (notification, broadcast) }
     let ip = plan.configuration.clientIP
-    let control = try open(.router, "control_in")
-    ports.control.client = try clientPool.bind(control, ip: ip, fixed: client?.control, purpose: "control (clients)")
-    let mux = try open(.router, "mux_in", linger: Self.farewell)
-    ports.mux.client = try clientPool.bind(mux, ip: ip, fixed: client?.mux, purpose: "mux (clients)")
-    let task = try open(.router, "task_in", linger: Self.farewell)
+    let control = try openClientSocket("control_in")
+    ports.control.client = try clientPool.bind(control.socket, ip: ip, fixed: client?.control, purpose: "control (clients)")
+    let mux = try openClientSocket("mux_in", linger: Self.farewell)
+    ports.mux.client = try clientPool.bind(mux.socket, ip: ip, fixed: client?.mux, purpose: "mux (clients)")
+    let task = try openClientSocket("task_in", linger: Self.farewell)
     // Beyond this many unread messages a client's connection is not read: that is how a full queue makes senders wait.
-    try task.set(.receiveHighWaterMark, 10_000)
-    ports.task.client = try clientPool.bind(task, ip: ip, fixed: client?.task, purpose: "task (clients)")
-    let output = try open(.xpub, "\(SessionID.random().text)_iopub")
-    ports.iopub.client = try clientPool.bind(output, ip: ip, fixed: client?.iopub, purpose: "iopub (clients)")
+    try task.socket.set(.receiveHighWaterMark, 10_000)
+    ports.task.client = try clientPool.bind(task.socket, ip: ip, fixed: client?.task, purpose: "task (clients)")
+    let output = try PublisherSocket(try open(.xpub, "\(SessionID.random().text)_iopub"), of: "output", logger: logger)
+    ports.iopub.client = try clientPool.bind(output.socket, ip: ip, fixed: client?.iopub, purpose: "iopub (clients)")
     // XPUB tells of subscriptions, also of those that another client made before.
-    let notifier = try open(.xpub, linger: Self.farewell)
-    try notifier.set(.xpubVerbose, 1)
-    ports.notification = try clientPool.bind(notifier, ip: ip, fixed: fixed.notification, purpose: "notifications")
-    let broadcast = try open(.router, "broadcast_in")
-    ports.broadcast = try clientPool.bind(broadcast, ip: ip, fixed: fixed.broadcast, purpose: "broadcast (clients)")
+    let notifier = try PublisherSocket(
+      try open(.xpub, linger: Self.farewell), of: "notifications", limit: 4 * PublisherSocket.limit, logger: logger)
+    try notifier.socket.set(.xpubVerbose, 1)
+    ports.notification = try clientPool.bind(notifier.socket, ip: ip, fixed: fixed.notification, purpose: "notifications")
+    let broadcast = try openClientSocket("broadcast_in")
+    ports.broadcast = try clientPool.bind(broadcast.socket, ip: ip, fixed: fixed.broadcast, purpose: "broadcast (clients)")
     return .init(
       control: Handover(control), mux: Handover(mux), task: Handover(task), output: Handover(output), notifier: Handover(notifier),
       broadcast: Handover(broadcast))

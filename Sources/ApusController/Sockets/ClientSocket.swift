@@ -1,0 +1,164 @@
+import ApusMessaging
+import DequeModule
+import Logging
+import Synchronization
+import Transport
+
+/// The side of a relay, of a scheduler or of the hub that faces clients: a ROUTER that keeps what is for a client that does not read within
+/// bounds, and loses nothing of it.
+///
+/// libzmq would queue results without end for a client that was stopped. Here so much is given to it (`pipeLimit` messages, `bytesOnTheWay`),
+/// and the rest waits: a part in memory, the remainder in a file that has no name (`Spool`). It goes out in its order when the client
+/// reads again, and is forgotten when the client is gone.
+struct ClientSocket: ~Copyable {
+  let socket: Socket
+  private var waiting: [Frame: Backlog] = [:]
+  private let account = OutgoingBytes()
+  private let spoolDirectory: String
+  private let logger: Logger
+
+  /// Messages that libzmq may hold for one client; most are some KB, and batches 64 KiB.
+  private static let pipeLimit: Int32 = 1000
+  /// Messages from this size on are counted while libzmq has them, and so many bytes of them may be on the way to one client.
+  static let largeMessage = 64 << 10
+  static let bytesOnTheWay = 64 << 20
+  /// Bytes that wait in memory for one client before a file is used.
+  static let memoryLimit = 16 << 20
+
+  private struct Backlog {
+    var messages = Deque<[Frame]>()
+    var bytes = 0
+    var spool: Spool?
+    var isEmpty: Bool { messages.isEmpty && spool?.isEmpty ?? true }
+  }
+
+  /// - Parameters:
+  ///   - router: not bound yet.
+  ///   - spoolDirectory: where a file may be made.
+  init(_ router: consuming Socket, spoolDirectory: String, logger: Logger) throws(ZeroMQError) {
+    try router.set(.routerMandatory, 1)
+    try router.set(.sendHighWaterMark, Self.pipeLimit)
+    socket = router
+    self.spoolDirectory = spoolDirectory
+    self.logger = logger
+  }
+
+  /// Whether `deliverWaiting` is to be called soon.
+  var hasWaiting: Bool { !waiting.isEmpty }
+  /// Bytes that wait here, and how many of them are in files.
+  var waitingBytes: (memory: Int, files: Int) {
+    waiting.values.reduce(into: (0, 0)) {
+      $0.0 += $1.bytes
+      $0.1 += $1.spool?.bytes ?? 0
+    }
+  }
+
+  /// - Parameter second: an identity between the client's and the rest.
+  mutating func send(_ client: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) {
+    if waiting.isEmpty || waiting[client] == nil {
+      switch deliver(client, second, rest) {
+      case .sent, .gone: return
+      case .full: break
+      }
+    }
+    keep((second.map { [$0] } ?? []) + rest, for: client)
+  }
+
+  private enum Delivery { case sent, full, gone }
+
+  private func deliver(_ client: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Delivery {
+    var size = 0
+    for frame in rest { size += frame.count }
+    var rest = rest
+    if size >= Self.largeMessage {
+      guard account.hasRoom(for: client, limit: Self.bytesOnTheWay) else { return .full }
+      rest = account.counted(rest, for: client)
+    }
+    do {
+      try socket.send(client, second, rest)
+      return .sent
+    } catch {
+      // A client that has gone is no error.
+      return error.isFull ? .full : .gone
+    }
+  }
+
+  private mutating func keep(_ message: [Frame], for client: Frame) {
+    var backlog = waiting.removeValue(forKey: client) ?? Backlog()
+    defer { waiting[client] = backlog }
+    let size = message.reduce(0) { $0 + $1.count }
+    // What is in the file comes before what could be in memory behind it.
+    if backlog.bytes + size > Self.memoryLimit || backlog.spool != nil {
+      if backlog.spool == nil {
+        backlog.spool = Spool(in: spoolDirectory)
+        logger.warning(
+          backlog.spool == nil
+            ? "a client does not read its results: they wait in memory, for no file can be made"
+            : "a client does not read its results: they wait in a file",
+          metadata: ["directory": "\(spoolDirectory)"])
+      }
+      if backlog.spool?.append(message) ?? false { return }
+      if let spool = backlog.spool, !spool.isEmpty {
+        // The disk is full. The order is kept all the same: what is in the file comes to memory first.
+        backlog.messages.append(contentsOf: spool.takeAll())
+        logger.error("results for a client that does not read cannot be written to a file: they wait in memory")
+      }
+      backlog.spool = nil
+    }
+    backlog.messages.append(message)
+    backlog.bytes += size
+  }
+
+  /// Tries again what waits.
+  mutating func deliverWaiting() {
+    for client in Array(waiting.keys) {
+      guard var backlog = waiting.removeValue(forKey: client) else { continue }
+      if drain(&backlog, to: client), !backlog.isEmpty { waiting[client] = backlog }
+    }
+  }
+
+  /// - Returns: false if the client is gone.
+  private func drain(_ backlog: inout Backlog, to client: Frame) -> Bool {
+    while true {
+      if backlog.messages.isEmpty {
+        guard let next = backlog.spool?.next() else {
+          backlog.spool = nil
+          return true
+        }
+        backlog.messages.append(next)
+        backlog.bytes += next.reduce(0) { $0 + $1.count }
+      }
+      guard let message = backlog.messages.first else { return true }
+      switch deliver(client, nil, message[...]) {
+      case .sent:
+        backlog.messages.removeFirst()
+        backlog.bytes -= message.reduce(0) { $0 + $1.count }
+      case .full: return true
+      case .gone: return false
+      }
+    }
+  }
+}
+
+/// How many bytes of large messages libzmq has for each client. It says itself when it is done with one, from its own thread.
+private final class OutgoingBytes: Sendable {
+  private let bytes = Mutex<[Frame: Int]>([:])
+
+  func hasRoom(for client: Frame, limit: Int) -> Bool { bytes.withLock { ($0[client] ?? 0) < limit } }
+
+  /// The same frames, the large ones lent to libzmq in a way that tells of their end.
+  func counted(_ frames: ArraySlice<Frame>, for client: Frame) -> ArraySlice<Frame> {
+    var frames = frames
+    for index in frames.indices where frames[index].count >= 4096 {
+      let frame = frames[index]
+      bytes.withLock { $0[client, default: 0] += frame.count }
+      frames[index] = frame.watched { [self] in
+        bytes.withLock { bytes in
+          let left = (bytes[client] ?? 0) - frame.count
+          bytes[client] = left > 0 ? left : nil
+        }
+      }
+    }
+    return frames
+  }
+}

@@ -1,0 +1,129 @@
+import ApusMessaging
+import Foundation
+import Testing
+import Transport
+
+@testable import ApusController
+
+/// Peers that do not read: nothing of theirs is lost that must not be, and memory has its bound.
+@Suite("Readers that stopped", .timeLimit(.minutes(1)))
+struct SlowReaderTests {
+  private let directory = FileManager.default.temporaryDirectory.appendingPathComponent("apus-spool-\(UUID().uuidString)").path
+
+  /// A client that reads no further than its own small queue.
+  private func connected(_ context: Context, to endpoint: String, _ kind: Socket.Kind = .dealer) throws -> Socket {
+    let client = try Socket(kind, in: context)
+    try client.set(.receiveHighWaterMark, 4)
+    if kind == .sub { try client.set(.subscribe, []) }
+    try client.connect(endpoint)
+    return client
+  }
+
+  private func wait(_ socket: borrowing Socket) throws {
+    let isReadable = try socket.waitReadable(milliseconds: 5000)
+    #expect(isReadable)
+  }
+
+  private func next(_ client: borrowing Socket) throws -> [Frame]? {
+    try client.waitReadable(milliseconds: 5000) ? try client.receive() : nil
+  }
+
+  @Test(
+    "results of a client that does not read wait, at first in memory and then in a file, and come in their order",
+    arguments: [2000, 300_000])
+  func results(_ size: Int) throws {
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let (ours, theirs) = (try Context(), try Context())
+    var socket = try ClientSocket(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
+    let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
+    let client = try connected(theirs, to: endpoint)
+    try client.send([Frame("hello")])
+    try wait(socket.socket)
+    let hello = try socket.socket.receive()
+    let identity = try #require(hello?.first)
+    // More than the system's own buffers, libzmq's queues, and what may wait in memory.
+    let count = size > 10_000 ? 600 : 40_000
+    let filling = Frame([UInt8](repeating: 7, count: size))
+    for number in 0..<count { socket.send(identity, nil, [Frame("\(number)"), filling][...]) }
+    let (hasWaiting, bytes) = (socket.hasWaiting, socket.waitingBytes)
+    #expect(hasWaiting && bytes.memory <= ClientSocket.memoryLimit && bytes.files > 0)
+    for number in 0..<count {
+      var message: [Frame]?
+      for _ in 0..<5000 where message == nil {
+        message = try client.receive()
+        if message != nil { break }
+        socket.deliverWaiting()
+        _ = try client.waitReadable(milliseconds: 2)
+      }
+      guard message?.first?.text == "\(number)", message?.last?.count == size else {
+        Issue.record("\(message?.first?.text ?? "nothing") came in the place of \(number)")
+        return
+      }
+    }
+    socket.deliverWaiting()
+    let (isLeft, left) = (socket.hasWaiting, socket.waitingBytes)
+    #expect(!isLeft && left == (0, 0))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty, "the file has no name")
+  }
+
+  @Test("what waited for a client that is gone is forgotten, and another is served meanwhile")
+  func gone() throws {
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let (ours, theirs) = (try Context(), try Context())
+    var socket = try ClientSocket(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
+    let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
+    var stopped: Socket? = try connected(theirs, to: endpoint)
+    let good = try connected(theirs, to: endpoint)
+    try stopped?.send([Frame("stopped")])
+    try good.send([Frame("good")])
+    var identities: [String: Frame] = [:]
+    while identities.count < 2 {
+      try wait(socket.socket)
+      if let frames = try socket.socket.receive() { identities[frames[1].text] = frames[0] }
+    }
+    let large = Frame([UInt8](repeating: 1, count: 1 << 20))
+    for _ in 0..<150 { socket.send(try #require(identities["stopped"]), nil, [large][...]) }
+    let hasWaiting = socket.hasWaiting
+    #expect(hasWaiting)
+    socket.send(try #require(identities["good"]), nil, [Frame("for you")][...])
+    let answer = try next(good)
+    #expect(answer?.first?.text == "for you")
+    stopped = nil
+    _ = consume stopped
+    for _ in 0..<2000 where socket.hasWaiting {
+      socket.deliverWaiting()
+      _ = try socket.socket.waitReadable(milliseconds: 2)
+      _ = try socket.socket.receive()
+    }
+    let isLeft = socket.hasWaiting
+    #expect(!isLeft)
+  }
+
+  @Test("a subscriber that does not read misses some, which is counted; the others miss nothing")
+  func output() throws {
+    let (ours, theirs) = (try Context(), try Context())
+    let lines = LogLines()
+    var socket = try PublisherSocket(try Socket(.xpub, in: ours), of: "output", limit: 100, logger: lines.logger)
+    // Of the second subscription to the same it tells too.
+    try socket.socket.set(.xpubVerbose, 1)
+    let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
+    let stopped = try connected(theirs, to: endpoint, .sub)
+    let good = try Socket(.sub, in: theirs)
+    try good.set(.subscribe, [])
+    try good.connect(endpoint)
+    for _ in 0..<2 {
+      try wait(socket.socket)
+      _ = try socket.socket.receive()
+    }
+    let text = Frame([UInt8](repeating: 65, count: 60_000))
+    for number in 0..<1000 {
+      socket.send([Frame("\(number)"), text])
+      let heard = try next(good)
+      #expect(heard?.first?.text == "\(number)")
+    }
+    let missed = socket.missedInAll
+    #expect(missed.messages > 0 && missed.bytes > 60_000 * missed.messages)
+    #expect(lines.all.contains { $0.contains("a subscriber does not read") })
+    withExtendedLifetime(stopped) {}
+  }
+}
