@@ -1,6 +1,6 @@
 /// How a command of Apus ends: `docs/commands.md` lists the same numbers for users.
 ///
-/// 10, 11 and 12 are ipyparallel's own; 65 to 73 follow `sysexits.h`; 127 is a shell's "command not found", 124 is what `timeout` ends with,
+/// 10, 11 and 12 are ipyparallel's own; 65 to 74 follow `sysexits.h`; 127 is a shell's "command not found", 124 is what `timeout` ends with,
 /// and 130 is how a shell names the end by Ctrl-C.
 public struct ExitCode: RawRepresentable, Hashable, Sendable {
   public let rawValue: Int32
@@ -27,6 +27,10 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
   public static let unsupported = ExitCode(rawValue: 69)
   /// The controller could not listen: a port is in use, or the address is not of this machine.
   public static let cannotListen = ExitCode(rawValue: 71)
+  /// Results could not be written to standard output: the disk is full.
+  public static let outputFailed = ExitCode(rawValue: 74)
+  /// Whoever read standard output through a pipe has closed it; the same number as of a program that SIGPIPE ended.
+  public static let closedPipe = ExitCode(rawValue: 141)
   /// A directory or file could not be made or written.
   public static let cannotWrite = ExitCode(rawValue: 73)
   /// Clients: the time that was given for the work is over.

@@ -156,7 +156,10 @@ struct CellRun {
     if !Task.isCancelled { for task in tasks { _ = try? await task.reply(within: .seconds(5)) } }
   }
 
-  private func write(_ text: String, _ descriptor: Int32) { if !text.isEmpty { Terminal.write(text, to: descriptor) } }
+  private func write(_ text: String, _ descriptor: Int32) {
+    if text.isEmpty { return }
+    if descriptor == STDOUT_FILENO { Terminal().print(text) } else { Terminal.write(text, to: descriptor) }
+  }
 
   private func prefix(_ stream: String, _ engine: Int) -> String {
     let name = "[\(stream):\(engine)]"

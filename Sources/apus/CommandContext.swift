@@ -52,6 +52,9 @@ struct CommandContext {
     }
   }
 
+  /// Whether the program was called by one of ipyparallel's names.
+  var isIpyparallelFace: Bool { Invocation.face != "apus" }
+
   func note(_ level: LogLevel, _ text: String) {
     guard level >= logLevel else { return }
     guard logsToFile || command == .controller else { return output.note(level, text) }

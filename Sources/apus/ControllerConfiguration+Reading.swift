@@ -34,6 +34,8 @@ extension ControllerConfiguration {
     }
     clientIP = try configuration.string("client_ip", of: "IPController") ?? clientIP
     engineIP = try configuration.string("engine_ip", of: "IPController") ?? engineIP
+    clientIP = try Self.address(clientIP)
+    engineIP = try Self.address(engineIP)
     if let name = try configuration.string("location", of: "IPController"), !name.isEmpty { location = name }
     clientSSH = try configuration.string("ssh_server", of: "IPController") ?? ""
     engineSSH = try configuration.string("engine_ssh_server", of: "IPController") ?? ""
@@ -56,6 +58,13 @@ extension ControllerConfiguration {
       clientPorts.append(first)
       if pair.count > 1 { enginePorts.append(last) }
     }
+  }
+
+  private static func address(_ name: String) throws(ClusterError) -> String {
+    if let address = ControllerAddress.listening(name) { return address }
+    throw ClusterError(
+      .cannotListen, "the name '\(name)' does not resolve to an address to listen on",
+      advice: "--ip takes an address of this machine, a name that resolves to one, or * for all.")
   }
 
   private mutating func readFiles(_ configuration: Configuration) throws(ClusterError) {

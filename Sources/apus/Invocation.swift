@@ -5,12 +5,14 @@ import Glibc
 struct Invocation {
   private let arguments: [String]
   /// How the program was called: `ipcluster` and its companions are links to it.
-  private let face: String
+  static let face: String = {
+    let name = Path.name(CommandLine.arguments.first ?? "apus")
+    return ["ipcluster", "ipcontroller", "ipengine"].contains(name) ? name : "apus"
+  }()
+  private var face: String { Self.face }
   private let output = Terminal()
 
   init(_ commandLine: [String]) {
-    let name = Path.name(commandLine.first ?? "apus")
-    face = ["ipcluster", "ipcontroller", "ipengine"].contains(name) ? name : "apus"
     arguments = Array(commandLine.dropFirst())
   }
 

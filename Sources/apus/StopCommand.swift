@@ -21,6 +21,8 @@ struct StopCommand {
     var failure: ClusterError?
     for path in paths {
       do throws(ClusterError) {
+        // In ipyparallel's words, which programs look for.
+        if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
         let status = try ClusterStatus(reading: path)
         let hadToKill = try ClusterStopper.stop(status)
         context.note(.info, "stopped \(status.processes.count) processes: \(path)\(hadToKill ? " (by SIGKILL, in part)" : "")")

@@ -18,10 +18,19 @@ struct Terminal {
     isOutputColoured = isOutputInteractive && getenv("NO_COLOR") == nil
   }
 
-  func print(_ text: String) { Self.write(text, to: STDOUT_FILENO) }
+  /// Results. Where nobody takes them there is nothing more to do: the command ends, as `ExitCode` and docs/commands.md say.
+  func print(_ text: String) {
+    guard let code = Self.write(text, to: STDOUT_FILENO) else { return }
+    // Whoever closed the pipe has what it wanted, and wants to hear no more.
+    if code == EPIPE { exit(ExitCode.closedPipe.rawValue) }
+    Self.write("error: the output cannot be written: \(String(cString: strerror(code)))\n", to: STDERR_FILENO)
+    exit(ExitCode.outputFailed.rawValue)
+  }
 
   func error(_ error: ClusterError) {
-    Self.write("\(red("error:")) \(error.reason)\n", to: STDERR_FILENO)
+    // ipyparallel's word for what ends a command, under its names.
+    let word = Invocation.face == "apus" ? "error:" : "CRITICAL:"
+    Self.write("\(red(word)) \(error.reason)\n", to: STDERR_FILENO)
     if let advice = error.advice { Self.write("  \(advice)\n", to: STDERR_FILENO) }
   }
 
@@ -43,16 +52,19 @@ struct Terminal {
   private func red(_ text: String) -> String { isColoured ? "\u{1B}[31m\(text)\u{1B}[0m" : text }
   private func yellow(_ text: String) -> String { isColoured ? "\u{1B}[33m\(text)\u{1B}[0m" : text }
 
-  static func write(_ text: String, to descriptor: Int32) {
+  /// - Returns: why it could not be written, if it could not.
+  @discardableResult
+  static func write(_ text: String, to descriptor: Int32) -> Int32? {
     var text = text
-    text.withUTF8 { bytes in
+    return text.withUTF8 { bytes -> Int32? in
       var rest = UnsafeRawBufferPointer(bytes)
       while let start = rest.baseAddress, !rest.isEmpty {
         let count = Glibc.write(descriptor, start, rest.count)
         if count < 0, errno == EINTR { continue }
-        if count <= 0 { return }
+        if count <= 0 { return errno }
         rest = UnsafeRawBufferPointer(rebasing: rest[count...])
       }
+      return nil
     }
   }
 }

@@ -43,7 +43,10 @@ public enum PythonConfigurationFile {
 
   /// `c = get_config()` and imports set nothing; a text of its own is a comment.
   private static func isHarmless(_ line: Substring) -> Bool {
-    ["import ", "from ", "\"", "'", "pass"].contains { line.hasPrefix($0) } || line.filter { $0 != " " }.hasPrefix("c=get_config()")
+    // Behind a semicolon anything may stand.
+    if line.contains(";") { return false }
+    return ["import ", "from ", "\"", "'", "pass"].contains { line.hasPrefix($0) }
+      || line.filter { $0 != " " }.hasPrefix("c=get_config()")
   }
 
   private static func assignment(_ statement: String) -> (className: String, trait: String, value: JSONValue)? {

@@ -9,7 +9,11 @@ struct TraitError: Error, Hashable {
 /// What a trait takes, and how text of the command line becomes it.
 public enum TraitKind: Sendable, Hashable {
   case integer(atLeast: Int?)
+  /// From 0 on, with a limit that says so: a slip of the finger must not fill a machine.
+  case count(most: Int)
   case number
+  /// A number of seconds from 0 on, of a year at most.
+  case seconds
   /// Text or a number; becomes seconds.
   case duration
   case bool
@@ -22,13 +26,18 @@ public enum TraitKind: Sendable, Hashable {
   case choice([String])
   case any
 
+  /// A year of seconds.
+  private static let mostSeconds = 31_536_000
+
   static let integer = TraitKind.integer(atLeast: nil)
 
   /// For an error: "should be …".
   var expectation: String {
     switch self {
     case .integer(let least): least.map { "an integer of at least \($0)" } ?? "an integer"
+    case .count(let most): "an integer from 0 to \(most)"
     case .number: "a number"
+    case .seconds: "a number of seconds from 0 to \(Self.mostSeconds)"
     case .duration: "a time like 2.5, 30s, 10m or 2h (seconds without a unit)"
     case .bool: "True or False"
     case .text: "text"
@@ -45,7 +54,9 @@ public enum TraitKind: Sendable, Hashable {
   var placeholder: String {
     switch self {
     case .integer: "INTEGER"
+    case .count: "INTEGER"
     case .number: "NUMBER"
+    case .seconds: "SECONDS"
     case .duration: "SECONDS"
     case .bool: "BOOL"
     case .text: "TEXT"
@@ -72,6 +83,14 @@ public enum TraitKind: Sendable, Hashable {
       if case .int(let exact) = value { number = exact } else if isText, let text = value.stringValue { number = Int(text) }
       guard let number, number >= least ?? .min else { throw refused }
       return .int(number)
+    case .count(let most):
+      let number = try TraitKind.integer(atLeast: 0).convert(value, isText: isText)
+      guard let count = number.intValue, count <= most else { throw refused }
+      return number
+    case .seconds:
+      let number = try TraitKind.number.convert(value, isText: isText)
+      guard let seconds = number.doubleValue, (0...Double(Self.mostSeconds)).contains(seconds) else { throw refused }
+      return number
     case .number:
       guard let number = value.doubleValue ?? (isText ? value.stringValue.flatMap(Double.init) : nil), number.isFinite else {
         throw refused

@@ -9,14 +9,14 @@ extension TraitTable {
     TraitClass(
       "Cluster", "A controller with its engines.",
       [
-        Trait("n", .integer(atLeast: 0), "the number of cores", "Engines to start."),
+        Trait("n", .count(most: 10_000), "the number of cores", "Engines to start."),
         Trait("controller_launcher_class", .text, "'local'", "How the controller is started. Apus has 'local'."),
         Trait("engine_launcher_class", .text, "'local'", "How the engines are started. Apus has 'local'."),
         Trait("controller_args", .texts, "[]", "Arguments to add for the controller."),
         Trait("controller_ip", .text, "''", "Address that the controller listens on."),
         Trait("controller_location", .text, "''", "Name or address under which others reach the controller."),
         Trait(
-          "delay", .number, "0", "Seconds between the controller's start and the engines'. ipyparallel waits 1 s; Apus need not."),
+          "delay", .seconds, "0", "Seconds between the controller's start and the engines'. ipyparallel waits 1 s; Apus need not."),
         Trait("engine_timeout", .integer(atLeast: 1), "60", "Seconds that the engines may take to register."),
         Trait("send_engines_connection_env", .bool, "True", "Hand the engines their connection info in the environment."),
         Trait("load_profile", .bool, "True", "Accepted: the profile's configuration is always read."),
@@ -33,7 +33,7 @@ extension TraitTable {
       [
         Trait("controller_cmd", .texts, "['ipcontroller']", "Command of the controller: another program that speaks the protocol."),
         Trait("controller_args", .texts, "[]", "Arguments to add for the controller."),
-        Trait("connection_info_timeout", .number, "60", "Seconds that the controller may take to write its connection files."),
+        Trait("connection_info_timeout", .seconds, "60", "Seconds that the controller may take to write its connection files."),
       ]),
     TraitClass("LocalControllerLauncher", parents: ["LocalProcessLauncher", "ControllerLauncher"], "A controller on this host."),
     TraitClass(
@@ -45,7 +45,7 @@ extension TraitTable {
     TraitClass("LocalEngineLauncher", parents: ["LocalProcessLauncher", "EngineLauncher"], "An engine on this host."),
     TraitClass(
       "LocalEngineSetLauncher", parents: ["LocalEngineLauncher"], "Engines on this host.",
-      [Trait("delay", .number, "0", "Seconds between one engine's start and the next. ipyparallel waits 0.1 s; Apus need not.")]),
+      [Trait("delay", .seconds, "0", "Seconds between one engine's start and the next. ipyparallel waits 0.1 s; Apus need not.")]),
     TraitClass("MPILauncher", "Not in Apus yet.", isOpen: true), TraitClass("SSHLauncher", "Not in Apus yet.", isOpen: true),
     TraitClass("BatchSystemLauncher", "Not in Apus yet.", isOpen: true),
   ]

@@ -23,6 +23,13 @@ public enum ControllerAddress {
     return text(name)
   }
 
+  /// The address, in digits, that a name is listened on by: libzmq binds no names.
+  /// - Returns: what is one already, as it is; `nil` for a name that does not resolve.
+  public static func listening(_ name: String) -> String? {
+    if name == "*" || name.contains(":") || name.hasPrefix("[") { return name }
+    return ipv4(name)
+  }
+
   private static func ipv4(_ name: String) -> String? {
     var hints = addrinfo()
     hints.ai_family = AF_INET

@@ -131,10 +131,24 @@ def test_execute_error_aborts_queued_cells_only(shared):
 
 
 def test_input_is_refused(shared):
-    with pytest.raises(RuntimeError, match="no standard input"):
+    with pytest.raises(RuntimeError, match="EOFError: .*no standard input"):
         shared.apply(eval, "input('name? ')")
     reply = shared.execute("input()")
     assert "no standard input" in reply["content"]["evalue"]
+    assert reply["content"]["ename"] == "StdinNotImplementedError"
+
+
+def test_standard_input_is_at_its_end(shared):
+    assert shared.apply(eval, "(lambda s: (s.read(), s.readline(), list(s), len(s.buffer.read()), s.isatty()))(__import__('sys').stdin)") == (
+        "", "", [], 0, False)
+
+
+@pytest.mark.parametrize("kind", ["foo", "comm_nothing", "no_such_request"])
+def test_every_kind_of_request_is_answered(shared, kind):
+    shared.send("task", shared.frames(kind))
+    reply = shared.receive("task")
+    assert reply["content"]["status"] == "error" and reply["content"]["ename"] == "NotImplementedError"
+    assert kind in reply["content"]["evalue"]
 
 
 def test_get_ipython_and_display_in_tasks(shared):

@@ -39,28 +39,28 @@ def _refuse(error):
 
 
 def _run(settings):
-    work_dir = settings.get("Application", "work_dir")
-    if work_dir:
-        try:
-            os.chdir(os.path.expanduser(work_dir))
-        except OSError as error:
-            raise OptionError(f"cannot change to the work directory {work_dir}: {error.strerror}") from None
-    directory = profile.profile_dir(settings)
+    _change_directory(settings.get("Application", "work_dir"))
+    directory = os.path.abspath(profile.profile_dir(settings))
     core = load_core()
     core.configure_log(_log_level(settings), 2)
+    given = settings.get("Application", "work_dir")
     profile.load_config_files(settings, directory, core.log)
+    if not given:
+        _change_directory(next(filter(None, (settings.get(name, "work_dir") for name in _WORK_DIR_CLASSES)), None))
     core.configure_log(_log_level(settings), _log_descriptor(settings, directory))
     if settings.get("IPEngine", "sshserver"):
         raise OptionError("--ssh is not supported: make a tunnel with ssh -L, or let the controller listen on --ip=*")
     text, path = _connection(settings, directory, core)
     if text is None:
         return 1
+    # It holds the key: tasks, and what they start, have no business with it.
+    source = "" if os.environ.pop("IPP_CONNECTION_INFO", None) else f"{path}: "
     kernel = _make_kernel(core, settings, directory)
     _install_signals(core, kernel)
     try:
         kernel.engine_id, kernel.uuid = core.start(*_start_options(settings, text, path))
     except ValueError as error:
-        core.log(50, f"Fatal: {path}: {error}" if "IPP_CONNECTION_INFO" not in os.environ else f"Fatal: {error}")
+        core.log(50, f"Fatal: {source}{error}")
         return 65
     except RuntimeError as error:
         core.log(50, str(error))
@@ -71,6 +71,19 @@ def _run(settings):
         return 0
     _watch_signals(core)
     return _serve(core, kernel, settings)
+
+
+#: What files may call the class that has `work_dir`.
+_WORK_DIR_CLASSES = ("Application", "IPEngine", "IPEngineApp", "BaseParallelApplication")
+
+
+def _change_directory(path):
+    if not path:
+        return
+    try:
+        os.chdir(os.path.expanduser(path))
+    except OSError as error:
+        raise OptionError(f"cannot change to the work directory {path}: {error.strerror}") from None
 
 
 def _log_level(settings):

@@ -57,6 +57,7 @@ class Kernel:
 
         builtins.get_ipython = self.get_ipython
         builtins.display = self._display
+        refuse_input.is_cell = lambda: self.kind == "execute_request"
         builtins.input = refuse_input
 
     def get_ipython(self):

@@ -85,30 +85,31 @@ class _BinaryStream(io.RawIOBase):
         return self._stream.fileno()
 
 
-class ClosedInput(io.TextIOBase):
-    """`sys.stdin` of an engine: nobody is there to answer."""
+NO_INPUT = "an engine has no standard input: nobody is there to answer. Pass the value as an argument of the task."
+
+
+class ClosedInput(io.TextIOWrapper):
+    """`sys.stdin` of an engine: at its end from the start, for nobody is there to answer."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), encoding="utf-8")
 
     name = "<stdin>"
-    encoding = "utf-8"
-
-    def _refuse(self, *_):
-        raise RuntimeError("an engine has no standard input: nobody is there to answer. Pass the value as an argument of the task.")
-
-    read = readline = readlines = __next__ = _refuse
-
-    def readable(self):
-        return True
-
-    def isatty(self):
-        return False
 
     def fileno(self):
         return 0
 
 
 def refuse_input(prompt=""):
-    """Replaces `input` and `getpass.getpass`."""
-    ClosedInput()._refuse()
+    """Replaces `input` and `getpass.getpass`: the error of an input at its end, and IPython's own in a cell."""
+    if refuse_input.is_cell():
+        from IPython.core.error import StdinNotImplementedError
+
+        raise StdinNotImplementedError(NO_INPUT)
+    raise EOFError(NO_INPUT)
+
+
+refuse_input.is_cell = lambda: False
 
 
 def devnull_input():
