@@ -37,3 +37,20 @@ import Transport
     #expect(!buffer.isFull)
   }
 }
+
+@Suite("Pieces of printed text") struct OutputPieceTests {
+  @Test("small enough to be counted, and no character is divided")
+  func pieces() throws {
+    var buffer = OutputBuffer()
+    let text = String(repeating: "aé漢😀", count: 30_000)
+    Array(text.utf8).withUnsafeBytes { buffer.append($0, to: .stdout, parent: .emptyObject) }
+    let run = try #require(buffer.take().first)
+    #expect(run.pieces.count > 3 && run.pieces.allSatisfy { $0.count <= OutputBuffer.limit && !$0.isEmpty })
+    #expect(run.pieces.allSatisfy { String(validating: $0, as: UTF8.self) != nil })
+    #expect(run.pieces.map { String(decoding: $0, as: UTF8.self) }.joined() == text)
+    // Bytes that are no text are not lost, nor do they make it go round for ever.
+    let noise = [UInt8](repeating: 0x80, count: 100_000)
+    noise.withUnsafeBytes { buffer.append($0, to: .stderr, parent: .emptyObject) }
+    #expect(buffer.take()[0].pieces.reduce(0) { $0 + $1.count } == 100_000)
+  }
+}

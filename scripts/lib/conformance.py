@@ -78,10 +78,10 @@ def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Pat
 
 def run_mode(arguments, controller: str, engines: str, logs: Path) -> tuple[dict[str, Outcomes], dict[str, str]]:
     """All chosen modules with one combination of executables, one after another."""
-    print(f"ipyparallel 9.2.0's own suite, {controller} controller, {engines} engines{', encrypted' if arguments.curve else ''}", flush=True)
+    print(f"ipyparallel 9.2.0's own suite, {controller} controller, {engines} engines{', not encrypted' if arguments.no_curve else ''}", flush=True)
     shims = shim_environment(arguments.bin, controller, engines)
-    if arguments.curve:
-        shims["IPP_ENABLE_CURVE"] = "1"
+    if arguments.no_curve:
+        shims["IPP_ENABLE_CURVE"] = "0"
     expected = expected_failures(f"{controller}-{engines}")
     logs.mkdir(parents=True, exist_ok=True)
     results: dict[str, Outcomes] = {}
@@ -120,7 +120,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engines", choices=["stock", "apus", "both"], default="both")
     parser.add_argument("--controller", choices=["stock", "apus"], default="apus")
     parser.add_argument("-k")
-    parser.add_argument("--curve", action="store_true")
+    parser.add_argument("--no-curve", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--logs", type=Path)
     arguments = parser.parse_args()

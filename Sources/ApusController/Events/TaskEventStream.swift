@@ -1,3 +1,4 @@
+import ApusMessaging
 import Synchronization
 import Transport
 
@@ -9,7 +10,13 @@ final class TaskEventStream: Sendable {
   private struct Buffer {
     var events: [TaskEvent] = []
     var spare: [TaskEvent] = []
+    /// Bytes of output among them.
+    var outputBytes = 0
+    var missedOutput = 0
   }
+
+  /// Bytes of output that may wait for the hub. Engines print faster than a database reads; clients have it all the same.
+  static let outputLimit = 64 << 20
 
   private let buffer = Mutex(Buffer())
   private let source: EventLoop
@@ -32,6 +39,25 @@ final class TaskEventStream: Sendable {
   /// Set once, before the first event; `nil` at the end, for the reader may hold the stream.
   func onEvents(_ reader: (@Sendable ([TaskEvent]) -> Void)?) { self.reader.withLock { $0 = reader.map { Reader(read: $0) } } }
 
+  /// Output for the task database, unless too much of it waits there already.
+  /// - Returns: false if it was left out.
+  @discardableResult
+  func report(output id: MessageID, _ kind: OutputKind, _ message: Envelope) -> Bool {
+    let hasRoom = buffer.withLock { buffer in
+      guard buffer.outputBytes + message.byteCount <= Self.outputLimit else {
+        buffer.missedOutput += 1
+        return false
+      }
+      buffer.outputBytes += message.byteCount
+      return true
+    }
+    if hasRoom { report(.output(id, kind, message)) }
+    return hasRoom
+  }
+
+  /// Messages of output that the task database does not know of.
+  var missedOutput: Int { buffer.withLock { $0.missedOutput } }
+
   func report(_ event: TaskEvent) {
     let count = buffer.withLock { buffer in
       buffer.events.append(event)
@@ -52,6 +78,7 @@ final class TaskEventStream: Sendable {
       var taken: [TaskEvent] = []
       swap(&taken, &buffer.spare)
       swap(&taken, &buffer.events)
+      buffer.outputBytes = 0
       return taken
     }
     if events.isEmpty { return }

@@ -58,7 +58,8 @@ struct SocketBinder: ~Copyable {
     let configuration = plan.configuration
     let query = try openClientSocket(linger: Self.farewell)
     ports.registration = try enginePool.bind(
-      query.socket, ip: configuration.clientIP, fixed: client?.registration, inProcess: configuration.inProcess, purpose: "registration")
+      query.socket, ip: configuration.clientIP, fixed: client?.registration, inProcess: configuration.inProcess,
+      purpose: "registration")
     let (clientIP, engineIP) = (configuration.clientIP, configuration.engineIP)
     if engineIP != clientIP, clientIP != "*", clientIP != "0.0.0.0" {
       try enginePool.bindAgain(query.socket, ip: engineIP, port: ports.registration, purpose: "registration (engines)")
@@ -75,6 +76,8 @@ struct SocketBinder: ~Copyable {
     let task = try openEngineSocket(LocalSocket.schedulerIdentity.text)
     ports.task.engine = try enginePool.bind(task.socket, ip: ip, fixed: engine?.task, purpose: "task (engines)")
     let output = try open(.sub, pings: true)
+    // What this side does not read stays with the engines, whose tasks wait a moment then.
+    try output.set(.receiveHighWaterMark, 1000)
     try output.set(.subscribe, [])
     ports.iopub.engine = try enginePool.bind(output, ip: ip, fixed: engine?.iopub, purpose: "iopub (engines)")
     return .init(control: Handover(control), mux: Handover(mux), task: Handover(task), output: Handover(output))

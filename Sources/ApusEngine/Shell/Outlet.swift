@@ -161,16 +161,18 @@ final class Outlet: Sendable {
     tellOfMissed(&state, voice)
     guard !state.buffer.isEmpty else { return }
     for run in state.buffer.take() {
-      var writer = JSONWriter(reserving: run.text.count + 64)
-      writer.append(raw: "{\"name\":")
-      writer.append(string: run.stream.rawValue)
-      writer.append(raw: ",\"text\":")
-      writer.append(string: String(decoding: run.text, as: UTF8.self))
-      writer.append(raw: "}")
       let topic = run.stream == .stdout ? state.topics.stdout : state.topics.stderr
-      send(
-        voice.message(
-          .stream, content: Frame(writer.bytes), parent: run.parent, metadata: voice.engineMetadata, identities: [topic]), &state)
+      for piece in run.pieces {
+        var writer = JSONWriter(reserving: piece.count + 64)
+        writer.append(raw: "{\"name\":")
+        writer.append(string: run.stream.rawValue)
+        writer.append(raw: ",\"text\":")
+        writer.append(string: String(decoding: piece, as: UTF8.self))
+        writer.append(raw: "}")
+        send(
+          voice.message(
+            .stream, content: Frame(writer.bytes), parent: run.parent, metadata: voice.engineMetadata, identities: [topic]), &state)
+      }
     }
   }
 

@@ -12,6 +12,21 @@ public struct OutputBuffer: Sendable {
     /// The header of the request that printed it.
     public let parent: Frame
     public var text: [UInt8]
+
+    /// The text in parts that queues can count, none of which ends within a character.
+    var pieces: [ArraySlice<UInt8>] {
+      var pieces: [ArraySlice<UInt8>] = []
+      var start = 0
+      while text.count - start > OutputBuffer.limit {
+        var end = start + OutputBuffer.limit
+        // A character has three such bytes at most; more are none of UTF-8.
+        for _ in 0..<3 where text[end] & 0xC0 == 0x80 { end -= 1 }
+        pieces.append(text[start..<end])
+        start = end
+      }
+      pieces.append(text[start...])
+      return pieces
+    }
   }
 
   private(set) var runs: [Run] = []

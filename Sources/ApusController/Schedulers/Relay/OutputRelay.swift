@@ -75,7 +75,9 @@ actor OutputRelay {
     if type == .shutdownReply, let session = message.sessionID {
       onShutdown(EngineUUID(session.text))
     } else if let kind = OutputKind(type), let id = message.parentID {
-      events.report(.output(id, kind, message))
+      if !events.report(output: id, kind, message) {
+        rejections.note("output that the task database is too slow for: it is not recorded")
+      }
     }
   }
 }
