@@ -12,7 +12,10 @@ public enum ControllerRoute: Hashable, Sendable {
   ///   - file: says where the controller listens.
   ///   - location: host name or address of the controller, where that of the file is wrong.
   public init(_ file: ConnectionFile, location: String? = nil) {
-    if let directory = file.localDirectory, LocalDirectory.isOwn(directory) {
+    if let directory = file.localDirectory, LocalDirectory.isOwn(directory),
+      // A folder for temporary files may have been tidied up meanwhile.
+      LocalDirectory.hasSocket(String(file.registration), in: directory)
+    {
       self = .local(directory: directory)
     } else {
       let host = ControllerAddress.resolve(host: file.host, location: location ?? file.location)

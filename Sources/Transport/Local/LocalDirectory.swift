@@ -52,6 +52,12 @@ public final class LocalDirectory: Sendable {
     return status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid() && status.st_mode & 0o077 == 0
   }
 
+  /// Whether there is a socket of that name.
+  public static func hasSocket(_ name: String, in directory: String) -> Bool {
+    var status = stat()
+    return lstat(file(name, in: directory), &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
+  }
+
   /// The user's own folder for such things where the system has one; it must leave room for names.
   private static var base: String {
     if let runtime = getenv("XDG_RUNTIME_DIR").map({ String(cString: $0) }), runtime.hasPrefix("/"), runtime.utf8.count < 60,
@@ -86,6 +92,11 @@ public final class LocalDirectory: Sendable {
     return names
   }
 
+  private static func isOlder(_ path: String, than seconds: Int) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && time(nil) - status.st_mtim.tv_sec > seconds
+  }
+
   private static func removeFiles(in directory: String) {
     for name in names(in: directory) where name != lockName { unlink("\(directory)/\(name)") }
   }
@@ -94,9 +105,9 @@ public final class LocalDirectory: Sendable {
   private static func removeAbandoned(in base: String) {
     for name in names(in: base) where name.hasPrefix(prefix) {
       let directory = "\(base)/\(name)"
-      guard isOwn(directory) else { continue }
+      // One that is being made at this moment is not locked yet.
+      guard isOwn(directory), isOlder(directory, than: 2) else { continue }
       let lock = open("\(directory)/\(lockName)", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
-      // One without a lock is being made at this moment.
       guard lock >= 0 else { continue }
       defer { close(lock) }
       guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { continue }
