@@ -120,7 +120,7 @@ def test_a_controller_with_another_key_on_the_same_ports(parts, wait_until):
     parts.start("ipengine")
     client = parts.client(1)
     pid = client[0].apply_sync(os.getpid)
-    client[0]["mark"] = 17
+    client[0].push({"mark": 17}, block=True)
     first.kill()
     first.wait()
     parts.clients.remove(client)
