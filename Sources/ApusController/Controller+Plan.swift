@@ -78,9 +78,8 @@ extension Controller {
     var location: String {
       if let location = configuration.location { return location }
       if let reused { return reused.client.location }
-      var name = [CChar](repeating: 0, count: 256)
-      guard gethostname(&name, name.count - 1) == 0 else { return "localhost" }
-      return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let name = ControllerAddress.hostName
+      return name.isEmpty ? "localhost" : name
     }
   }
 }

@@ -4,7 +4,8 @@ public import ServiceLifecycle
 import Synchronization
 import Transport
 
-/// A controller: the whole topology. Hub and heart monitor live on one loop, the schedulers and relays on another.
+/// A controller: the whole topology. Hub and heart monitor live on one loop, the schedulers and relays on
+/// another, the task database on a third.
 ///
 /// ```
 /// clients ── task ───► TaskScheduler ───► engines      schedulers' loop
@@ -15,6 +16,8 @@ import Transport
 ///                          │ TaskEvent
 ///         ── registration ► Hub ◄──────── engines      hub's loop
 ///         ◄─ notification ─ Hub        HeartMonitor ◄► hearts
+///                          │ TaskEvent
+///                       TaskStore                      its own loop: it waits for the disk
 /// ```
 public final class Controller: Service {
   public let configuration: ControllerConfiguration
@@ -24,6 +27,8 @@ public final class Controller: Service {
 
   private let hubLoop: EventLoop
   private let schedulerLoop: EventLoop
+  private let storeLoop: EventLoop
+  let store: TaskStore
   private let hub: Hub
   private let heart: HeartMonitor
   private let tasks: TaskScheduler
@@ -56,6 +61,7 @@ public final class Controller: Service {
     self.stop = stop
     hubLoop = EventLoop(name: "hub")
     schedulerLoop = EventLoop(name: "schedulers")
+    storeLoop = EventLoop(name: "tasks")
     let (hubLoop, schedulerLoop) = (hubLoop, schedulerLoop)
     let events = TaskEventStream(from: schedulerLoop, to: hubLoop)
     let reference = HubReference()
@@ -115,6 +121,8 @@ public final class Controller: Service {
       period: configuration.heartbeatPeriod, maximumMisses: configuration.maximumHeartbeatMisses)
     var hubState = HubState(registrationTimeout: configuration.effectiveRegistrationTimeout)
     if configuration.restoreEngines { Self.restore(&hubState, from: configuration.engineStatePath, logger: logger) }
+    let store = TaskStore(loop: storeLoop, database: try Self.database(configuration), logger: logger)
+    self.store = store
     let hub = Hub(
       loop: hubLoop, state: hubState,
       wire: HubSockets(
@@ -124,7 +132,7 @@ public final class Controller: Service {
         events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
         announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
-      database: try Self.database(configuration),
+      store: store,
       settings: Hub.Settings(
         engineStatePath: configuration.engineStatePath, python: configuration.python, pythonPath: configuration.pythonPath,
         onShutdown: { stop.yield() }),
@@ -153,6 +161,7 @@ public final class Controller: Service {
   public func run(onReady: @Sendable () -> Void) async throws(ControllerError) {
     hubLoop.start()
     schedulerLoop.start()
+    storeLoop.start()
     await start()
     do { try files.write(configuration) } catch {
       if !configuration.reuseFiles { files.remove(configuration) }
@@ -192,6 +201,7 @@ public final class Controller: Service {
 
   private func start() async {
     await heart.start()
+    await store.start()
     await hub.start(heart: heart)
     await tasks.start()
     await mux.start()
@@ -202,10 +212,12 @@ public final class Controller: Service {
 
   private func close() async {
     await hub.close()
+    store.stop()
     schedulerLoop.stop()
     hubLoop.stop()
     schedulerLoop.join()
     hubLoop.join()
+    storeLoop.join()
   }
 }
 

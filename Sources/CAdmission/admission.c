@@ -26,8 +26,6 @@
 enum { PORTS = 65536, GUARDED = 0x80, TRACKED = 1 << 20, RESERVE = 64 };
 
 static _Atomic unsigned char ports[PORTS];
-static _Atomic uint64_t refused_user, refused_room;
-static _Atomic int limit_all, limit_others;
 
 // Under the lock: connections of others, by descriptor, with the inode that tells whether it still is the same connection.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,20 +36,6 @@ static struct timespec swept;
 
 void apus_admission_guard(int port, int rules) {
   if (port > 0 && port < PORTS) atomic_store(&ports[port], (unsigned char)(GUARDED | rules));
-}
-
-void apus_admission_unguard(int port) {
-  if (port > 0 && port < PORTS) atomic_store(&ports[port], 0);
-}
-
-void apus_admission_limits(int all, int others) {
-  atomic_store(&limit_others, others);
-  atomic_store(&limit_all, all);
-}
-
-void apus_admission_refused(uint64_t *other_user, uint64_t *no_room) {
-  *other_user = atomic_load(&refused_user);
-  *no_room = atomic_load(&refused_room);
 }
 
 /// The port of an internet address in host order, 0 for anything else.
@@ -199,11 +183,8 @@ static int count_other(int descriptor, int most) {
   return 1;
 }
 
-/// How many descriptors there may be, and how many of them of others: what was said, or what the system says now.
+/// How many descriptors there may be, and how many of them of others. Asked each time: the limit of a process may be changed.
 static void limits(int *all, int *of_others) {
-  *all = atomic_load(&limit_all);
-  *of_others = atomic_load(&limit_others);
-  if (*all) return;
   struct rlimit limit = {0};
   getrlimit(RLIMIT_NOFILE, &limit);
   int most = limit.rlim_cur > TRACKED ? TRACKED : (int)limit.rlim_cur;
@@ -216,19 +197,14 @@ static int admit(int descriptor, int rules) {
   int known = apus_tcp_peer_user(descriptor, &user);
   int is_own = known == 1 && user == geteuid();
   // Whoever cannot be told apart is nobody of ours.
-  if ((rules & APUS_ADMIT_OWN_USER) && known != 0 && !is_own) {
-    atomic_fetch_add(&refused_user, 1);
-    return 0;
-  }
+  if ((rules & APUS_ADMIT_OWN_USER) && known != 0 && !is_own) return 0;
   int all, of_others;
   limits(&all, &of_others);
-  int has_room = descriptor < all;
-  if (has_room && !is_own) {
-    pthread_mutex_lock(&lock);
-    has_room = count_other(descriptor, of_others);
-    pthread_mutex_unlock(&lock);
-  }
-  if (!has_room) atomic_fetch_add(&refused_room, 1);
+  if (descriptor >= all) return 0;
+  if (is_own) return 1;
+  pthread_mutex_lock(&lock);
+  int has_room = count_other(descriptor, of_others);
+  pthread_mutex_unlock(&lock);
   return has_room;
 }
 
@@ -240,10 +216,7 @@ static void turn_away(accept4_function *next, int listener) {
   pthread_mutex_lock(&lock);
   if (spare >= 0) close(spare);
   int descriptor = next(listener, 0, 0, SOCK_CLOEXEC);
-  if (descriptor >= 0) {
-    close(descriptor);
-    atomic_fetch_add(&refused_room, 1);
-  }
+  if (descriptor >= 0) close(descriptor);
   spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
   pthread_mutex_unlock(&lock);
 }

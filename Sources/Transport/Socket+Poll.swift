@@ -28,6 +28,13 @@ extension Socket {
     return ready > 0
   }
 
+  /// Takes in what libzmq's threads have reported, of room in queues above all: a send alone looks for that now and then only.
+  public borrowing func refresh() {
+    var events: Int32 = 0
+    var size = MemoryLayout<Int32>.size
+    zmq_getsockopt(handle, ZMQ_EVENTS, &events, &size)
+  }
+
   /// A descriptor for other event loops. It is edge-triggered: after it was readable, receive until nothing is left.
   public var pollDescriptor: Int32 {
     borrowing get {

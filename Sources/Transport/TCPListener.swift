@@ -80,13 +80,6 @@ extension TCPListener.Admission {
   /// Whether this program can keep anybody out: it can unless Apus was loaded into a program that was running already.
   public static var isInPlace: Bool { apus_admission_is_in_place() != 0 }
 
-  /// Connections refused so far by this process.
-  public static var refused: (otherUser: UInt64, noRoom: UInt64) {
-    var (otherUser, noRoom) = (UInt64(0), UInt64(0))
-    apus_admission_refused(&otherUser, &noRoom)
-    return (otherUser, noRoom)
-  }
-
   fileprivate var rules: Int32 {
     switch self {
     case .anybody: 0

@@ -158,7 +158,7 @@ struct CellRun {
 
   private func write(_ text: String, _ descriptor: Int32) {
     if text.isEmpty { return }
-    if descriptor == STDOUT_FILENO { Terminal().print(text) } else { Terminal.write(text, to: descriptor) }
+    if descriptor == STDOUT_FILENO { Terminal.printResult(text) } else { Terminal.write(text, to: descriptor) }
   }
 
   private func prefix(_ stream: String, _ engine: Int) -> String {

@@ -8,11 +8,12 @@ struct LineLogHandler: LogHandler {
   var metadata: Logger.Metadata = [:]
   var logLevel: Logger.Level
   private let label: String
-  private let descriptor: Int32
+  private let write: @Sendable (String) -> Void
 
-  init(label: String, level: LogLevel, descriptor: Int32) {
+  /// - Parameter write: takes each line, with its end.
+  init(label: String, level: LogLevel, write: @escaping @Sendable (String) -> Void) {
     self.label = label
-    self.descriptor = descriptor
+    self.write = write
     logLevel =
       switch level {
       case _ where level >= .critical: .critical
@@ -40,7 +41,7 @@ struct LineLogHandler: LogHandler {
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
     for (key, value) in all.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(value.description.printableInLine)" }
     if let error = event.error { line += " error=\("\(error)".printable)" }
-    Terminal.write(line + "\n", to: descriptor)
+    write(line + "\n")
   }
 
   /// Local time, as Python's logging writes it.

@@ -19,11 +19,14 @@ struct Terminal {
   }
 
   /// Results. Where nobody takes them there is nothing more to do: the command ends, as `ExitCode` and docs/commands.md say.
-  func print(_ text: String) {
-    guard let code = Self.write(text, to: STDOUT_FILENO) else { return }
+  func print(_ text: String) { Self.printResult(text) }
+
+  /// As `print`, for those who have no terminal at hand.
+  static func printResult(_ text: String) {
+    guard let code = write(text, to: STDOUT_FILENO) else { return }
     // Whoever closed the pipe has what it wanted, and wants to hear no more.
     if code == EPIPE { exit(ExitCode.closedPipe.rawValue) }
-    Self.write("error: the output cannot be written: \(String(cString: strerror(code)))\n", to: STDERR_FILENO)
+    write("error: the output cannot be written: \(String(cString: strerror(code)))\n", to: STDERR_FILENO)
     exit(ExitCode.outputFailed.rawValue)
   }
 

@@ -1,4 +1,5 @@
 import Glibc
+import Transport
 
 /// What `ConnectionSource` reads of the world: variables and files.
 public struct ClientEnvironment: Sendable {
@@ -25,16 +26,5 @@ public struct ClientEnvironment: Sendable {
     return home + path.dropFirst()
   }
 
-  func entries(_ directory: String) -> [String] {
-    guard let stream = opendir(directory) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      names.append(
-        withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-          pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        })
-    }
-    return names
-  }
+  func entries(_ directory: String) -> [String] { DirectoryListing.names(in: directory) }
 }

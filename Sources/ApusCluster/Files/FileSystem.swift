@@ -1,5 +1,6 @@
 public import ApusMessaging
 import Glibc
+import Transport
 
 /// The few questions that commands put to the file system. Not Foundation's: the controller's process stays small without it.
 public enum FileSystem {
@@ -30,16 +31,7 @@ public enum FileSystem {
 
   /// Names in a directory, sorted, without `.` and `..`; none where it cannot be read.
   public static func entries(of directory: String) -> [String] {
-    guard let stream = opendir(directory) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names.sorted()
+    DirectoryListing.names(in: directory).sorted()
   }
 
   /// Makes the directory and those above it. One that exists is left as it is, but for rights that others have and `mode` does not give.

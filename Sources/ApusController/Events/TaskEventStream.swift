@@ -12,7 +12,6 @@ final class TaskEventStream: Sendable {
     var spare: [TaskEvent] = []
     /// Bytes of output among them.
     var outputBytes = 0
-    var missedOutput = 0
   }
 
   /// Bytes of output that may wait for the hub. Engines print faster than a database reads; clients have it all the same.
@@ -44,19 +43,13 @@ final class TaskEventStream: Sendable {
   @discardableResult
   func report(output id: MessageID, _ kind: OutputKind, _ message: Envelope) -> Bool {
     let hasRoom = buffer.withLock { buffer in
-      guard buffer.outputBytes + message.byteCount <= Self.outputLimit else {
-        buffer.missedOutput += 1
-        return false
-      }
+      guard buffer.outputBytes + message.byteCount <= Self.outputLimit else { return false }
       buffer.outputBytes += message.byteCount
       return true
     }
     if hasRoom { report(.output(id, kind, message)) }
     return hasRoom
   }
-
-  /// Messages of output that the task database does not know of.
-  var missedOutput: Int { buffer.withLock { $0.missedOutput } }
 
   func report(_ event: TaskEvent) {
     let count = buffer.withLock { buffer in

@@ -5,7 +5,7 @@ import Transport
 extension Hub {
   /// Starts Dask's own scheduler in a Python process; engines then become its workers (ipyparallel's `Client.become_dask`).
   func becomeDask(_ content: JSONObject, _ message: Envelope) {
-    if let address = dask?.address { return wire.reply("become_dask_reply", address) }
+    if let address = dask?.address { return wire.reply(to: message, "become_dask_reply", address) }
     // One is starting: whoever asks meanwhile gets its address.
     askedForDask.append(message)
     if dask != nil { return }
@@ -42,10 +42,7 @@ extension Hub {
   }
 
   private func answerAllWhoAskedForDask(_ answer: JSONValue) {
-    for message in askedForDask {
-      wire.begin(message)
-      wire.reply("become_dask_reply", answer)
-    }
+    for message in askedForDask { wire.reply(to: message, "become_dask_reply", answer) }
     askedForDask = []
   }
 }

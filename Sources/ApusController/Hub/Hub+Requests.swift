@@ -7,32 +7,53 @@ extension Hub {
   func answer(_ type: MessageType, _ content: JSONObject, _ message: Envelope) {
     // What the schedulers have reported counts: an answer must not be older than the reply that the client has seen.
     wire.events.drain()
-    do {
+    do throws(RemoteError) {
       switch type {
-      case .connectionRequest: wire.reply("connection_reply", connection(content))
-      case .queueRequest: wire.reply("queue_reply", try queueStatus(content))
-      case .loadRequest: wire.reply("load_reply", try loads(content))
+      case .connectionRequest: wire.reply(to: message, "connection_reply", connection(content))
+      case .queueRequest: wire.reply(to: message, "queue_reply", try queueStatus(content))
+      case .loadRequest: wire.reply(to: message, "load_reply", try loads(content))
       case .resultRequest:
-        let (reply, buffers) = try results(content)
-        wire.reply("result_reply", reply, buffers: buffers)
-      case .historyRequest:
-        wire.reply("history_reply", ["status": "ok", "history": JSONValue(try recorder.database.history().map(\.text))])
-      case .dbRequest:
-        let (reply, buffers) = try query(content)
-        wire.reply("db_reply", reply, buffers: buffers)
-      case .purgeRequest: wire.reply("purge_reply", try purge(content))
-      case .resubmitRequest: wire.reply("resubmit_reply", try resubmit(content))
+        let (ids, isStatusOnly) = (try ids(content), content["status_only"]?.isTruthy ?? false)
+        if isStatusOnly, !store.keepsRecords { return wire.reply(to: message, "result_reply", try statuses(ids)) }
+        try ask(message) { try $0.results(ids, isStatusOnly: isStatusOnly) }
+      case .historyRequest: try ask(message) { try $0.history() }
+      case .dbRequest: try ask(message) { try $0.records(content) }
+      case .purgeRequest:
+        let purge = try purge(content)
+        try ask(message) { try $0.purge(purge) }
+      case .resubmitRequest: try resubmit(try ids(content), for: message)
       case .shutdownRequest:
-        wire.reply("shutdown_reply", ["status": "ok"])
+        wire.reply(to: message, "shutdown_reply", ["status": "ok"])
         logger.info("a client shuts the controller down")
         shutDown(after: message)
       case .becomeDaskRequest: becomeDask(content, message)
       case .stopDistributedRequest:
         stopDask()
-        wire.reply("stop_distributed_reply", ["status": "ok"])
+        wire.reply(to: message, "stop_distributed_reply", ["status": "ok"])
       default: throw RemoteError(name: "KeyError", value: "'\(type)' is no request of the hub's")
       }
-    } catch { wire.reply(errorType(for: type), remoteError(error).content) }
+    } catch { fail(message, error) }
+  }
+
+  /// A question for the task database; its answer is the reply.
+  private func ask(_ request: Envelope, _ question: @escaping @Sendable (isolated TaskStore) throws -> TaskStore.Answer)
+    throws(RemoteError)
+  {
+    try store.ask(question, on: loop) { [weak self] result in self?.assumeIsolated { $0.answered(request, result) } }
+  }
+
+  private func answered(_ request: Envelope, _ result: Result<TaskStore.Answer, any Error>) {
+    guard let type = request.messageType else { return }
+    switch result {
+    case .success(let answer): wire.reply(to: request, type.reply, answer.content, buffers: answer.buffers)
+    case .failure(let error): fail(request, error)
+    }
+    deliverLater()
+  }
+
+  private func fail(_ request: Envelope, _ error: any Error) {
+    guard let type = request.messageType else { return }
+    wire.reply(to: request, errorType(for: type), remoteError(error).content)
   }
 
   /// Which reply carries an error: the request's own where the request was understood (protocol section 6.1).
@@ -112,35 +133,15 @@ extension Hub {
     return Set(ids).sorted().map { MessageID($0) }
   }
 
-  private func results(_ content: JSONObject) throws -> (JSONValue, [Frame]) {
-    let isStatusOnly = content["status_only"]?.isTruthy ?? false
+  private func statuses(_ ids: [MessageID]) throws(RemoteError) -> JSONValue {
     var pending: [String] = []
     var completed: [String] = []
-    var members: [(key: String, value: JSONValue)] = []
-    var buffers: [Frame] = []
-    for id in try ids(content) {
-      if !recorder.database.keepsRecords, isStatusOnly {
-        guard let isPending = isPendingWithoutRecord(id) else { throw unknown(id) }
-        if isPending { pending.append(id.text) } else { completed.append(id.text) }
-        continue
-      }
-      guard let record = try recorder.database.record(id), record.request != nil || record.isFinished else { throw unknown(id) }
-      guard record.isFinished else {
-        pending.append(id.text)
-        continue
-      }
-      completed.append(id.text)
-      if !isStatusOnly {
-        members.append((id.text, entry(record)))
-        buffers += record.replyBuffers
-      }
+    for id in ids {
+      guard let isPending = isPendingWithoutRecord(id) else { throw .unknown(id) }
+      if isPending { pending.append(id.text) } else { completed.append(id.text) }
     }
-    // Last: whatever a task's id is, it cannot stand for the status.
-    members += [("pending", JSONValue(pending)), ("completed", JSONValue(completed)), ("status", "ok")]
-    return (.object(JSONObject(members: members)), buffers)
+    return ["pending": JSONValue(pending), "completed": JSONValue(completed), "status": "ok"]
   }
-
-  private func unknown(_ id: MessageID) -> RemoteError { RemoteError(name: "KeyError", value: "'No such message: \(id)'") }
 
   /// Without a database the counters still know what is under way.
   private func isPendingWithoutRecord(_ id: MessageID) -> Bool? {
@@ -152,75 +153,12 @@ extension Hub {
     return nil
   }
 
-  private func entry(_ record: TaskRecord) -> JSONValue {
-    [
-      "header": record.value(.header), "metadata": record.value(.metadata), "result_metadata": record.value(.result_metadata),
-      "result_header": record.value(.result_header), "result_content": record.value(.result_content),
-      "received": record.value(.received),
-      "io": [
-        "execute_input": record.value(.execute_input), "execute_result": record.value(.execute_result),
-        "error": record.value(.error),
-        "stdout": record.value(.stdout), "stderr": record.value(.stderr),
-      ],
-    ]
-  }
-
   // MARK: the task database
 
-  private func query(_ content: JSONObject) throws -> (JSONValue, [Frame]) {
-    let query = try TaskQuery(content["query"] ?? [:])
-    let keys = content["keys"].flatMap { $0.isNull ? nil : $0 }
-    var fields = TaskRecord.Field.allCases.filter { $0 != .buffers && $0 != .result_buffers }
-    if let keys {
-      guard let names = keys.stringArrayValue ?? keys.stringValue.map({ [$0] }) else {
-        throw RemoteError(name: "TypeError", value: "keys should be a list of field names")
-      }
-      fields = [.msg_id]
-      for name in names where name != "msg_id" {
-        guard let field = TaskRecord.Field(rawValue: name) else {
-          throw RemoteError(name: "KeyError", value: "'no such field: \(name)'")
-        }
-        fields.append(field)
-      }
-    }
-    let sendsRequests = keys != nil && fields.contains(.buffers)
-    let sendsReplies = keys != nil && fields.contains(.result_buffers)
-    var records: [JSONValue] = []
-    var requestCounts: [JSONValue] = []
-    var replyCounts: [JSONValue] = []
-    var buffers: [Frame] = []
-    for record in try recorder.database.find(query) {
-      var object = JSONObject()
-      for field in fields where field != .buffers && field != .result_buffers { object[field.rawValue] = record.value(field) }
-      records.append(.object(object))
-      if sendsRequests {
-        buffers += record.requestBuffers
-        requestCounts.append(.int(record.requestBuffers.count))
-      }
-      if sendsReplies {
-        buffers += record.replyBuffers
-        replyCounts.append(.int(record.replyBuffers.count))
-      }
-    }
-    let reply: JSONValue = [
-      "status": "ok", "records": .array(records), "buffer_lens": sendsRequests ? .array(requestCounts) : .null,
-      "result_buffer_lens": sendsReplies ? .array(replyCounts) : .null,
-    ]
-    return (reply, buffers)
-  }
-
-  private func purge(_ content: JSONObject) throws -> JSONValue {
-    if content["msg_ids"]?.stringValue == "all" {
-      try recorder.database.removeFinished()
-      return ["status": "ok"]
-    }
+  private func purge(_ content: JSONObject) throws(RemoteError) -> TaskStore.Purge {
+    if content["msg_ids"]?.stringValue == "all" { return .everything }
     let ids = content["msg_ids"].map(\.isTruthy) == true ? try ids(content) : []
-    for id in ids {
-      if let record = try recorder.database.record(id), !record.isFinished {
-        throw RemoteError(name: "IndexError", value: "msg pending: '\(id)'")
-      }
-    }
-    try recorder.database.remove(ids)
+    var engines: [EngineUUID] = []
     for element in content["engine_ids"]?.arrayValue ?? [] {
       let uuid = element.intValue.flatMap { number in
         state.engines[EngineID(number)]?.uuid ?? state.lost.first { $0.value.id.number == number }?.key
@@ -228,9 +166,9 @@ extension Hub {
       guard let uuid = uuid ?? element.stringValue.map({ EngineUUID($0) }) else {
         throw RemoteError(name: "IndexError", value: "no such engine: \(element.text)")
       }
-      try recorder.database.removeFinished(of: uuid)
+      engines.append(uuid)
     }
-    return ["status": "ok"]
+    return .some(ids, engines: engines)
   }
 
   /// Of the metadata, what says how the request is written and what it is called. Engines, dependencies and retries were wishes of then.
@@ -241,25 +179,29 @@ extension Hub {
   }
 
   /// The stored requests again, as new tasks of the clients that sent them; results are for the database.
-  private func resubmit(_ content: JSONObject) throws -> JSONValue {
-    var requests: [(MessageID, Envelope)] = []
-    for id in try ids(content) {
-      guard let request = try recorder.database.record(id)?.request else { throw unknown(id) }
-      requests.append((id, request))
+  private func resubmit(_ ids: [MessageID], for asker: Envelope) throws(RemoteError) {
+    try store.ask({ try $0.requests(ids) }, on: loop) { [weak self] result in
+      self?.assumeIsolated { hub in
+        do { hub.wire.reply(to: asker, "resubmit_reply", try hub.resubmit(result.get())) } catch { hub.fail(asker, error) }
+        hub.deliverLater()
+      }
     }
+  }
+
+  private func resubmit(_ requests: [(id: MessageID, request: Envelope)]) throws(RemoteError) -> JSONValue {
     var resubmitted = JSONObject()
     let scheduler = wire.audience.tasks
     for (old, request) in requests {
       let id = wire.session.nextID()
-      guard case .object(var header)? = try? request.headerFrame.json() else { throw unknown(old) }
+      guard case .object(var header)? = try? request.headerFrame.json() else { throw .unknown(old) }
       header["msg_id"] = .string(id.text)
       header["date"] = .string(Timestamp.now().description)
       let message = wire.session.signed(
         header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: Self.kept(of: request),
         content: request.contentFrame, buffers: Array(request.buffers))
-      try recorder.change(old) { $0.resubmitted = id }
+      store.loop.execute { [store] in store.assumeIsolated { $0.recorder.replace(old, by: id) } }
       // Known before the client can ask for it; the scheduler's own report comes later and changes nothing.
-      recorder.record(.submitted(id, request: message, queue: .task, engine: nil), at: .now())
+      record([.submitted(id, request: message, queue: .task, engine: nil)])
       resubmitted[old.text] = .string(id.text)
       wire.audience.loop.execute { scheduler.assumeIsolated { $0.resubmit(message) } }
     }

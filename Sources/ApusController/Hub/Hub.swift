@@ -2,14 +2,16 @@ import ApusMessaging
 import Logging
 import Transport
 
-/// The hub: engines register with it, clients query it, and it keeps the record of all tasks. Decisions are in `HubState`.
+/// The hub: engines register with it, clients query it, and it has all tasks recorded. Decisions are in `HubState`; nothing here waits for a disk.
 actor Hub {
   nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   var state: HubState
   var wire: HubSockets
-  let recorder: TaskRecorder
+  let store: TaskStore
+  private var backlog = RecordingBacklog(limit: TaskStore.backlogLimit)
+  private var backlogReport: EventLoop.TimerID?
   let settings: Settings
   let logger: Logger
   var dask: DaskScheduler?
@@ -19,7 +21,8 @@ actor Hub {
   var daskGeneration = 0
   private var expiry: EventLoop.TimerID?
   private var heart: HeartMonitor?
-  private var isSaveScheduled = false
+  /// The list of engines is about to be written, or being written.
+  private var isSaving = false
   private var announced: [(uuid: EngineUUID, id: EngineID, at: ContinuousClock.Instant)] = []
 
   struct Settings: Sendable {
@@ -31,8 +34,8 @@ actor Hub {
     var onShutdown: @Sendable () -> Void
   }
 
-  /// How often the task database writes out what it buffers.
-  private static let flushInterval = Duration.seconds(2)
+  /// Between two lines about a task database that is too slow.
+  private static let backlogReportInterval = Duration.seconds(10)
   /// A client that takes longer than this from its list of engines to its subscription has other troubles.
   private static let announcementMemory = Duration.seconds(10)
   private static let saveDelay = Duration.milliseconds(100)
@@ -40,13 +43,12 @@ actor Hub {
   private static let shutdownDelay = Duration.milliseconds(250)
 
   init(
-    loop: EventLoop, state: HubState, wire: consuming HubSockets, database: sending any TaskDatabase, settings: Settings,
-    logger: Logger
+    loop: EventLoop, state: HubState, wire: consuming HubSockets, store: TaskStore, settings: Settings, logger: Logger
   ) {
     self.loop = loop
     self.state = state
     self.wire = wire
-    recorder = TaskRecorder(database, logger: logger)
+    self.store = store
     self.settings = settings
     self.logger = logger
   }
@@ -56,17 +58,38 @@ actor Hub {
     loop.whenReadable(wire.monitor.socket) { [unowned self] in self.assumeIsolated { $0.monitorIsReadable() } }
     loop.whenReadable(wire.notifier.socket) { [unowned self] in self.assumeIsolated { $0.subscriptionsChanged() } }
     loop.whenReadable(wire.query.socket) { [unowned self] in self.assumeIsolated { $0.queryIsReadable() } }
-    if recorder.database.keepsRecords { scheduleFlush() }
   }
 
   // MARK: other parties' calls
 
   func observe(_ events: [TaskEvent]) {
-    let now = Timestamp.now()
     for event in events {
       state.observe(event)
-      recorder.record(event, at: now)
       if let (id, uuid) = state.strayRequest(event) { wire.failed(id, on: uuid) }
+    }
+    record(events)
+  }
+
+  func record(_ events: [TaskEvent]) {
+    guard store.keepsRecords else { return }
+    let admitted = backlog.admit(events, waiting: store.waitingBytes)
+    store.record(admitted, at: .now())
+    if admitted.events.count < events.count { reportBacklog() }
+  }
+
+  /// Of the database, which is slow: at once, and as long as it lasts from time to time.
+  private func reportBacklog() {
+    guard backlogReport == nil else { return }
+    let count = backlog.takeUnrecorded()
+    if count == 0 { return }
+    logger.warning(
+      "the task database is slower than the tasks: some are not recorded, their results reach their clients all the same",
+      metadata: ["tasks": "\(count)", "waiting_mb": "\(store.waitingBytes >> 20)"])
+    backlogReport = loop.schedule(after: Self.backlogReportInterval) { [unowned self] in
+      self.assumeIsolated {
+        $0.backlogReport = nil
+        $0.reportBacklog()
+      }
     }
   }
 
@@ -108,7 +131,6 @@ actor Hub {
   func close() {
     wire.events.drain()
     writeEngines()
-    recorder.flush()
     dask?.stop()
   }
 
@@ -118,7 +140,7 @@ actor Hub {
   /// the two would never be known to it. So the latest are announced again; who knows them already does not mind.
   private func subscriptionsChanged() {
     var isNew = false
-    while let frames = try? wire.notifier.socket.receive() {
+    while let frames = wire.notifier.receive() {
       if frames.first?.withUnsafeBytes({ $0.first == 1 }) ?? false { isNew = true }
     }
     guard isNew else { return }
@@ -148,7 +170,6 @@ actor Hub {
         // Descriptors are used again at once: ends of old connections come before news through new ones.
         monitorIsReadable()
         let message = try wire.session.open(frames, sealedFor: .request(.hub), readsBuffers: true)
-        wire.begin(message)
         handle(message, connection: connection)
       } catch let rejection as Session.Rejection {
         wire.rejections.note(rejection.rawValue)
@@ -161,7 +182,7 @@ actor Hub {
     deliverLater()
   }
 
-  private func deliverLater() {
+  func deliverLater() {
     guard wire.query.hasWaiting, deliveryTimer == nil else { return }
     deliveryTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
       self.assumeIsolated {
@@ -194,11 +215,12 @@ actor Hub {
       return wire.rejections.note("a registration without a uuid")
     }
     do throws(RemoteError) {
-      try state.registrationRequested(
+      let id = try state.registrationRequested(
         uuid, wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
         resumes: content["resume"]?.isTruthy ?? false, wasCutOff: content["cut_off"]?.isTruthy ?? false,
         traits: EngineTraits(told: content), now: .now, effects: &wire)
-    } catch { return wire.reply(.registrationReply, error.content) }
+      wire.accept(message, id: id)
+    } catch { return wire.reply(to: message, .registrationReply, error.content) }
     // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.
     if state.pending[uuid] != nil { heart?.assumeIsolated { $0.expect(uuid) } }
     armExpiry()
@@ -219,38 +241,32 @@ actor Hub {
     }
   }
 
-  private func scheduleFlush() {
-    loop.schedule(after: Self.flushInterval) { [unowned self] in
-      self.assumeIsolated {
-        $0.recorder.flush()
-        $0.scheduleFlush()
-      }
-    }
-  }
-
   /// A moment later, once for all the changes until then: a thousand engines that start together are few files.
   private func saveEngines() {
-    guard wire.enginesChanged, !isSaveScheduled else { return }
-    isSaveScheduled = true
-    loop.schedule(after: Self.saveDelay) { [unowned self] in
-      self.assumeIsolated {
-        $0.isSaveScheduled = false
-        $0.writeEngines()
-      }
-    }
+    guard wire.enginesChanged, !isSaving else { return }
+    isSaving = true
+    loop.schedule(after: Self.saveDelay) { [unowned self] in self.assumeIsolated { $0.writeEngines() } }
   }
 
+  /// Where the disk may be waited for. Not flushed to it: after a crash of the machine the engines are gone as well.
   private func writeEngines() {
     guard wire.enginesChanged else { return }
     wire.enginesChanged = false
     var document: JSONObject = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
     if !state.kindsObject.members.isEmpty { document["kinds"] = .object(state.kindsObject) }
-    // Not flushed to the disk: after a crash of the machine the engines are gone as well.
-    do {
-      try AtomicFile.write(JSONValue.object(document).encoded(), to: settings.engineStatePath, flushed: false)
-    } catch {
-      wire.rejections.note("\(error)")
+    let bytes = JSONValue.object(document).encoded()
+    store.loop.execute { [weak self, path = settings.engineStatePath] in
+      var failure: FileError?
+      do throws(FileError) { try AtomicFile.write(bytes, to: path, flushed: false) } catch { failure = error }
+      guard let self else { return }
+      self.loop.execute { [weak self, failure] in self?.assumeIsolated { $0.savedEngines(failure) } }
     }
+  }
+
+  private func savedEngines(_ failure: FileError?) {
+    isSaving = false
+    if let failure { wire.rejections.note("\(failure)") }
+    saveEngines()
   }
 
   func shutDown(after request: Envelope) {

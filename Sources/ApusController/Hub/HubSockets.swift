@@ -45,8 +45,6 @@ struct HubSockets: ~Copyable, HubEffects {
   /// What `registration_reply` tells beside the id.
   let heartbeatPeriod: Duration
   let connectionInfo: JSONValue
-  /// The request that is being answered.
-  private var current: Envelope?
   /// Called when an engine is to be announced; runs on the schedulers' loop.
   private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
   /// Whether the set of engines has changed since it was last written.
@@ -73,10 +71,7 @@ struct HubSockets: ~Copyable, HubEffects {
 
   // MARK: answers
 
-  mutating func begin(_ request: Envelope) { current = request }
-
-  mutating func reply(_ type: MessageType, _ content: JSONValue, buffers: [Frame] = []) {
-    guard let request = current else { return }
+  mutating func reply(to request: Envelope, _ type: MessageType, _ content: JSONValue, buffers: [Frame] = []) {
     let isRegistration = type == .registrationReply
     let reply = session.message(
       type, content: content, parentHeader: isRegistration ? .emptyObject : request.headerFrame,
@@ -85,20 +80,21 @@ struct HubSockets: ~Copyable, HubEffects {
     query.send(client, nil, reply.frames.dropFirst())
   }
 
-  mutating func notify(_ type: MessageType, _ content: JSONValue, parentHeader: Frame = .emptyObject) {
-    notifier.send(session.message(type, content: content, parentHeader: parentHeader).frames)
-  }
-
-  // MARK: effects
-
-  mutating func accept(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
+  /// Tells an engine that its registration was accepted.
+  mutating func accept(_ request: Envelope, id: EngineID) {
     let period = heartbeatPeriod.components
     let milliseconds = period.seconds * 1000 + period.attoseconds / 1_000_000_000_000_000
     let content: JSONObject = [
       "id": .int(id.number), "status": "ok", "hb_period": .int(Int(milliseconds)), "connection_info": connectionInfo,
     ]
-    reply(.registrationReply, .object(content))
+    reply(to: request, .registrationReply, .object(content))
   }
+
+  mutating func notify(_ type: MessageType, _ content: JSONValue, parentHeader: Frame = .emptyObject) {
+    notifier.send(session.message(type, content: content, parentHeader: parentHeader).frames)
+  }
+
+  // MARK: effects
 
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
     enginesChanged = true

@@ -3,8 +3,6 @@ import DequeModule
 
 /// What the hub's state asks of the world.
 protocol HubEffects: ~Copyable {
-  /// A registration was accepted; the engine is told its id and joins when its heart beats.
-  mutating func accept(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits)
   /// The engine can work: schedulers and clients learn of it.
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits)
   /// The engine is gone: schedulers and clients learn of it. `grace` is how long replies on their way may take.
@@ -104,29 +102,30 @@ struct HubState {
   ///   - resumes: the engine had registered before and lost the controller.
   ///   - wasCutOff: a connection of the engine's broke: requests that were on their way are lost.
   ///   - traits: what it says of itself; that counts only if it is accepted.
+  /// - Returns: its id, which it is to be told. It joins when its heart beats.
   /// - Throws: a `KeyError` for the engine if its uuid is taken.
   mutating func registrationRequested(
     _ uuid: EngineUUID, wanted: EngineID?, connection: Int32?, resumes: Bool, wasCutOff: Bool = false,
     traits: EngineTraits = EngineTraits(),
     now: ContinuousClock.Instant, effects: inout some HubEffects & ~Copyable
-  ) throws(RemoteError) {
+  ) throws(RemoteError) -> EngineID {
     if wasCutOff, resumes, let id = ids[uuid] { leave(id, cause: .disconnected, effects: &effects) }
     if let id = ids[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
       engines[id]?.connection = connection
       engines[id]?.traits = traits
-      return effects.accept(uuid, id: id, traits: traits)
+      return id
     }
     if let waiting = pending[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is about to be engine \(waiting.id)") }
       pending[uuid]?.connection = connection
       pending[uuid]?.traits = traits
-      return effects.accept(uuid, id: waiting.id, traits: traits)
+      return waiting.id
     }
     let id = allocate(wanted: lost[uuid]?.id ?? wanted)
     forgetLost(uuid)
     pending[uuid] = Pending(id: id, traits: traits, connection: connection, deadline: now + registrationTimeout)
-    effects.accept(uuid, id: id, traits: traits)
+    return id
   }
 
   /// The heart monitor hears an engine that it did not hear before.

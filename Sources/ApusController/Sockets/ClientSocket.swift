@@ -15,6 +15,7 @@ struct ClientSocket: ~Copyable {
   private var waiting: [Frame: Backlog] = [:]
   private let account = OutgoingBytes()
   private let spoolDirectory: String
+  private let spoolLimit: Int
   private let logger: Logger
 
   /// Messages that libzmq may hold for one client; most are some KB, and batches 64 KiB.
@@ -30,16 +31,28 @@ struct ClientSocket: ~Copyable {
     var bytes = 0
     var spool: Spool?
     var isEmpty: Bool { messages.isEmpty && spool?.isEmpty ?? true }
+
+    /// Puts it behind what waits in memory.
+    mutating func append(_ message: [Frame]) {
+      messages.append(message)
+      bytes += ClientSocket.size(of: message)
+    }
+
+    mutating func removeFirst() { bytes -= ClientSocket.size(of: messages.removeFirst()) }
   }
+
+  private static func size(of message: [Frame]) -> Int { message.reduce(0) { $0 + $1.count } }
 
   /// - Parameters:
   ///   - router: not bound yet.
   ///   - spoolDirectory: where a file may be made.
-  init(_ router: consuming Socket, spoolDirectory: String, logger: Logger) throws(ZeroMQError) {
+  ///   - spoolLimit: bytes that it may have.
+  init(_ router: consuming Socket, spoolDirectory: String, spoolLimit: Int = .max, logger: Logger) throws(ZeroMQError) {
     try router.set(.routerMandatory, 1)
     try router.set(.sendHighWaterMark, Self.pipeLimit)
     socket = router
     self.spoolDirectory = spoolDirectory
+    self.spoolLimit = spoolLimit
     self.logger = logger
   }
 
@@ -86,11 +99,10 @@ struct ClientSocket: ~Copyable {
   private mutating func keep(_ message: [Frame], for client: Frame) {
     var backlog = waiting.removeValue(forKey: client) ?? Backlog()
     defer { waiting[client] = backlog }
-    let size = message.reduce(0) { $0 + $1.count }
     // What is in the file comes before what could be in memory behind it.
-    if backlog.bytes + size > Self.memoryLimit || backlog.spool != nil {
+    if backlog.bytes + Self.size(of: message) > Self.memoryLimit || backlog.spool != nil {
       if backlog.spool == nil {
-        backlog.spool = Spool(in: spoolDirectory)
+        backlog.spool = Spool(in: spoolDirectory, limit: spoolLimit)
         logger.warning(
           backlog.spool == nil
             ? "a client does not read its results: they wait in memory, for no file can be made"
@@ -100,13 +112,12 @@ struct ClientSocket: ~Copyable {
       if backlog.spool?.append(message) ?? false { return }
       if let spool = backlog.spool, !spool.isEmpty {
         // The disk is full. The order is kept all the same: what is in the file comes to memory first.
-        backlog.messages.append(contentsOf: spool.takeAll())
+        for earlier in spool.takeAll() { backlog.append(earlier) }
         logger.error("results for a client that does not read cannot be written to a file: they wait in memory")
       }
       backlog.spool = nil
     }
-    backlog.messages.append(message)
-    backlog.bytes += size
+    backlog.append(message)
   }
 
   /// Tries again what waits.
@@ -125,14 +136,11 @@ struct ClientSocket: ~Copyable {
           backlog.spool = nil
           return true
         }
-        backlog.messages.append(next)
-        backlog.bytes += next.reduce(0) { $0 + $1.count }
+        backlog.append(next)
       }
       guard let message = backlog.messages.first else { return true }
       switch deliver(client, nil, message[...]) {
-      case .sent:
-        backlog.messages.removeFirst()
-        backlog.bytes -= message.reduce(0) { $0 + $1.count }
+      case .sent: backlog.removeFirst()
       case .full: return true
       case .gone: return false
       }

@@ -7,8 +7,13 @@ final class Spool {
   private var readPosition = 0
   private var writePosition = 0
 
+  /// Bytes that the file may have.
+  private let limit: Int
+
+  /// - Parameter limit: bytes after which it takes no more, as when the disk is full.
   /// - Returns: `nil` if no file can be made there.
-  init?(in directory: String) {
+  init?(in directory: String, limit: Int = .max) {
+    self.limit = limit
     mkdir(directory, 0o700)
     let path = "\(directory)/spool-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
     descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -29,6 +34,7 @@ final class Spool {
       withUnsafeBytes(of: UInt64(number).littleEndian) { head.append(contentsOf: $0) }
     }
     var position = writePosition
+    guard message.reduce(position + head.count, { $0 + $1.count }) <= limit else { return false }
     guard head.withUnsafeBytes({ write($0, at: &position) }) else { return false }
     for frame in message { guard frame.withUnsafeBytes({ write($0, at: &position) }) else { return false } }
     writePosition = position

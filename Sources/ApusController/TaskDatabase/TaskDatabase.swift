@@ -1,8 +1,8 @@
 public import ApusMessaging
 
-/// Where the hub keeps what it knows of tasks. Three implementations pass one suite: in memory, SQLite, none.
+/// What is known of tasks. Three implementations pass one suite: in memory, SQLite, none.
 ///
-/// Not `Sendable`: a database lives where the hub lives. Times are arguments.
+/// Not `Sendable`: a database lives on the loop of its `TaskStore`. Times are arguments.
 public protocol TaskDatabase: AnyObject {
   /// Whether anything is kept: queries on a database that keeps nothing are answered with `NoData`.
   var keepsRecords: Bool { get }

@@ -3,7 +3,7 @@ public import Transport
 
 /// What the hub remembers of one task. The messages stay as they came; the fields that people query are read from them when asked for.
 ///
-/// A class, and not `Sendable`: records live and change in place where the hub lives, a million of them at little cost.
+/// A class, and not `Sendable`: records live and change in place where their database lives, a million of them at little cost.
 public final class TaskRecord {
   public let id: MessageID
   /// As it came, sharing its frames with the scheduler; identities mean nothing here. `nil` while only output of the task has been seen.

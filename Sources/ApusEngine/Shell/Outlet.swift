@@ -187,8 +187,9 @@ final class Outlet: Sendable {
         return
       } catch {
         guard error.isFull else { return EngineLog.log(.debug, "Output was not published: \(error)") }
-        // libzmq does not say when there is room again.
+        // libzmq does not say when there is room again, and looks for it only now and then.
         if attempt < attempts { usleep(1000) }
+        handed.socket.refresh()
       }
     }
     state.missed = (state.missed.messages + 1, state.missed.bytes + message.byteCount)

@@ -14,6 +14,16 @@ public struct HeaderScanner {
 
   /// The text of a member that is a string without escapes.
   public func string(_ key: StaticString) -> String? {
+    guard let (text, isASCII) = bytes(of: key) else { return nil }
+    // ASCII, as nearly always, needs no validation, which is slow to call.
+    if isASCII { return String(decoding: text, as: UTF8.self) }
+    return String(validating: text.bindMemory(to: UInt8.self), as: UTF8.self)
+  }
+
+  /// Whether a member is a string of ASCII without escapes. Of others `string` may know more.
+  func hasPlainText(_ key: StaticString) -> Bool { bytes(of: key)?.isASCII ?? false }
+
+  private func bytes(of key: StaticString) -> (text: UnsafeRawBufferPointer, isASCII: Bool)? {
     guard let start = valueStart(of: key), json[start] == UInt8(ascii: "\"") else { return nil }
     var end = start + 1
     var everyBit: UInt8 = 0
@@ -23,10 +33,7 @@ public struct HeaderScanner {
       end += 1
     }
     guard end < json.count else { return nil }
-    let text = UnsafeRawBufferPointer(rebasing: json[start + 1..<end])
-    // ASCII, as nearly always, needs no validation, which is slow to call.
-    if everyBit < 0x80 { return String(decoding: text, as: UTF8.self) }
-    return String(validating: text.bindMemory(to: UInt8.self), as: UTF8.self)
+    return (UnsafeRawBufferPointer(rebasing: json[start + 1..<end]), everyBit < 0x80)
   }
 
   /// A member that is `true` or `false`.

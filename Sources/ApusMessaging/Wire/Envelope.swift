@@ -68,7 +68,14 @@ public struct Envelope: Sendable {
   }
 
   /// Whether the header names the message, its kind and its sender, as every header does.
-  var isNamed: Bool { messageID != nil && messageType != nil && sessionID != nil }
+  var isNamed: Bool {
+    // Without making the texts, for this is asked of every message.
+    let isPlain = headerFrame.withUnsafeBytes { bytes in
+      let header = HeaderScanner(bytes)
+      return header.hasPlainText("msg_id") && header.hasPlainText("msg_type") && header.hasPlainText("session")
+    }
+    return isPlain || messageID != nil && messageType != nil && sessionID != nil
+  }
 
   /// As `payload`, sealed where it is not.
   public func payload(sealedBy signer: Signer, for scope: MessageScope) -> ArraySlice<Frame> {

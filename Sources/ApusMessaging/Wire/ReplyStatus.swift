@@ -1,7 +1,7 @@
 import Transport
 
 /// How a reply says that its task ended (protocol sections 7.2 and 7.3). Metadata and content both have a `status`; a task has succeeded if
-/// whichever is there says so. Schedulers, hub and clients all ask here, so that no task ends well for one and badly for another.
+/// whichever is there says so. Schedulers and clients ask here, so that no task ends well for one and badly for another.
 public enum ReplyStatus: Sendable {
   case ok, error, aborted
 

@@ -1,27 +1,18 @@
 // Who may connect to this process's guarded ports: looked at when libzmq accepts, before it reads a byte.
 #pragma once
-#include <stdint.h>
-
 /// Rules for connections to a guarded port.
 enum {
   /// A peer on this host must be of our own user. Peers on other hosts are not asked.
   APUS_ADMIT_OWN_USER = 1,
 };
 
-/// Guards a listening TCP port, before it is given to libzmq. Connections to it are counted as well: see `apus_admission_limits`.
+/// Guards a listening TCP port, before it is given to libzmq. Connections to it are counted as well: 64
+/// descriptors are kept back, and those of others than our own user may take three quarters of the rest.
 void apus_admission_guard(int port, int rules);
-void apus_admission_unguard(int port);
 
 /// Whether guarded ports are guarded: libzmq's calls of `accept4` come here. They do in programs that are linked with this file, and do
 /// not in a library that is loaded later.
 int apus_admission_is_in_place(void);
-
-/// How many descriptors this process may have at most, and how many of them connections of others than our own user may take.
-/// Without a call: what RLIMIT_NOFILE says, less 64, and three quarters of that.
-void apus_admission_limits(int all, int others);
-
-/// Connections refused so far: of other users on this host, and for want of descriptors.
-void apus_admission_refused(uint64_t *other_user, uint64_t *no_room);
 
 /// The user at the other end of a TCP connection between two sockets of this host.
 /// Returns 1 and the user, 0 if the other end is on another host, -1 if the system does not say.

@@ -79,31 +79,18 @@ public final class LocalDirectory: Sendable {
     return descriptor
   }
 
-  private static func names(in directory: String) -> [String] {
-    guard let stream = opendir(directory) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
-  }
-
   private static func isOlder(_ path: String, than seconds: Int) -> Bool {
     var status = stat()
     return lstat(path, &status) == 0 && time(nil) - status.st_mtim.tv_sec > seconds
   }
 
   private static func removeFiles(in directory: String) {
-    for name in names(in: directory) where name != lockName { unlink("\(directory)/\(name)") }
+    for name in DirectoryListing.names(in: directory) where name != lockName { unlink("\(directory)/\(name)") }
   }
 
   /// Folders of ours whose controllers were killed.
   private static func removeAbandoned(in base: String) {
-    for name in names(in: base) where name.hasPrefix(prefix) {
+    for name in DirectoryListing.names(in: base) where name.hasPrefix(prefix) {
       let directory = "\(base)/\(name)"
       // One that is being made at this moment is not locked yet.
       guard isOwn(directory), isOlder(directory, than: 2) else { continue }

@@ -48,10 +48,20 @@ actor TestClient {
 
   @discardableResult
   func hub(_ type: MessageType, _ content: JSONValue = [:], within limit: Duration = .seconds(10)) throws -> Envelope {
+    try answer(to: ask(type, content), within: limit)
+  }
+
+  /// Without waiting for the answer.
+  func ask(_ type: MessageType, _ content: JSONValue = [:]) throws -> MessageID {
     let request = session.message(type, content: content)
     try query.send(request.frames)
-    guard let reply = try query.next(within: limit, where: { $0.parentID == request.messageID }) else {
-      throw TestFailure("no answer to \(type)")
+    guard let id = request.messageID else { throw TestFailure("a message without an id") }
+    return id
+  }
+
+  func answer(to question: MessageID, within limit: Duration = .seconds(10)) throws -> Envelope {
+    guard let reply = try query.next(within: limit, where: { $0.parentID == question }) else {
+      throw TestFailure("the hub does not answer \(question)")
     }
     return reply
   }

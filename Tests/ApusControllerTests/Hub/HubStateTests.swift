@@ -5,12 +5,8 @@ import Testing
 
 private struct HubRecorder: HubEffects {
   var messages: [String] = []
-  /// What the engine that was accepted or joined last had said of itself.
+  /// What is known of the engine that was accepted or joined last.
   var traits = EngineTraits()
-  mutating func accept(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
-    messages.append("accept \(uuid) as \(id)")
-    self.traits = traits
-  }
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
     messages.append("\(uuid) joined as \(id)")
     self.traits = traits
@@ -38,9 +34,11 @@ private struct HubBench {
   ) -> String? {
     defer { verify(location) }
     do throws(RemoteError) {
-      try state.registrationRequested(
+      let id = try state.registrationRequested(
         uuid, wanted: wanted.map { EngineID($0) }, connection: connection, resumes: resumes, wasCutOff: wasCutOff,
         traits: EngineTraits(kind: kind, takesBatches: takesBatches), now: now, effects: &recorder)
+      recorder.messages.append("accept \(uuid) as \(id)")
+      recorder.traits = state.pending[uuid]?.traits ?? state.engines[id]?.traits ?? EngineTraits()
       return nil
     } catch { return error.name }
   }
@@ -359,7 +357,7 @@ struct HubEngineTests {
     var recorder = HubRecorder()
     for number in 0..<5000 {
       let uuid = EngineUUID("e\(number)")
-      try? state.registrationRequested(uuid, wanted: nil, connection: nil, resumes: false, now: .now, effects: &recorder)
+      _ = try? state.registrationRequested(uuid, wanted: nil, connection: nil, resumes: false, now: .now, effects: &recorder)
       state.heartStarted(uuid, effects: &recorder)
       state.heartStopped(uuid, effects: &recorder)
     }

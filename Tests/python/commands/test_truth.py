@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -91,3 +92,24 @@ def test_tasks_do_not_see_the_key(start_cluster):
     environment = client[0].apply_sync(eval, "dict(__import__('os').environ)")
     assert "IPP_CONNECTION_INFO" not in environment
     assert key not in json.dumps(environment)
+
+
+@pytest.mark.timeout(60)
+def test_a_log_that_nobody_takes_holds_nobody_up(parts, bin_dir):
+    reader, writer = os.pipe()
+    size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writer, b"." * size)
+    controller = subprocess.Popen(
+        [str(bin_dir / "ipcontroller")], env=parts.env, cwd=parts.directory, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
+    os.close(writer)
+    parts.start("ipengine")
+    client = parts.client(1)
+    assert client[:].apply_sync(len, "1234567") == [7]
+    # What it had to say was kept for whoever reads in the end.
+    controller.terminate()
+    text = b""
+    while piece := os.read(reader, 65536):
+        text += piece
+    os.close(reader)
+    assert b"engine registered" in text and b"the controller has stopped" in text
+    assert controller.wait(20) == 0

@@ -41,7 +41,7 @@ actor OutputRelay {
 
   /// Clients' subscriptions came or went.
   private func frontIsReadable() {
-    while let frames = (try? front.socket.receive()) ?? nil {
+    while let frames = front.receive() {
       guard let bytes = frames.first?.bytes, let kind = bytes.first else { continue }
       audience.heard(String(decoding: bytes.dropFirst(), as: UTF8.self), isSubscription: kind == 1)
     }

@@ -29,8 +29,6 @@ actor TaskScheduler {
   static let bytesPerTask = 1024
   /// Where results go that are for the task database alone: no client has this identity, and libzmq drops what is sent to it.
   private static let noClient = Frame("nobody")
-  /// What may be a task.
-  private static let tasks: Set<MessageType> = [.applyRequest, .executeRequest]
   private static let largeQueue = 64 << 20
   static let parkedRetry = Duration.milliseconds(5)
 
@@ -107,7 +105,7 @@ actor TaskScheduler {
     guard let id = message.messageID else { return wire.rejections.note("a header without msg_id") }
     do throws(RemoteError) {
       // Anything else would take an engine's place until it answers, and it may never do.
-      guard let type = message.messageType, Self.tasks.contains(type) else {
+      guard let type = message.messageType, type == .applyRequest || type == .executeRequest else {
         throw RemoteError(
           name: "NotImplementedError",
           value:

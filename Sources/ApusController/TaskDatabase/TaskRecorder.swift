@@ -3,7 +3,7 @@ import Logging
 
 /// Writes the stream of task events into the task database.
 ///
-/// Not `Sendable`: lives where the hub lives.
+/// Not `Sendable`: lives where the database lives.
 final class TaskRecorder {
   let database: any TaskDatabase
   private let logger: Logger
@@ -37,11 +37,15 @@ final class TaskRecorder {
     }
   }
 
-  func change(_ id: MessageID, _ body: (TaskRecord) -> Void) throws(TaskDatabaseError) {
+  private func change(_ id: MessageID, _ body: (TaskRecord) -> Void) throws(TaskDatabaseError) {
     let record = try database.open(id)
     body(record)
     try database.save(record)
   }
+
+  func replace(_ old: MessageID, by new: MessageID) { perform { try change(old) { $0.resubmitted = new } } }
+
+  func forget(_ ids: [MessageID]) { perform { try database.remove(ids) } }
 
   func flush() {
     // Only a flush tells whether a file can be written again: `save` waits for it once a write has failed.
