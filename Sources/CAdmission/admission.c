@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -141,9 +142,14 @@ int apus_tcp_peer_user(int descriptor, unsigned int *user) {
   return diagnosed_user(&peer, &own, user) || listed_user(&peer, &own, user) ? 1 : -1;
 }
 
-static ino_t inode_of(int descriptor) {
+unsigned long long apus_socket_inode(int descriptor) {
   struct stat status;
   return fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
+int apus_unsent_bytes(int descriptor) {
+  int bytes = 0;
+  return ioctl(descriptor, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 /// Under the lock: forgets connections of others that have ended. Not more often than ten times a second, whoever asks for it.
@@ -153,7 +159,7 @@ static void sweep(void) {
   if ((now.tv_sec - swept.tv_sec) * 1000 + (now.tv_nsec - swept.tv_nsec) / 1000000 < 100) return;
   swept = now;
   for (int descriptor = 0; descriptor < others_room; descriptor++) {
-    if (others[descriptor] && inode_of(descriptor) != others[descriptor]) {
+    if (others[descriptor] && apus_socket_inode(descriptor) != others[descriptor]) {
       others[descriptor] = 0;
       others_count--;
     }
@@ -178,7 +184,7 @@ static int count_other(int descriptor, int most) {
   }
   if (others_count >= most) sweep();
   if (others_count >= most) return 0;
-  others[descriptor] = inode_of(descriptor);
+  others[descriptor] = apus_socket_inode(descriptor);
   others_count++;
   return 1;
 }

@@ -5,10 +5,8 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -53,18 +51,6 @@ static inline int apus_is_own_peer(int descriptor) {
   struct apus_peer peer;
   socklen_t size = sizeof peer;
   return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && size == sizeof peer && peer.user == geteuid();
-}
-
-/// The number that a socket has in the system for as long as it lives; 0 if the descriptor is none.
-static inline unsigned long long apus_socket_inode(int descriptor) {
-  struct stat status;
-  return fstat(descriptor, &status) == 0 && S_ISSOCK(status.st_mode) ? (unsigned long long)status.st_ino : 0;
-}
-
-/// Bytes in a socket's queue for sending: not sent, or not confirmed.
-static inline int apus_unsent_bytes(int descriptor) {
-  int bytes = 0;
-  return ioctl(descriptor, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 /// Names the calling thread; the kernel keeps 15 bytes.

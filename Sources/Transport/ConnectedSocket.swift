@@ -1,4 +1,4 @@
-import CZeroMQ
+import CAdmission
 
 /// A connection of libzmq's, as a message's descriptor tells of it: to be looked at, not to be used.
 ///

@@ -17,3 +17,9 @@ int apus_admission_is_in_place(void);
 /// The user at the other end of a TCP connection between two sockets of this host.
 /// Returns 1 and the user, 0 if the other end is on another host, -1 if the system does not say.
 int apus_tcp_peer_user(int descriptor, unsigned int *user);
+
+/// The number that a socket has in the system for as long as it lives; 0 if the descriptor is none.
+unsigned long long apus_socket_inode(int descriptor);
+
+/// Bytes in a socket's queue for sending: not sent, or not confirmed.
+int apus_unsent_bytes(int descriptor);
