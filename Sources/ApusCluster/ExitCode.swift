@@ -37,6 +37,8 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
   public static let timedOut = ExitCode(rawValue: 124)
   /// Clients: ended by Ctrl-C or SIGTERM.
   public static let interrupted = ExitCode(rawValue: 130)
+  /// A start in the background that a signal ended before there was a cluster: as shells say it.
+  public static func ended(bySignal signal: Int32) -> ExitCode { ExitCode(rawValue: 128 + signal) }
   /// The Python interpreter, or another program that should be started, was not found.
   public static let missingProgram = ExitCode(rawValue: 127)
 }

@@ -29,7 +29,20 @@ struct ClusterConnection {
       let profile = context.selection.profile
       path = profile.connectionFile("client", clusterID: id)
       source = .profileDirectory(profile.location, clusterID: id)
+      try Self.checkController(profile.clusterFile(id))
     }
+  }
+
+  /// Said at once, where a client would wait for a controller that has died.
+  private static func checkController(_ clusterFile: String) throws(ClusterError) {
+    guard let status = try? ClusterStatus(reading: clusterFile), let controller = status.deadController else { return }
+    let engines = status.engineCount
+    throw ClusterError(
+      .noController,
+      "the controller of this cluster (process \(controller.pid)) has died; its last words may be in \(controller.outputFile)",
+      advice: engines == 0
+        ? "'apus stop' removes what it left, 'apus start' starts anew."
+        : "\(engines) of its engines are left: 'apus stop' ends them, 'apus start' starts anew.")
   }
 
   /// Connects, runs the body and closes.

@@ -27,13 +27,9 @@ struct EngineCommand {
     }
   }
 
-  /// Whether help or the version is asked for, outside of the values of `-c` and `-s`.
+  /// Whether help or the version is asked for.
   static func action(in arguments: [String]) -> CommandOption.Action? {
-    var previous = ""
-    for argument in arguments {
-      defer { previous = argument }
-      if argument == "--" { return nil }
-      if previous == "-c" || previous == "-s" || previous == "--c" || previous == "--s" { continue }
+    for argument in options(of: arguments) {
       switch argument {
       case "-h", "--help": return .help
       case "--help-all": return .helpAll
@@ -42,6 +38,20 @@ struct EngineCommand {
       }
     }
     return nil
+  }
+
+  /// Whether something is asked for that all commands do alike: the configuration is to be shown, or its file to be made.
+  static func wantsConfiguration(in arguments: [String]) -> Bool {
+    options(of: arguments).contains { ["--init", "--show-config", "--show-config-json"].contains($0) }
+  }
+
+  /// Without the values of `-c` and `-s`, which may be anything.
+  private static func options(of arguments: [String]) -> [String] {
+    var previous = ""
+    return arguments.prefix { $0 != "--" }.filter { argument in
+      defer { previous = argument }
+      return !["-c", "-s", "--c", "--s"].contains(previous)
+    }
   }
 
   /// Returns only by throwing.

@@ -77,10 +77,12 @@ struct Invocation {
   private func run(_ command: CommandSpecification, _ arguments: [String]) async throws(ClusterError) -> ExitCode {
     // The engine reads its options itself, in Python: IPython's are among them.
     if command == .engine {
-      switch EngineCommand.action(in: arguments) {
-      case nil: try EngineCommand(arguments).run()
-      case let action?: return act(action, command)
+      if let action = EngineCommand.action(in: arguments) { return act(action, command) }
+      if EngineCommand.wantsConfiguration(in: arguments) {
+        let context = try CommandContext(command, try CommandLineParser.parse(arguments, for: command), output: output)
+        if try context.showConfiguration() { return .success }
       }
+      try EngineCommand(arguments.filter { $0 != "--init" }).run()
     }
     let parsed = try CommandLineParser.parse(arguments, for: command)
     if let action = parsed.action { return act(action, command) }

@@ -25,7 +25,17 @@ struct StopCommand {
         if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
         let status = try ClusterStatus(reading: path)
         let hadToKill = try ClusterStopper.stop(status)
-        context.note(.info, "stopped \(status.processes.count) processes: \(path)\(hadToKill ? " (by SIGKILL, in part)" : "")")
+        if let controller = status.deadController {
+          context.note(
+            .warning,
+            "its controller (process \(controller.pid)) had died before; its last words may be in \(controller.outputFile)")
+        }
+        let count = status.processes.count
+        context.note(
+          .info,
+          count == 0
+            ? "nothing of it ran any more; its files are removed: \(path)"
+            : "stopped \(count) \(count == 1 ? "process" : "processes"): \(path)\(hadToKill ? " (by SIGKILL, in part)" : "")")
       } catch {
         // The others are stopped all the same.
         context.output.error(error)

@@ -6,7 +6,12 @@ import Testing
   /// Writes down what the lifecycle wants done.
   struct Recorder: ClusterLifecycleEffects {
     var done: [String] = []
-    mutating func startEngine(_ index: Int) { done.append("start \(index)") }
+    /// The engine that the system does not start.
+    var refused: Int?
+    mutating func startEngine(_ index: Int) -> Bool {
+      done.append("start \(index)")
+      return index != refused
+    }
     mutating func watchRegistrations() { done.append("watch") }
     mutating func stopWatchingRegistrations() { done.append("unwatch") }
     mutating func signal(_ signal: Int32, controller: Bool, engines: Set<Int>) {
@@ -14,7 +19,11 @@ import Testing
     }
     mutating func updateClusterFile() { done.append("file") }
     mutating func removeFiles() { done.append("remove") }
-    mutating func leaveRunning() { done.append("leave") }
+    var canLeave = true
+    mutating func leaveRunning() -> Bool {
+      done.append("leave")
+      return canLeave
+    }
     mutating func report(_ report: ClusterReport) { done.append("\(report)") }
 
     mutating func expect(_ expected: String..., sourceLocation: SourceLocation = #_sourceLocation) {
@@ -87,7 +96,7 @@ import Testing
     life.timePassed(now: now + .seconds(4), &recorder)
     recorder.expect()
     life.timePassed(now: now + .seconds(5), &recorder)
-    recorder.expect("killing", "signal 9 controller [0]")
+    recorder.expect("killing(becauseAsked: false)", "signal 9 controller [0]")
   }
 
   @Test mutating func asecondInterruptKills() {
@@ -95,7 +104,48 @@ import Testing
     life.signaled(SIGINT, now: now, &recorder)
     recorder.done = []
     life.signaled(SIGINT, now: now, &recorder)
-    recorder.expect("killing", "signal 9 controller [0]")
+    recorder.expect("killing(becauseAsked: true)", "signal 9 controller [0]")
+  }
+
+  @Test mutating func theFirstEngineThatTheSystemRefusesIsTheLastThatIsTried() {
+    var life = plan(1000)
+    recorder.refused = 2
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.expect("watch", "start 0", "start 1", "start 2")
+    life.failed(.failure, now: now, &recorder)
+    recorder.expect("unwatch", "signal 15 controller [0, 1]")
+    life.engineEnded(0, .exited(0), now: now, &recorder)
+    life.engineEnded(1, .exited(0), now: now, &recorder)
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    #expect(life.exitCode == .failure)
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM]) mutating func anInterruptedStartInTheBackgroundIsNoSuccess(signal: Int32) {
+    var life = plan { $0.daemonizes = true }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.signaled(signal, now: now, &recorder)
+    for index in 0..<2 { life.engineEnded(index, .exited(0), now: now, &recorder) }
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    #expect(life.exitCode?.rawValue == 128 + signal)
+  }
+
+  @Test(arguments: [true, false]) mutating func enginesThatEndWellWithoutRegisteringAreAFailure(ownsController: Bool) {
+    var life = plan { $0.ownsController = ownsController }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.enginesRegistered(0, now: now, &recorder)
+    for index in 0..<2 { life.engineEnded(index, .exited(0), now: now, &recorder) }
+    if ownsController { life.controllerEnded(.exited(0), now: now, &recorder) }
+    #expect(life.exitCode == .failure)
+  }
+
+  @Test mutating func aClusterThatItsFileDoesNotNameIsNotLeft() {
+    var life = plan { $0.daemonizes = true }
+    recorder.canLeave = false
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.done = []
+    life.enginesRegistered(2, now: now, &recorder)
+    recorder.expect(
+      "ready(engines: 2, of: 2, after: \(Duration.zero))", "unwatch", "leave", "unwatch", "signal 15 controller [0, 1]")
   }
 
   @Test mutating func oneDeadEngineIsToldAndTheRestGoesOn() {

@@ -3,12 +3,15 @@ public struct ClusterStatus: Sendable, Hashable {
   public let path: String
   /// Without the processes that have ended.
   public private(set) var file: ClusterFile
+  /// What the file names as its controller, where that has ended without being asked to.
+  public private(set) var deadController: ClusterFile.Process?
 
   public init(_ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:))
   {
     self.path = path
     self.file = file
     if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isAlive(controller, file) {
+      deadController = controller
       self.file.controller = nil
     }
     guard LauncherName(file.engineLauncher).isLocal else { return }

@@ -22,8 +22,19 @@ public enum ClusterStopper {
       throw ClusterError(.failure, "process \(stubborn.pid) of the cluster \(status.path) does not end, not even by SIGKILL")
     }
     FileSystem.remove(status.path)
+    removeConnectionFiles(of: status)
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
     return hadToKill
+  }
+
+  /// Of a controller that could not do so itself: with them, clients would look for it in vain. Those that are meant to be used again stay.
+  private static func removeConnectionFiles(of status: ClusterStatus) {
+    guard status.deadController != nil else { return }
+    let profile = ProfileDirectory(status.file.profile)
+    let id = status.file.clusterID
+    let keeps = status.file.controllerArguments.contains { $0.contains("reuse") || $0.contains("restore") }
+    if keeps || FileSystem.exists(profile.connectionFile("curve", clusterID: id)) { return }
+    for kind in ["client", "engine"] { FileSystem.remove(profile.connectionFile(kind, clusterID: id)) }
   }
 
   /// - Returns: those that still run when the time is over.

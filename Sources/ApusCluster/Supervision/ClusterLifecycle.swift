@@ -49,6 +49,7 @@ public struct ClusterLifecycle: Sendable {
   /// How many of those were there before ours; `nil` until the controller has answered.
   private var before: Int?
   private var failedEngines = 0
+  private var wasAskedTwice = false
   private var enginesStarted: Duration = .zero
   private let began: Duration
 
@@ -102,9 +103,9 @@ public struct ClusterLifecycle: Sendable {
     case .startingEngines: startEngines(now: now, &effects)
     case .registering:
       effects.report(.enginesTimedOut(registered: ours, of: plan.engines, after: plan.engineTimeout))
-      serve(.failure, &effects)
+      serve(.failure, now: now, &effects)
     case .stopping(_, let code):
-      effects.report(.killing)
+      effects.report(.killing(becauseAsked: wasAskedTwice))
       effects.signal(SIGKILL, controller: isControllerAlive, engines: liveEngines)
       phase = .stopping(killAt: now + .seconds(60), code)
     case .serving, .ended: break
@@ -119,14 +120,17 @@ public struct ClusterLifecycle: Sendable {
     effects.updateClusterFile()
     if !status.isSuccess { failedEngines += 1 }
     guard liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
+    // Engines that ended well without ever registering were none.
+    let neverWorked = if case .registering = phase { true } else { false }
+    let code: ExitCode = failedEngines == 0 && !neverWorked ? .success : .failure
     if !plan.ownsController {
-      effects.report(.allEnginesEnded(early: false))
-      return end(failedEngines == 0 ? .success : .failure, &effects)
+      effects.report(.allEnginesEnded(early: neverWorked))
+      return end(code, &effects)
     }
     let isEarly = now - enginesStarted < plan.earlyShutdown
-    effects.report(.allEnginesEnded(early: isEarly && failedEngines > 0))
+    effects.report(.allEnginesEnded(early: isEarly && code != .success))
     // A controller without engines serves on, unless this looks like a start that went wrong.
-    if isEarly { stop(failedEngines == 0 ? .success : .failure, now: now, &effects) }
+    if isEarly { stop(code, now: now, &effects) }
   }
 
   public mutating func controllerEnded(_ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
@@ -150,12 +154,14 @@ public struct ClusterLifecycle: Sendable {
       effects.signal(signal, controller: false, engines: liveEngines)
     default:
       if case .stopping(_, let code) = phase {
-        // Asked twice: no more patience.
+        // No more patience.
+        wasAskedTwice = true
         phase = .stopping(killAt: now, code)
         return timePassed(now: now, &effects)
       }
       effects.report(.stopping)
-      stop(.success, now: now, &effects)
+      // Whoever wanted a cluster in the background has none.
+      stop(plan.daemonizes ? .ended(bySignal: signal) : .success, now: now, &effects)
     }
   }
 
@@ -179,10 +185,9 @@ public struct ClusterLifecycle: Sendable {
     guard case .startingEngines(var next, _) = phase else { return }
     if next == 0 { enginesStarted = now }
     while next < plan.engines {
+      // One that could not be started is the last that is tried: the launcher says why, and ends the rest.
+      guard effects.startEngine(next) else { return phase = .startingEngines(next: next, at: now) }
       liveEngines.insert(next)
-      effects.startEngine(next)
-      // It could not be started, and that ended everything.
-      guard isStartingEngines else { return }
       next += 1
       if plan.engineDelay > .zero, next < plan.engines {
         phase = .startingEngines(next: next, at: now + plan.engineDelay)
@@ -199,19 +204,19 @@ public struct ClusterLifecycle: Sendable {
     let expected = plan.engines - failedEngines
     if ours >= expected {
       effects.report(.ready(engines: ours, of: plan.engines, after: now - began))
-      serve(.success, &effects)
+      serve(.success, now: now, &effects)
     } else {
       effects.report(.progress(registered: ours, of: plan.engines))
     }
   }
 
-  private mutating func serve(_ code: ExitCode, _ effects: inout some ClusterLifecycleEffects) {
+  private mutating func serve(_ code: ExitCode, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     phase = .serving
     effects.stopWatchingRegistrations()
-    if plan.daemonizes {
-      phase = .ended(code)
-      effects.leaveRunning()
-    }
+    guard plan.daemonizes else { return }
+    // What nobody would find again is not left behind.
+    guard effects.leaveRunning() else { return stop(.cannotWrite, now: now, &effects) }
+    phase = .ended(code)
   }
 
   private mutating func stop(_ code: ExitCode, now: Duration, _ effects: inout some ClusterLifecycleEffects) {

@@ -1,6 +1,7 @@
 /// What a cluster's lifecycle has done: the launcher performs it, tests record it.
 public protocol ClusterLifecycleEffects {
-  mutating func startEngine(_ index: Int)
+  /// - Returns: false if the system did not start it; `ClusterLifecycle.failed` follows.
+  mutating func startEngine(_ index: Int) -> Bool
   /// Ask the controller how many engines it has, now and whenever that changes.
   mutating func watchRegistrations()
   mutating func stopWatchingRegistrations()
@@ -10,7 +11,8 @@ public protocol ClusterLifecycleEffects {
   /// Everything has ended.
   mutating func removeFiles()
   /// The launcher goes, the cluster stays.
-  mutating func leaveRunning()
+  /// - Returns: false if nobody could find it again, which was said.
+  mutating func leaveRunning() -> Bool
   mutating func report(_ report: ClusterReport)
 }
 
@@ -27,5 +29,6 @@ public enum ClusterReport: Sendable, Hashable {
   case enginesTimedOut(registered: Int, of: Int, after: Duration)
   case interrupting
   case stopping
-  case killing
+  /// - Parameter becauseAsked: a second signal asked for it, before the time was over.
+  case killing(becauseAsked: Bool)
 }

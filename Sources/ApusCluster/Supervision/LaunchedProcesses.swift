@@ -17,8 +17,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// Logs of processes that ended well, to be removed at the end; of those that did not, the user needs them.
   private var finishedLogs: [String] = []
   private var isStopping = false
-  /// Engines that the lifecycle believes in and that could not be started: they end at once.
-  private var stillborn: [Int] = []
+  /// The processes are others than the cluster's file says.
+  private var isFileStale = false
 
   /// - Throws: where the cluster runs already.
   init(_ configuration: LaunchConfiguration, announcer: any ClusterAnnouncer) throws(ClusterError) {
@@ -30,9 +30,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       do throws(ClusterError) {
         let status = try ClusterStatus(reading: clusterFile)
         if configuration.plan.ownsController, status.isRunning {
-          throw ClusterError(
-            .alreadyRunning, "the cluster is running already: \(clusterFile)",
-            advice: "'apus stop' (or 'ipcluster stop') ends it; --cluster-id=NAME starts another one beside it.")
+          throw Self.alreadyRunning(status)
         }
         var number = 1
         while status.file.engineSets[id] != nil {
@@ -44,6 +42,16 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       }
     }
     setID = id
+  }
+
+  private static func alreadyRunning(_ status: ClusterStatus) -> ClusterError {
+    var reason = "the cluster is running already: \(status.path)"
+    if let controller = status.deadController {
+      reason =
+        "the controller (process \(controller.pid)) of this cluster has died, and \(status.engineCount) of its engines are left: \(status.path)"
+    }
+    return ClusterError(
+      .alreadyRunning, reason, advice: "'apus stop' (or 'ipcluster stop') ends it; --cluster-id=NAME starts another one beside it.")
   }
 
   // MARK: processes
@@ -65,7 +73,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     command.environment["IPP_PROFILE_DIR"] = configuration.profile.location
   }
 
-  mutating func startEngine(_ index: Int) {
+  mutating func startEngine(_ index: Int) -> Bool {
     var command = configuration.engine
     addClusterVariables(to: &command)
     if let connectionInfo, configuration.sendsConnectionInfo { command.environment["IPP_CONNECTION_INFO"] = connectionInfo }
@@ -74,17 +82,18 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       let process = try ChildProcess.start(command, outputFile: log)
       engines[index] = process
       announcer.say(.debug, "engine \(index) started: process \(process.pid), log \(log)")
+      return true
     } catch {
       // The lifecycle is in the middle of a step: the launcher tells it after.
-      if failure == nil { failure = error }
-      stillborn.append(index)
+      let number = index == 0 ? "the first engine" : "engine \(index) (\(index) run already)"
+      failure = ClusterError(error.exitCode, "\(number): \(error.reason)", advice: error.advice)
+      return false
     }
   }
 
   /// Each engine's end is told once.
   mutating func endedEngines() -> [(Int, ExitStatus)] {
-    var ended = stillborn.map { ($0, ExitStatus.exited(ExitCode.missingProgram.rawValue)) }
-    stillborn = []
+    var ended: [(Int, ExitStatus)] = []
     for (index, process) in engines.sorted(by: { $0.key < $1.key }) {
       guard let status = process.endedStatus() else { continue }
       ended.append((index, status))
@@ -138,7 +147,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   // MARK: files
 
   mutating func updateClusterFile() {
-    do throws(ClusterError) { try writeClusterFile() } catch { announcer.say(.warning, error.description) }
+    do throws(ClusterError) {
+      try writeClusterFile()
+      isFileStale = false
+    } catch {
+      isFileStale = true
+      announcer.say(.warning, error.description)
+    }
   }
 
   private func writeClusterFile() throws(ClusterError) {
@@ -176,8 +191,14 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     for log in finishedLogs { FileSystem.remove(log) }
   }
 
-  mutating func leaveRunning() {
+  mutating func leaveRunning() -> Bool {
+    if isFileStale { updateClusterFile() }
+    if isFileStale {
+      announcer.say(.error, "a cluster that its file does not name could not be stopped by anybody later: it is stopped now")
+      return false
+    }
     announcer.say(.info, "the cluster goes on in the background: 'apus stop' (or 'ipcluster stop') ends it; \(clusterFile)")
+    return true
   }
 
   // MARK: words
@@ -203,7 +224,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
         "only \(count) of \(all) engines registered within \(time.secondsText); see their logs in \(configuration.profile.log)")
     case .interrupting: announcer.say(.info, "interrupting the engines; SIGTERM stops them")
     case .stopping: announcer.say(.info, "stopping the cluster")
-    case .killing:
+    case .killing(becauseAsked: true): announcer.say(.warning, "asked a second time: what has not ended yet is killed (SIGKILL)")
+    case .killing(becauseAsked: false):
       announcer.say(.warning, "not everything ended within \(configuration.plan.killAfter.secondsText) of SIGTERM: SIGKILL")
     }
   }

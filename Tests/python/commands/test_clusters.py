@@ -335,3 +335,87 @@ def test_a_cluster_file_that_cannot_be_written_ends_the_controller(start, run, p
     import processes
 
     assert processes.processes(parts.mark) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_start_in_the_background_says_so_by_its_code(start, parts, cluster_file, wait_until, number):
+    # Engines that never register, and never end.
+    idle = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = start("-n", "2", "--daemonize", f"--EngineLauncher.engine_cmd={idle!r}", ready=False)
+    wait_until(lambda: cluster_file.exists() and len(pids(cluster_file)) == 3, 20)
+    members = pids(cluster_file)
+    process.send_signal(number)
+    assert process.wait(20) == 128 + number
+    assert not any(map(alive, members)) and not cluster_file.exists()
+
+
+@pytest.mark.parametrize("mode", [[], ["--daemonize"]])
+def test_engines_that_end_well_without_registering_are_a_failed_start(start, cluster_file, mode):
+    process = start("-n", "2", *mode, f"--EngineLauncher.engine_cmd={['/bin/true']!r}", ready=False)
+    assert process.wait(20) == 1, process.words()
+    assert "all engines died" in process.words()
+    assert not cluster_file.exists()
+
+
+def test_everybody_says_the_same_of_a_controller_that_died(start, run, parts, cluster_file):
+    start("-n", "2", "--daemonize").wait(20)
+    controller, *engines = pids(cluster_file)
+    os.kill(controller, signal.SIGKILL)
+    connection = parts.security / "ipcontroller-client.json"
+    while alive(controller):
+        time.sleep(0.01)
+    assert rows(run("ipcluster", "list")) == [["default", "''", "False", "2", "Local"]]
+    status = run("apus", "status")
+    assert status.returncode == 12 and f"(process {controller}) has died" in status.stderr and "'apus stop'" in status.stderr
+    again = run("ipcluster", "start", "-n", "1")
+    assert again.returncode == 10 and "has died, and 2 of its engines are left" in again.stderr
+    assert connection.exists()
+    stopped = run("apus", "stop")
+    assert stopped.returncode == 0 and "had died before" in stopped.stderr and "stopped 2 processes" in stopped.stderr
+    assert not any(map(alive, engines))
+    assert not cluster_file.exists() and not connection.exists()
+    # Nothing is in the way of the next.
+    start("-n", "1")
+
+
+def test_a_second_signal_says_what_it_does(start, cluster_file, wait_until):
+    process = start("-n", "1", "--LocalProcessLauncher.stop_seconds_until_kill=600")
+    _, engine = pids(cluster_file)
+    os.kill(engine, signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "stopping the cluster" in process.words())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert "asked a second time: what has not ended yet is killed (SIGKILL)" in process.words()
+    assert not alive(engine)
+
+
+def test_a_log_that_cannot_be_made_ends_the_start_at_that_engine(start, parts, run):
+    run("apus", "profile", "create", "default")
+    # The third engine's log is a directory already; its name has the second of the start in it.
+    log = parts.security.parent / "log"
+    for second in range(int(time.time()), int(time.time()) + 20):
+        (log / f"ipengine--{second}-2.log").mkdir()
+    process = start("-n", "500", ready=False)
+    assert process.wait(20) == 73, process.words()
+    assert "engine 2 (2 run already)" in process.words()
+    assert process.words().count("error") <= 1 and len(list(log.glob("ipengine-*.log"))) <= 22
+
+
+@pytest.mark.parametrize("option", ["--show-config", "--show-config-json"])
+def test_an_engine_shows_its_configuration_as_the_others_do(run, parts, option):
+    run("apus", "profile", "create", "default")
+    (parts.security.parent / "ipengine_config.py").write_text("c = get_config()\nc.IPEngine.timeout = 17\n")
+    result = run("ipengine", option, "--IPEngine.startup_command=x=1", "--InteractiveShell.colors=NoColor")
+    assert result.returncode == 0, result.stderr
+    if option.endswith("json"):
+        assert json.loads(result.stdout) == {
+            "IPEngine": {"startup_command": "x=1", "timeout": 17}, "InteractiveShell": {"colors": "NoColor"}}
+    else:
+        assert ".timeout = 17" in result.stdout and "ipengine_config.py" in result.stdout
+
+
+def test_an_engine_writes_its_configuration_file(run, parts):
+    result = run("ipengine", "--init", "--IPEngine.wait_for_url_file=0.05")
+    assert result.returncode == 1 and "connection file never arrived" in result.stderr
+    assert "c.IPEngine.timeout" in (parts.security.parent / "ipengine_config.py").read_text()
