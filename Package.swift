@@ -52,13 +52,17 @@ let package = Package(
     .target(name: "CAdmission"),
     .target(name: "Transport", dependencies: ["CAdmission", "CZeroMQ", heap], swiftSettings: strict),
     .target(name: "ApusMessaging", dependencies: ["Transport", crypto], swiftSettings: strict),
+    .target(name: "ApusProcess", swiftSettings: strict),
     .target(name: "ApusValues", dependencies: ["Transport"], swiftSettings: strict),
     .target(
       name: "ApusController",
-      dependencies: ["ApusMessaging", "Transport", logging, deque, heap, lifecycle, .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: [
+        "ApusMessaging", "ApusProcess", "Transport", logging, deque, heap, lifecycle, .product(name: "GRDB", package: "GRDB.swift"),
+      ],
       swiftSettings: strict),
-    .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ApusValues", "Transport"], swiftSettings: strict),
-    .target(name: "ApusCluster", dependencies: ["ApusMessaging", "CProgramImage", "Transport"], swiftSettings: strict),
+    .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ApusProcess", "ApusValues", "Transport"], swiftSettings: strict),
+    .target(
+      name: "ApusCluster", dependencies: ["ApusMessaging", "ApusProcess", "CProgramImage", "Transport"], swiftSettings: strict),
     .target(name: "ApusClient", dependencies: ["ApusMessaging", "ApusValues", "Transport", logging, deque], swiftSettings: strict),
     .target(name: "CProgramImage"),
     .target(name: "CAllocator", linkerSettings: [.linkedLibrary("jemalloc")]),
@@ -68,9 +72,8 @@ let package = Package(
     .target(
       name: "Apus",
       dependencies: [
-        "ApusClient", "ApusCluster", "ApusController", "ApusEngine", "ApusMessaging", "ApusTasks", "ApusValues", "Transport",
-        logging, deque,
-        lifecycle,
+        "ApusClient", "ApusCluster", "ApusController", "ApusEngine", "ApusMessaging", "ApusProcess", "ApusTasks", "ApusValues",
+        "Transport", logging, deque, lifecycle,
       ],
       swiftSettings: strict),
     .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
@@ -80,7 +83,8 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "CAllocator", "Transport", logging, lifecycle,
+        "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ApusProcess", "CAllocator", "Transport", logging,
+        lifecycle,
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
@@ -96,6 +100,7 @@ let package = Package(
     .testTarget(name: "TransportTests", dependencies: ["Transport"], swiftSettings: strict),
     .testTarget(
       name: "ApusMessagingTests", dependencies: ["ApusMessaging", "TestSupport", "Transport", crypto], swiftSettings: strict),
+    .testTarget(name: "ApusProcessTests", dependencies: ["ApusProcess"], swiftSettings: strict),
     .testTarget(name: "ApusValuesTests", dependencies: ["ApusValues", "TestSupport", "Transport"], swiftSettings: strict),
     .testTarget(
       name: "ApusControllerTests",
@@ -108,8 +113,9 @@ let package = Package(
     .testTarget(
       name: "ApusTests",
       dependencies: [
-        "Apus", "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ApusTasks", "ApusValues", "Transport",
+        "Apus", "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ApusProcess", "ApusTasks", "ApusValues",
+        "Transport",
       ],
       swiftSettings: strict),
-    .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging"], swiftSettings: strict),
+    .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging", "ApusProcess"], swiftSettings: strict),
   ])

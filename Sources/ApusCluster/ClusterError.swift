@@ -1,3 +1,5 @@
+public import ApusProcess
+
 /// Why a command, a launcher or a file of a cluster failed: what happened, what to do about it, and how the command ends.
 public struct ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
   public let exitCode: ExitCode
@@ -13,4 +15,16 @@ public struct ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   public var description: String { advice.map { "\(reason)\n\($0)" } ?? reason }
+}
+
+extension ClusterError {
+  public init(_ error: ProcessError) {
+    let code: ExitCode =
+      switch error.kind {
+      case .missingProgram: .missingProgram
+      case .file: .cannotWrite
+      case .refused: .failure
+      }
+    self.init(code, error.reason)
+  }
 }

@@ -71,7 +71,7 @@ enum EngineFunctions {
     }
   }
 
-  private static func tuple(_ request: Request) -> Object? {
+  private static func tuple(_ request: ShellRequest) -> Object? {
     let envelope = request.envelope
     let buffers = envelope.buffers
     guard let list = PyList_New(Py_ssize_t(buffers.count)) else { return nil }

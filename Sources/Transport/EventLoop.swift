@@ -9,7 +9,7 @@ import Synchronization
 /// due; run the jobs that had arrived. Handlers are synchronous, so nothing comes between reading a message and performing its effects.
 ///
 /// `zmq_poll` asks every socket before it waits and again afterwards, two system calls each. Here one `epoll` waits for the
-/// sockets' descriptors, and only sockets that have news, or that were used since they were last found empty (`Attention`),
+/// sockets' descriptors, and only sockets that have news, or that were used since they were last found empty (`ConsumedEdge`),
 /// are asked.
 ///
 /// `@unchecked Sendable`: what is `@exclusivity(unchecked)` is touched on the loop's thread only, or before it starts; the mailbox is a
@@ -32,17 +32,18 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     let id: Int
     /// `nil` for a plain descriptor.
     let socket: UnsafeMutableRawPointer?
-    let attention: Attention?
+    let consumedEdge: ConsumedEdge?
     let descriptor: Int32
     let handler: @Sendable () -> Void
     var isForgotten = false
 
     init(
-      _ id: Int, socket: UnsafeMutableRawPointer?, attention: Attention?, descriptor: Int32, handler: @escaping @Sendable () -> Void
+      _ id: Int, socket: UnsafeMutableRawPointer?, consumedEdge: ConsumedEdge?, descriptor: Int32,
+      handler: @escaping @Sendable () -> Void
     ) {
       self.id = id
       self.socket = socket
-      self.attention = attention
+      self.consumedEdge = consumedEdge
       self.descriptor = descriptor
       self.handler = handler
     }
@@ -164,8 +165,8 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   @discardableResult
   public func whenReadable(_ socket: borrowing Socket, _ handler: @escaping @Sendable () -> Void) -> ReaderID {
     // Whatever happened to the socket so far, it is asked once.
-    socket.attention.raise()
-    return add(socket.handle, socket.attention, socket.pollDescriptor, handler)
+    socket.consumedEdge.raise()
+    return add(socket.handle, socket.consumedEdge, socket.pollDescriptor, handler)
   }
 
   /// As above for a plain file descriptor, which is watched once at a time.
@@ -175,11 +176,12 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   private func add(
-    _ socket: UnsafeMutableRawPointer?, _ attention: Attention?, _ descriptor: Int32, _ handler: @escaping @Sendable () -> Void
+    _ socket: UnsafeMutableRawPointer?, _ consumedEdge: ConsumedEdge?, _ descriptor: Int32,
+    _ handler: @escaping @Sendable () -> Void
   ) -> ReaderID {
     precondition(mayTouchSockets, "sockets are watched from the loop's own thread")
     lastID += 1
-    let reader = Reader(lastID, socket: socket, attention: attention, descriptor: descriptor, handler: handler)
+    let reader = Reader(lastID, socket: socket, consumedEdge: consumedEdge, descriptor: descriptor, handler: handler)
     readers[lastID] = reader
     if socket != nil { attentive.append(reader) }
     let isWatched = apus_epoll_add(poll, descriptor, UInt64(lastID), 0) == 0
@@ -225,7 +227,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     while true {
       callAttentiveReaders()
       // A batch that was not drained, or a socket that was used after its turn.
-      let hasMore = attentive.contains { $0.attention?.isRaised ?? false }
+      let hasMore = attentive.contains { $0.consumedEdge?.isRaised ?? false }
       let now = timers.isEmpty || hasMore ? nil : ContinuousClock.now
       let untilTimer = now.flatMap { pollTimeout(at: $0) } ?? -1
       let (timeout, stop) = mailbox.withLock { mailbox in
@@ -279,14 +281,14 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Those whose descriptors may keep silent about something.
   private func callAttentiveReaders() {
     // Handlers may add and forget readers: this goes over those that are there now.
-    for reader in attentive where !reader.isForgotten && reader.attention?.isRaised ?? false { call(reader) }
+    for reader in attentive where !reader.isForgotten && reader.consumedEdge?.isRaised ?? false { call(reader) }
   }
 
   private func call(_ reader: Reader) {
-    reader.attention?.lower()
+    reader.consumedEdge?.lower()
     guard reader.isReadable else { return }
     // Until the handler finds nothing more.
-    reader.attention?.raise()
+    reader.consumedEdge?.raise()
     reader.handler()
   }
 

@@ -9,7 +9,7 @@ extension Socket {
   /// - Returns: false when the time is over.
   /// - Throws: `isInterrupted` when a signal arrived, so that its handler may run.
   public borrowing func waitReadable(or descriptor: Int32, _ other: Int32 = -1, milliseconds: Int) throws(ZeroMQError) -> Bool {
-    attention.raise()
+    consumedEdge.raise()
     let count: Int32 = other < 0 ? 2 : 3
     let ready = withUnsafeTemporaryAllocation(of: zmq_pollitem_t.self, capacity: 3) { items -> Int32 in
       items.initializeElement(at: 0, to: zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0))

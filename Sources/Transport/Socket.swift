@@ -23,7 +23,7 @@ public struct Socket: ~Copyable {
   let handle: UnsafeMutableRawPointer
   /// Strong: the context outlives its sockets.
   private let context: Context
-  let attention = Attention()
+  let consumedEdge = ConsumedEdge()
   /// For its monitor, which must not reach for a socket that is closed.
   let life = SocketLife()
 
@@ -71,7 +71,7 @@ public struct Socket: ~Copyable {
   /// - Returns: the endpoint that was really bound, with the port that replaced `*` or `0`.
   @discardableResult
   public borrowing func bind(_ endpoint: String) throws(ZeroMQError) -> String {
-    attention.raise()
+    consumedEdge.raise()
     try check(zmq_bind(handle, endpoint), "bind \(endpoint)")
     var text = [CChar](repeating: 0, count: 256)
     var size = text.count
@@ -100,17 +100,17 @@ public struct Socket: ~Copyable {
   }
 
   public borrowing func unbind(_ endpoint: String) throws(ZeroMQError) {
-    attention.raise()
+    consumedEdge.raise()
     try check(zmq_unbind(handle, endpoint), "unbind \(endpoint)")
   }
 
   public borrowing func connect(_ endpoint: String) throws(ZeroMQError) {
-    attention.raise()
+    consumedEdge.raise()
     try check(zmq_connect(handle, endpoint), "connect \(endpoint)")
   }
 
   public borrowing func disconnect(_ endpoint: String) throws(ZeroMQError) {
-    attention.raise()
+    consumedEdge.raise()
     try check(zmq_disconnect(handle, endpoint), "disconnect \(endpoint)")
   }
 
@@ -131,14 +131,14 @@ public struct Socket: ~Copyable {
     var parts: [Frame] = []
     var message = zmq_msg_t()
     source = -1
-    attention.raise()
+    consumedEdge.raise()
     while true {
       zmq_msg_init(&message)
       if zmq_msg_recv(&message, handle, parts.isEmpty ? ZMQ_DONTWAIT : 0) < 0 {
         let code = zmq_errno()
         zmq_msg_close(&message)
         if code == EAGAIN {
-          attention.lower()
+          consumedEdge.lower()
           return nil
         }
         if code == EINTR { continue }
@@ -157,7 +157,7 @@ public struct Socket: ~Copyable {
   ///
   /// Never waits. A mandatory ROUTER throws an `isUnreachable` error before anything was sent.
   public borrowing func send(_ first: Frame? = nil, _ second: Frame? = nil, _ rest: ArraySlice<Frame>) throws(ZeroMQError) {
-    attention.raise()
+    consumedEdge.raise()
     if let first { try sendPart(first, more: second != nil || !rest.isEmpty) }
     if let second { try sendPart(second, more: !rest.isEmpty) }
     var index = rest.startIndex
@@ -185,7 +185,7 @@ public struct Socket: ~Copyable {
   /// - Parameter milliseconds: at most; -1 is for ever.
   /// - Returns: false when the time is over, or a signal came first.
   public borrowing func waitReadable(milliseconds: Int) throws(ZeroMQError) -> Bool {
-    attention.raise()
+    consumedEdge.raise()
     var item = zmq_pollitem_t(socket: handle, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)
     let ready = zmq_poll(&item, 1, milliseconds)
     if ready < 0 {

@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusCluster
 import ApusMessaging
 import Glibc
@@ -12,8 +13,6 @@ struct CommandContext {
   let environment: Environment
   let logLevel: LogLevel
   let logger: Logger
-  /// Behind the logger, where it writes by itself.
-  let logWriter: LogWriter?
   let output: Terminal
   /// Path of this program.
   let executable: String
@@ -42,7 +41,7 @@ struct CommandContext {
     executable = Self.pathOfThisProgram()
     logLevel = LogLevel(rawValue: try configuration.integer("log_level", of: command.application) ?? LogLevel.info.rawValue)
     logsToFile = try configuration.bool("log_to_file", of: command.application) ?? false
-    (logger, logWriter) = try Self.logger(command, configuration, selection.profile, logLevel, toFile: logsToFile)
+    logger = try Self.logger(command, configuration, selection.profile, logLevel, toFile: logsToFile)
 
     for warning in files.warnings + configuration.unknownSettings() { note(.warning, warning) }
     for file in files.files { note(.debug, "configuration read from \(file)") }
@@ -103,7 +102,7 @@ struct CommandContext {
 
   private static func logger(
     _ command: CommandSpecification, _ configuration: Configuration, _ profile: ProfileDirectory, _ level: LogLevel, toFile: Bool
-  ) throws(ClusterError) -> (Logger, LogWriter?) {
+  ) throws(ClusterError) -> Logger {
     var descriptor = STDERR_FILENO
     let name = command.configurationName
     if command == .controller, try configuration.bool("clean_logs", of: command.application) ?? false {
@@ -121,11 +120,11 @@ struct CommandContext {
       Terminal().note(.info, "Sending logs to \(path)")
     }
     // The controller's loops must not wait for a log; other commands have nothing better to do.
-    let writer = command == .controller ? LogWriter(descriptor) : nil
+    let writer = command == .controller ? LogWriter.forThisProgram(descriptor) : nil
     let handler = LineLogHandler(label: command.application, level: level) { [descriptor] line in
       if let writer { writer.write(line) } else { Terminal.write(line, to: descriptor) }
     }
-    return (Logger(label: command.application) { _ in handler }, writer)
+    return Logger(label: command.application) { _ in handler }
   }
 
   /// Prints the configuration where that was asked for.

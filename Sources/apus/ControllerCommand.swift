@@ -12,7 +12,6 @@ struct ControllerCommand {
   init(_ context: CommandContext) { self.context = context }
 
   func run() async throws(ClusterError) -> ExitCode {
-    defer { context.logWriter?.flush() }
     let configuration = try ControllerConfiguration(
       context.configuration, profile: context.selection.profile, executable: context.executable, context.environment)
     // Each engine takes some eight connections.

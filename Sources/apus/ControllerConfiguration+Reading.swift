@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusCluster
 import ApusController
 import ApusMessaging

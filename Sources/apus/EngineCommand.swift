@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusCluster
 import Glibc
 
@@ -59,6 +60,6 @@ struct EngineCommand {
     let environment = Environment.current()
     let interpreter = try EngineInterpreter(named: python, executable: CommandContext.pathOfThisProgram(), environment)
     let failure = interpreter.command(arguments: arguments, environment).replaceThisProcess()
-    throw failure
+    throw ClusterError(failure)
   }
 }

@@ -17,6 +17,7 @@ struct Invocation {
   }
 
   func run() async -> ExitCode {
+    defer { LogWriter.flush() }
     do throws(ClusterError) {
       switch face {
       case "ipcontroller": return try await run(.controller, arguments)
@@ -24,6 +25,8 @@ struct Invocation {
       default: return try await runSubcommand()
       }
     } catch {
+      // What was said before comes before.
+      LogWriter.flush()
       output.error(error)
       return error.exitCode
     }

@@ -11,6 +11,17 @@ final class LogWriter: Sendable {
     var missing = 0
   }
 
+  private static let ofThisProgram = Mutex<LogWriter?>(nil)
+
+  static func forThisProgram(_ descriptor: Int32) -> LogWriter {
+    let writer = LogWriter(descriptor)
+    ofThisProgram.withLock { $0 = writer }
+    return writer
+  }
+
+  /// At the end of the program, whichever way it came to it.
+  static func flush() { ofThisProgram.withLock { $0 }?.flush() }
+
   private let waiting = Mutex(Waiting())
   private let loop = EventLoop(name: "log")
   private let descriptor: Int32
@@ -48,7 +59,7 @@ final class LogWriter: Sendable {
   }
 
   /// Waits for what was said so far, but not for ever: a disk that has stopped must not keep a program from ending.
-  func flush(within seconds: Int = 2) {
+  private func flush(within seconds: Int = 2) {
     let done = DispatchSemaphore(value: 0)
     loop.execute { done.signal() }
     _ = done.wait(timeout: .now() + .seconds(seconds))

@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusCluster
 
 /// `apus profile create NAME | list | locate NAME`: what `ipython profile` does, without IPython.

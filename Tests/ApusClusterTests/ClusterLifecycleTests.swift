@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusCluster
 import Glibc
 import Testing

@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusClient
 import ApusCluster
 import Testing

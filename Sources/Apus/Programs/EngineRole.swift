@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusCluster
 import ApusEngine
 import ApusMessaging
@@ -14,7 +15,7 @@ enum EngineRole {
     if let capture { EngineLog.configure(level: EngineLog.Level.info.rawValue, descriptor: capture.originalStandardError) }
     let engine = SwiftEngine(configuration, capture: capture)
     prepare(engine.kernel)
-    EndWatch.start(isLeashed: options.isLeashed) { reason in
+    EndWatch.start(followsParent: options.followsParent) { reason in
       EngineLog.log(.info, reason)
       engine.stop()
     } onInterrupt: {
@@ -45,14 +46,15 @@ enum EngineRole {
   }
 }
 
-/// What ends an engine's process from outside: SIGTERM, SIGHUP, and the end of its standard input where that is its leash. SIGINT cancels the
+/// What ends an engine's process from outside: SIGTERM, SIGHUP, and the end of its standard input where it follows its parent. SIGINT cancels the
 /// task that runs.
 enum EndWatch {
-  static func start(isLeashed: Bool, onEnd: @escaping @Sendable (String) -> Void, onInterrupt: @escaping @Sendable () -> Void) {
+  static func start(followsParent: Bool, onEnd: @escaping @Sendable (String) -> Void, onInterrupt: @escaping @Sendable () -> Void) {
     guard let signals = try? SignalPipe.open(for: [SIGTERM, SIGHUP, SIGINT]) else { return }
     let refusal = DetachedThread.start {
       var items = [
-        pollfd(fd: signals, events: Int16(POLLIN), revents: 0), pollfd(fd: isLeashed ? 0 : -1, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: followsParent ? 0 : -1, events: Int16(POLLIN), revents: 0),
       ]
       while poll(&items, nfds_t(items.count), -1) >= 0 || errno == EINTR {
         for signal in SignalPipe.read(signals) {

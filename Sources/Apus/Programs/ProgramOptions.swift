@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusClient
 import ApusCluster
 
@@ -19,7 +20,7 @@ struct ProgramOptions: Sendable, Hashable {
   var clusterID: String?
   var file: String?
   /// The engine ends when its standard input does.
-  var isLeashed = false
+  var followsParent = false
   var wantsHelp = false
   /// What the program itself is to read.
   var rest: [String] = []
@@ -53,7 +54,7 @@ struct ProgramOptions: Sendable, Hashable {
       case "--profile-dir": profileDirectory = try value()
       case "--cluster-id": clusterID = try value()
       case "--file": file = try value()
-      case "--leashed" where role == .engine: isLeashed = true
+      case "--follow-parent" where role == .engine: followsParent = true
       case "--help", "-h": wantsHelp = true
       default: rest.append(word)
       }

@@ -1,3 +1,4 @@
+import ApusProcess
 public import ApusEngine
 public import ApusMessaging
 public import ApusTasks

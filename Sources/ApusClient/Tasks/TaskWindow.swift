@@ -7,7 +7,7 @@ import Synchronization
 final class TaskWindow: Sendable {
   typealias Arrival = (index: Int, result: TaskOutcome)
 
-  private struct Slot {
+  private struct Entry {
     var handle: TaskHandle?
     var outcome: TaskOutcome?
   }
@@ -18,7 +18,7 @@ final class TaskWindow: Sendable {
     /// Of those, the ones that are not done.
     var outstanding = 0
     /// Ordered: all that were not read, beginning with number `first`.
-    var slots = Deque<Slot>()
+    var entries = Deque<Entry>()
     var first = 0
     /// Unordered: those outstanding, by number; the ones that ended before their handle was known; and those done.
     var handles: [Int: TaskHandle] = [:]
@@ -56,7 +56,7 @@ final class TaskWindow: Sendable {
     contents.withLock { contents in
       contents.count += 1
       contents.outstanding += 1
-      if isOrdered { contents.slots.append(Slot()) }
+      if isOrdered { contents.entries.append(Entry()) }
     }
   }
 
@@ -65,7 +65,7 @@ final class TaskWindow: Sendable {
     contents.withLock { contents in
       contents.count -= 1
       contents.outstanding -= 1
-      if isOrdered { contents.slots.removeLast() }
+      if isOrdered { contents.entries.removeLast() }
     }
   }
 
@@ -73,8 +73,8 @@ final class TaskWindow: Sendable {
     let isCancelled = contents.withLock { contents in
       if isOrdered {
         let position = index - contents.first
-        if contents.slots.indices.contains(position), contents.slots[position].outcome == nil {
-          contents.slots[position].handle = handle
+        if contents.entries.indices.contains(position), contents.entries[position].outcome == nil {
+          contents.entries[position].handle = handle
         }
       } else if contents.early.remove(index) == nil {
         contents.handles[index] = handle
@@ -126,8 +126,8 @@ final class TaskWindow: Sendable {
       contents.outstanding -= 1
       if isOrdered {
         let position = index - contents.first
-        guard contents.slots.indices.contains(position) else { return false }
-        contents.slots[position] = Slot(outcome: outcome)
+        guard contents.entries.indices.contains(position) else { return false }
+        contents.entries[position] = Entry(outcome: outcome)
       } else {
         if contents.handles.removeValue(forKey: index) == nil { contents.early.insert(index) }
         contents.arrivals.append((index, outcome))
@@ -144,7 +144,7 @@ final class TaskWindow: Sendable {
   }
 
   private static func isReady(_ contents: Contents, _ isOrdered: Bool) -> Bool {
-    isOrdered ? contents.slots.first?.outcome != nil : !contents.arrivals.isEmpty
+    isOrdered ? contents.entries.first?.outcome != nil : !contents.arrivals.isEmpty
   }
 
   private func wakeReader() {
@@ -171,9 +171,9 @@ final class TaskWindow: Sendable {
     let (reading, feeder) = contents.withLock { contents -> (Reading, CheckedContinuation<Void, any Error>?) in
       let arrival: Arrival
       if isOrdered {
-        guard let outcome = contents.slots.first?.outcome else { return (Self.withoutArrival(contents), nil) }
+        guard let outcome = contents.entries.first?.outcome else { return (Self.withoutArrival(contents), nil) }
         arrival = (contents.first, outcome)
-        contents.slots.removeFirst()
+        contents.entries.removeFirst()
         contents.first += 1
       } else {
         guard let first = contents.arrivals.popFirst() else { return (Self.withoutArrival(contents), nil) }
@@ -232,7 +232,7 @@ final class TaskWindow: Sendable {
     let (handles, feeder) = contents.withLock { contents in
       contents.isCancelled = true
       defer { contents.feeder = nil }
-      return (contents.slots.compactMap(\.handle) + Array(contents.handles.values), contents.feeder)
+      return (contents.entries.compactMap(\.handle) + Array(contents.handles.values), contents.feeder)
     }
     for handle in handles { handle.cancel() }
     feeder?.resume(throwing: CancellationError())

@@ -1,3 +1,4 @@
+public import ApusProcess
 import ApusMessaging
 
 /// Reads the configuration files that concern a command, in traitlets' order.

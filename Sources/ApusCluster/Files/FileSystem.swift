@@ -6,7 +6,6 @@ import Transport
 public enum FileSystem {
   public static func isDirectory(_ path: String) -> Bool { mode(path).map { $0 & S_IFMT == S_IFDIR } ?? false }
   public static func isFile(_ path: String) -> Bool { mode(path).map { $0 & S_IFMT == S_IFREG } ?? false }
-  public static func isExecutable(_ path: String) -> Bool { isFile(path) && access(path, X_OK) == 0 }
   public static func exists(_ path: String) -> Bool { mode(path) != nil }
 
   private static func mode(_ path: String) -> mode_t? {

@@ -1,3 +1,4 @@
+public import ApusProcess
 import Glibc
 
 /// Paths as text.

@@ -1,3 +1,4 @@
+package import ApusProcess
 import CProgramImage
 
 /// The memory allocator that this program runs with, if it is one that other programs can be started with too: jemalloc as a shared library.

@@ -1,3 +1,5 @@
+public import ApusProcess
+
 /// The Python that engines run in, and where Apus's own Python package is for it.
 public struct EngineInterpreter: Sendable, Hashable {
   /// Path of the interpreter.
@@ -26,7 +28,7 @@ public struct EngineInterpreter: Sendable, Hashable {
     }
     if let directory = environment["VIRTUAL_ENV"] {
       let path = Path.join(directory, "bin/python")
-      if FileSystem.isExecutable(path) { return path }
+      if Environment.isExecutable(path) { return path }
       throw ClusterError(
         .missingProgram, "the virtual environment \(directory), which VIRTUAL_ENV names, has no bin/python", advice: advice)
     }

@@ -1,3 +1,5 @@
+public import ApusProcess
+
 /// The directory that holds all profiles: `IPYTHONDIR`, else `~/.ipython`.
 public struct IPythonDirectory: Sendable, Hashable {
   public let location: String

@@ -1,3 +1,5 @@
+public import ApusProcess
+
 /// Which profile a command works on, from the options and the environment.
 public struct ProfileSelection: Sendable, Hashable {
   public var ipythonDirectory: IPythonDirectory

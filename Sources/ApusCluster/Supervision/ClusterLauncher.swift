@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusMessaging
 import Glibc
 
@@ -17,7 +18,9 @@ public final class ClusterLauncher {
     processes = try LaunchedProcesses(configuration, announcer: announcer)
     lifecycle = ClusterLifecycle(configuration.plan, now: MonotonicClock.now)
     signal(SIGPIPE, SIG_IGN)
-    signals = try SignalPipe.open(for: [SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
+    do throws(ProcessError) {
+      signals = try SignalPipe.open(for: [SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
+    } catch { throw ClusterError(error) }
   }
 
   private var connectionFiles: (client: String, engine: String) {

@@ -1,3 +1,4 @@
+public import ApusProcess
 import Glibc
 
 /// The life of a cluster that a launcher watches over, as a pure value: events in, effects out; time is an argument.

@@ -1,3 +1,5 @@
+public import ApusProcess
+
 /// What a cluster's lifecycle has done: the launcher performs it, tests record it.
 public protocol ClusterLifecycleEffects {
   /// - Returns: false if the system did not start it; `ClusterLifecycle.failed` follows.

@@ -1,3 +1,5 @@
+public import ApusProcess
+
 /// What to start, and how: made from options and files by `LaunchConfiguration+Reading.swift`.
 public struct LaunchConfiguration: Sendable {
   public var profile: ProfileDirectory

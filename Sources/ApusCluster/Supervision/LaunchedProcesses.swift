@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusMessaging
 import Glibc
 
@@ -61,11 +62,15 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     var command = configuration.controller
     addClusterVariables(to: &command)
     let log = Path.join(configuration.profile.log, "ipcontroller-\(id)\(getpid()).log")
-    let process = try ChildProcess.start(command, outputFile: log)
+    let process = try Self.start(command, log)
     controller = process
     announcer.say(.debug, "controller started: process \(process.pid), log \(process.outputFile)")
     // The controller is there already: it must be ended in order.
     do throws(ClusterError) { try writeClusterFile() } catch { failure = error }
+  }
+
+  private static func start(_ command: ChildProcess.Command, _ log: String) throws(ClusterError) -> ChildProcess {
+    do throws(ProcessError) { return try ChildProcess.start(command, outputFile: log) } catch { throw ClusterError(error) }
   }
 
   private func addClusterVariables(to command: inout ChildProcess.Command) {
@@ -79,7 +84,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     if let connectionInfo, configuration.sendsConnectionInfo { command.environment["IPP_CONNECTION_INFO"] = connectionInfo }
     let log = Path.join(configuration.profile.log, "ipengine-\(configuration.clusterID)-\(setID)-\(index).log")
     do throws(ClusterError) {
-      let process = try ChildProcess.start(command, outputFile: log)
+      let process = try Self.start(command, log)
       engines[index] = process
       announcer.say(.debug, "engine \(index) started: process \(process.pid), log \(log)")
       return true

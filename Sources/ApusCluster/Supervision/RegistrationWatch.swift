@@ -1,3 +1,4 @@
+import ApusProcess
 import ApusMessaging
 import Glibc
 import Synchronization
@@ -16,22 +17,11 @@ final class RegistrationWatch: Sendable {
 
   init(_ file: ConnectionFile) throws(ClusterError) {
     self.file = file
-    (descriptor, writeEnd) = try Pipe.open()
+    do throws(ProcessError) { (descriptor, writeEnd) = try Pipe.open() } catch { throw ClusterError(error) }
     // The thread holds the watch for as long as it runs.
-    let box = Unmanaged.passRetained(self)
-    var thread = pthread_t()
-    let code = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<RegistrationWatch>.fromOpaque(argument).takeRetainedValue().run()
-        return nil
-      }, box.toOpaque())
-    guard code == 0 else {
-      box.release()
-      throw ClusterError(.failure, "no thread could be started: \(String(cString: strerror(code)))")
+    if let refusal = DetachedThread.start({ [self] in run() }) {
+      throw ClusterError(.failure, "no thread could be started: \(refusal)")
     }
-    pthread_detach(thread)
   }
 
   deinit {

@@ -1,71 +1,113 @@
 import ApusMessaging
-import Foundation
+import ApusProcess
+import Glibc
+import Transport
 
 /// A Python process that runs Dask's scheduler and prints its address as one line of JSON.
 ///
-/// It ends when its standard input does, so it cannot outlive the controller.
+/// It ends when its standard input does, so it cannot outlive the controller. Lives on a loop, where its output is read.
 final class DaskScheduler {
   /// What `become_dask_reply` says; nil until the scheduler is up.
   var address: JSONValue?
-  private let process = Process()
-  private let input = Pipe()
+  private let process: WatchedProcess
+  private let input: Int32
+  private let output: OutputLine
+  private var isStopped = false
 
   /// - Parameters:
   ///   - arguments: keyword arguments of `distributed.Scheduler`.
-  ///   - done: called once, on some thread.
+  ///   - done: called once, on the loop.
   init(
-    python: String, pythonPath: String?, arguments: JSONValue, done: @escaping @Sendable (Result<JSONValue, RemoteError>) -> Void
-  ) {
-    let output = Pipe()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = [python, "-m", "apus.dask_scheduler", arguments.text]
-    var environment = ProcessInfo.processInfo.environment
+    python: String, pythonPath: String?, arguments: JSONValue, loop: EventLoop,
+    done: @escaping @Sendable (Result<JSONValue, RemoteError>) -> Void
+  ) throws(ProcessError) {
+    var environment = Environment.current()
     if let pythonPath {
       environment["PYTHONPATH"] = [pythonPath, environment["PYTHONPATH"]].compactMap { $0 }.joined(separator: ":")
     }
-    process.environment = environment
-    process.standardInput = input
-    process.standardOutput = output
-    do { try process.run() } catch {
-      done(.failure(RemoteError(name: "RuntimeError", value: "cannot run \(python): \(error.localizedDescription)")))
-      return
+    let command = ChildProcess.Command(
+      program: python, arguments: [python, "-m", "apus.dask_scheduler", arguments.text], environment: environment)
+    let (theirInput, ourInput) = try Pipe.open(isNonblocking: false)
+    defer { close(theirInput) }
+    let pid: Int32
+    let ourOutput: Int32
+    do throws(ProcessError) {
+      let (readEnd, writeEnd) = try Pipe.open(isNonblocking: false)
+      defer { close(writeEnd) }
+      do throws(ProcessError) {
+        pid = try command.spawn(
+          input: .descriptor(theirInput), output: .descriptor(writeEnd), errors: .inherited, isolation: .group)
+      } catch {
+        close(readEnd)
+        throw error
+      }
+      ourOutput = readEnd
+    } catch {
+      close(ourInput)
+      throw error
     }
-    let line = LineReader(done: done)
-    output.fileHandleForReading.readabilityHandler = { handle in line.append(handle.availableData, from: handle) }
+    input = ourInput
+    output = OutputLine(ourOutput, loop: loop, done: done)
+    process = WatchedProcess(pid: pid) { _ in }
   }
+
+  deinit { stop() }
 
   func stop() {
-    try? input.fileHandleForWriting.close()
-    if process.isRunning { process.terminate() }
+    if isStopped { return }
+    isStopped = true
+    close(input)
+    process.send(SIGTERM)
+  }
+}
+
+/// The first line that a process prints; what follows is read away, or its pipe would fill up.
+///
+/// `@unchecked Sendable`: lives on its loop.
+private final class OutputLine: @unchecked Sendable {
+  private let descriptor: Int32
+  private var text: [UInt8] = []
+  private var done: (@Sendable (Result<JSONValue, RemoteError>) -> Void)?
+  private var reader: EventLoop.ReaderID?
+  private let loop: EventLoop
+  /// An address is far shorter.
+  private static let limit = 1 << 20
+
+  init(_ descriptor: Int32, loop: EventLoop, done: @escaping @Sendable (Result<JSONValue, RemoteError>) -> Void) {
+    self.descriptor = descriptor
+    self.loop = loop
+    self.done = done
+    _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    // Held by its reader until the process has ended.
+    reader = loop.whenReadable(descriptor: descriptor) { self.read() }
   }
 
-  /// Collects the process's first line. Its calls come one after another, from the file handle's queue.
-  private final class LineReader: @unchecked Sendable {
-    private var text = Data()
-    private var done: (@Sendable (Result<JSONValue, RemoteError>) -> Void)?
+  deinit { close(descriptor) }
 
-    init(done: @escaping @Sendable (Result<JSONValue, RemoteError>) -> Void) { self.done = done }
-
-    func append(_ data: Data, from handle: FileHandle) {
-      if data.isEmpty {
-        handle.readabilityHandler = nil
-        finish(
-          .failure(
-            RemoteError(name: "RuntimeError", value: "Dask's scheduler ended before it was ready; is `distributed` installed?")))
-        return
-      }
-      text.append(data)
-      guard let end = text.firstIndex(of: 0x0A) else { return }
-      // What follows is of no interest, but the pipe must not fill up.
-      do { finish(.success(try JSONValue(parsing: Array(text[..<end])))) } catch {
-        finish(
-          .failure(RemoteError(name: "RuntimeError", value: "Dask's scheduler said something else than its address: \(error)")))
-      }
+  private func read() {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = Glibc.read(descriptor, &buffer, buffer.count)
+    if count < 0, errno == EINTR || errno == EAGAIN { return }
+    guard count > 0 else {
+      if let reader { loop.forget(reader) }
+      return finish(
+        .failure(
+          RemoteError(name: "RuntimeError", value: "Dask's scheduler ended before it was ready; is `distributed` installed?")))
     }
-
-    private func finish(_ outcome: Result<JSONValue, RemoteError>) {
-      done?(outcome)
-      done = nil
+    guard done != nil else { return }
+    text += buffer[..<count]
+    guard let end = text.firstIndex(of: 0x0A) else {
+      if text.count > Self.limit { finish(.failure(RemoteError(name: "RuntimeError", value: "Dask's scheduler says no address"))) }
+      return
     }
+    do { finish(.success(try JSONValue(parsing: Array(text[..<end])))) } catch {
+      finish(.failure(RemoteError(name: "RuntimeError", value: "Dask's scheduler said something else than its address: \(error)")))
+    }
+  }
+
+  private func finish(_ outcome: Result<JSONValue, RemoteError>) {
+    done?(outcome)
+    done = nil
+    text = []
   }
 }

@@ -1,4 +1,5 @@
 import ApusMessaging
+import ApusProcess
 import Logging
 import Transport
 
@@ -12,10 +13,11 @@ extension Hub {
     let arguments = content["scheduler_args"] ?? [:]
     daskGeneration += 1
     let generation = daskGeneration
-    dask = DaskScheduler(python: settings.python, pythonPath: settings.pythonPath, arguments: arguments) { [weak self] outcome in
-      guard let self else { return }
-      self.loop.execute { self.assumeIsolated { $0.daskStarted(outcome, generation) } }
-    }
+    do throws(ProcessError) {
+      dask = try DaskScheduler(python: settings.python, pythonPath: settings.pythonPath, arguments: arguments, loop: loop) {
+        [weak self] outcome in self?.assumeIsolated { $0.daskStarted(outcome, generation) }
+      }
+    } catch { daskStarted(.failure(RemoteError(name: "RuntimeError", value: error.reason)), generation) }
   }
 
   private func daskStarted(_ outcome: Result<JSONValue, RemoteError>, _ generation: Int) {

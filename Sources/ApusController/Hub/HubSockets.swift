@@ -21,12 +21,14 @@ struct EngineAudience: Sendable {
     }
   }
 
-  func engineLeft(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration) {
+  /// - Parameter done: as of `engineJoined`: who has heard of the loss must not meet a scheduler that has not.
+  func engineLeft(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration, done: @escaping @Sendable () -> Void) {
     loop.execute {
       mux.assumeIsolated { $0.engineLost(uuid) }
       control.assumeIsolated { $0.engineLost(uuid) }
       broadcast.assumeIsolated { $0.engineLost(uuid, cause: cause, grace: grace) }
       tasks.assumeIsolated { $0.engineLost(uuid, cause: cause, grace: grace) }
+      done()
     }
   }
 }
@@ -45,7 +47,7 @@ struct HubSockets: ~Copyable, HubEffects {
   /// What `registration_reply` tells beside the id.
   let heartbeatPeriod: Duration
   let connectionInfo: JSONValue
-  /// Called when an engine is to be announced; runs on the schedulers' loop.
+  /// Called when an engine's coming or going is to be announced; runs on the schedulers' loop.
   private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
   /// Whether the set of engines has changed since it was last written.
   var enginesChanged = false
@@ -111,8 +113,8 @@ struct HubSockets: ~Copyable, HubEffects {
     } else {
       logger.warning("engine lost", metadata: metadata)
     }
-    audience.engineLeft(uuid, cause: cause, grace: grace)
-    notify(.unregistrationNotification, ["id": .int(id.number), "uuid": .string(uuid.text)])
+    let announce = announce
+    audience.engineLeft(uuid, cause: cause, grace: grace) { announce(.unregistrationNotification, uuid, id) }
   }
 
   /// A direct request to an engine that is not here.

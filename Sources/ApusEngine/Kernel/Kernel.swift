@@ -7,7 +7,7 @@ public protocol Kernel: Sendable {
   /// What the engine says of itself when it registers, and in its `kernel_info_reply`.
   var language: String { get }
   /// Runs the task of an `apply_request`. Never throws: an error is an outcome. Cancelled when the task is to be interrupted.
-  func run(_ request: Request) async -> Shell.Outcome
+  func run(_ request: ShellRequest) async -> Shell.Outcome
   /// Forgets everything that tasks have left.
   func clear()
 }

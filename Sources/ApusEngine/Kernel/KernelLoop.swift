@@ -78,7 +78,7 @@ public final class KernelLoop: Sendable {
     }
   }
 
-  private func answer(_ request: Request, shell: Shell) {
+  private func answer(_ request: ShellRequest, shell: Shell) {
     switch request.type {
     case .applyRequest:
       let kernel = kernel

@@ -1,4 +1,5 @@
 @preconcurrency import Glibc
+import ApusProcess
 import Synchronization
 
 /// Takes what the process writes to its standard streams, so that clients see what tasks print.
@@ -67,7 +68,7 @@ public final class OutputCapture: @unchecked Sendable {
     }
   }
 
-  /// Everything written so far reaches the outlet before this returns: it belongs to the task that ends now.
+  /// Everything written so far reaches the publisher before this returns: it belongs to the task that ends now.
   func drain() {
     fflush(stdout)
     takeAvailable()

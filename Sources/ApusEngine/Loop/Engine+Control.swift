@@ -12,14 +12,14 @@ extension Engine {
     while budget > 0, let frames = (try? control?.receive()) ?? nil {
       budget -= 1
       do {
-        try handle(Request(session.open(frames, sealedFor: .request(.control), readsBuffers: true), origin: .control))
+        try handle(ShellRequest(session.open(frames, sealedFor: .request(.control), readsBuffers: true), origin: .control))
       } catch let error as Session.Rejection {
         reject(error.rawValue, on: "control")
       } catch { reject("\(error)", on: "control") }
     }
   }
 
-  private func handle(_ request: Request) throws {
+  private func handle(_ request: ShellRequest) throws {
     EngineLog.log(.debug, "Handling \(request.type): \(request.id)")
     switch request.type {
     case .abortRequest:
@@ -41,19 +41,19 @@ extension Engine {
     }
   }
 
-  private func answer(_ request: Request, _ work: (JSONObject) throws -> JSONValue) throws {
+  private func answer(_ request: ShellRequest, _ work: (JSONObject) throws -> JSONValue) throws {
     let content = try request.envelope.content()
     let parent = request.envelope.headerFrame
-    outlet.status(.busy, parent: parent)
+    publisher.status(.busy, parent: parent)
     reply(to: request, with: try work(content))
-    outlet.status(.idle, parent: parent)
+    publisher.status(.idle, parent: parent)
   }
 
-  private func reply(to request: Request, with content: JSONValue) {
+  private func reply(to request: ShellRequest, with content: JSONValue) {
     let status = ReplyMetadata.Status(rawValue: content["status"]?.stringValue ?? "ok") ?? .ok
-    let metadata = ReplyMetadata(started: .now(), status: status, uuid: voice.uuid, id: publishedID)
+    let metadata = ReplyMetadata(started: .now(), status: status, uuid: engineSession.uuid, id: publishedID)
     send(
-      voice.message(
+      engineSession.message(
         request.type.reply, content: Frame(content), parent: request.envelope.headerFrame,
         metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities,
         sealedFor: request.replyScope))
@@ -105,7 +105,7 @@ extension Engine {
 
   // MARK: signals
 
-  private func signal(_ request: Request) throws {
+  private func signal(_ request: ShellRequest) throws {
     let wish = try request.envelope.content()["sig"] ?? .null
     let number = wish.intValue.flatMap { Int32(exactly: $0) } ?? wish.stringValue.flatMap { SignalName.number(of: $0) }
     guard let number, (0..<65).contains(number) else {
@@ -151,11 +151,11 @@ extension Engine {
 
   // MARK: shutdown
 
-  private func shutdown(_ request: Request) throws {
+  private func shutdown(_ request: ShellRequest) throws {
     let restart = try request.envelope.content()["restart"]?.isTruthy ?? false
     let content: JSONValue = ["status": "ok", "restart": .bool(restart)]
     try answer(request) { _ in content }
-    outlet.publish(.shutdownReply, kind: "shutdown", content: Frame(content), parent: request.envelope.headerFrame)
+    publisher.publish(.shutdownReply, kind: "shutdown", content: Frame(content), parent: request.envelope.headerFrame)
     wasShutdownAnnounced = true
     EngineLog.log(.info, "Shutting down on request")
     stop(0, grace: configuration.shutdownGrace)

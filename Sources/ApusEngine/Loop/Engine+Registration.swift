@@ -65,7 +65,7 @@ extension Engine {
 
   private func sendRegistration(_ id: EngineID?, _ resuming: Bool, _ wasCutOff: Bool) {
     var content: JSONObject = [
-      "uuid": .string(voice.uuid.text), "implementation": "apus", "kind": .string(configuration.kind.rawValue),
+      "uuid": .string(engineSession.uuid.text), "implementation": "apus", "kind": .string(configuration.kind.rawValue),
       "batches": true,
     ]
     if let id { content["id"] = .int(id.number) }
@@ -75,7 +75,8 @@ extension Engine {
   }
 
   private func sendToHub(_ type: MessageType, _ content: JSONValue) {
-    let message = voice.message(type, content: Frame(content), parent: .emptyObject, metadata: voice.engineMetadata, identities: [])
+    let message = engineSession.message(
+      type, content: Frame(content), parent: .emptyObject, metadata: engineSession.engineMetadata, identities: [])
     do { try registrar?.send(message.frames) } catch { EngineLog.log(.error, "\(type) was not sent: \(error)") }
   }
 
@@ -143,7 +144,7 @@ extension Engine {
     loop.schedule(after: .seconds(1)) { [weak self] in
       self?.assumeIsolated {
         $0.missingShellConnections = 0
-        $0.openOutlet()
+        $0.openPublisher()
       }
     }
   }
@@ -152,13 +153,13 @@ extension Engine {
     guard case .engine(_, _, let leaves) = connection.side, !leaves.isEmpty else {
       throw ZeroMQError(code: EINVAL, action: "the connection information is not for engines")
     }
-    forget(.outlet)
+    forget(.publisher)
     let iopub = try socket(.xpub, linger: 1000)
-    try iopub.set(.sendHighWaterMark, Outlet.queueLimit)
+    try iopub.set(.sendHighWaterMark, OutputPublisher.queueLimit)
     try iopub.set(.xpubNoDrop, 1)
     try iopub.connect(endpoint(connection.iopub))
-    readers[.outlet] = loop.whenReadable(iopub) { [weak self] in self?.assumeIsolated { $0.openOutlet() } }
-    unopenedOutlet = consume iopub
+    readers[.publisher] = loop.whenReadable(iopub) { [weak self] in self?.assumeIsolated { $0.openPublisher() } }
+    unopenedPublisher = consume iopub
 
     forget(.control)
     forget(.controlMonitor)
@@ -195,18 +196,18 @@ extension Engine {
     guard case .local(let directory) = route,
       let socket = LocalSocket(connectingTo: LocalSocket.schedulerPath(in: directory))
     else { return nil }
-    let greeting = voice.message(
-      LocalSocket.greeting, content: Frame(["uuid": .string(voice.uuid.text)]), parent: .emptyObject,
+    let greeting = engineSession.message(
+      LocalSocket.greeting, content: Frame(["uuid": .string(engineSession.uuid.text)]), parent: .emptyObject,
       metadata: .emptyObject, identities: [])
     return socket.send(greeting.frames) ? socket : nil
   }
 
   /// The relay has subscribed: what was published before would have been lost.
-  private func openOutlet() {
-    guard let id = registration.id, let iopub = unopenedOutlet.take() else { return startHeartWhenConnected() }
-    forget(.outlet)
-    outlet.open(HandedSocket(iopub), id: id)
-    if !isKernelReady || isHeartWanted { outlet.status(.starting, parent: .emptyObject) }
+  private func openPublisher() {
+    guard let id = registration.id, let iopub = unopenedPublisher.take() else { return startHeartWhenConnected() }
+    forget(.publisher)
+    publisher.open(HandedSocket(iopub), id: id)
+    if !isKernelReady || isHeartWanted { publisher.status(.starting, parent: .emptyObject) }
     startHeartWhenConnected()
   }
 
@@ -245,7 +246,7 @@ extension Engine {
   /// A controller may register an engine on its first pong and send work at once: by then the shell must be connected, and its output
   /// be heard.
   func startHeartWhenConnected() {
-    guard isHeartWanted, isKernelReady, missingShellConnections <= 0, unopenedOutlet == nil else { return }
+    guard isHeartWanted, isKernelReady, missingShellConnections <= 0, unopenedPublisher == nil else { return }
     isHeartWanted = false
     startHeart()
   }
@@ -284,8 +285,8 @@ extension Engine {
     hasStaleSockets = true
     var current = configuration
     current.connection = found
-    session = Session(id: SessionID(voice.uuid.text), key: current.key)
-    voice.changeKey(current.key)
+    session = Session(id: SessionID(engineSession.uuid.text), key: current.key)
+    engineSession.changeKey(current.key)
     let key = current.key
     mailbox.put { $0.key = key }
     do { try connectRegistrar() } catch { EngineLog.log(.error, "Cannot connect to the new controller: \(error)") }
@@ -305,8 +306,8 @@ extension Engine {
     }
     registration.end()
     for place in Array(readers.keys) { forget(place) }
-    outlet.close()
-    unopenedOutlet = nil
+    publisher.close()
+    unopenedPublisher = nil
     frontendHeart = nil
     frontendInput = nil
     monitor = nil
@@ -321,7 +322,7 @@ extension Engine {
   private func forgetUnsent() {
     try? registrar?.set(.linger, 0)
     try? control?.set(.linger, 0)
-    outlet.forgetUnsent()
+    publisher.forgetUnsent()
   }
 
   /// - Parameter grace: how long a running task may go on before the process ends under it.

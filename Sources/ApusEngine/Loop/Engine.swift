@@ -5,13 +5,13 @@ public import Transport
 
 /// The side of an engine that always answers: registration, heart and control, on a loop of its own that never runs the user's code.
 ///
-/// `Shell` is the other side. They share the mailbox, the outlet and the voice, each of which is safe from both threads.
+/// `Shell` is the other side. They share the mailbox, the publisher and the engineSession, each of which is safe from both threads.
 public actor Engine {
   public nonisolated let configuration: EngineConfiguration
   nonisolated let mailbox = ShellMailbox()
-  nonisolated let outlet: Outlet
+  nonisolated let publisher: OutputPublisher
   nonisolated let replies: HeldReplies
-  nonisolated let voice: Voice
+  nonisolated let engineSession: EngineSession
   nonisolated let loop: EventLoop
   nonisolated let context: Mutex<Context?>
   private nonisolated let engineNumber = Atomic<Int>(-1)
@@ -36,8 +36,8 @@ public actor Engine {
   var pong: Socket?
   var shellMonitor: SocketMonitor?
   var controlMonitor: SocketMonitor?
-  /// The outlet's socket, until the relay has subscribed to it.
-  var unopenedOutlet: Socket?
+  /// The publisher's socket, until the relay has subscribed to it.
+  var unopenedPublisher: Socket?
   /// The heart for Jupyter frontends, once the kernel is bound.
   var frontendHeart: Socket?
   /// The stdin channel that frontends expect; nothing is ever sent on it.
@@ -63,7 +63,7 @@ public actor Engine {
     case monitor
     case control
     case ping
-    case outlet
+    case publisher
     case frontendHeart
     case shellMonitor
     case controlMonitor
@@ -90,14 +90,14 @@ public actor Engine {
     let loop = EventLoop(name: "apus-engine")
     self.loop = loop
     context = Mutex(try Context())
-    let voice = Voice(uuid: configuration.uuid, key: configuration.key)
-    self.voice = voice
+    let engineSession = EngineSession(uuid: configuration.uuid, key: configuration.key)
+    self.engineSession = engineSession
     let delay = configuration.outputDelay
     let timer = FlushTimer()
-    let outlet = Outlet(voice: voice) { loop.execute { loop.schedule(after: delay) { timer.fire() } } }
-    timer.set { [weak outlet] in outlet?.timerFired() }
-    self.outlet = outlet
-    replies = HeldReplies(voice: voice) { replies in loop.execute { Self.watch(replies, on: loop) } }
+    let publisher = OutputPublisher(engineSession: engineSession) { loop.execute { loop.schedule(after: delay) { timer.fire() } } }
+    timer.set { [weak publisher] in publisher?.timerFired() }
+    self.publisher = publisher
+    replies = HeldReplies(engineSession: engineSession) { replies in loop.execute { Self.watch(replies, on: loop) } }
     registration = RegistrationState(wantedID: configuration.wantedID, timeout: configuration.registrationTimeout)
     heart = HeartState(limit: configuration.maximumHeartbeatMisses)
     session = Session(id: SessionID(configuration.uuid.text), key: configuration.key)
@@ -151,15 +151,15 @@ public actor Engine {
   public nonisolated func publish(
     _ type: MessageType, kind: String, hasBareTopic: Bool = false, content: Frame, buffers: [Frame] = []
   ) {
-    outlet.publish(type, kind: kind, hasBareTopic: hasBareTopic, content: content, buffers: buffers)
+    publisher.publish(type, kind: kind, hasBareTopic: hasBareTopic, content: content, buffers: buffers)
   }
 
   /// - Parameter parent: header of the request that the text belongs to; `nil` is the one that runs or ran last.
   public nonisolated func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream, parent: Frame? = nil) {
-    outlet.write(text, to: stream, parent: parent)
+    publisher.write(text, to: stream, parent: parent)
   }
 
-  public nonisolated func flushOutput() { outlet.flush() }
+  public nonisolated func flushOutput() { publisher.flush() }
 
   nonisolated func sendControl(_ message: Envelope) { perform { $0.send(message) } }
 
@@ -177,7 +177,7 @@ public actor Engine {
     try socket.set(.linger, milliseconds)
     try socket.set(.reconnectInterval, 100)
     try socket.set(.reconnectIntervalMaximum, 2000)
-    if kind != .sub { try socket.set(.identity, Array(voice.uuid.text.utf8)) }
+    if kind != .sub { try socket.set(.identity, Array(engineSession.uuid.text.utf8)) }
     try socket.prepare(for: route, curve: try curve())
     return socket
   }
@@ -209,7 +209,7 @@ public actor Engine {
   }
 }
 
-/// Breaks the circle between the outlet, which asks for a timer, and the timer, which calls the outlet.
+/// Breaks the circle between the publisher, which asks for a timer, and the timer, which calls the publisher.
 private final class FlushTimer: Sendable {
   /// A bare closure in a `Mutex` would be wrapped in another thunk at each access, and the chain would grow for ever.
   private struct Action { var call: (@Sendable () -> Void)? }

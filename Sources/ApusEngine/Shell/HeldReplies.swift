@@ -24,12 +24,12 @@ final class HeldReplies: Sendable {
   private static let patience = Duration.microseconds(500)
 
   private let state = Mutex(State())
-  private let voice: Voice
+  private let engineSession: EngineSession
   /// Asks for calls of `timerFired()`, from whichever thread runs then.
   private let requestTimer: @Sendable (HeldReplies) -> Void
 
-  init(voice: Voice, requestTimer: @escaping @Sendable (HeldReplies) -> Void) {
-    self.voice = voice
+  init(engineSession: EngineSession, requestTimer: @escaping @Sendable (HeldReplies) -> Void) {
+    self.engineSession = engineSession
     self.requestTimer = requestTimer
   }
 
@@ -45,36 +45,36 @@ final class HeldReplies: Sendable {
   /// What waits leaves by the old sockets.
   func use(_ socket: HandedSocket?, _ local: LocalSocket?) {
     state.withLock { state in
-      Self.flush(&state, voice)
+      Self.flush(&state, engineSession)
       state.socket = socket
       state.local = local
     }
   }
 
   /// Sends it now, behind those that wait.
-  func send(_ message: Envelope) { state.withLock { Self.sendAlone(message, &$0, voice) } }
+  func send(_ message: Envelope) { state.withLock { Self.sendAlone(message, &$0, engineSession) } }
 
   /// Sends it with the others of its batch, soon.
   /// - Parameter isLast: no request waits, and so it need not.
   func hold(_ message: Envelope, isLast: Bool) {
     let mustGuard = state.withLock { state in
       guard let hop = message.identities.first else { return false }
-      if state.hop != hop { Self.flush(&state, voice) }
+      if state.hop != hop { Self.flush(&state, engineSession) }
       let isFirst = state.batch.isEmpty
       guard message.identities.count == 2, state.batch.append(message.identities.last, message.payload) else {
-        Self.sendAlone(message, &state, voice)
+        Self.sendAlone(message, &state, engineSession)
         return false
       }
       if isFirst { state.hop = hop }
       if isLast {
-        Self.flush(&state, voice)
+        Self.flush(&state, engineSession)
         return false
       }
       let now = ContinuousClock.now
       if isFirst {
         state.since = now
       } else if state.batch.isFull || now - state.since > Self.patience {
-        Self.flush(&state, voice)
+        Self.flush(&state, engineSession)
         return false
       }
       state.wasUsed = true
@@ -84,29 +84,29 @@ final class HeldReplies: Sendable {
     if mustGuard { requestTimer(self) }
   }
 
-  func flush() { state.withLock { Self.flush(&$0, voice) } }
+  func flush() { state.withLock { Self.flush(&$0, engineSession) } }
 
   /// As `flush`.
   /// - Returns: whether to call again soon; otherwise what is held next asks for that.
   func timerFired() -> Bool {
     state.withLock { state in
-      Self.flush(&state, voice)
+      Self.flush(&state, engineSession)
       state.isGuarded = state.wasUsed
       state.wasUsed = false
       return state.isGuarded
     }
   }
 
-  private static func flush(_ state: inout State, _ voice: Voice) {
+  private static func flush(_ state: inout State, _ engineSession: EngineSession) {
     guard !state.batch.isEmpty else { return }
-    let batch = voice.sign(&state.batch)
+    let batch = engineSession.sign(&state.batch)
     if state.hop == LocalSocket.schedulerIdentity, let local = state.local, local.send(batch) { return }
     send([state.hop] + batch, &state)
   }
 
-  private static func sendAlone(_ message: Envelope, _ state: inout State, _ voice: Voice) {
-    flush(&state, voice)
-    send(voice.sealed(message), &state)
+  private static func sendAlone(_ message: Envelope, _ state: inout State, _ engineSession: EngineSession) {
+    flush(&state, engineSession)
+    send(engineSession.sealed(message), &state)
   }
 
   private static func send(_ frames: [Frame], _ state: inout State) {

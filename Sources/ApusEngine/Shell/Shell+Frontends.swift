@@ -19,7 +19,7 @@ extension Shell {
   public func bindFrontends() throws(ZeroMQError) -> FrontendEndpoints {
     let loop = try engine.bindFrontends()
     return FrontendEndpoints(
-      shell: try bind(), iopub: try engine.outlet.bind(), control: loop.control, heart: loop.heart, input: loop.input,
+      shell: try bind(), iopub: try engine.publisher.bind(), control: loop.control, heart: loop.heart, input: loop.input,
       key: engine.configuration.key)
   }
 }

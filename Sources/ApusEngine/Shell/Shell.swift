@@ -8,7 +8,7 @@ public import Transport
 /// interpreter's lock. Not thread safe; only `Engine` talks to it from elsewhere, through the mailbox.
 public final class Shell {
   public enum Event {
-    case request(Request)
+    case request(ShellRequest)
     /// A signal arrived, or `Engine.nudgeKernel` was called: the interpreter may have something to do.
     case interrupted
     case timedOut
@@ -41,25 +41,25 @@ public final class Shell {
   }
 
   private struct Running {
-    let request: Request
+    let request: ShellRequest
     let started: Timestamp
   }
 
   let engine: Engine
   private let mailbox: ShellMailbox
-  private let outlet: Outlet
-  private let voice: Voice
+  private let publisher: OutputPublisher
+  private let engineSession: EngineSession
   private let replies: HeldReplies
   // One thread uses all of this; checking each access again at run time took a few percent of all work.
   @exclusivity(unchecked) private var socket: HandedSocket?
   /// To the task scheduler, if that is on this host: its small messages come this way.
   @exclusivity(unchecked) private var local: LocalSocket?
   @exclusivity(unchecked) private var isLocalNext = false
-  /// Verifies what comes in; replies are signed by `voice`.
+  /// Verifies what comes in; replies are signed by `engineSession`.
   @exclusivity(unchecked) private var session: Session
   @exclusivity(unchecked) private var rejections = RejectionLog()
   /// Read from the socket while looking for what to abort, not yet run.
-  @exclusivity(unchecked) private var waiting: [Request] = []
+  @exclusivity(unchecked) private var waiting: [ShellRequest] = []
   @exclusivity(unchecked) private var firstWaiting = 0
   @exclusivity(unchecked) private var running: Running?
   @exclusivity(unchecked) private var endings = ReplyMetadataWriter()
@@ -69,8 +69,8 @@ public final class Shell {
   public init(engine: Engine) {
     self.engine = engine
     mailbox = engine.mailbox
-    outlet = engine.outlet
-    voice = engine.voice
+    publisher = engine.publisher
+    engineSession = engine.engineSession
     replies = engine.replies
     session = Session(id: SessionID(engine.configuration.uuid.text), key: engine.configuration.key)
   }
@@ -172,7 +172,7 @@ public final class Shell {
       replies.use(fresh, freshLocal)
       (socket, local) = (fresh, freshLocal)
     }
-    if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(voice.uuid.text), key: key) }
+    if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(engineSession.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }
     isNudged = mailbox.read { contents in
       defer { contents.isNudged = false }
@@ -181,9 +181,9 @@ public final class Shell {
     if let moment = mailbox.read({ $0.aborts.takeEverything() }) { abortQueued { ($0.date ?? moment) <= moment } }
   }
 
-  private func takeControlRequest() -> Request? { mailbox.read { $0.requests.isEmpty ? nil : $0.requests.removeFirst() } }
+  private func takeControlRequest() -> ShellRequest? { mailbox.read { $0.requests.isEmpty ? nil : $0.requests.removeFirst() } }
 
-  private func takeWaiting() -> Request? {
+  private func takeWaiting() -> ShellRequest? {
     guard firstWaiting < waiting.count else { return nil }
     defer {
       firstWaiting += 1
@@ -201,11 +201,11 @@ public final class Shell {
       if MessageBatch.isBatch(frames, identities: 1) {
         var batch = try session.openBatch(frames, .schedulerToEngine)
         while let envelope = try batch.next() {
-          do { waiting.append(try Request(envelope, origin: .shell, isInBatch: true)) } catch { reject("\(error)") }
+          do { waiting.append(try ShellRequest(envelope, origin: .shell, isInBatch: true)) } catch { reject("\(error)") }
         }
       } else {
         let scope = frames.first.flatMap { Self.channel(of: $0) }.map { MessageScope.request($0) }
-        waiting.append(try Request(try session.open(frames, sealedFor: scope, readsBuffers: true), origin: .shell))
+        waiting.append(try ShellRequest(try session.open(frames, sealedFor: scope, readsBuffers: true), origin: .shell))
       }
     } catch let error as Session.Rejection {
       reject(error.rawValue)
@@ -230,7 +230,7 @@ public final class Shell {
   // MARK: aborting
 
   /// Answers `aborted` to everything queued that matches; the rest waits in its order.
-  private func abortQueued(_ matches: (Request) -> Bool) {
+  private func abortQueued(_ matches: (ShellRequest) -> Bool) {
     while let frames = (try? receive()) ?? nil { open(frames) }
     let queue = waiting[firstWaiting...]
     firstWaiting = 0
@@ -243,21 +243,21 @@ public final class Shell {
   /// After a failed execution that asked for it: the code cells that were sent behind it do not run.
   public func abortQueuedExecutions() { abortQueued { $0.type == .executeRequest } }
 
-  private func answerAborted(_ request: Request) {
-    outlet.status(.busy, parent: request.envelope.headerFrame)
-    let metadata = ReplyMetadata(started: .now(), status: .aborted, uuid: voice.uuid, id: engine.publishedID)
+  private func answerAborted(_ request: ShellRequest) {
+    publisher.status(.busy, parent: request.envelope.headerFrame)
+    let metadata = ReplyMetadata(started: .now(), status: .aborted, uuid: engineSession.uuid, id: engine.publishedID)
     send(
-      voice.message(
+      engineSession.message(
         request.type.reply, content: Frame(["status": "aborted"]), parent: request.envelope.headerFrame,
         metadata: metadata.frame(answering: request.envelope.metadataFrame), identities: request.identities,
         forBatch: request.isBatched, sealedFor: request.replyScope), for: request)
-    outlet.status(.idle, parent: request.envelope.headerFrame)
+    publisher.status(.idle, parent: request.envelope.headerFrame)
   }
 
   // MARK: one request
 
   /// - Returns: false if it was answered already.
-  private func begin(_ request: Request) -> Bool {
+  private func begin(_ request: ShellRequest) -> Bool {
     if request.origin == .shell {
       let isAborted = mailbox.read { contents in
         if contents.aborts.takes(request.id) { return true }
@@ -272,8 +272,8 @@ public final class Shell {
     EngineLog.log(.debug, "Handling \(request.type): \(request.id)")
     running = Running(request: request, started: .now())
     let parent = request.envelope.headerFrame
-    outlet.begin(parent)
-    outlet.status(.busy, parent: parent, isOptional: request.type == .applyRequest)
+    publisher.begin(parent)
+    publisher.status(.busy, parent: parent, isOptional: request.type == .applyRequest)
     return true
   }
 
@@ -285,29 +285,29 @@ public final class Shell {
   /// Sends the answer to the request that `next` returned last, after its output.
   public func reply(_ outcome: Outcome) {
     guard let running = takeRunning() else { return }
-    outlet.flush()
+    publisher.flush()
     let metadata = ReplyMetadata(
       started: running.started, status: outcome.succeeded ? .ok : .error,
       // The scheduler knows this name only, not its subclasses.
       dependenciesMet: outcome.errorName != "UnmetDependency" && !outcome.isRefusal, isRefusal: outcome.isRefusal,
-      codec: outcome.codec, uuid: voice.uuid,
+      codec: outcome.codec, uuid: engineSession.uuid,
       id: engine.publishedID)
     let request = running.request
     let parent = request.envelope.headerFrame
     send(
-      voice.message(
+      engineSession.message(
         outcome.type, content: outcome.content, parent: parent,
         metadata: endings.frame(metadata, answering: request.envelope.metadataFrame),
         identities: request.identities, buffers: outcome.buffers, forBatch: request.isBatched, sealedFor: request.replyScope),
       for: request)
-    outlet.status(.idle, parent: parent, isOptional: request.type == .applyRequest)
+    publisher.status(.idle, parent: parent, isOptional: request.type == .applyRequest)
   }
 
   /// Ends a request that wants no answer, such as a comm message.
   public func finishWithoutReply() {
     guard let running = takeRunning() else { return }
-    outlet.flush()
-    outlet.status(.idle, parent: running.request.envelope.headerFrame)
+    publisher.flush()
+    publisher.status(.idle, parent: running.request.envelope.headerFrame)
   }
 
   /// The kernel came back for more without answering: an interrupt hit between the task and its reply. Nobody waits in vain.
@@ -315,13 +315,13 @@ public final class Shell {
     guard let running else { return }
     let error = RemoteError(
       name: "KeyboardInterrupt", value: "interrupted while the reply was made",
-      engine: .init(uuid: voice.uuid, id: engine.publishedID ?? EngineID(-1), method: "apply"))
+      engine: .init(uuid: engineSession.uuid, id: engine.publishedID ?? EngineID(-1), method: "apply"))
     var content = error.content.objectValue ?? JSONObject()
     if running.request.type == .executeRequest { content["execution_count"] = 0 }
     reply(Outcome(type: running.request.type.reply, succeeded: false, content: Frame(.object(content)), errorName: error.name))
   }
 
-  private func send(_ message: Envelope, for request: Request) {
+  private func send(_ message: Envelope, for request: ShellRequest) {
     switch request.origin {
     case .shell: if request.isBatched { replies.hold(message, isLast: waiting.isEmpty) } else { replies.send(message) }
     case .control: engine.sendControl(message)

@@ -14,7 +14,7 @@ final class ShellMailbox: Sendable {
     /// The key of a restarted controller; comes with its socket.
     var key: String?
     /// Requests of the control socket that need the interpreter; served before anything that waits on the shell socket.
-    var requests: [Request] = []
+    var requests: [ShellRequest] = []
     var aborts = AbortState()
     /// The task that the kernel runs now. Changed under the same lock that aborts are read under, so that a task is either taken
     /// back or interrupted, and never missed between the two.

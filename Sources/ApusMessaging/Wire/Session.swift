@@ -3,7 +3,7 @@
 #endif
 public import Transport
 
-/// One party's voice: makes messages in its name, signs them, and checks those of others.
+/// What one party says: makes messages in its name, signs them, and checks those of others.
 public struct Session: Sendable {
   public let id: SessionID
   public let username: String

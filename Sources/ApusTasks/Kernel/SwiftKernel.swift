@@ -29,7 +29,7 @@ public final class SwiftKernel: Kernel {
     namespace.clear()
   }
 
-  public func run(_ request: Request) async -> Shell.Outcome {
+  public func run(_ request: ShellRequest) async -> Shell.Outcome {
     let envelope = request.envelope
     guard let head = envelope.buffers.first, isOurs(envelope.metadataFrame) else {
       let error = TaskError(

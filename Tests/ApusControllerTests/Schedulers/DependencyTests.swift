@@ -6,7 +6,7 @@ import Testing
 @Suite("Task scheduler: dependencies")
 struct SchedulerDependencyTests {
   /// How the two tasks end that others wait for.
-  static let endings: [(TaskResult.Status, TaskResult.Status)] = [
+  static let endings: [(TaskReply.Status, TaskReply.Status)] = [
     (.ok, .ok), (.ok, .error), (.error, .ok), (.error, .error), (.aborted, .ok),
   ]
   static let kinds: [(all: Bool, success: Bool, failure: Bool)] = [
@@ -14,7 +14,7 @@ struct SchedulerDependencyTests {
   ]
 
   @Test("after: every kind, every way of ending, before and after submission", arguments: endings, kinds)
-  func after(ending: (TaskResult.Status, TaskResult.Status), kind: (all: Bool, success: Bool, failure: Bool)) {
+  func after(ending: (TaskReply.Status, TaskReply.Status), kind: (all: Bool, success: Bool, failure: Bool)) {
     let counts = [ending.0, ending.1].map { $0 == .ok ? kind.success : kind.failure }
     let runs = kind.all ? counts.allSatisfy { $0 } : counts.contains(true)
     let dependency = Dependency(["x", "y"], all: kind.all, success: kind.success, failure: kind.failure)
@@ -164,7 +164,7 @@ struct SchedulerDependencyTests {
     state.engineRegistered("e", now: now, effects: &recorder)
     for id in ["root"] + ids {
       let id = MessageID(id)
-      state.completed(TaskResult(id: id, message: Messages.reply(to: id), status: .ok), by: "e", now: now, effects: &recorder)
+      state.completed(TaskReply(id: id, message: Messages.reply(to: id), status: .ok), by: "e", now: now, effects: &recorder)
     }
     #expect(state.tasks.count == 1)
     #expect(state.engines[0].load == 1)

@@ -21,8 +21,8 @@ struct FaultTests {
     )
   }
 
-  @Test("an aborted task is not tried again, whatever its engine answers", arguments: [TaskResult.Status.aborted, .error])
-  func noRetryAfterAbort(_ status: TaskResult.Status) {
+  @Test("an aborted task is not tried again, whatever its engine answers", arguments: [TaskReply.Status.aborted, .error])
+  func noRetryAfterAbort(_ status: TaskReply.Status) {
     var bench = SchedulerBench(engines: 2)
     bench.submit("a", retries: 5)
     bench.abort("a")
@@ -298,7 +298,7 @@ struct FaultTests {
     func submit(_ number: Int) { state.submit(Self.hourly(number), now: now, effects: &recorder) }
     func complete(_ number: Int) {
       let id = MessageID("t\(number)")
-      state.completed(TaskResult(id: id, message: Messages.reply(to: id), status: .ok), by: "e", now: now, effects: &recorder)
+      state.completed(TaskReply(id: id, message: Messages.reply(to: id), status: .ok), by: "e", now: now, effects: &recorder)
     }
     state.engineRegistered("e", now: now, effects: &recorder)
     for number in 0..<1000 {

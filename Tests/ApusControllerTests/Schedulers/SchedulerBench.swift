@@ -42,12 +42,12 @@ struct SchedulerBench {
   }
 
   mutating func complete(
-    _ id: String, on engine: Int, _ status: TaskResult.Status = .ok, dependenciesMet: Bool = true, isRefusal: Bool = false,
+    _ id: String, on engine: Int, _ status: TaskReply.Status = .ok, dependenciesMet: Bool = true, isRefusal: Bool = false,
     at location: SourceLocation = #_sourceLocation
   ) {
     let reply = Messages.reply(to: MessageID(id), from: "e\(engine)")
     state.completed(
-      TaskResult(id: MessageID(id), message: reply, status: status, dependenciesMet: dependenciesMet, isRefusal: isRefusal),
+      TaskReply(id: MessageID(id), message: reply, status: status, dependenciesMet: dependenciesMet, isRefusal: isRefusal),
       by: Self.engine(engine), now: now, effects: &recorder)
     verify(location)
   }

@@ -90,13 +90,13 @@ struct SchedulerSimulation {
       state.submit(request, now: now, effects: &recorder)
     }
     func complete(_ id: MessageID, by uuid: EngineUUID) {
-      let status: TaskResult.Status = random.chance(70) ? .ok : random.chance(70) ? .error : .aborted
+      let status: TaskReply.Status = random.chance(70) ? .ok : random.chance(70) ? .error : .aborted
       let isMet = status == .ok || random.chance(80)
       let reply = Messages.reply(to: id, from: uuid.text)
       let isHere = world.placed[id] == uuid
       if isHere { world.outcomes[id] = (status == .ok, uuid) }
       state.completed(
-        TaskResult(id: id, message: reply, status: status, dependenciesMet: isMet), by: uuid, now: now, effects: &recorder)
+        TaskReply(id: id, message: reply, status: status, dependenciesMet: isMet), by: uuid, now: now, effects: &recorder)
       // Not an end after all: it is to be tried again.
       if isHere, state.tasks[id] != nil {
         world.outcomes[id] = nil

@@ -53,7 +53,7 @@ struct TaskRequestTests {
 
   @Test("what an engine's reply says")
   func results() throws {
-    func result(_ metadata: JSONValue) -> TaskResult? { TaskResult(Messages.reply(to: "a", metadata: metadata)) }
+    func result(_ metadata: JSONValue) -> TaskReply? { TaskReply(Messages.reply(to: "a", metadata: metadata)) }
     #expect(result(["status": "ok"])?.status == .ok)
     #expect(result(["status": "error"])?.status == .error)
     #expect(result(["status": "aborted"])?.status == .aborted)
@@ -69,10 +69,10 @@ struct TaskRequestTests {
       identities: [], signature: .empty, header: Frame(["msg_id": "r"]), parentHeader: Frame(["msg_id": "a"]),
       metadata: Frame("{ \"sta\\u0074us\":\n\"error\", \"dependencies\\u005fmet\" :\tfalse}"),
       content: Frame("{\"status\" : \"error\"}"))
-    #expect(TaskResult(odd)?.status == .error)
-    #expect(TaskResult(odd)?.dependenciesMet == false)
+    #expect(TaskReply(odd)?.status == .error)
+    #expect(TaskReply(odd)?.dependenciesMet == false)
     let orphan = Envelope(
       signature: .empty, header: Frame(["msg_id": "r"]), parentHeader: .emptyObject, metadata: .emptyObject, content: .emptyObject)
-    #expect(TaskResult(orphan) == nil)
+    #expect(TaskReply(orphan) == nil)
   }
 }

@@ -141,7 +141,7 @@ struct BroadcastState {
     coalescing[id] = nil
     let replies = broadcast.targets.compactMap { broadcast.replies[$0.uuid] }
     let outcome: CombinedReply.Outcome
-    if let failure = replies.first(where: { TaskResult($0)?.status != .ok }) {
+    if let failure = replies.first(where: { TaskReply($0)?.status != .ok }) {
       outcome = .failed(failure)
     } else if let lost = broadcast.lost {
       outcome = .lost(lost)

@@ -83,7 +83,7 @@ struct TaskRequestReader {
 }
 
 /// What an engine's reply says to the scheduler.
-struct TaskResult: Sendable {
+struct TaskReply: Sendable {
   typealias Status = ReplyStatus
 
   var id: MessageID

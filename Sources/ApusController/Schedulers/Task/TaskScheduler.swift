@@ -143,7 +143,7 @@ actor TaskScheduler {
   }
 
   private func complete(_ message: Envelope, now: ContinuousClock.Instant) {
-    guard message.identities.count >= 2, let result = TaskResult(message) else {
+    guard message.identities.count >= 2, let result = TaskReply(message) else {
       return wire.rejections.note("a reply that names no request")
     }
     state.completed(result, by: wire.back.uuid(of: message.frames[0]), now: now, effects: &wire)

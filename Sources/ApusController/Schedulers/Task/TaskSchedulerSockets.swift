@@ -14,9 +14,9 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   var session: Session
   var rejections: DroppedMessages
   let events: TaskEventStream
-  private(set) var outbox: [Letter] = []
+  private(set) var outbox: [OutgoingMessage] = []
 
-  enum Letter {
+  enum OutgoingMessage {
     case request(Envelope, EngineUUID)
     case reply(Envelope, client: Frame)
   }
@@ -76,7 +76,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     if let client = identities.first { post(.reply(reply, client: client)) }
   }
 
-  private mutating func post(_ letter: Letter) {
+  private mutating func post(_ letter: OutgoingMessage) {
     outbox.append(letter)
     if outbox.count >= Self.fullOutbox { deliver() }
   }

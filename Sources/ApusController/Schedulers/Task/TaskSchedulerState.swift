@@ -148,7 +148,7 @@ struct TaskSchedulerState {
   }
 
   mutating func completed(
-    _ result: TaskResult, by uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ result: TaskReply, by uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     // Unknown: answered already, by another engine or as lost. Placed elsewhere: the engine that was given up came back with the answer.
     guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else { return }

@@ -2,7 +2,7 @@ public import ApusMessaging
 import Transport
 
 /// A verified message that asks this engine for something.
-public struct Request: Sendable {
+public struct ShellRequest: Sendable {
   public enum Origin: Sendable {
     /// Direct, load-balanced and broadcast work: answered on the shell socket.
     case shell

@@ -29,13 +29,22 @@ public struct Environment: Sendable, Hashable {
     return Environment(variables)
   }
 
+  /// `NAME=value`, as `exec` takes them.
+  var assignments: [String] { variables.map { "\($0.key)=\($0.value)" } }
+
   /// The first program of that name on PATH.
   public func find(_ program: String) -> String? {
-    if program.contains("/") { return FileSystem.isExecutable(program) ? program : nil }
+    if program.contains("/") { return Self.isExecutable(program) ? program : nil }
     for directory in (variables["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":", omittingEmptySubsequences: false) {
-      let candidate = Path.join(directory.isEmpty ? "." : String(directory), program)
-      if FileSystem.isExecutable(candidate) { return candidate }
+      let candidate = directory.isEmpty ? "./\(program)" : "\(directory)/\(program)"
+      if Self.isExecutable(candidate) { return candidate }
     }
     return nil
+  }
+
+  /// Whether it is a file that we may run.
+  public static func isExecutable(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG && access(path, X_OK) == 0
   }
 }

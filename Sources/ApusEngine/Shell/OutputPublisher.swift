@@ -7,7 +7,7 @@ import Transport
 ///
 /// Unlike other sockets this one is not an actor's: both threads publish, and a hand-over to the loop would cost a wake-up of 50 µs a task,
 /// twice. libzmq allows a socket to change threads behind a full fence, which the mutex is.
-final class Outlet: Sendable {
+final class OutputPublisher: Sendable {
   private struct State: Sendable {
     var socket: HandedSocket?
     var buffer = OutputBuffer()
@@ -51,12 +51,12 @@ final class Outlet: Sendable {
   private static let patience = Duration.microseconds(500)
 
   private let state = Mutex(State())
-  private let voice: Voice
+  private let engineSession: EngineSession
   /// Asks for a call of `flush()` after the delay of the configuration, from whichever thread printed.
   private let requestFlush: @Sendable () -> Void
 
-  init(voice: Voice, requestFlush: @escaping @Sendable () -> Void) {
-    self.voice = voice
+  init(engineSession: EngineSession, requestFlush: @escaping @Sendable () -> Void) {
+    self.engineSession = engineSession
     self.requestFlush = requestFlush
   }
 
@@ -72,7 +72,7 @@ final class Outlet: Sendable {
 
   func close() {
     state.withLock { state in
-      Self.flush(&state, voice)
+      Self.flush(&state, engineSession)
       state.socket = nil
     }
   }
@@ -100,8 +100,8 @@ final class Outlet: Sendable {
         Self.readSubscriptions(&state)
         if state.isQuiet { return }
       }
-      let message = voice.message(
-        .status, content: content, parent: parent, metadata: voice.engineMetadata, identities: [state.topics.status])
+      let message = engineSession.message(
+        .status, content: content, parent: parent, metadata: engineSession.engineMetadata, identities: [state.topics.status])
       Self.send(message, &state)
     }
   }
@@ -126,10 +126,10 @@ final class Outlet: Sendable {
     _ type: MessageType, kind: String, hasBareTopic: Bool = false, content: Frame, buffers: [Frame] = [], parent: Frame? = nil
   ) {
     state.withLock { state in
-      Self.flush(&state, voice)
+      Self.flush(&state, engineSession)
       let topic = Frame(hasBareTopic ? kind : state.topics.prefix + kind)
-      let message = voice.message(
-        type, content: content, parent: parent ?? state.parent, metadata: voice.engineMetadata, identities: [topic],
+      let message = engineSession.message(
+        type, content: content, parent: parent ?? state.parent, metadata: engineSession.engineMetadata, identities: [topic],
         buffers: buffers)
       Self.send(message, &state)
     }
@@ -139,7 +139,7 @@ final class Outlet: Sendable {
   func write(_ text: UnsafeRawBufferPointer, to stream: OutputBuffer.Stream, parent: Frame?) {
     let needsTimer = state.withLock { state in
       state.buffer.append(text, to: stream, parent: parent ?? state.parent)
-      if state.buffer.isFull { Self.flush(&state, voice) }
+      if state.buffer.isFull { Self.flush(&state, engineSession) }
       guard !state.buffer.isEmpty, !state.isTimerSet else { return false }
       state.isTimerSet = true
       return true
@@ -147,18 +147,18 @@ final class Outlet: Sendable {
     if needsTimer { requestFlush() }
   }
 
-  func flush() { state.withLock { Self.flush(&$0, voice) } }
+  func flush() { state.withLock { Self.flush(&$0, engineSession) } }
 
   /// As `flush`, and the next text asks for a timer again.
   func timerFired() {
     state.withLock { state in
       state.isTimerSet = false
-      Self.flush(&state, voice)
+      Self.flush(&state, engineSession)
     }
   }
 
-  private static func flush(_ state: inout State, _ voice: Voice) {
-    tellOfMissed(&state, voice)
+  private static func flush(_ state: inout State, _ engineSession: EngineSession) {
+    tellOfMissed(&state, engineSession)
     guard !state.buffer.isEmpty else { return }
     for run in state.buffer.take() {
       let topic = run.stream == .stdout ? state.topics.stdout : state.topics.stderr
@@ -170,8 +170,9 @@ final class Outlet: Sendable {
         writer.append(string: String(decoding: piece, as: UTF8.self))
         writer.append(raw: "}")
         send(
-          voice.message(
-            .stream, content: Frame(writer.bytes), parent: run.parent, metadata: voice.engineMetadata, identities: [topic]), &state)
+          engineSession.message(
+            .stream, content: Frame(writer.bytes), parent: run.parent, metadata: engineSession.engineMetadata, identities: [topic]),
+          &state)
       }
     }
   }
@@ -204,12 +205,13 @@ final class Outlet: Sendable {
   private static let patientAttempts = 250
 
   /// Says in the stream itself that something is missing there.
-  private static func tellOfMissed(_ state: inout State, _ voice: Voice) {
+  private static func tellOfMissed(_ state: inout State, _ engineSession: EngineSession) {
     guard state.missed.messages > 0, let handed = state.socket else { return }
     let text =
       "[\(state.missed.messages) messages of output, \(state.missed.bytes) bytes, are missing here: the controller did not take them]\n"
-    let message = voice.message(
-      .stream, content: Frame(["name": "stderr", "text": .string(text)]), parent: state.parent, metadata: voice.engineMetadata,
+    let message = engineSession.message(
+      .stream, content: Frame(["name": "stderr", "text": .string(text)]), parent: state.parent,
+      metadata: engineSession.engineMetadata,
       identities: [state.topics.stderr])
     if (try? handed.socket.send(message.frames)) != nil { state.missed = (0, 0) }
   }

@@ -1,13 +1,13 @@
 import Glibc
 
 /// Signals of this process as bytes of a pipe, to be read in the launcher's `poll`.
-package enum SignalPipe {
+public enum SignalPipe {
   /// Written once, before the handlers are installed; read by handlers, for which a plain load is all that is allowed.
   nonisolated(unsafe) private static var writeEnd: Int32 = -1
 
   /// Installs the handlers. Once in a process.
   /// - Returns: the end to read from; it never blocks.
-  package static func open(for signals: [Int32]) throws(ClusterError) -> Int32 {
+  public static func open(for signals: [Int32]) throws(ProcessError) -> Int32 {
     let (readEnd, writeEnd) = try Pipe.open()
     self.writeEnd = writeEnd
     for signal in signals {
@@ -27,7 +27,7 @@ package enum SignalPipe {
   }
 
   /// Whether this process has a signal ignored.
-  package static func isIgnored(_ signal: Int32) -> Bool {
+  public static func isIgnored(_ signal: Int32) -> Bool {
     var action = sigaction()
     return sigaction(signal, nil, &action) == 0 && isIgnored(action)
   }
@@ -38,22 +38,9 @@ package enum SignalPipe {
   }
 
   /// Signals that have come since the last call.
-  package static func read(_ descriptor: Int32) -> [Int32] {
+  public static func read(_ descriptor: Int32) -> [Int32] {
     var bytes = [UInt8](repeating: 0, count: 64)
     let count = Glibc.read(descriptor, &bytes, bytes.count)
     return count > 0 ? bytes[..<count].map(Int32.init) : []
-  }
-}
-
-enum Pipe {
-  /// Both ends close on exec and never block.
-  static func open() throws(ClusterError) -> (readEnd: Int32, writeEnd: Int32) {
-    var ends: [Int32] = [-1, -1]
-    guard pipe(&ends) == 0 else { throw ClusterError(.failure, "no pipe could be made: \(String(cString: strerror(errno)))") }
-    for end in ends {
-      _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-      _ = fcntl(end, F_SETFL, O_NONBLOCK)
-    }
-    return (ends[0], ends[1])
   }
 }

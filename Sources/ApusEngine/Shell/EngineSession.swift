@@ -4,7 +4,7 @@ import Synchronization
 import Transport
 
 /// Makes and signs the engine's messages, from any of its threads. The session's id is the engine's name, as peers expect.
-final class Voice: Sendable {
+final class EngineSession: Sendable {
   let uuid: EngineUUID
   /// Behind a mutex because a restarted controller brings another key.
   private let session: Mutex<Session>

@@ -1,11 +1,10 @@
-import CZeroMQ
 import Glibc
 
 /// A thread that runs one closure, and that nobody waits for.
-package enum DetachedThread {
+public enum DetachedThread {
   /// - Parameter stackSize: in bytes.
   /// - Returns: `nil`, or why the system refused it; the closure then never runs.
-  package static func start(stackSize: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) -> String? {
+  public static func start(stackSize: Int = 1 << 20, _ body: @escaping @Sendable () -> Void) -> String? {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
     defer { pthread_attr_destroy(&attributes) }
