@@ -20,7 +20,7 @@ struct Handover<Value: ~Copyable>: ~Copyable {
 extension Controller.Plan {
   /// All bound sockets, in the order in which ipyparallel takes its ports.
   struct Sockets: ~Copyable {
-    var query: Handover<ClientSocket>
+    var query: Handover<BoundedRouter>
     var monitor: Handover<SocketMonitor>
     var engines: EngineSide
     var heart: HeartSide
@@ -43,12 +43,12 @@ extension Controller.Plan {
 
     /// What clients connect to: the fronts of relays and schedulers, and the hub's announcements.
     struct ClientSide: ~Copyable {
-      var control: Handover<ClientSocket>
-      var mux: Handover<ClientSocket>
-      var task: Handover<ClientSocket>
+      var control: Handover<BoundedRouter>
+      var mux: Handover<BoundedRouter>
+      var task: Handover<BoundedRouter>
       var output: Handover<PublisherSocket>
       var notifier: Handover<PublisherSocket>
-      var broadcast: Handover<ClientSocket>
+      var broadcast: Handover<BoundedRouter>
     }
 
     struct Ports {

@@ -36,7 +36,7 @@ struct EngineAudience: Sendable {
 /// The hub's sockets, which are also its state's effects.
 struct HubSockets: ~Copyable, HubEffects {
   /// Requests of clients and engines.
-  var query: ClientSocket
+  var query: BoundedRouter
   let monitor: SocketMonitor
   var notifier: PublisherSocket
   var session: Session
@@ -53,7 +53,7 @@ struct HubSockets: ~Copyable, HubEffects {
   var enginesChanged = false
 
   init(
-    query: consuming ClientSocket, monitor: consuming SocketMonitor, notifier: consuming PublisherSocket, session: Session,
+    query: consuming BoundedRouter, monitor: consuming SocketMonitor, notifier: consuming PublisherSocket, session: Session,
     audience: EngineAudience,
     events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
     announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void

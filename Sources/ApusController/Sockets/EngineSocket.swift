@@ -1,15 +1,13 @@
 import ApusMessaging
-import DequeModule
 import Logging
 import Transport
 
 /// The side of a relay that faces engines: a ROUTER that does not lose a message for an engine whose connection is still being made.
 ///
 /// An engine is registered as soon as its heart beats, which may be before this socket has seen it. libzmq would drop the message
-/// silently; here it waits until the engine connects or is lost.
+/// silently; here it waits until the engine connects or is lost. So does what an engine does not read, within the bounds of `BoundedRouter`.
 struct EngineSocket: ~Copyable {
-  let socket: Socket
-  private var parked: [Frame: Deque<[Frame]>] = [:]
+  private var router: BoundedRouter
   private var known: Set<Frame> = []
   private var own: Set<Frame> = []
   private var names: [EngineUUID: Frame] = [:]
@@ -17,13 +15,13 @@ struct EngineSocket: ~Copyable {
 
   /// - Parameter router: with its identity, not bound yet. An identity is never handed over to a second connection: an engine that comes
   ///   back finds its place free as soon as its dead connection was noticed.
-  init(_ router: consuming Socket) throws(ZeroMQError) {
-    try router.set(.routerMandatory, 1)
-    socket = router
+  init(_ router: consuming Socket, spoolDirectory: String, logger: Logger) throws(ZeroMQError) {
+    self.router = try BoundedRouter(router, facing: .engines, spoolDirectory: spoolDirectory, logger: logger)
   }
 
-  /// Whether `deliverParked` is to be called soon.
-  var hasParked: Bool { !parked.isEmpty }
+  var socket: Socket { _read { yield router.socket } }
+  /// Whether `deliverWaiting` is to be called soon.
+  var hasWaiting: Bool { router.hasWaiting }
 
   /// - Parameter isOwn: it is one of Apus's, and reads seals.
   mutating func engineRegistered(_ uuid: EngineUUID, isOwn: Bool = false) {
@@ -34,12 +32,12 @@ struct EngineSocket: ~Copyable {
 
   func isOwn(_ identity: Frame) -> Bool { own.contains(identity) }
 
-  /// What is parked for the engine is dropped: whoever asked learns of the loss in other ways.
+  /// What waits for the engine is dropped: whoever asked learns of the loss in other ways.
   mutating func engineLost(_ uuid: EngineUUID) {
     let identity = name(of: uuid)
     known.remove(identity)
     own.remove(identity)
-    parked[identity] = nil
+    router.forget(identity)
     names[uuid] = nil
     uuids[identity] = nil
   }
@@ -48,19 +46,12 @@ struct EngineSocket: ~Copyable {
 
   /// - Parameter second: an identity between the engine's and the rest.
   mutating func send(to identity: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) {
-    if parked.isEmpty || parked[identity] == nil, deliver(to: identity, second, rest) { return }
     // Frames for an identity that never registered go nowhere, as in ipyparallel.
-    guard known.contains(identity) else { return }
-    parked[identity, default: []].append((second.map { [$0] } ?? []) + rest)
+    router.send(identity, second, rest, isExpected: known.contains(identity))
   }
 
-  /// Tries again what is parked.
-  mutating func deliverParked() {
-    for identity in Array(parked.keys) {
-      while let message = parked[identity]?.first, deliver(to: identity, nil, message[...]) { parked[identity]?.removeFirst() }
-      if parked[identity]?.isEmpty == true { parked[identity] = nil }
-    }
-  }
+  /// Tries again what waits.
+  mutating func deliverWaiting() { router.deliverWaiting() }
 
   /// The uuid that an identity spells; cached, for it comes with every reply.
   mutating func uuid(of identity: Frame) -> EngineUUID {
@@ -75,13 +66,5 @@ struct EngineSocket: ~Copyable {
     let frame = Frame(uuid.text)
     names[uuid] = frame
     return frame
-  }
-
-  /// - Returns: false if the engine is not connected.
-  private func deliver(to identity: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Bool {
-    do {
-      try socket.send(identity, second, rest)
-      return true
-    } catch { return !error.isUnreachable }
   }
 }

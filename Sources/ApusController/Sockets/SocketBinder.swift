@@ -46,15 +46,16 @@ struct SocketBinder: ~Copyable {
   }
 
   private func openEngineSocket(_ identity: String) throws(ZeroMQError) -> EngineSocket {
-    try EngineSocket(try open(.router, identity, pings: true))
+    try EngineSocket(
+      try open(.router, identity, pings: true), spoolDirectory: plan.configuration.spoolDirectory, logger: logger)
   }
 
-  private func openClientSocket(_ identity: String? = nil, linger: Int32 = 0) throws(ZeroMQError) -> ClientSocket {
-    try ClientSocket(
+  private func openClientSocket(_ identity: String? = nil, linger: Int32 = 0) throws(ZeroMQError) -> BoundedRouter {
+    try BoundedRouter(
       try open(.router, identity, linger: linger), spoolDirectory: plan.configuration.spoolDirectory, logger: logger)
   }
 
-  mutating func registration() throws -> ClientSocket {
+  mutating func registration() throws -> BoundedRouter {
     let configuration = plan.configuration
     let query = try openClientSocket(linger: Self.farewell)
     ports.registration = try enginePool.bind(

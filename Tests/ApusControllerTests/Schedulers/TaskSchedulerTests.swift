@@ -20,13 +20,13 @@ import Transport
     try front.bind("inproc://front")
     let router = try Socket(.router, in: context)
     try router.set(.identity, Array("back".utf8))
-    let back = try EngineSocket(router)
+    let back = try EngineSocket(router, spoolDirectory: "/tmp", logger: log.logger)
     try back.socket.bind("inproc://back")
     let loop = EventLoop(name: "schedulers")
     let scheduler = TaskScheduler(
       loop: loop, state: TaskSchedulerState(),
       wire: TaskSchedulerSockets(
-        front: try ClientSocket(front, spoolDirectory: "/tmp", logger: log.logger), back: back, listener: listener,
+        front: try BoundedRouter(front, spoolDirectory: "/tmp", logger: log.logger), back: back, listener: listener,
         session: Session(key: Self.key),
         rejections: DroppedMessages("task", logger: log.logger),
         events: TaskEventStream(from: loop, to: loop)),

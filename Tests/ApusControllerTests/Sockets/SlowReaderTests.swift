@@ -34,7 +34,7 @@ struct SlowReaderTests {
   func results(_ size: Int) throws {
     defer { try? FileManager.default.removeItem(atPath: directory) }
     let (ours, theirs) = (try Context(), try Context())
-    var socket = try ClientSocket(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
+    var socket = try BoundedRouter(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
     let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
     let client = try connected(theirs, to: endpoint)
     try client.send([Frame("hello")])
@@ -46,7 +46,7 @@ struct SlowReaderTests {
     let filling = Frame([UInt8](repeating: 7, count: size))
     for number in 0..<count { socket.send(identity, nil, [Frame("\(number)"), filling][...]) }
     let (hasWaiting, bytes) = (socket.hasWaiting, socket.waitingBytes)
-    #expect(hasWaiting && bytes.memory <= ClientSocket.memoryLimit && bytes.files > 0)
+    #expect(hasWaiting && bytes.memory <= BoundedRouter.memoryLimit && bytes.files > 0)
     try read(count, size, from: client, &socket)
     let (isLeft, left) = (socket.hasWaiting, socket.waitingBytes)
     #expect(!isLeft && left == (0, 0))
@@ -57,7 +57,7 @@ struct SlowReaderTests {
   func fullDisk() throws {
     defer { try? FileManager.default.removeItem(atPath: directory) }
     let (ours, theirs) = (try Context(), try Context())
-    var socket = try ClientSocket(
+    var socket = try BoundedRouter(
       try Socket(.router, in: ours), spoolDirectory: directory, spoolLimit: 2_000_000, logger: LogLines().logger)
     let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
     let client = try connected(theirs, to: endpoint)
@@ -68,14 +68,14 @@ struct SlowReaderTests {
     let filling = Frame([UInt8](repeating: 7, count: 300_000))
     for number in 0..<600 { socket.send(identity, nil, [Frame("\(number)"), filling][...]) }
     let bytes = socket.waitingBytes
-    #expect(bytes.memory > ClientSocket.memoryLimit && bytes.files <= 2_000_000)
+    #expect(bytes.memory > BoundedRouter.memoryLimit && bytes.files <= 2_000_000)
     try read(600, 300_000, from: client, &socket)
     let left = socket.waitingBytes
     #expect(left == (0, 0))
   }
 
   /// All of them, each in its place.
-  private func read(_ count: Int, _ size: Int, from client: borrowing Socket, _ socket: inout ClientSocket) throws {
+  private func read(_ count: Int, _ size: Int, from client: borrowing Socket, _ socket: inout BoundedRouter) throws {
     for number in 0..<count {
       var message: [Frame]?
       for _ in 0..<5000 where message == nil {
@@ -97,7 +97,7 @@ struct SlowReaderTests {
   func gone() throws {
     defer { try? FileManager.default.removeItem(atPath: directory) }
     let (ours, theirs) = (try Context(), try Context())
-    var socket = try ClientSocket(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
+    var socket = try BoundedRouter(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
     let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
     var stopped: Socket? = try connected(theirs, to: endpoint)
     let good = try connected(theirs, to: endpoint)
@@ -122,6 +122,43 @@ struct SlowReaderTests {
       _ = try socket.socket.waitReadable(milliseconds: 2)
       _ = try socket.socket.receive()
     }
+    let isLeft = socket.hasWaiting
+    #expect(!isLeft)
+  }
+
+  @Test("requests for an engine that is not connected yet, or does not read, wait for it in bounds, and go with it")
+  func engine() throws {
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let (ours, theirs) = (try Context(), try Context())
+    let lines = LogLines()
+    var socket = try EngineSocket(try Socket(.router, in: ours), spoolDirectory: directory, logger: lines.logger)
+    let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
+    let filling = Frame([UInt8](repeating: 7, count: 1 << 20))
+    // Nobody by that name: ipyparallel drops it too.
+    socket.send(to: "stranger", nil, [filling][...])
+    let waitsForStranger = socket.hasWaiting
+    #expect(!waitsForStranger)
+    socket.engineRegistered("engine")
+    for number in 0..<150 { socket.send(to: "engine", nil, [Frame("\(number)"), filling][...]) }
+    #expect(lines.all.contains { $0.contains("an engine does not read its requests: they wait in a file") })
+    let engine = try Socket(.dealer, in: theirs)
+    try engine.set(.identity, Array("engine".utf8))
+    try engine.set(.receiveHighWaterMark, 4)
+    try engine.connect(endpoint)
+    for number in 0..<150 {
+      var message: [Frame]?
+      for _ in 0..<5000 where message == nil {
+        socket.deliverWaiting()
+        _ = try socket.socket.receive()
+        message = try engine.waitReadable(milliseconds: 2) ? try engine.receive() : nil
+      }
+      #expect(message?.first?.text == "\(number)")
+    }
+    // Again, and it is lost meanwhile.
+    for number in 0..<300 { socket.send(to: "engine", nil, [Frame("\(number)"), filling][...]) }
+    let waits = socket.hasWaiting
+    #expect(waits)
+    socket.engineLost("engine")
     let isLeft = socket.hasWaiting
     #expect(!isLeft)
   }

@@ -92,11 +92,11 @@ actor BroadcastScheduler {
   }
 
   private func deliverLater() {
-    guard wire.hasParked, parkTimer == nil else { return }
+    guard wire.hasWaiting, parkTimer == nil else { return }
     parkTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
       self.assumeIsolated {
         $0.parkTimer = nil
-        $0.wire.deliverParked()
+        $0.wire.deliverWaiting()
         $0.deliverLater()
       }
     }

@@ -9,17 +9,17 @@ final class BroadcastLeaf {
   init(_ back: consuming EngineSocket) { self.back = back }
 
   var socket: Socket { _read { yield back.socket } }
-  var hasParked: Bool { back.hasParked }
+  var hasWaiting: Bool { back.hasWaiting }
   func engineRegistered(_ uuid: EngineUUID) { back.engineRegistered(uuid) }
   func engineLost(_ uuid: EngineUUID) { back.engineLost(uuid) }
   func send(to uuid: EngineUUID, _ second: Frame?, _ rest: ArraySlice<Frame>) { back.send(to: uuid, second, rest) }
-  func deliverParked() { back.deliverParked() }
+  func deliverWaiting() { back.deliverWaiting() }
   func uuid(of identity: Frame) -> EngineUUID { back.uuid(of: identity) }
 }
 
 /// The broadcast scheduler's sockets, which are also its state's effects.
 struct BroadcastSockets: ~Copyable, BroadcastEffects {
-  var front: ClientSocket
+  var front: BoundedRouter
   let leaves: [BroadcastLeaf]
   var session: Session
   var rejections: DroppedMessages
@@ -27,17 +27,17 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   /// They read seals.
   private var ownEngines: Set<EngineUUID> = []
 
-  init(front: consuming ClientSocket, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
+  init(front: consuming BoundedRouter, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
     self.front = front
     self.leaves = leaves
     self.session = session
     rejections = DroppedMessages("broadcast", logger: logger)
   }
 
-  var hasParked: Bool { front.hasWaiting || leaves.contains { $0.hasParked } }
-  mutating func deliverParked() {
+  var hasWaiting: Bool { front.hasWaiting || leaves.contains { $0.hasWaiting } }
+  mutating func deliverWaiting() {
     front.deliverWaiting()
-    for leaf in leaves { leaf.deliverParked() }
+    for leaf in leaves { leaf.deliverWaiting() }
   }
   func isRegistered(_ uuid: EngineUUID) -> Bool { leafOf[uuid] != nil }
 

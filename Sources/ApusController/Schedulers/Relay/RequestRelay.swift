@@ -19,7 +19,7 @@ actor RequestRelay {
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   private let channel: Channel
-  private var front: ClientSocket
+  private var front: BoundedRouter
   private var back: EngineSocket
   private var session: Session
   private var rejections: DroppedMessages
@@ -33,7 +33,7 @@ actor RequestRelay {
   private let onAbort: (@Sendable ([MessageID]) -> Void)?
 
   init(
-    _ channel: Channel, loop: EventLoop, front: consuming ClientSocket, back: consuming EngineSocket, session: Session,
+    _ channel: Channel, loop: EventLoop, front: consuming BoundedRouter, back: consuming EngineSocket, session: Session,
     events: TaskEventStream,
     logger: Logger, onAbort: (@Sendable ([MessageID]) -> Void)? = nil
   ) {
@@ -116,11 +116,11 @@ actor RequestRelay {
   }
 
   private func deliverLater() {
-    guard back.hasParked || front.hasWaiting, parkTimer == nil else { return }
+    guard back.hasWaiting || front.hasWaiting, parkTimer == nil else { return }
     parkTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
       self.assumeIsolated {
         $0.parkTimer = nil
-        $0.back.deliverParked()
+        $0.back.deliverWaiting()
         $0.front.deliverWaiting()
         $0.deliverLater()
       }

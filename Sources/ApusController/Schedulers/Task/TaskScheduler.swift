@@ -178,8 +178,8 @@ actor TaskScheduler {
   func afterEvents() {
     wire.deliver()
     armDeadline()
-    if wire.back.hasParked || wire.front.hasWaiting, parkTimer == nil {
-      parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverParked() } }
+    if wire.back.hasWaiting || wire.front.hasWaiting, parkTimer == nil {
+      parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverWaiting() } }
     }
     let held = state.messageBytes + state.tasks.count * Self.bytesPerTask
     if held > mostHeld { mostHeld = held }
@@ -200,9 +200,9 @@ actor TaskScheduler {
     }
   }
 
-  private func deliverParked() {
+  private func deliverWaiting() {
     parkTimer = nil
-    wire.back.deliverParked()
+    wire.back.deliverWaiting()
     wire.front.deliverWaiting()
     afterEvents()
   }

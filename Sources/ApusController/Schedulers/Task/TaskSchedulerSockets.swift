@@ -8,7 +8,7 @@ import Transport
 /// into one packet. Sent one by one, each would wake it, and cost it and the receiver a system call. Engines and clients that
 /// take batches get the small ones in one message.
 struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
-  var front: ClientSocket
+  var front: BoundedRouter
   var back: EngineSocket
   var local: LocalEngines
   var session: Session
@@ -24,7 +24,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private var batches = OutgoingBatches()
 
   init(
-    front: consuming ClientSocket, back: consuming EngineSocket, listener: LocalListener?, session: Session,
+    front: consuming BoundedRouter, back: consuming EngineSocket, listener: LocalListener?, session: Session,
     rejections: DroppedMessages,
     events: TaskEventStream
   ) {

@@ -4,26 +4,39 @@ import Logging
 import Synchronization
 import Transport
 
-/// The side of a relay, of a scheduler or of the hub that faces clients: a ROUTER that keeps what is for a client that does not read within
-/// bounds, and loses nothing of it.
+/// The side of a relay, of a scheduler or of the hub that faces clients, or engines: a ROUTER that keeps what is for a peer that does not read
+/// within bounds, and loses nothing of it.
 ///
-/// libzmq would queue results without end for a client that was stopped. Here so much is given to it (`pipeLimit` messages, `bytesOnTheWay`),
-/// and the rest waits: a part in memory, the remainder in a file that has no name (`Spool`). It goes out in its order when the client
-/// reads again, and is forgotten when the client is gone.
-struct ClientSocket: ~Copyable {
+/// libzmq would queue messages without end for a process that was stopped. Here so much is given to it (`pipeLimit` messages, `bytesOnTheWay`),
+/// and the rest waits: a part in memory, the remainder in a file that has no name (`Spool`). It goes out in its order when the peer
+/// reads again. What is for a client that has gone is forgotten; what is for an engine, when it is known to be lost.
+struct BoundedRouter: ~Copyable {
   let socket: Socket
   private var waiting: [Frame: Backlog] = [:]
   private let account = OutgoingBytes()
   private let spoolDirectory: String
   private let spoolLimit: Int
+  private let peers: Peers
   private let logger: Logger
 
-  /// Messages that libzmq may hold for one client; most are some KB, and batches 64 KiB.
+  /// Who is at the other end.
+  enum Peers {
+    case clients, engines
+
+    fileprivate var sentence: String {
+      switch self {
+      case .clients: "a client does not read its results"
+      case .engines: "an engine does not read its requests"
+      }
+    }
+  }
+
+  /// Messages that libzmq may hold for one peer; most are some KB, and batches 64 KiB.
   private static let pipeLimit: Int32 = 1000
-  /// Messages from this size on are counted while libzmq has them, and so many bytes of them may be on the way to one client.
+  /// Messages from this size on are counted while libzmq has them, and so many bytes of them may be on the way to one peer.
   static let largeMessage = 64 << 10
   static let bytesOnTheWay = 64 << 20
-  /// Bytes that wait in memory for one client before a file is used.
+  /// Bytes that wait in memory for one peer before a file is used.
   static let memoryLimit = 16 << 20
 
   private struct Backlog {
@@ -35,22 +48,26 @@ struct ClientSocket: ~Copyable {
     /// Puts it behind what waits in memory.
     mutating func append(_ message: [Frame]) {
       messages.append(message)
-      bytes += ClientSocket.size(of: message)
+      bytes += BoundedRouter.size(of: message)
     }
 
-    mutating func removeFirst() { bytes -= ClientSocket.size(of: messages.removeFirst()) }
+    mutating func removeFirst() { bytes -= BoundedRouter.size(of: messages.removeFirst()) }
   }
 
   private static func size(of message: [Frame]) -> Int { message.reduce(0) { $0 + $1.count } }
 
   /// - Parameters:
   ///   - router: not bound yet.
+  ///   - peers: who connects to it.
   ///   - spoolDirectory: where a file may be made.
   ///   - spoolLimit: bytes that it may have.
-  init(_ router: consuming Socket, spoolDirectory: String, spoolLimit: Int = .max, logger: Logger) throws(ZeroMQError) {
+  init(
+    _ router: consuming Socket, facing peers: Peers = .clients, spoolDirectory: String, spoolLimit: Int = .max, logger: Logger
+  ) throws(ZeroMQError) {
     try router.set(.routerMandatory, 1)
     try router.set(.sendHighWaterMark, Self.pipeLimit)
     socket = router
+    self.peers = peers
     self.spoolDirectory = spoolDirectory
     self.spoolLimit = spoolLimit
     self.logger = logger
@@ -66,11 +83,14 @@ struct ClientSocket: ~Copyable {
     }
   }
 
-  /// - Parameter second: an identity between the client's and the rest.
-  mutating func send(_ client: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) {
+  /// - Parameters:
+  ///   - second: an identity between the peer's and the rest.
+  ///   - isExpected: it waits for a peer that is not connected.
+  mutating func send(_ client: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false) {
     if waiting.isEmpty || waiting[client] == nil {
       switch deliver(client, second, rest) {
-      case .sent, .gone: return
+      case .sent: return
+      case .gone: if !isExpected { return }
       case .full: break
       }
     }
@@ -105,20 +125,22 @@ struct ClientSocket: ~Copyable {
         backlog.spool = Spool(in: spoolDirectory, limit: spoolLimit)
         logger.warning(
           backlog.spool == nil
-            ? "a client does not read its results: they wait in memory, for no file can be made"
-            : "a client does not read its results: they wait in a file",
+            ? "\(peers.sentence): they wait in memory, for no file can be made" : "\(peers.sentence): they wait in a file",
           metadata: ["directory": "\(spoolDirectory)"])
       }
       if backlog.spool?.append(message) ?? false { return }
       if let spool = backlog.spool, !spool.isEmpty {
         // The disk is full. The order is kept all the same: what is in the file comes to memory first.
         for earlier in spool.takeAll() { backlog.append(earlier) }
-        logger.error("results for a client that does not read cannot be written to a file: they wait in memory")
+        logger.error("\(peers.sentence), and they cannot be written to a file: they wait in memory")
       }
       backlog.spool = nil
     }
     backlog.append(message)
   }
+
+  /// What waits for this peer will never be sent.
+  mutating func forget(_ peer: Frame) { waiting[peer] = nil }
 
   /// Tries again what waits.
   mutating func deliverWaiting() {
@@ -128,7 +150,7 @@ struct ClientSocket: ~Copyable {
     }
   }
 
-  /// - Returns: false if the client is gone.
+  /// - Returns: false if nothing of it is to be kept, because the client is gone.
   private func drain(_ backlog: inout Backlog, to client: Frame) -> Bool {
     while true {
       if backlog.messages.isEmpty {
@@ -142,7 +164,7 @@ struct ClientSocket: ~Copyable {
       switch deliver(client, nil, message[...]) {
       case .sent: backlog.removeFirst()
       case .full: return true
-      case .gone: return false
+      case .gone: return peers == .engines
       }
     }
   }
