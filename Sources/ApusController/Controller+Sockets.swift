@@ -26,6 +26,7 @@ extension Controller.Plan {
     var heart: HeartSide
     var leaves: Handover<[BroadcastLeaf]>
     var clients: ClientSide
+    let guards: [PortGuard]
     private let ports: Ports
 
     /// What engines connect to: the backs of relays and schedulers.
@@ -80,6 +81,7 @@ extension Controller.Plan {
       self.leaves = Handover(leaves)
       self.clients = clients
       ports = binder.ports
+      guards = binder.guards
     }
 
     func files(_ plan: Controller.Plan) -> ConnectionFiles {

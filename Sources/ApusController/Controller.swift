@@ -43,6 +43,7 @@ public final class Controller: Service {
   private let lock: ControllerLock
   /// Kept as long as the sockets in it.
   private let local: LocalDirectory?
+  private let guards: [PortGuard]
   private let reference: HubReference
   private let events: TaskEventStream
 
@@ -74,6 +75,7 @@ public final class Controller: Service {
     do { sockets = try Plan.Sockets(plan, logger: logger) } catch let error as ControllerError { throw error } catch {
       throw ControllerError(.messaging, "\(error)")
     }
+    guards = sockets.guards
     let files = sockets.files(plan)
     self.files = files
     clientConnection = files.client

@@ -36,7 +36,11 @@ static int spare = -1;
 static struct timespec swept;
 
 void apus_admission_guard(int port, int rules) {
-  if (port > 0 && port < PORTS) atomic_store(&ports[port], (unsigned char)(GUARDED | rules));
+  if (port > 0 && port < PORTS) atomic_fetch_or(&ports[port], (unsigned char)(GUARDED | rules));
+}
+
+void apus_admission_unguard(int port) {
+  if (port > 0 && port < PORTS) atomic_store(&ports[port], 0);
 }
 
 /// The port of an internet address in host order, 0 for anything else.

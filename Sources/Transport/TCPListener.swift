@@ -1,6 +1,7 @@
 import CAdmission
 import CZeroMQ
 import Glibc
+import Synchronization
 
 /// A TCP port that is listened on and guarded before libzmq gets it, so that not one connection comes past the guard.
 public struct TCPListener: ~Copyable {
@@ -43,9 +44,10 @@ public struct TCPListener: ~Copyable {
       close(descriptor)
       throw ZeroMQError(code: code, action: action)
     }
-    apus_admission_guard(Int32(bound), admission.rules)
+    PortGuard.raise(bound, admission)
     guard listen(descriptor, backlog) == 0 else {
       let code = errno
+      PortGuard.lower(bound)
       close(descriptor)
       throw ZeroMQError(code: code, action: action)
     }
@@ -53,12 +55,17 @@ public struct TCPListener: ~Copyable {
     self.port = bound
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    close(descriptor)
+    PortGuard.lower(port)
+  }
 
-  /// The descriptor, whose owner is somebody else from now on.
+  /// The descriptor, whose owner is somebody else from now on. The port stays guarded: see `PortGuard`.
   consuming func give() -> Int32 {
-    let given = descriptor
+    let (given, port) = (descriptor, port)
     discard self
+    // The listener's own share; whoever made a `PortGuard` of it has another.
+    PortGuard.lower(port)
     return given
   }
 
@@ -72,6 +79,37 @@ public struct TCPListener: ~Copyable {
     return withUnsafePointer(to: address) { pointer in
       // The port has the same place in addresses of both families.
       pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { Int(UInt16(bigEndian: $0.pointee.sin_port)) }
+    }
+  }
+}
+
+/// Keeps a port guarded for as long as this, or another for the same port, is there.
+public final class PortGuard: Sendable {
+  private static let holders = Mutex<[Int: Int]>([:])
+  private let port: Int
+
+  /// Of a listener that is given to a socket.
+  public init(of listener: borrowing TCPListener) {
+    port = listener.port
+    Self.holders.withLock { $0[port, default: 0] += 1 }
+  }
+
+  deinit { Self.lower(port) }
+
+  static func isGuarded(_ port: Int) -> Bool { holders.withLock { $0[port] != nil } }
+
+  fileprivate static func raise(_ port: Int, _ admission: TCPListener.Admission) {
+    holders.withLock {
+      $0[port, default: 0] += 1
+      apus_admission_guard(Int32(port), admission.rules)
+    }
+  }
+
+  fileprivate static func lower(_ port: Int) {
+    holders.withLock {
+      let left = ($0[port] ?? 1) - 1
+      $0[port] = left > 0 ? left : nil
+      if left <= 0 { apus_admission_unguard(Int32(port)) }
     }
   }
 }

@@ -58,6 +58,7 @@ final class DaskScheduler {
     isStopped = true
     close(input)
     process.send(SIGTERM)
+    output.stop()
   }
 }
 
@@ -84,12 +85,19 @@ private final class OutputLine: @unchecked Sendable {
 
   deinit { close(descriptor) }
 
+  /// Nobody wants to hear more.
+  func stop() {
+    if let reader { loop.forget(reader) }
+    reader = nil
+    done = nil
+  }
+
   private func read() {
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = Glibc.read(descriptor, &buffer, buffer.count)
     if count < 0, errno == EINTR || errno == EAGAIN { return }
     guard count > 0 else {
-      if let reader { loop.forget(reader) }
+      defer { stop() }
       return finish(
         .failure(
           RemoteError(name: "RuntimeError", value: "Dask's scheduler ended before it was ready; is `distributed` installed?")))

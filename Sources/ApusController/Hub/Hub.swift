@@ -250,7 +250,7 @@ actor Hub {
 
   /// Where the disk may be waited for. Not flushed to it: after a crash of the machine the engines are gone as well.
   private func writeEngines() {
-    guard wire.enginesChanged else { return }
+    guard wire.enginesChanged else { return isSaving = false }
     wire.enginesChanged = false
     var document: JSONObject = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
     if !state.kindsObject.members.isEmpty { document["kinds"] = .object(state.kindsObject) }

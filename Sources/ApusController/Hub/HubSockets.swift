@@ -120,17 +120,15 @@ struct HubSockets: ~Copyable, HubEffects {
   /// A direct request to an engine that is not here.
   mutating func failed(_ task: MessageID, on uuid: EngineUUID) {
     let reason = "Engine \(uuid) is not registered: task \(task) went nowhere"
-    let error = RemoteError(name: "EngineError", value: reason, traceback: [reason])
+    fail(task, on: uuid, RemoteError(name: "EngineError", value: reason, traceback: [reason]))
+  }
+
+  private mutating func fail(_ task: MessageID, on uuid: EngineUUID, _ error: RemoteError) {
     let reply = session.message(.applyReply, content: error.content, metadata: ["status": "error", "engine": .string(uuid.text)])
     events.report(.finished(task, reply: reply, engine: uuid))
   }
 
   mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
-    for task in tasks {
-      let reason = "Engine \(id) died while running task \(task): \(cause.sentence)"
-      let error = RemoteError(name: "EngineError", value: reason, traceback: [reason])
-      let reply = session.message(.applyReply, content: error.content, metadata: ["status": "error", "engine": .string(uuid.text)])
-      events.report(.finished(task, reply: reply, engine: uuid))
-    }
+    for task in tasks { fail(task, on: uuid, .engineDied(id, running: task, cause: cause.sentence)) }
   }
 }

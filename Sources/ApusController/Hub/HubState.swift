@@ -11,24 +11,6 @@ protocol HubEffects: ~Copyable {
   mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss)
 }
 
-/// How an engine was lost.
-enum EngineLoss: Sendable, Hashable {
-  /// It said so itself, or answered a shutdown.
-  case unregistered
-  /// Its connection is gone: the process ended or was killed.
-  case disconnected
-  /// It stopped answering heartbeats.
-  case silent
-
-  var sentence: String {
-    switch self {
-    case .unregistered: "it shut down"
-    case .disconnected: "its connection was lost, which means that its process was killed or crashed; its log may say why"
-    case .silent: "it stopped answering heartbeats"
-    }
-  }
-}
-
 /// The hub's mind: engines, their ids, and who has how much to do (protocol sections 5 and 6).
 struct HubState {
   struct Engine {

@@ -5,6 +5,8 @@ struct PortPool {
   private var asked: [Int]
   private let common: Common
   private let places: Places
+  /// Of all ports that were bound: to be kept as long as their sockets.
+  private(set) var guards: [PortGuard] = []
 
   /// Where sockets are bound.
   struct Places {
@@ -48,15 +50,16 @@ struct PortPool {
   }
 
   /// The same port at a second address.
-  func bindAgain(_ socket: borrowing Socket, ip: String, port: Int, purpose: String) throws(ControllerError) {
+  mutating func bindAgain(_ socket: borrowing Socket, ip: String, port: Int, purpose: String) throws(ControllerError) {
     do { _ = try bind(socket, ip, port) } catch {
       throw ControllerError(error.isAddressInUse ? .addressInUse : .messaging, "cannot listen for \(purpose): \(error)")
     }
   }
 
-  private func bind(_ socket: borrowing Socket, _ ip: String, _ port: Int) throws(ZeroMQError) -> Int {
+  private mutating func bind(_ socket: borrowing Socket, _ ip: String, _ port: Int) throws(ZeroMQError) -> Int {
     let listener = try TCPListener(address: ip, port: port, admission: places.admission)
     let port = listener.port
+    guards.append(PortGuard(of: listener))
     try socket.bind(listener)
     return port
   }

@@ -14,6 +14,8 @@ struct PublisherSocket: ~Copyable {
   private let what: String
   private let logger: Logger
   private var connections: Set<ConnectedSocket> = []
+  /// From so many on it is looked which are still there.
+  private var connectionLimit = fewConnections
   /// While a subscriber is behind.
   private var missed: (messages: Int, bytes: Int)?
   private var lastSaid = ContinuousClock.now - interval
@@ -21,6 +23,7 @@ struct PublisherSocket: ~Copyable {
 
   /// Messages that wait for one subscriber.
   static let limit: Int32 = 5000
+  private static let fewConnections = 256
   /// Between two lines about it.
   private static let interval = Duration.seconds(10)
   /// Bytes that are on their way to somebody who reads, at most moments.
@@ -47,6 +50,10 @@ struct PublisherSocket: ~Copyable {
     var descriptor: Int32 = -1
     guard let frames = (try? socket.receive(source: &descriptor)) ?? nil else { return nil }
     if descriptor >= 0, let connection = ConnectedSocket(descriptor) { connections.insert(connection) }
+    if connections.count > connectionLimit {
+      connections = connections.filter(\.isThere)
+      connectionLimit = max(Self.fewConnections, 2 * connections.count)
+    }
     return frames
   }
 

@@ -28,6 +28,9 @@ struct SocketBinder: ~Copyable {
     enginePool = PortPool(own: configuration.enginePorts, common: common, places: .init(admission: admission, local: plan.local))
   }
 
+  /// Of all ports: to be kept as long as the sockets.
+  var guards: [PortGuard] { enginePool.guards + clientPool.guards }
+
   private var client: ConnectionFile? { plan.reused?.client }
   private var engine: ConnectionFile? { plan.reused?.engine }
 

@@ -10,6 +10,9 @@ enum {
 /// descriptors are kept back, and those of others than our own user may take three quarters of the rest.
 void apus_admission_guard(int port, int rules);
 
+/// Nobody of ours listens there any more: the port may be anybody's.
+void apus_admission_unguard(int port);
+
 /// Whether guarded ports are guarded: libzmq's calls of `accept4` come here. They do in programs that are linked with this file, and do
 /// not in a library that is loaded later.
 int apus_admission_is_in_place(void);

@@ -131,8 +131,7 @@ struct BroadcastState {
   private mutating func lose(_ uuid: EngineUUID, of id: MessageID, cause: String, effects: inout some BroadcastEffects & ~Copyable)
   {
     guard coalescing[id]?.waiting.remove(uuid) != nil else { return }
-    let reason = "Engine \(uuid) died while running task \(id): \(cause)"
-    coalescing[id]?.lost = RemoteError(name: "EngineError", value: reason, traceback: [reason])
+    coalescing[id]?.lost = .engineDied(uuid, running: id, cause: cause)
     finishIfComplete(id, effects: &effects)
   }
 

@@ -394,9 +394,8 @@ struct TaskSchedulerState {
         task.change { $0.retries -= 1 }
         retry(task, from: engine, reason: .engineLost, now: now, effects: &effects)
       } else {
-        let reason = "Engine \(engines[engine].uuid) died while running task \(task.id): \(cause)"
         fail(
-          task, .error(RemoteError(name: "EngineError", value: reason, traceback: [reason])), now: now, effects: &effects,
+          task, .error(.engineDied(engines[engine].uuid, running: task.id, cause: cause)), now: now, effects: &effects,
           engine: engine)
       }
     }
