@@ -10,7 +10,7 @@ actor Hub {
   var state: HubState
   var wire: HubSockets
   let store: TaskStore
-  private var backlog = RecordingBacklog(limit: TaskStore.backlogLimit)
+  private var backlog = RecordingBacklog(limit: TaskStore.backlogLimit, outputLimit: TaskStore.outputBacklogLimit)
   private var backlogReport: EventLoop.TimerID?
   let settings: Settings
   let logger: Logger
@@ -80,11 +80,13 @@ actor Hub {
   /// Of the database, which is slow: at once, and as long as it lasts from time to time.
   private func reportBacklog() {
     guard backlogReport == nil else { return }
-    let count = backlog.takeUnrecorded()
-    if count == 0 { return }
+    let unrecorded = backlog.takeUnrecorded()
+    if unrecorded == .init() { return }
     logger.warning(
-      "the task database is slower than the tasks: some are not recorded, their results reach their clients all the same",
-      metadata: ["tasks": "\(count)", "waiting_mb": "\(store.waitingBytes >> 20)"])
+      "the task database is slower than the tasks: not all is recorded; clients get it all the same",
+      metadata: [
+        "tasks": "\(unrecorded.tasks)", "output_bytes": "\(unrecorded.outputBytes)", "waiting_mb": "\(store.waitingBytes >> 20)",
+      ])
     backlogReport = loop.schedule(after: Self.backlogReportInterval) { [unowned self] in
       self.assumeIsolated {
         $0.backlogReport = nil

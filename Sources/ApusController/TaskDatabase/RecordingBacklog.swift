@@ -7,16 +7,26 @@ import ApusMessaging
 struct RecordingBacklog {
   /// Bytes that may wait.
   let limit: Int
+  /// Bytes that may wait before output is no longer recorded: engines print faster than a database reads.
+  let outputLimit: Int
   /// Unfinished tasks of which nothing is recorded.
   private var skipped: Set<MessageID> = []
-  /// Tasks that were not recorded, since this was last asked.
-  private var unrecorded = 0
+  /// Tasks, and bytes of output, that were not recorded, since this was last asked.
+  private var unrecorded = Unrecorded()
+
+  struct Unrecorded: Equatable {
+    var tasks = 0
+    var outputBytes = 0
+  }
 
   /// What events cost that carry a message, and those that carry none.
   private static let messageOverhead = 1024
   private static let eventOverhead = 128
 
-  init(limit: Int) { self.limit = limit }
+  init(limit: Int, outputLimit: Int) {
+    self.limit = limit
+    self.outputLimit = outputLimit
+  }
 
   struct Admitted {
     var events: [TaskEvent]
@@ -28,9 +38,12 @@ struct RecordingBacklog {
   /// - Parameter waiting: bytes that wait already.
   mutating func admit(_ events: [TaskEvent], waiting: Int) -> Admitted {
     let bytes = events.reduce(0) { $0 + Self.size(of: $1) }
-    if skipped.isEmpty, waiting + bytes <= limit { return Admitted(events: events, bytes: bytes) }
+    if skipped.isEmpty, waiting + bytes <= min(limit, outputLimit) { return Admitted(events: events, bytes: bytes) }
     var admitted = Admitted(events: [], bytes: 0)
-    for event in events { pass(event, hasRoom: waiting + admitted.bytes + Self.size(of: event) <= limit, into: &admitted) }
+    for event in events {
+      let limit = if case .output = event { outputLimit } else { limit }
+      pass(event, hasRoom: waiting + admitted.bytes + Self.size(of: event) <= limit, into: &admitted)
+    }
     return admitted
   }
 
@@ -39,17 +52,22 @@ struct RecordingBacklog {
     case .submitted(let id, _, _, _):
       if !hasRoom {
         skipped.insert(id)
-        unrecorded += 1
+        unrecorded.tasks += 1
         return
       }
-    case .output(let id, _, _): if !hasRoom || skipped.contains(id) { return }
+    case .output(let id, _, let message):
+      if skipped.contains(id) { return }
+      if !hasRoom {
+        unrecorded.outputBytes += message.byteCount
+        return
+      }
     case .placed(let id, _), .retried(let id, _, _): if skipped.contains(id) { return }
     case .finished(let id, _, _):
       if skipped.remove(id) != nil { return }
       if !hasRoom {
         admitted.forgotten.append(id)
         admitted.bytes += Self.eventOverhead
-        unrecorded += 1
+        unrecorded.tasks += 1
         return
       }
     }
@@ -57,8 +75,8 @@ struct RecordingBacklog {
     admitted.bytes += Self.size(of: event)
   }
 
-  mutating func takeUnrecorded() -> Int {
-    defer { unrecorded = 0 }
+  mutating func takeUnrecorded() -> Unrecorded {
+    defer { unrecorded = Unrecorded() }
     return unrecorded
   }
 

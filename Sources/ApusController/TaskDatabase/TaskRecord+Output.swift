@@ -60,8 +60,10 @@ extension TaskRecord {
 
   /// Takes note of what an engine published about this task.
   public func append(_ kind: OutputKind, _ message: Envelope) {
-    guard let content = try? message.content() else { return }
     let output = self.output ?? Output()
+    // Not read for nothing: there may be gigabytes of it.
+    if output.isTruncated, kind == .stream || kind == .displayData { return }
+    guard let content = try? message.content() else { return }
     output.append(kind, content)
     self.output = output
   }

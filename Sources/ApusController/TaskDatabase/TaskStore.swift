@@ -20,6 +20,8 @@ actor TaskStore {
   private static let flushInterval = Duration.seconds(2)
   /// Bytes of messages that may wait for the database; a task's messages are in memory anyway until it ends.
   static let backlogLimit = 256 << 20
+  /// Bytes that may wait before output is left out: that is in no memory otherwise.
+  static let outputBacklogLimit = 64 << 20
   /// Questions that may wait for it. Each is small, and so is the patience of those who ask.
   private static let questionLimit = 4096
 

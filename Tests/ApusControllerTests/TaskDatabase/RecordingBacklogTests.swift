@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Tasks that wait to be recorded")
 struct RecordingBacklogTests {
-  private var backlog = RecordingBacklog(limit: 20_000)
+  private var backlog = RecordingBacklog(limit: 20_000, outputLimit: 10_000)
 
   private func submitted(_ number: Int, size: Int = 10) -> TaskEvent {
     .submitted(TaskSamples.id(number), request: TaskSamples.request(number, size: size), queue: .task, engine: nil)
@@ -33,7 +33,7 @@ struct RecordingBacklogTests {
     let admitted = backlog.admit([submitted(1), placed(1), finished(1)], waiting: 0)
     #expect(names(admitted.events) == ["submitted 1", "placed 1", "finished 1"])
     #expect(admitted.forgotten.isEmpty && admitted.bytes > 2000 && admitted.bytes < 6000)
-    #expect(backlog.takeUnrecorded() == 0)
+    #expect(backlog.takeUnrecorded() == .init())
   }
 
   @Test("at the bound a new task is not recorded, to its end; one that was recorded is forgotten when it ends")
@@ -45,10 +45,19 @@ struct RecordingBacklogTests {
     // There is room again: the second task is still nobody's business.
     let later = backlog.admit([submitted(3), finished(2), finished(3)], waiting: 0)
     #expect(names(later.events) == ["submitted 3", "finished 3"])
-    #expect(backlog.takeUnrecorded() == 2)
-    #expect(backlog.takeUnrecorded() == 0)
+    #expect(backlog.takeUnrecorded() == .init(tasks: 2))
+    #expect(backlog.takeUnrecorded() == .init())
     // Its id means nothing any more.
     #expect(names(backlog.admit([finished(2)], waiting: 0).events) == ["finished 2"])
+  }
+
+  @Test("output is left out earlier than tasks, and counted")
+  mutating func output() {
+    let printed = TaskEvent.output(TaskSamples.id(1), .stream, TaskSamples.output(["name": "stdout", "text": "hello"]))
+    #expect(names(backlog.admit([submitted(1), printed], waiting: 0).events) == ["submitted 1", "output 1"])
+    #expect(names(backlog.admit([printed, finished(1)], waiting: 12_000).events) == ["finished 1"])
+    let unrecorded = backlog.takeUnrecorded()
+    #expect(unrecorded.tasks == 0 && unrecorded.outputBytes > 5)
   }
 
   @Test("one large task that does not fit keeps the small ones from nothing")
