@@ -32,7 +32,7 @@ static _Atomic unsigned char ports[PORTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static ino_t *others;
 static int others_count, others_room;
-static int spare = -1;
+static atomic_int spare = -1;
 static struct timespec swept;
 
 void apus_admission_guard(int port, int rules) {
