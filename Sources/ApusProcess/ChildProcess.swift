@@ -51,8 +51,8 @@ extension ChildProcess {
     case nothing
     /// Ours.
     case inherited
-    /// Appended to; made, readable by its owner, if it is not there.
-    case file(String)
+    /// Appended to; made with these permissions if it is not there.
+    case file(String, mode: UInt32 = 0o644)
     /// Open in this process, which keeps it.
     case descriptor(Int32)
   }
@@ -83,12 +83,12 @@ extension ChildProcess.Command {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    for (target, stream) in [(Int32(0), input), (1, output), (2, errors ?? output)] {
-      if target == 2, errors == nil {
-        if stream != .inherited { posix_spawn_file_actions_adddup2(&actions, 1, 2) }
-        continue
-      }
-      try Self.connect(target, to: stream, &actions, &opened)
+    try Self.connect(0, to: input, &actions, &opened)
+    try Self.connect(1, to: output, &actions, &opened)
+    if let errors {
+      try Self.connect(2, to: errors, &actions, &opened)
+    } else if output != .inherited {
+      posix_spawn_file_actions_adddup2(&actions, 1, 2)
     }
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
@@ -117,9 +117,9 @@ extension ChildProcess.Command {
     case .inherited: break
     case .descriptor(let descriptor): posix_spawn_file_actions_adddup2(&actions, descriptor, target)
     case .nothing: posix_spawn_file_actions_addopen(&actions, target, "/dev/null", target == 0 ? O_RDONLY : O_WRONLY, 0)
-    case .file(let path):
+    case .file(let path, let mode):
       // Here and not in the child, whose failure would look like a missing program.
-      let descriptor = open(path, target == 0 ? O_RDONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+      let descriptor = open(path, target == 0 ? O_RDONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode)
       guard descriptor >= 0 else { throw ProcessError(file: path, code: errno) }
       opened.append(descriptor)
       posix_spawn_file_actions_adddup2(&actions, descriptor, target)

@@ -133,7 +133,7 @@ public struct EmbeddedCluster: Sendable {
     let started = Result { () throws -> Void in
       for number in 0..<engines {
         processes.append(
-          try EngineProcess.start(executable: executable, connectionPath: path, log: "\(directory.path)/log/engine-\(number).log"))
+          try EngineProcess(executable: executable, connectionPath: path, log: "\(directory.path)/log/engine-\(number).log"))
       }
     }
     let all = processes

@@ -3,45 +3,25 @@ import ApusProcess
 import Glibc
 import Synchronization
 
-/// This program once more, as an engine of an embedded cluster. It ends when its standard input does, so it cannot outlive its starter.
+/// This program once more, as an engine of an embedded cluster.
 final class EngineProcess: Sendable {
   let log: String
-  private let process: WatchedProcess
-  private let ending: ProcessEnding
-  /// Our end of its standard input; `nil` once it is closed.
-  private let input: Mutex<Int32?>
+  private let process: FollowingProcess
+  private let ending = ProcessEnding()
 
   /// - Parameters:
   ///   - connectionPath: the engine's connection file.
   ///   - log: gets what it writes to standard error.
-  static func start(executable: String, connectionPath: String, log: String) throws(ClusterError) -> EngineProcess {
+  init(executable: String, connectionPath: String, log: String) throws(ClusterError) {
+    self.log = log
+    let command = ChildProcess.Command(
+      program: executable,
+      arguments: [CommandLine.arguments.first ?? executable, "engine", "--file", connectionPath, "--follow-parent"],
+      environment: .current())
     do throws(ProcessError) {
-      let (input, ours) = try Pipe.open(isNonblocking: false)
-      defer { close(input) }
-      let command = ChildProcess.Command(
-        program: executable,
-        arguments: [CommandLine.arguments.first ?? executable, "engine", "--file", connectionPath, "--follow-parent"],
-        environment: .current())
-      do throws(ProcessError) {
-        // Ctrl-C of the terminal reaches the starter alone, who ends its engines.
-        let pid = try command.spawn(input: .descriptor(input), output: .file(log), isolation: .group)
-        return EngineProcess(pid: pid, log: log, input: ours)
-      } catch {
-        close(ours)
-        throw error
-      }
+      process = try FollowingProcess(command, output: .file(log, mode: 0o600)) { [ending] in ending.came($0) }
     } catch { throw ClusterError(error) }
   }
-
-  private init(pid: Int32, log: String, input: Int32) {
-    self.log = log
-    self.input = Mutex(input)
-    let ending = ProcessEnding()
-    self.ending = ending
-    process = WatchedProcess(pid: pid) { ending.came($0) }
-  }
-
-  deinit { closeInput() }
 
   /// Waits for its end.
   /// - Returns: in words.
@@ -52,7 +32,7 @@ final class EngineProcess: Sendable {
 
   /// Lets it end by itself, and kills it if it does not.
   func end(within grace: Duration) async {
-    closeInput()
+    process.closeInput()
     let timer = Task { [process] in
       try await Task.sleep(for: grace)
       process.send(SIGKILL)
@@ -60,8 +40,6 @@ final class EngineProcess: Sendable {
     _ = await ended()
     timer.cancel()
   }
-
-  private func closeInput() { if let descriptor = input.withLock({ $0.take() }) { close(descriptor) } }
 }
 
 /// The end of a child, for Swift tasks that wait for it.

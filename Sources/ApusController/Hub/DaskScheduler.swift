@@ -5,14 +5,12 @@ import Transport
 
 /// A Python process that runs Dask's scheduler and prints its address as one line of JSON.
 ///
-/// It ends when its standard input does, so it cannot outlive the controller. Lives on a loop, where its output is read.
+/// Lives on a loop, where its output is read.
 final class DaskScheduler {
   /// What `become_dask_reply` says; nil until the scheduler is up.
   var address: JSONValue?
-  private let process: WatchedProcess
-  private let input: Int32
+  private let process: FollowingProcess
   private let output: OutputLine
-  private var isStopped = false
 
   /// - Parameters:
   ///   - arguments: keyword arguments of `distributed.Scheduler`.
@@ -27,36 +25,21 @@ final class DaskScheduler {
     }
     let command = ChildProcess.Command(
       program: python, arguments: [python, "-m", "apus.dask_scheduler", arguments.text], environment: environment)
-    let (theirInput, ourInput) = try Pipe.open(isNonblocking: false)
-    defer { close(theirInput) }
-    let pid: Int32
-    let ourOutput: Int32
+    let (ours, theirs) = try Pipe.open(isNonblocking: false)
+    defer { close(theirs) }
     do throws(ProcessError) {
-      let (readEnd, writeEnd) = try Pipe.open(isNonblocking: false)
-      defer { close(writeEnd) }
-      do throws(ProcessError) {
-        pid = try command.spawn(
-          input: .descriptor(theirInput), output: .descriptor(writeEnd), errors: .inherited, isolation: .group)
-      } catch {
-        close(readEnd)
-        throw error
-      }
-      ourOutput = readEnd
+      process = try FollowingProcess(command, output: .descriptor(theirs), errors: .inherited) { _ in }
     } catch {
-      close(ourInput)
+      close(ours)
       throw error
     }
-    input = ourInput
-    output = OutputLine(ourOutput, loop: loop, done: done)
-    process = WatchedProcess(pid: pid) { _ in }
+    output = OutputLine(ours, loop: loop, done: done)
   }
 
   deinit { stop() }
 
   func stop() {
-    if isStopped { return }
-    isStopped = true
-    close(input)
+    process.closeInput()
     process.send(SIGTERM)
     output.stop()
   }

@@ -199,7 +199,7 @@ extension Hub {
       let message = wire.session.signed(
         header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: Self.kept(of: request),
         content: request.contentFrame, buffers: Array(request.buffers))
-      store.loop.execute { [store] in store.assumeIsolated { $0.recorder.replace(old, by: id) } }
+      store.replace(old, by: id)
       // Known before the client can ask for it; the scheduler's own report comes later and changes nothing.
       record([.submitted(id, request: message, queue: .task, engine: nil)])
       resubmitted[old.text] = .string(id.text)

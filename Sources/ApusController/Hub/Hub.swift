@@ -3,7 +3,7 @@ import Logging
 import Transport
 
 /// The hub: engines register with it, clients query it, and it has all tasks recorded. Decisions are in `HubState`; nothing here waits for a disk.
-actor Hub {
+actor Hub: DeliversLater {
   nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -15,7 +15,7 @@ actor Hub {
   let settings: Settings
   let logger: Logger
   var dask: DaskScheduler?
-  private var deliveryTimer: EventLoop.TimerID?
+  var deliveryTimer: EventLoop.TimerID?
   /// Requests that wait for it to start.
   var askedForDask: [Envelope] = []
   var daskGeneration = 0
@@ -184,16 +184,8 @@ actor Hub {
     deliverLater()
   }
 
-  func deliverLater() {
-    guard wire.query.hasWaiting, deliveryTimer == nil else { return }
-    deliveryTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
-      self.assumeIsolated {
-        $0.deliveryTimer = nil
-        $0.wire.query.deliverWaiting()
-        $0.deliverLater()
-      }
-    }
-  }
+  var hasWaiting: Bool { wire.query.hasWaiting }
+  func deliverWaiting() { wire.query.deliverWaiting() }
 
   private func handle(_ message: Envelope, connection: Int32) {
     guard let type = message.messageType, let content = try? message.content() else {

@@ -31,6 +31,8 @@ struct BoundedRouter: ~Copyable {
     }
   }
 
+  /// Between two attempts to deliver what waits.
+  static let retryInterval = Duration.milliseconds(5)
   /// Messages that libzmq may hold for one peer; most are some KB, and batches 64 KiB.
   private static let pipeLimit: Int32 = 1000
   /// Messages from this size on are counted while libzmq has them, and so many bytes of them may be on the way to one peer.
@@ -86,29 +88,29 @@ struct BoundedRouter: ~Copyable {
   /// - Parameters:
   ///   - second: an identity between the peer's and the rest.
   ///   - isExpected: it waits for a peer that is not connected.
-  mutating func send(_ client: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false) {
-    if waiting.isEmpty || waiting[client] == nil {
-      switch deliver(client, second, rest) {
+  mutating func send(_ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false) {
+    if waiting.isEmpty || waiting[peer] == nil {
+      switch deliver(peer, second, rest) {
       case .sent: return
       case .gone: if !isExpected { return }
       case .full: break
       }
     }
-    keep((second.map { [$0] } ?? []) + rest, for: client)
+    keep((second.map { [$0] } ?? []) + rest, for: peer)
   }
 
   private enum Delivery { case sent, full, gone }
 
-  private func deliver(_ client: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Delivery {
+  private func deliver(_ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Delivery {
     var size = 0
     for frame in rest { size += frame.count }
     var rest = rest
     if size >= Self.largeMessage {
-      guard account.hasRoom(for: client, limit: Self.bytesOnTheWay) else { return .full }
-      rest = account.counted(rest, for: client)
+      guard account.hasRoom(for: peer, limit: Self.bytesOnTheWay) else { return .full }
+      rest = account.counted(rest, for: peer)
     }
     do {
-      try socket.send(client, second, rest)
+      try socket.send(peer, second, rest)
       return .sent
     } catch {
       // A client that has gone is no error.
@@ -116,9 +118,9 @@ struct BoundedRouter: ~Copyable {
     }
   }
 
-  private mutating func keep(_ message: [Frame], for client: Frame) {
-    var backlog = waiting.removeValue(forKey: client) ?? Backlog()
-    defer { waiting[client] = backlog }
+  private mutating func keep(_ message: [Frame], for peer: Frame) {
+    var backlog = waiting.removeValue(forKey: peer) ?? Backlog()
+    defer { waiting[peer] = backlog }
     // What is in the file comes before what could be in memory behind it.
     if backlog.bytes + Self.size(of: message) > Self.memoryLimit || backlog.spool != nil {
       if backlog.spool == nil {
@@ -144,14 +146,14 @@ struct BoundedRouter: ~Copyable {
 
   /// Tries again what waits.
   mutating func deliverWaiting() {
-    for client in Array(waiting.keys) {
-      guard var backlog = waiting.removeValue(forKey: client) else { continue }
-      if drain(&backlog, to: client), !backlog.isEmpty { waiting[client] = backlog }
+    for peer in Array(waiting.keys) {
+      guard var backlog = waiting.removeValue(forKey: peer) else { continue }
+      if drain(&backlog, to: peer), !backlog.isEmpty { waiting[peer] = backlog }
     }
   }
 
   /// - Returns: false if nothing of it is to be kept, because the client is gone.
-  private func drain(_ backlog: inout Backlog, to client: Frame) -> Bool {
+  private func drain(_ backlog: inout Backlog, to peer: Frame) -> Bool {
     while true {
       if backlog.messages.isEmpty {
         guard let next = backlog.spool?.next() else {
@@ -161,7 +163,7 @@ struct BoundedRouter: ~Copyable {
         backlog.append(next)
       }
       guard let message = backlog.messages.first else { return true }
-      switch deliver(client, nil, message[...]) {
+      switch deliver(peer, nil, message[...]) {
       case .sent: backlog.removeFirst()
       case .full: return true
       case .gone: return peers == .engines
@@ -170,22 +172,22 @@ struct BoundedRouter: ~Copyable {
   }
 }
 
-/// How many bytes of large messages libzmq has for each client. It says itself when it is done with one, from its own thread.
+/// How many bytes of large messages libzmq has for each peer. It says itself when it is done with one, from its own thread.
 private final class OutgoingBytes: Sendable {
   private let bytes = Mutex<[Frame: Int]>([:])
 
-  func hasRoom(for client: Frame, limit: Int) -> Bool { bytes.withLock { ($0[client] ?? 0) < limit } }
+  func hasRoom(for peer: Frame, limit: Int) -> Bool { bytes.withLock { ($0[peer] ?? 0) < limit } }
 
   /// The same frames, the large ones lent to libzmq in a way that tells of their end.
-  func counted(_ frames: ArraySlice<Frame>, for client: Frame) -> ArraySlice<Frame> {
+  func counted(_ frames: ArraySlice<Frame>, for peer: Frame) -> ArraySlice<Frame> {
     var frames = frames
     for index in frames.indices where frames[index].count >= 4096 {
       let frame = frames[index]
-      bytes.withLock { $0[client, default: 0] += frame.count }
+      bytes.withLock { $0[peer, default: 0] += frame.count }
       frames[index] = frame.watched { [self] in
         bytes.withLock { bytes in
-          let left = (bytes[client] ?? 0) - frame.count
-          bytes[client] = left > 0 ? left : nil
+          let left = (bytes[peer] ?? 0) - frame.count
+          bytes[peer] = left > 0 ? left : nil
         }
       }
     }

@@ -58,6 +58,11 @@ actor TaskStore {
     }
   }
 
+  /// Notes that a task was submitted again under another id.
+  nonisolated func replace(_ old: MessageID, by new: MessageID) {
+    loop.execute { self.assumeIsolated { $0.recorder.replace(old, by: new) } }
+  }
+
   /// Asks, and answers on another loop. Questions and events keep their order.
   /// - Throws: `RuntimeError` when very many wait already.
   nonisolated func ask<Answer: Sendable>(

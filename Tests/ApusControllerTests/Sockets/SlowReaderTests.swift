@@ -28,6 +28,14 @@ struct SlowReaderTests {
     try client.waitReadable(milliseconds: 5000) ? try client.receive() : nil
   }
 
+  /// The identity by which the router knows the client, which has said something then.
+  private func greeted(by client: borrowing Socket, _ socket: borrowing BoundedRouter) throws -> Frame {
+    try client.send([Frame("hello")])
+    try wait(socket.socket)
+    let hello = try socket.socket.receive()
+    return try #require(hello?.first)
+  }
+
   @Test(
     "results of a client that does not read wait, at first in memory and then in a file, and come in their order",
     arguments: [2000, 300_000])
@@ -37,10 +45,7 @@ struct SlowReaderTests {
     var socket = try BoundedRouter(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
     let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
     let client = try connected(theirs, to: endpoint)
-    try client.send([Frame("hello")])
-    try wait(socket.socket)
-    let hello = try socket.socket.receive()
-    let identity = try #require(hello?.first)
+    let identity = try greeted(by: client, socket)
     // More than the system's own buffers, libzmq's queues, and what may wait in memory.
     let count = size > 10_000 ? 600 : 40_000
     let filling = Frame([UInt8](repeating: 7, count: size))
@@ -61,10 +66,7 @@ struct SlowReaderTests {
       try Socket(.router, in: ours), spoolDirectory: directory, spoolLimit: 2_000_000, logger: LogLines().logger)
     let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
     let client = try connected(theirs, to: endpoint)
-    try client.send([Frame("hello")])
-    try wait(socket.socket)
-    let hello = try socket.socket.receive()
-    let identity = try #require(hello?.first)
+    let identity = try greeted(by: client, socket)
     let filling = Frame([UInt8](repeating: 7, count: 300_000))
     for number in 0..<600 { socket.send(identity, nil, [Frame("\(number)"), filling][...]) }
     let bytes = socket.waitingBytes

@@ -3,13 +3,13 @@ import Logging
 import Transport
 
 /// The broadcast scheduler: one message of a client for many engines, through the leaves' sockets.
-actor BroadcastScheduler {
-  private nonisolated let loop: EventLoop
+actor BroadcastScheduler: DeliversLater {
+  nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   private var state = BroadcastState()
   private var wire: BroadcastSockets
-  private var parkTimer: EventLoop.TimerID?
+  var deliveryTimer: EventLoop.TimerID?
 
   init(loop: EventLoop, wire: consuming BroadcastSockets) {
     self.loop = loop
@@ -91,14 +91,6 @@ actor BroadcastScheduler {
     }
   }
 
-  private func deliverLater() {
-    guard wire.hasWaiting, parkTimer == nil else { return }
-    parkTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
-      self.assumeIsolated {
-        $0.parkTimer = nil
-        $0.wire.deliverWaiting()
-        $0.deliverLater()
-      }
-    }
-  }
+  var hasWaiting: Bool { wire.hasWaiting }
+  func deliverWaiting() { wire.deliverWaiting() }
 }

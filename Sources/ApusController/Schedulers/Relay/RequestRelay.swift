@@ -3,7 +3,7 @@ import Logging
 import Transport
 
 /// Direct requests: a client names an engine, and the relay swaps the two identities (protocol section 3.1). One for `mux`, one for `control`.
-actor RequestRelay {
+actor RequestRelay: DeliversLater {
   enum Channel: String, Sendable {
     case mux, control
 
@@ -15,7 +15,7 @@ actor RequestRelay {
     }
   }
 
-  private nonisolated let loop: EventLoop
+  nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   private let channel: Channel
@@ -24,7 +24,7 @@ actor RequestRelay {
   private var session: Session
   private var rejections: DroppedMessages
   private let events: TaskEventStream
-  private var parkTimer: EventLoop.TimerID?
+  var deliveryTimer: EventLoop.TimerID?
   /// Messages of one turn: so many leave together.
   private static let batch = 32
   /// What a turn has read and will send.
@@ -115,15 +115,10 @@ actor RequestRelay {
     }
   }
 
-  private func deliverLater() {
-    guard back.hasWaiting || front.hasWaiting, parkTimer == nil else { return }
-    parkTimer = loop.schedule(after: TaskScheduler.parkedRetry) { [unowned self] in
-      self.assumeIsolated {
-        $0.parkTimer = nil
-        $0.back.deliverWaiting()
-        $0.front.deliverWaiting()
-        $0.deliverLater()
-      }
-    }
+  var hasWaiting: Bool { back.hasWaiting || front.hasWaiting }
+
+  func deliverWaiting() {
+    back.deliverWaiting()
+    front.deliverWaiting()
   }
 }

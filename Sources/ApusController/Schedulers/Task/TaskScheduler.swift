@@ -3,7 +3,7 @@ import Logging
 import Transport
 
 /// The task scheduler: load-balanced requests from clients, placed on engines by `TaskSchedulerState`.
-actor TaskScheduler {
+actor TaskScheduler: DeliversLater {
   nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -19,7 +19,7 @@ actor TaskScheduler {
   private var reader: EventLoop.ReaderID?
   private var isPaused = false
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
-  private var parkTimer: EventLoop.TimerID?
+  var deliveryTimer: EventLoop.TimerID?
   let logger: Logger
   var listenerReader: EventLoop.ReaderID?
 
@@ -30,7 +30,6 @@ actor TaskScheduler {
   /// Where results go that are for the task database alone: no client has this identity, and libzmq drops what is sent to it.
   private static let noClient = Frame("nobody")
   private static let largeQueue = 64 << 20
-  static let parkedRetry = Duration.milliseconds(5)
 
   init(loop: EventLoop, state: TaskSchedulerState, wire: consuming TaskSchedulerSockets, byteLimit: Int, logger: Logger) {
     self.loop = loop
@@ -178,9 +177,7 @@ actor TaskScheduler {
   func afterEvents() {
     wire.deliver()
     armDeadline()
-    if wire.back.hasWaiting || wire.front.hasWaiting, parkTimer == nil {
-      parkTimer = loop.schedule(after: Self.parkedRetry) { [unowned self] in self.assumeIsolated { $0.deliverWaiting() } }
-    }
+    deliverLater()
     let held = state.messageBytes + state.tasks.count * Self.bytesPerTask
     if held > mostHeld { mostHeld = held }
     if held == 0, mostHeld > Self.largeQueue {
@@ -200,8 +197,9 @@ actor TaskScheduler {
     }
   }
 
-  private func deliverWaiting() {
-    parkTimer = nil
+  var hasWaiting: Bool { wire.back.hasWaiting || wire.front.hasWaiting }
+
+  func deliverWaiting() {
     wire.back.deliverWaiting()
     wire.front.deliverWaiting()
     afterEvents()
