@@ -63,7 +63,9 @@ let package = Package(
     .target(name: "ApusEngine", dependencies: ["ApusMessaging", "ApusProcess", "ApusValues", "Transport"], swiftSettings: strict),
     .target(
       name: "ApusCluster", dependencies: ["ApusMessaging", "ApusProcess", "CProgramImage", "Transport"], swiftSettings: strict),
-    .target(name: "ApusClient", dependencies: ["ApusMessaging", "ApusValues", "Transport", logging, deque], swiftSettings: strict),
+    .target(
+      name: "ApusClient", dependencies: ["ApusMessaging", "ApusValues", "CZeroMQ", "Transport", logging, deque],
+      swiftSettings: strict),
     .target(name: "CProgramImage"),
     .target(name: "CAllocator", linkerSettings: [.linkedLibrary("jemalloc")]),
     .target(
@@ -78,7 +80,8 @@ let package = Package(
       swiftSettings: strict),
     .systemLibrary(name: "CPython", pkgConfig: "python3", providers: [.apt(["python3-dev"])]),
     .target(
-      name: "ApusPython", dependencies: ["CPython", "ApusEngine", "ApusMessaging", "Transport"], exclude: ["exports.map"],
+      name: "ApusPython", dependencies: ["CPython", "ApusClient", "ApusEngine", "ApusMessaging", "Transport", logging],
+      exclude: ["exports.map"],
       swiftSettings: strict, linkerSettings: extensionModule),
     .executableTarget(
       name: "apus",

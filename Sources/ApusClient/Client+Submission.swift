@@ -42,9 +42,7 @@ extension Client {
     -> [TaskHandle]
   {
     let number = queue.ids.next()
-    let targets = JSONValue.array(engines.map { [.string($0.uuid.text), .int($0.id.number)] })
-    let members: JSONObject = ["targets": targets, "is_broadcast": true, "is_coalescing": .bool(isCoalescing)]
-    let metadata = submission.metadata.joined(with: Frame(.object(members)))
+    let metadata = submission.metadata.joined(with: Self.broadcastMetadata(engines, isCoalescing: isCoalescing))
     let cost = submission.cost + metadata.count
     let handles: [TaskHandle]
     if isCoalescing {
@@ -80,6 +78,11 @@ extension Client {
       let peer = engine.map { "engine \($0)" } ?? "the hub"
       throw ClientError(.timeout, "\(peer) did not answer a \(type) in \(timeout ?? configuration.requestTimeout)")
     }
+  }
+
+  static func broadcastMetadata(_ engines: [RegisteredEngine], isCoalescing: Bool) -> Frame {
+    let targets = JSONValue.array(engines.map { [.string($0.uuid.text), .int($0.id.number)] })
+    return Frame(.object(["targets": targets, "is_broadcast": true, "is_coalescing": .bool(isCoalescing)]))
   }
 
   private static func labelled(_ label: String?) -> Frame {

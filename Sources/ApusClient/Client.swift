@@ -28,7 +28,7 @@ public final class Client: Sendable {
   /// Whether the loop has been told to end: it would never answer again.
   private let isClosed = Atomic(false)
 
-  private init(_ file: ConnectionFile, configuration: ClientConfiguration, logger: Logger) throws(ClientError) {
+  init(_ file: ConnectionFile, configuration: ClientConfiguration, logger: Logger) throws(ClientError) {
     self.configuration = configuration
     connectionFile = file
     if !file.ssh.isEmpty {
@@ -39,7 +39,7 @@ public final class Client: Sendable {
     loop = EventLoop(name: "client")
     let ids = RequestIDs(session: .random(), processID: getpid())
     queue = SubmissionQueue(ids: ids, limit: configuration.maximumInFlight, loop: loop)
-    roster = EngineRoster()
+    roster = EngineRoster(listener: configuration.listener)
     let context: Context
     do throws(ZeroMQError) {
       if let inProcess = configuration.inProcess {
@@ -75,7 +75,7 @@ public final class Client: Sendable {
       let queue = client.queue
       let isKnown = try await client.roster.wait(for: 0) { queue.schedule(after: configuration.connectTimeout, $0) }
       if isKnown { return client }
-      throw await client.silence()
+      throw client.silence(isHubReachable: await client.connection.isHubReachable)
     } catch {
       await client.close()
       throw error
@@ -83,10 +83,10 @@ public final class Client: Sendable {
   }
 
   /// Why no answer came.
-  private func silence() async -> ClientError {
+  func silence(isHubReachable: Bool) -> ClientError {
     let host = ControllerAddress.resolve(host: connectionFile.host, location: connectionFile.location)
     let endpoint = connectionFile.endpoint(port: connectionFile.registration, host: host)
-    if await connection.isHubReachable {
+    if isHubReachable {
       return ClientError(
         .controllerSilent, "what listens at \(endpoint) did not answer in \(configuration.connectTimeout)",
         advice:
@@ -121,12 +121,17 @@ public final class Client: Sendable {
     loop.stop()
   }
 
-  deinit {
-    // A loop that has ended would keep what it is given.
-    if isClosed.load(ordering: .relaxed) { return }
+  /// As `close`, without waiting for it.
+  func closeNow() {
+    guard !isClosed.exchange(true, ordering: .relaxed) else { return }
     // The closure holds the connection until it has let go of its sockets, on their own thread.
     loop.execute { [connection] in connection.assumeIsolated { $0.close(ClientError(.closed, "the client was closed")) } }
     loop.stop()
+  }
+
+  deinit {
+    // A loop that has ended would keep what it is given.
+    closeNow()
   }
 
   // MARK: engines

@@ -6,7 +6,7 @@ public func makeCoreModule() -> UnsafeMutablePointer<PyObject>? { CoreModule.mak
 
 enum CoreModule {
   static func make() -> Object? {
-    let functions = EngineFunctions.table + MessageFunctions.table
+    let functions = EngineFunctions.table + MessageFunctions.table + ClientFunctions.table
     // Method table and definition live as long as the process: CPython keeps pointers to them.
     let methods = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: functions.count + 1)
     for (index, (name, function)) in functions.enumerated() {
@@ -26,7 +26,7 @@ enum CoreModule {
     content.m_methods = methods
     definition.initialize(to: content)
     guard let module = PyModule_Create2(definition, apus_abi_version()) else { return nil }
-    guard FrameView.register(in: module) else {
+    guard FrameView.register(in: module), ClientObjects.register(in: module) else {
       Py_DecRef(module)
       return nil
     }

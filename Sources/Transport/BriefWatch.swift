@@ -5,7 +5,7 @@ import Glibc
 ///
 /// The processor is given to whoever wants it after every look. If that was somebody with real work, the watch ends: on a busy machine it
 /// costs nothing, and on an idle one some hundred microseconds after the last message.
-struct BriefWatch {
+package struct BriefWatch {
   /// After that long without news the thread sleeps.
   static let span = Duration.microseconds(300)
   /// Others that had the processor this long are computing, and not only passing a message on.
@@ -14,14 +14,14 @@ struct BriefWatch {
   private let end: ContinuousClock.Instant
   private var last: ContinuousClock.Instant
 
-  init() {
+  package init() {
     last = ContinuousClock.now
     end = last + Self.span
   }
 
   /// Lets others run.
   /// - Returns: whether to look again.
-  mutating func goesOn() -> Bool {
+  package mutating func goesOn() -> Bool {
     sched_yield()
     let now = ContinuousClock.now
     defer { last = now }

@@ -20,6 +20,8 @@ public struct ClientConfiguration: Sendable {
   public var ioThreads = 1
   /// The way to a controller of this very process, which was given the same.
   public var inProcess: InProcess?
+  /// Who is told of everything, where callers hold threads.
+  var listener: CompletionQueue?
 
   public init() {}
 }

@@ -3,10 +3,10 @@ import ApusMessaging
 /// What the client's state asks of the world. Implemented by the struct that owns the sockets, and by a recorder in tests.
 protocol ClientEffects: ~Copyable {
   mutating func send(_ request: Request)
-  /// Tells engines to leave out tasks that they have not begun, and to interrupt the one that runs. The task scheduler listens too.
-  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine])
-  mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome)
-  mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle)
+  /// Tells engines to leave out tasks that they have not begun. The task scheduler listens too.
+  /// - Parameter interrupts: whether the one that runs is interrupted.
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool)
+  mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding)
   mutating func finishOutput(of handle: TaskHandle)
   /// Nothing is accepted from callers any more; said before the first of them learns why.
   mutating func refuse(with error: ClientError)

@@ -7,8 +7,9 @@ extension ClientState {
       if let share = entry.share, shares[share.original]?[share.engine] != number {
         wrong.append("share \(number.raw) is not in the table")
       }
-      if case .lingering = entry.phase {
-        if !entry.awaitsOutput { wrong.append("\(number.raw) lingers, and nobody awaits its output") }
+      if case .lingering(let expected) = entry.phase {
+        if let expected, entry.received >= expected { wrong.append("\(number.raw) lingers, and its output is complete") }
+        if expected == nil, !entry.awaitsOutput { wrong.append("\(number.raw) lingers, and nobody awaits its output") }
         if !lingering.contains(where: { $0.task == number }) { wrong.append("\(number.raw) would linger for ever") }
       }
       switch entry.route {

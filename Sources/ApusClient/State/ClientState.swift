@@ -8,8 +8,9 @@ struct ClientState {
   enum Phase {
     /// Sent, not answered. Goes on to `lingering`, or is done.
     case outstanding(isIdle: Bool)
-    /// Answered; its output may not be complete. Ends with the engine's idle, or at its deadline.
-    case lingering
+    /// Answered; its output may not be complete. Ends when so many messages of it have come, where the reply said how many there are, else
+    /// with the engine's idle; or at its deadline.
+    case lingering(expected: Int?)
   }
 
   struct Entry {
@@ -19,6 +20,8 @@ struct ClientState {
     /// The broadcast that this is a share of.
     var share: (original: TaskNumber, engine: EngineUUID)?
     var phase = Phase.outstanding(isIdle: false)
+    /// Messages of its output that have come.
+    var received = 0
     var isOutstanding: Bool { if case .outstanding = phase { true } else { false } }
   }
 
@@ -81,7 +84,7 @@ struct ClientState {
     var numbers: [EngineUUID: TaskNumber] = [:]
     for (engine, handle) in zip(targets, request.handles) {
       guard engines[engine.uuid] != nil else {
-        end(handle, .failure(RemoteError.engineLost(engine, task: handle.id)), effects: &effects)
+        end(handle, RemoteError.engineLost(engine, task: handle.id), effects: &effects)
         continue
       }
       numbers[engine.uuid] = handle.number
@@ -94,11 +97,11 @@ struct ClientState {
   }
 
   private func refuse(_ request: Request, with error: any Error, effects: inout some ClientEffects & ~Copyable) {
-    for handle in request.handles { end(handle, .failure(error), effects: &effects) }
+    for handle in request.handles { end(handle, error, effects: &effects) }
   }
 
   private func refuse(_ request: Request, lost engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
-    for handle in request.handles { end(handle, .failure(RemoteError.engineLost(engine, task: handle.id)), effects: &effects) }
+    for handle in request.handles { end(handle, RemoteError.engineLost(engine, task: handle.id), effects: &effects) }
   }
 
   /// A reply to one of our requests. Late ones, of tasks that were given up, are nobody's.
@@ -107,29 +110,31 @@ struct ClientState {
   ) {
     if let shares = shares[match.number] {
       if let engine = match.engine {
-        if let share = shares[engine] { finish(share, with: reply.outcome, answered: true, now: now, effects: &effects) }
+        if let share = shares[engine] { finish(share, with: reply, answered: true, now: now, effects: &effects) }
       } else {
         // The scheduler could not serve the broadcast at all.
         for share in shares.values.sorted(by: { $0.raw < $1.raw }) {
-          finish(share, with: reply.outcome, answered: false, now: now, effects: &effects)
+          finish(share, with: reply, answered: false, now: now, effects: &effects)
         }
       }
       return
     }
     guard let entry = entries[match.number], entry.isOutstanding else { return }
     // An engine that answered says when it is idle; schedulers do not.
-    finish(match.number, with: reply.outcome, answered: !entry.awaitsOutput || reply.engine != nil, now: now, effects: &effects)
+    finish(match.number, with: reply, answered: !entry.awaitsOutput || reply.engine != nil, now: now, effects: &effects)
   }
 
   private mutating func finish(
-    _ number: TaskNumber, with outcome: TaskOutcome, answered: Bool, now: ContinuousClock.Instant,
+    _ number: TaskNumber, with reply: TaskReply, answered: Bool, now: ContinuousClock.Instant,
     effects: inout some ClientEffects & ~Copyable
   ) {
     guard let entry = entries[number], case .outstanding(let isIdle) = entry.phase else { return }
     if !deadlines.isEmpty { deadlines[number] = nil }
-    effects.finish(entry.handle, outcome)
-    if entry.awaitsOutput, answered, !isIdle {
-      entries[number]?.phase = .lingering
+    effects.finish(entry.handle, .reply(reply))
+    let expected = entry.awaitsOutput ? nil : reply.outputCount
+    let isIncomplete = entry.awaitsOutput ? answered && !isIdle : entry.received < reply.outputCount
+    if isIncomplete {
+      entries[number]?.phase = .lingering(expected: expected)
       lingering.append((now + outputGrace, number))
     } else {
       remove(number)
@@ -143,13 +148,14 @@ struct ClientState {
     if shares[share.original]?.isEmpty == true { shares[share.original] = nil }
   }
 
-  private func end(_ handle: TaskHandle, _ outcome: TaskOutcome, effects: inout some ClientEffects & ~Copyable) {
-    effects.finish(handle, outcome)
+  private func end(_ handle: TaskHandle, _ error: any Error, effects: inout some ClientEffects & ~Copyable) {
+    effects.finish(handle, .failure(error))
     effects.finishOutput(of: handle)
   }
 
   /// Somebody no longer wants these tasks. They end with what their engines, or the scheduler, say to that.
-  mutating func abort(_ numbers: [TaskNumber], effects: inout some ClientEffects & ~Copyable) {
+  /// - Parameter interrupts: those that run are interrupted.
+  mutating func abort(_ numbers: [TaskNumber], interrupts: Bool = true, effects: inout some ClientEffects & ~Copyable) {
     var byEngine: [RegisteredEngine: [MessageID]] = [:]
     var anywhere: [MessageID] = []
     for number in numbers {
@@ -166,8 +172,10 @@ struct ClientState {
         }
       }
     }
-    for (engine, ids) in byEngine.sorted(by: { $0.key < $1.key }) { effects.abort(ids, on: [engine]) }
-    if !anywhere.isEmpty { effects.abort(anywhere, on: sortedEngines) }
+    for (engine, ids) in byEngine.sorted(by: { $0.key < $1.key }) {
+      effects.abort(ids, on: [engine], interrupts: interrupts)
+    }
+    if !anywhere.isEmpty { effects.abort(anywhere, on: sortedEngines, interrupts: interrupts) }
   }
 
   // MARK: output
@@ -180,6 +188,21 @@ struct ClientState {
     return shares[match.number]?[engine] ?? (entries[match.number] == nil ? nil : match.number)
   }
 
+  /// A message of a task's output was delivered.
+  mutating func printed(_ match: RequestIDs.Match, effects: inout some ClientEffects & ~Copyable) {
+    guard let number = number(of: match), let index = entries.index(forKey: number) else { return }
+    entries.values[index].received += 1
+    let entry = entries.values[index]
+    guard case .lingering(let expected?) = entry.phase, entry.received >= expected else { return }
+    endLingering(number, entry, effects: &effects)
+  }
+
+  private mutating func endLingering(_ number: TaskNumber, _ entry: Entry, effects: inout some ClientEffects & ~Copyable) {
+    remove(number)
+    while let first = lingering.first, entries[first.task] == nil { lingering.removeFirst() }
+    effects.finishOutput(of: entry.handle)
+  }
+
   /// The engine has said all that it will say of this task.
   mutating func isIdle(_ match: RequestIDs.Match, effects: inout some ClientEffects & ~Copyable) {
     guard let number = number(of: match), let entry = entries[number] else { return }
@@ -188,10 +211,7 @@ struct ClientState {
       // Of several engines' output the end is not known by one of them.
       if case .coalescing = entry.route { return }
       entries[number]?.phase = .outstanding(isIdle: true)
-    case .lingering:
-      remove(number)
-      while let first = lingering.first, entries[first.task] == nil { lingering.removeFirst() }
-      effects.finishOutput(of: entry.handle)
+    case .lingering: endLingering(number, entry, effects: &effects)
     }
   }
 
@@ -200,7 +220,7 @@ struct ClientState {
   mutating func engineRegistered(_ engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
     if let known = engines[engine.uuid] {
       if known.engine == engine {
-        guard known.engine.kind != engine.kind else { return }
+        guard known.engine.kind != engine.kind || known.engine.isOwn != engine.isOwn else { return }
         engines[engine.uuid]?.engine = engine
         return effects.kindLearned(of: engine)
       }
@@ -299,7 +319,7 @@ struct ClientState {
     guard let entry = entries[number] else { return }
     deadlines[number] = nil
     remove(number)
-    end(entry.handle, .failure(error), effects: &effects)
+    end(entry.handle, error, effects: &effects)
   }
 
   // MARK: time

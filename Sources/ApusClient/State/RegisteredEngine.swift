@@ -8,11 +8,14 @@ public struct RegisteredEngine: Hashable, Sendable, Comparable, CustomStringConv
   public let uuid: EngineUUID
   /// `.python` as long as nothing else is known.
   public let kind: EngineKind
+  /// Whether it is one of Apus's: they know more codecs than ipyparallel's own, and say with a reply how much output the task has had.
+  public let isOwn: Bool
 
-  init(id: EngineID, uuid: EngineUUID, kind: EngineKind = .python) {
+  init(id: EngineID, uuid: EngineUUID, kind: EngineKind = .python, isOwn: Bool = false) {
     self.id = id
     self.uuid = uuid
     self.kind = kind
+    self.isOwn = isOwn
   }
 
   public static func == (a: RegisteredEngine, b: RegisteredEngine) -> Bool { a.id == b.id && a.uuid == b.uuid }

@@ -23,6 +23,8 @@ final class RequestIDs: Sendable {
   }
 
   func next() -> TaskNumber { TaskNumber(raw: counter.wrappingAdd(1, ordering: .relaxed).oldValue) }
+  /// The first of so many in a row.
+  func next(_ count: Int) -> TaskNumber { TaskNumber(raw: counter.wrappingAdd(count, ordering: .relaxed).oldValue) }
   func id(of number: TaskNumber) -> MessageID { MessageID(prefix + String(number.raw)) }
 
   struct Match: Equatable {

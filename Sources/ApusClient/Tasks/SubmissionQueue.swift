@@ -10,7 +10,7 @@ import Transport
 final class SubmissionQueue: Sendable {
   enum Post: Sendable {
     case submit(Request)
-    case abort(TaskNumber)
+    case abort(TaskNumber, interrupts: Bool)
   }
 
   private struct Waiter {
@@ -27,6 +27,8 @@ final class SubmissionQueue: Sendable {
     var tasks = 0
     var bytes = 0
     var waiting = Deque<Waiter>()
+    /// Of callers who hold a thread: each is called once when there is room.
+    var onRoom: [@Sendable () -> Void] = []
     var lastWaiter = 0
     var closed: ClientError?
   }
@@ -69,6 +71,25 @@ final class SubmissionQueue: Sendable {
     let tasks = requests.reduce(0) { $0 + $1.handles.count }
     if !(try admit(tasks, cost) { posts in for request in requests { posts.append(.submit(request)) } }) {
       try await wait(requests)
+    }
+  }
+
+  /// As `submit`, for a caller who does not suspend.
+  /// - Parameter onRoom: called from any thread if there is no room now, when some has come, or the client is closed: try again then.
+  /// - Returns: whether the requests were taken.
+  func submitNow(_ requests: [Request], onRoom: (@Sendable () -> Void)? = nil) throws(ClientError) -> Bool {
+    let cost = requests.reduce(0) { $0 + $1.cost }
+    let tasks = requests.reduce(0) { $0 + $1.handles.count }
+    while true {
+      if try admit(tasks, cost, { posts in for request in requests { posts.append(.submit(request)) } }) { return true }
+      guard let onRoom else { return false }
+      let waits = contents.withLock { contents in
+        // It may have come in between.
+        if contents.closed != nil || contents.waiting.isEmpty && fits(tasks, cost, contents) { return false }
+        contents.onRoom.append(onRoom)
+        return true
+      }
+      if waits { return false }
     }
   }
 
@@ -119,6 +140,18 @@ final class SubmissionQueue: Sendable {
     waiter?.continuation.resume(throwing: CancellationError())
   }
 
+  /// Queries, which are never held back.
+  func postNow(_ requests: [Request]) throws(ClientError) {
+    let (isFirst, closed) = contents.withLock { contents -> (Bool, ClientError?) in
+      if let closed = contents.closed { return (false, closed) }
+      let isFirst = contents.posts.isEmpty
+      for request in requests { contents.posts.append(.submit(request)) }
+      return (isFirst, nil)
+    }
+    if let closed { throw closed }
+    if isFirst { wake() }
+  }
+
   /// What is never held back: queries, aborts.
   func post(_ post: Post) {
     let (isFirst, closed) = contents.withLock { contents -> (Bool, ClientError?) in
@@ -127,7 +160,9 @@ final class SubmissionQueue: Sendable {
       return (contents.posts.count == 1, nil)
     }
     if isFirst { wake() }
-    if let closed, case .submit(let request) = post { for handle in request.handles { handle.finish(.failure(closed)) } }
+    if let closed, case .submit(let request) = post {
+      for handle in request.handles { handle.finish(.failure(closed)) }
+    }
   }
 
   // MARK: the end of a turn
@@ -169,13 +204,18 @@ final class SubmissionQueue: Sendable {
 
   /// A task has ended. Waiting callers go on when a quarter is free: they come in batches, not one by one.
   func release(bytes: Int) {
-    let mustWake = contents.withLock { contents in
+    let (mustWake, onRoom) = contents.withLock { contents in
       contents.tasks -= 1
       contents.bytes -= bytes
-      guard !contents.waiting.isEmpty, contents.tasks <= limit.tasks - max(1, limit.tasks / 4) else { return false }
-      return Self.admitWaiting(&contents, fits: fits)
+      guard !contents.waiting.isEmpty || !contents.onRoom.isEmpty, contents.tasks <= limit.tasks - max(1, limit.tasks / 4) else {
+        return (false, [@Sendable () -> Void]())
+      }
+      let mustWake = Self.admitWaiting(&contents, fits: fits)
+      defer { contents.onRoom = [] }
+      return (mustWake, contents.onRoom)
     }
     if mustWake { wake() }
+    for action in onRoom { action() }
   }
 
   private static func admitWaiting(_ contents: inout Contents, fits: (Int, Int, Contents) -> Bool) -> Bool {
@@ -199,12 +239,16 @@ final class SubmissionQueue: Sendable {
 
   /// Nothing is accepted any more; who waits gets the error.
   func close(_ error: ClientError) {
-    let waiting = contents.withLock { contents in
+    let (waiting, onRoom) = contents.withLock { contents in
       contents.closed = contents.closed ?? error
-      defer { contents.waiting = [] }
-      return contents.waiting
+      defer {
+        contents.waiting = []
+        contents.onRoom = []
+      }
+      return (contents.waiting, contents.onRoom)
     }
     for waiter in waiting { waiter.continuation.resume(throwing: error) }
+    for action in onRoom { action() }
   }
 
   /// Why nothing is accepted any more.

@@ -23,6 +23,8 @@ public final class TaskHandle: Sendable {
   public let engine: RegisteredEngine?
   public let label: String?
   private let queue: SubmissionQueue
+  /// Is told everything in place of those who wait for the handle: there are none then.
+  let listener: (any TaskListener)?
   private let state: Mutex<State>
 
   private struct Waiter {
@@ -49,7 +51,7 @@ public final class TaskHandle: Sendable {
   init(
     _ number: TaskNumber, shareOf original: TaskNumber? = nil, cost: Int, engine: RegisteredEngine?, label: String?,
     queue: SubmissionQueue,
-    observer: (@Sendable (TaskOutcome) -> Void)? = nil
+    listener: (any TaskListener)? = nil, observer: (@Sendable (TaskOutcome) -> Void)? = nil
   ) {
     self.number = number
     self.original = original
@@ -57,6 +59,7 @@ public final class TaskHandle: Sendable {
     self.engine = engine
     self.label = label
     self.queue = queue
+    self.listener = listener
     state = Mutex(State(observer: observer))
   }
 
@@ -132,11 +135,13 @@ public final class TaskHandle: Sendable {
   /// interrupted, in Python by a `KeyboardInterrupt`, and ends as it does then. (Engines of ipyparallel let it run.)
   public func cancel() {
     guard status == .outstanding else { return }
-    queue.post(.abort(number))
+    queue.post(.abort(number, interrupts: true))
   }
 
   /// Called once, on the client's loop.
-  func finish(_ outcome: TaskOutcome) {
+  func finish(_ ending: TaskEnding) {
+    if let listener { return listener.ended(number, ending) }
+    let outcome = ending.outcome
     let (waiters, observer) = state.withLock { state in
       guard state.outcome == nil else { return ([Waiter](), nil as (@Sendable (TaskOutcome) -> Void)?) }
       state.outcome = outcome
@@ -203,6 +208,7 @@ public final class TaskHandle: Sendable {
   }
 
   func finishOutput() {
+    if let listener { return listener.outputEnded(number) }
     state.withLock { state in
       state.isOutputComplete = true
       guard let output = state.output else { return }

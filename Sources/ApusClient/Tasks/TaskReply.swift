@@ -17,6 +17,9 @@ public struct TaskReply: Sendable {
   public var buffers: ArraySlice<Frame> { envelope.buffers }
   public var metadataFrame: Frame { envelope.metadataFrame }
   public var contentFrame: Frame { envelope.contentFrame }
+  public var headerFrame: Frame { envelope.headerFrame }
+  /// Whether the task succeeded.
+  public var isSuccess: Bool { envelope.replyStatus == .ok }
 
   /// Which engine answered; `nil` if a scheduler or the hub did.
   public var engine: EngineUUID? { Envelope.string("engine", of: envelope.metadataFrame).map { EngineUUID($0) } }
@@ -24,6 +27,13 @@ public struct TaskReply: Sendable {
   public var started: Timestamp? { Envelope.string("started", of: envelope.metadataFrame).flatMap { Timestamp($0) } }
   /// When the engine had answered.
   public var completed: Timestamp? { (try? envelope.header())?.timestamp }
+
+  /// Messages of output that the engine had published for the task; of ipyparallel's engines it is not known, and 0.
+  var outputCount: Int {
+    // Most tasks have none, and their replies not the word either.
+    guard envelope.metadataFrame.withUnsafeBytes({ HeaderScanner($0).has("output") }) else { return 0 }
+    return max(0, metadata["output"]?.intValue ?? 0)
+  }
 
   /// What the reply says of the task: the reply itself, or why there is no result.
   var outcome: TaskOutcome {
@@ -40,6 +50,19 @@ public struct TaskReply: Sendable {
 
 /// How a task ended. Failures are `RemoteError` (over there) or `ClientError` (on this side).
 typealias TaskOutcome = Result<TaskReply, any Error>
+
+/// What ends a task: a message, or what keeps one from coming.
+enum TaskEnding: Sendable {
+  case reply(TaskReply)
+  case failure(any Error)
+
+  var outcome: TaskOutcome {
+    switch self {
+    case .reply(let reply): reply.outcome
+    case .failure(let error): .failure(error)
+    }
+  }
+}
 
 extension RemoteError {
   /// The task was taken back before it ran, as ipyparallel names it.

@@ -79,12 +79,12 @@ actor ClientConnection {
 
   private func didClose() {
     guard let failure = state.failure else { return }
-    roster.close(failure)
     for reader in readers { loop.forget(reader) }
     readers = []
     for post in queue.take() {
       if case .submit(let request) = post { state.submit(request, effects: &wire) }
     }
+    roster.close(failure)
   }
 
   // MARK: callers
@@ -93,21 +93,24 @@ actor ClientConnection {
     wire.beginBatch()
     let posts = queue.take()
     var aborts: [TaskNumber] = []
+    var interrupts: [TaskNumber] = []
     for post in posts {
       switch post {
       case .submit(let request): state.submit(request, effects: &wire)
-      case .abort(let number): aborts.append(number)
+      case .abort(let number, interrupts: false): aborts.append(number)
+      case .abort(let number, interrupts: true): interrupts.append(number)
       }
     }
     queue.recycle(posts)
-    if !aborts.isEmpty { state.abort(aborts, effects: &wire) }
+    if !aborts.isEmpty { state.abort(aborts, interrupts: false, effects: &wire) }
+    if !interrupts.isEmpty { state.abort(interrupts, interrupts: true, effects: &wire) }
     afterEvents()
   }
 
   /// Takes balanced tasks back, of any client, that no engine has got.
   func abortUnplaced(_ ids: [MessageID]) {
     guard state.failure == nil else { return }
-    wire.abort(ids, on: [])
+    wire.abort(ids, on: [], interrupts: true)
   }
 
   // MARK: sockets
@@ -195,9 +198,11 @@ actor ClientConnection {
     }
     wire.isOwnController = content["batches"]?.isTruthy ?? false
     let kinds = content["kinds"]?.objectValue
+    let own = Set((content["own"]?.arrayValue ?? []).compactMap(\.intValue))
     let engines = list.members.compactMap { id, uuid -> RegisteredEngine? in
       guard let number = Int(id), let uuid = uuid.stringValue else { return nil }
-      return RegisteredEngine(id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]))
+      return RegisteredEngine(
+        id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]), isOwn: own.contains(number))
     }
     state.engines(engines, asOf: serial, hub: message.sessionID, effects: &wire)
     roster.becomeKnown()
@@ -213,8 +218,8 @@ actor ClientConnection {
         else { continue }
         if message.messageType == .status {
           if (try? message.content())?["execution_state"]?.stringValue == "idle" { state.isIdle(match, effects: &wire) }
-        } else if let event = TaskOutput.Event(message) {
-          wire.deliver(event, to: handle)
+        } else if wire.deliver(message, to: handle) {
+          state.printed(match, effects: &wire)
         }
       } catch {
         wire.warn("a socket could not be read", "\(error)")
@@ -251,7 +256,9 @@ actor ClientConnection {
 
   private static func engine(_ content: JSONObject) -> RegisteredEngine? {
     guard let id = content["id"]?.intValue, let uuid = content["uuid"]?.stringValue else { return nil }
-    return RegisteredEngine(id: EngineID(id), uuid: EngineUUID(uuid), kind: EngineKind(told: content["kind"]))
+    return RegisteredEngine(
+      id: EngineID(id), uuid: EngineUUID(uuid), kind: EngineKind(told: content["kind"]),
+      isOwn: content["own"]?.isTruthy ?? false)
   }
 
   private func monitorIsReadable() {

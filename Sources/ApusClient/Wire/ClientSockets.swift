@@ -19,6 +19,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
   private let queue: SubmissionQueue
   private let roster: EngineRoster
   private let maximumOutputBytes: Int
+  private let hasListener: Bool
   /// There is no connection then that could break, and no monitor that tells of it.
   let isInProcess: Bool
   private let logger: Logger
@@ -94,6 +95,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
     self.queue = queue
     self.roster = roster
     maximumOutputBytes = configuration.maximumOutputBytes
+    hasListener = configuration.listener != nil
+    if hasListener { try? self.output.set(.subscribe, Array(Self.dataTopic.utf8)) }
     isInProcess = configuration.inProcess != nil
     self.logger = logger
   }
@@ -165,9 +168,11 @@ struct ClientSockets: ~Copyable, ClientEffects {
     do { try task.send(batch.take(signedBy: signer, .clientToScheduler)) } catch { warn("a batch was not sent", "\(error)") }
   }
 
-  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine]) {
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool) {
     sendBatch()
-    let content = Frame(["msg_ids": JSONValue(tasks.map(\.text)), "interrupt": true])
+    var members: JSONObject = ["msg_ids": JSONValue(tasks.map(\.text))]
+    if interrupts { members["interrupt"] = true }
+    let content = Frame(.object(members))
     for engine in engines { sendControl(.abortRequest, content, to: identity(of: engine.uuid)) }
     // The scheduler listens to what passes the control channel: without engines to tell, it is told by way of nobody.
     if engines.isEmpty { sendControl(.abortRequest, content, to: Self.nobody) }
@@ -184,13 +189,22 @@ struct ClientSockets: ~Copyable, ClientEffects {
     }
   }
 
-  mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome) {
+  mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding) {
     // Before the waiting caller goes on: it finds room where its task was.
     if handle.cost > 0 { queue.release(bytes: handle.cost) }
-    handle.finish(outcome)
+    handle.finish(ending)
   }
 
-  mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle) { handle.deliver(output, limit: maximumOutputBytes) }
+  /// - Returns: whether the message is output.
+  func deliver(_ message: Envelope, to handle: TaskHandle) -> Bool {
+    if let listener = handle.listener {
+      listener.printed(handle.number, message)
+      return message.messageType != .executeInput
+    }
+    guard let event = TaskOutput.Event(message) else { return false }
+    handle.deliver(event, limit: maximumOutputBytes)
+    return true
+  }
   mutating func finishOutput(of handle: TaskHandle) { handle.finishOutput() }
 
   mutating func refuse(with error: ClientError) { queue.close(error) }
@@ -237,8 +251,14 @@ struct ClientSockets: ~Copyable, ClientEffects {
 
   /// Kinds of output worth having of every engine. `status`, which comes twice a task, only when somebody waits for an end of output.
   private static let kinds = ["std", "displaypub", "execute_result", "error"]
+  /// What a listener gets besides. Data publication has a topic of no engine.
+  private static let furtherKinds = ["execute_input", "comm-"]
+  static let dataTopic = "datapub"
 
   private mutating func subscribe(to engine: RegisteredEngine) {
+    if hasListener {
+      for kind in Self.furtherKinds { try? output.set(.subscribe, Array("engine.\(engine.id).\(kind)".utf8)) }
+    }
     for kind in Self.kinds { try? output.set(.subscribe, Array("engine.\(engine.id).\(kind)".utf8)) }
     if hasStatus { try? output.set(.subscribe, Array("engine.\(engine.id).status".utf8)) }
   }

@@ -31,6 +31,10 @@ final class EngineRoster: Sendable {
   }
 
   private let contents = Mutex(Contents())
+  private let listener: CompletionQueue?
+
+  /// - Parameter listener: is told too.
+  init(listener: CompletionQueue? = nil) { self.listener = listener }
 
   /// By id.
   var engines: [RegisteredEngine] { contents.withLock { $0.engines } }
@@ -46,6 +50,7 @@ final class EngineRoster: Sendable {
       }
       return (Array(contents.streams.values), contents.takeReady())
     }
+    listener?.apply(event)
     for stream in streams { stream.yield(event) }
     for waiter in waiters { waiter.continuation.resume() }
   }
@@ -55,6 +60,7 @@ final class EngineRoster: Sendable {
     contents.withLock { contents in
       if let index = contents.engines.firstIndex(of: engine) { contents.engines[index] = engine }
     }
+    listener?.apply(.arrived(engine))
   }
 
   /// The hub has told its engines for the first time.
@@ -63,6 +69,7 @@ final class EngineRoster: Sendable {
       contents.isKnown = true
       return contents.takeReady()
     }
+    listener?.enginesAreKnown()
     for waiter in waiters { waiter.continuation.resume() }
   }
 
@@ -74,6 +81,7 @@ final class EngineRoster: Sendable {
     }
     for waiter in waiters { waiter.continuation.resume(throwing: error) }
     for stream in streams { stream.finish() }
+    listener?.close(error)
   }
 
   // MARK: callers

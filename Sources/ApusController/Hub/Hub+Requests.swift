@@ -78,7 +78,10 @@ extension Hub {
     var content: JSONObject = ["status": "ok", "engines": .object(state.enginesObject)]
     let kinds = state.kindsObject
     if !kinds.members.isEmpty { content["kinds"] = .object(kinds) }
-    if request["batches"]?.isTruthy ?? false { content["batches"] = true }
+    if request["batches"]?.isTruthy ?? false {
+      content["batches"] = true
+      content["own"] = state.ownEngines
+    }
     return .object(content)
   }
 

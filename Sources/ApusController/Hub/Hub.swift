@@ -104,10 +104,14 @@ actor Hub: DeliversLater {
     wire.notify(type, .object(description(of: uuid, id)))
   }
 
-  /// An engine as notifications have it. Its kind is told where it is not Python: stock peers have never heard of another.
+  /// An engine as notifications have it. Its kind is told where it is not Python, and that it is one of ours: stock peers have
+  /// never heard of others.
   private func description(of uuid: EngineUUID, _ id: EngineID) -> JSONObject {
     var content: JSONObject = ["id": .int(id.number), "uuid": .string(uuid.text)]
-    if let kind = state.engines[id]?.traits.kind, kind != .python { content["kind"] = .string(kind.rawValue) }
+    if let traits = state.engines[id]?.traits {
+      if traits.kind != .python { content["kind"] = .string(traits.kind.rawValue) }
+      if traits.takesBatches { content["own"] = true }
+    }
     return content
   }
 

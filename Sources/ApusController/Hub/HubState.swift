@@ -75,6 +75,8 @@ struct HubState {
         (key: $0.id.description, value: .string($0.traits.kind.rawValue))
       })
   }
+  /// Ids of Apus's own engines: they read what stock ones do not.
+  var ownEngines: JSONValue { .array(sortedEngines.filter(\.traits.takesBatches).map { .int($0.id.number) }) }
   var nextExpiry: ContinuousClock.Instant? { pending.values.map(\.deadline).min() }
 
   // MARK: events: engines

@@ -13,6 +13,8 @@ final class OutputPublisher: Sendable {
     var buffer = OutputBuffer()
     /// Header of the request that is running or ran last.
     var parent = Frame.emptyObject
+    /// Messages of output that were published for it: its reply tells, so that its client knows when it has them all.
+    var published = 0
     var topics = Topics(id: nil)
     var isTimerSet = false
     /// The relay has said that nobody listens to our status.
@@ -117,7 +119,12 @@ final class OutputPublisher: Sendable {
   }
 
   /// Output belongs to this request from now on.
-  func begin(_ parent: Frame) { state.withLock { $0.parent = parent } }
+  func begin(_ parent: Frame) {
+    state.withLock {
+      $0.parent = parent
+      $0.published = 0
+    }
+  }
 
   /// - Parameters:
   ///   - kind: the last part of the topic.
@@ -131,7 +138,7 @@ final class OutputPublisher: Sendable {
       let message = engineSession.message(
         type, content: content, parent: parent ?? state.parent, metadata: engineSession.engineMetadata, identities: [topic],
         buffers: buffers)
-      Self.send(message, &state)
+      if Self.send(message, &state), parent == nil, type != .executeInput { state.published += 1 }
     }
   }
 
@@ -147,7 +154,14 @@ final class OutputPublisher: Sendable {
     if needsTimer { requestFlush() }
   }
 
-  func flush() { state.withLock { Self.flush(&$0, engineSession) } }
+  /// - Returns: how many messages of output the request that runs has had by now.
+  @discardableResult
+  func flush() -> Int {
+    state.withLock { state in
+      Self.flush(&state, engineSession)
+      return state.published
+    }
+  }
 
   /// As `flush`, and the next text asks for a timer again.
   func timerFired() {
@@ -162,6 +176,7 @@ final class OutputPublisher: Sendable {
     guard !state.buffer.isEmpty else { return }
     for run in state.buffer.take() {
       let topic = run.stream == .stdout ? state.topics.stdout : state.topics.stderr
+      let isCurrent = run.parent == state.parent
       for piece in run.pieces {
         var writer = JSONWriter(reserving: piece.count + 64)
         writer.append(raw: "{\"name\":")
@@ -169,25 +184,29 @@ final class OutputPublisher: Sendable {
         writer.append(raw: ",\"text\":")
         writer.append(string: String(decoding: piece, as: UTF8.self))
         writer.append(raw: "}")
-        send(
-          engineSession.message(
-            .stream, content: Frame(writer.bytes), parent: run.parent, metadata: engineSession.engineMetadata, identities: [topic]),
-          &state)
+        let message = engineSession.message(
+          .stream, content: Frame(writer.bytes), parent: run.parent, metadata: engineSession.engineMetadata, identities: [topic])
+        if send(message, &state), isCurrent { state.published += 1 }
       }
     }
   }
 
-  private static func send(_ message: Envelope, _ state: inout State) {
+  /// - Returns: whether the relay takes it.
+  @discardableResult
+  private static func send(_ message: Envelope, _ state: inout State) -> Bool {
     // Before registration and while reconnecting there is nobody to tell: output is dropped, as on any PUB socket without peers.
-    guard let handed = state.socket else { return }
+    guard let handed = state.socket else { return false }
     // Once it has been waited for in vain, what follows is not waited for.
     let attempts = state.missed.messages == 0 ? patientAttempts : 1
     for attempt in 1...attempts {
       do {
         try handed.socket.send(message.frames)
-        return
+        return true
       } catch {
-        guard error.isFull else { return EngineLog.log(.debug, "Output was not published: \(error)") }
+        guard error.isFull else {
+          EngineLog.log(.debug, "Output was not published: \(error)")
+          return false
+        }
         // libzmq does not say when there is room again, and looks for it only now and then.
         if attempt < attempts { usleep(1000) }
         handed.socket.refresh()
@@ -197,6 +216,7 @@ final class OutputPublisher: Sendable {
     if state.missed.messages == 1 {
       EngineLog.log(.warning, "The controller does not take what is printed: what does not fit into \(queueLimit) messages is lost")
     }
+    return false
   }
 
   /// Messages that wait for the relay, some 160 MB of text.
@@ -213,6 +233,9 @@ final class OutputPublisher: Sendable {
       .stream, content: Frame(["name": "stderr", "text": .string(text)]), parent: state.parent,
       metadata: engineSession.engineMetadata,
       identities: [state.topics.stderr])
-    if (try? handed.socket.send(message.frames)) != nil { state.missed = (0, 0) }
+    if (try? handed.socket.send(message.frames)) != nil {
+      state.missed = (0, 0)
+      state.published += 1
+    }
   }
 }

@@ -18,6 +18,9 @@ struct ReplyMetadata {
   var isRefusal = false
   /// The form of the reply's buffers; absent for ipyparallel's.
   var codec: String?
+  /// Messages of output that were published before this reply. They go another way and may come later: a client that has had so many
+  /// has them all.
+  var outputCount = 0
   let uuid: EngineUUID
   let id: EngineID?
 
@@ -53,6 +56,10 @@ struct ReplyMetadata {
       writer.append(raw: ",\"codec\":")
       writer.append(string: codec)
     }
+    if outputCount > 0 {
+      writer.append(raw: ",\"output\":")
+      writer.append(.int(outputCount))
+    }
     if isRefusal { writer.append(raw: ",\"refused\":true") }
     writer.append(raw: ",\"status\":")
     writer.append(string: status.rawValue)
@@ -82,6 +89,7 @@ extension ReplyMetadata {
   /// Equal but for the date.
   fileprivate func isLike(_ other: ReplyMetadata) -> Bool {
     status == other.status && dependenciesMet == other.dependenciesMet && isRefusal == other.isRefusal && codec == other.codec
+      && outputCount == other.outputCount
       && id == other.id && uuid == other.uuid
   }
 }

@@ -285,12 +285,12 @@ public final class Shell {
   /// Sends the answer to the request that `next` returned last, after its output.
   public func reply(_ outcome: Outcome) {
     guard let running = takeRunning() else { return }
-    publisher.flush()
+    let outputCount = publisher.flush()
     let metadata = ReplyMetadata(
       started: running.started, status: outcome.succeeded ? .ok : .error,
       // The scheduler knows this name only, not its subclasses.
       dependenciesMet: outcome.errorName != "UnmetDependency" && !outcome.isRefusal, isRefusal: outcome.isRefusal,
-      codec: outcome.codec, uuid: engineSession.uuid,
+      codec: outcome.codec, outputCount: outputCount, uuid: engineSession.uuid,
       id: engine.publishedID)
     let request = running.request
     let parent = request.envelope.headerFrame

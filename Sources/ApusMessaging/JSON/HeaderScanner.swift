@@ -44,6 +44,9 @@ public struct HeaderScanner {
     return nil
   }
 
+  /// Whether there is such a member, as far as can be seen without decoding.
+  public func has(_ key: StaticString) -> Bool { valueStart(of: key) != nil }
+
   private func hasWord(_ word: StaticString, at index: Int) -> Bool {
     guard let start = json.baseAddress, json.count - index >= word.utf8CodeUnitCount else { return false }
     return memcmp(start + index, word.utf8Start, word.utf8CodeUnitCount) == 0

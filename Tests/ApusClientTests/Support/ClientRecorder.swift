@@ -11,14 +11,16 @@ struct ClientRecorder: ClientEffects {
 
   mutating func send(_ request: Request) { lines.append("send \(request.number.raw)") }
 
-  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine]) {
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool) {
     let numbers = tasks.map { $0.text.split(separator: "_", maxSplits: 2).last.map(String.init) ?? "?" }
-    lines.append("abort \(numbers.joined(separator: ",")) on \(engines.map(\.description).joined(separator: ","))")
+    lines.append(
+      "\(interrupts ? "abort" : "take back") \(numbers.joined(separator: ",")) on \(engines.map(\.description).joined(separator: ","))"
+    )
   }
 
-  mutating func finish(_ handle: TaskHandle, _ outcome: TaskOutcome) {
+  mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding) {
     ends[handle.number, default: 0] += 1
-    switch outcome {
+    switch ending.outcome {
     case .success: lines.append("\(handle.number.raw): ok")
     case .failure(let error as RemoteError): lines.append("\(handle.number.raw): \(error.name)")
     case .failure(let error as ClientError): lines.append("\(handle.number.raw): \(error.code)")
@@ -26,7 +28,6 @@ struct ClientRecorder: ClientEffects {
     }
   }
 
-  mutating func deliver(_ output: TaskOutput.Event, to handle: TaskHandle) { lines.append("\(handle.number.raw) wrote \(output)") }
   mutating func finishOutput(of handle: TaskHandle) { lines.append("\(handle.number.raw): silent") }
   mutating func refuse(with error: ClientError) { lines.append("refuse: \(error.code)") }
   mutating func announce(_ event: EngineEvent) {
@@ -82,10 +83,12 @@ struct ClientBench {
     return number
   }
 
-  mutating func reply(_ number: TaskNumber, from engine: Int? = 0, share: Int? = nil, status: String = "ok", at seconds: Double = 0)
-  {
+  mutating func reply(
+    _ number: TaskNumber, from engine: Int? = 0, share: Int? = nil, status: String = "ok", outputs: Int = 0, at seconds: Double = 0
+  ) {
     var metadata: JSONObject = ["status": .string(status)]
     if let engine { metadata["engine"] = .string("e\(engine)") }
+    if outputs > 0 { metadata["output"] = .int(outputs) }
     var content: JSONObject = ["status": .string(status)]
     if status == "error" { content = RemoteError(name: "ValueError", value: "no").content.objectValue ?? [:] }
     let message = Envelope(
@@ -93,6 +96,10 @@ struct ClientBench {
       content: Frame(.object(content)))
     let match = RequestIDs.Match(number: number, engine: share.map { EngineUUID("e\($0)") })
     step { [now = at(seconds)] in $0.replied(to: match, TaskReply(message), now: now, effects: &$1) }
+  }
+
+  mutating func print(_ number: TaskNumber, share: Int? = nil) {
+    step { $0.printed(RequestIDs.Match(number: number, engine: share.map { EngineUUID("e\($0)") }), effects: &$1) }
   }
 
   mutating func idle(_ number: TaskNumber, share: Int? = nil) {

@@ -76,6 +76,9 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
     switch combined.outcome {
     case .succeeded(let replies):
       guard let last = replies.last else { return }
+      var additions = additions
+      let outputs = replies.reduce(0) { $0 + ((try? $1.metadata())?["output"]?.intValue ?? 0) }
+      if outputs > 0 { additions["output"] = .int(outputs) }
       answer(with: last, additions: additions, buffers: replies.flatMap(\.buffers), to: request)
     case .failed(let reply): answer(with: reply, additions: additions, buffers: [], to: request)
     case .lost(let error):

@@ -63,12 +63,51 @@ enum Python {
   private static var tupleType: OpaquePointer? { apus_tuple_type() }
   private static func Py_TYPE_of(_ object: Object) -> OpaquePointer? { apus_type(object) }
 
+  /// A tuple of these new references, which it takes over.
+  /// - Returns: nil with an exception set if one of them could not be made.
+  static func tuple(_ items: [Object?]) -> Object? {
+    gather(items, PyTuple_New) { PyTuple_SetItem($0, $1, $2) }
+  }
+
+  /// A list of these new references, which it takes over.
+  static func list(_ items: [Object?]) -> Object? {
+    gather(items, PyList_New) { PyList_SetItem($0, $1, $2) }
+  }
+
+  private static func gather(
+    _ items: [Object?], _ make: (Py_ssize_t) -> Object?, _ set: (Object?, Py_ssize_t, Object?) -> Int32
+  ) -> Object? {
+    guard !items.contains(where: { $0 == nil }), let whole = make(items.count) else {
+      for item in items { Py_DecRef(item) }
+      return nil
+    }
+    for (index, item) in items.enumerated() { _ = set(whole, index, item) }
+    return whole
+  }
+
   static func isNone(_ object: Object?) -> Bool { apus_is_none(object) != 0 }
 
   /// Runs without the interpreter's lock.
   static func unlocked<R>(_ body: () -> R) -> R {
     let state = PyEval_SaveThread()
     defer { PyEval_RestoreThread(state) }
+    return body()
+  }
+}
+
+/// The interpreter's lock around what may wait, where only some calls do: the same thread takes it back.
+enum PythonThread {
+  /// Runs without the lock.
+  static func unlocked(_ body: () throws -> Void) rethrows {
+    let state = PyEval_SaveThread()
+    defer { PyEval_RestoreThread(state) }
+    try body()
+  }
+
+  /// Runs with the lock, within `unlocked`.
+  static func locked<R>(_ body: () -> R) -> R {
+    let state = PyGILState_Ensure()
+    defer { PyGILState_Release(state) }
     return body()
   }
 }

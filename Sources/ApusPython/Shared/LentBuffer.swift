@@ -1,18 +1,25 @@
 @preconcurrency import CPython
+import ApusClient
 import ApusEngine
 import Synchronization
 import Transport
 
-/// Memory of Python objects that libzmq sends without a copy. It is given back under the interpreter's lock, by the kernel's thread.
+/// Memory of Python objects that libzmq sends without a copy. It is given back under the interpreter's lock, by the kernel's thread or a
+/// client's.
 enum LentBuffer {
   /// Buffers from this size on are lent; smaller ones are copied at once.
   private static let threshold = 64 << 10
 
   private static let returned = Mutex<[UInt]>([])
   private static let engine = Mutex<Engine?>(nil)
+  private static let clients = Mutex<[CompletionQueue]>([])
 
   /// The engine whose kernel is woken to give memory back.
   static func notify(_ engine: Engine?) { self.engine.withLock { $0 = engine } }
+
+  /// A client whose background thread is woken to give memory back.
+  static func notify(_ client: CompletionQueue) { clients.withLock { $0.append(client) } }
+  static func forget(_ client: CompletionQueue) { clients.withLock { $0.removeAll { $0 === client } } }
 
   /// - Returns: nil with an exception set, for objects without contiguous memory.
   static func frame(_ object: Object?) -> Frame? {
@@ -35,7 +42,16 @@ enum LentBuffer {
       guard let owner else { return }
       LentBuffer.returned.withLock { $0.append(UInt(bitPattern: owner)) }
       LentBuffer.engine.withLock { $0 }?.nudgeKernel()
+      for client in LentBuffer.clients.withLock({ $0 }) { client.nudge() }
     }
+  }
+
+  /// A frame of its own, whatever the size.
+  static func copy(_ object: Object?) -> Frame? {
+    var view = Py_buffer()
+    guard PyObject_GetBuffer(object, &view, 0) == 0 else { return nil }
+    defer { PyBuffer_Release(&view) }
+    return Frame(shared: UnsafeRawBufferPointer(start: view.buf, count: view.len))
   }
 
   static func frames(_ object: Object?) -> [Frame]? {

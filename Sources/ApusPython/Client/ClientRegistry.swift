@@ -1,0 +1,40 @@
+import ApusClient
+import Synchronization
+
+/// The clients of this process, by the numbers that Python knows them by.
+enum ClientRegistry {
+  private struct Contents {
+    var clients: [Int: BlockingClient] = [:]
+    var last = 0
+  }
+
+  private static let contents = Mutex(Contents())
+
+  static func add(_ client: BlockingClient) -> Int {
+    let handle = contents.withLock { contents in
+      contents.last += 1
+      contents.clients[contents.last] = client
+      return contents.last
+    }
+    LentBuffer.notify(client.completions)
+    return handle
+  }
+
+  static func client(_ handle: Int) -> BlockingClient? { contents.withLock { $0.clients[handle] } }
+
+  /// Called when all events were taken.
+  static func remove(_ handle: Int) {
+    if let client = contents.withLock({ $0.clients.removeValue(forKey: handle) }) { LentBuffer.forget(client.completions) }
+  }
+
+  /// In a forked child: the parent's sockets must not be touched. What they hold is leaked on purpose.
+  static func abandon() {
+    for client in contents.withLock({ contents in
+      defer { contents.clients = [:] }
+      return Array(contents.clients.values)
+    }) {
+      _ = Unmanaged.passRetained(client)
+      LentBuffer.forget(client.completions)
+    }
+  }
+}
