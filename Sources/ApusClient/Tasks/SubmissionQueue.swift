@@ -255,6 +255,8 @@ final class SubmissionQueue: Sendable {
   var closed: ClientError? { contents.withLock { $0.closed } }
   /// Callers that wait for room.
   var waitingCount: Int { contents.withLock { $0.waiting.count } }
+  /// Callers that hold a thread and wait for room.
+  var roomWaiterCount: Int { contents.withLock { $0.onRoom.count } }
   /// What is under way now, in tasks and bytes.
   var inFlight: (tasks: Int, bytes: Int) { contents.withLock { ($0.tasks, $0.bytes) } }
 }

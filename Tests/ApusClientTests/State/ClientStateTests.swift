@@ -37,6 +37,50 @@ struct ClientStateTests {
     bench.effects.expect("1: ok", "1: silent")
   }
 
+  @Test func outputIsCompleteWithAsManyMessagesAsTheReplySays() {
+    var bench = ClientBench()
+    bench.arrive(0, 1)
+    let task = bench.submit(.direct(bench.engine(0)))
+    bench.print(task)
+    bench.reply(task, outputs: 3)
+    bench.effects.expect("send 0", "0: ok")
+    bench.print(task)
+    bench.effects.expect()
+    bench.print(task)
+    bench.effects.expect("0: silent")
+    #expect(bench.state.entries.isEmpty && bench.state.lingering.isEmpty)
+
+    // All of it came before.
+    let early = bench.submit(.balanced)
+    bench.print(early)
+    bench.reply(early, outputs: 1)
+    bench.effects.expect("send 1", "1: ok", "1: silent")
+
+    // Shares of a broadcast, each by itself.
+    let whole = bench.submit(.broadcast([bench.engine(0), bench.engine(1)]))
+    bench.reply(whole, share: 1, outputs: 1)
+    bench.reply(whole, share: 0)
+    bench.effects.expect("send 2", "4: ok", "3: ok", "3: silent")
+    bench.print(whole, share: 1)
+    bench.effects.expect("4: silent")
+
+    // What was lost on the way is not waited for.
+    let lossy = bench.submit(.balanced)
+    bench.reply(lossy, outputs: 2, at: 1)
+    bench.print(lossy)
+    bench.expire(at: 3)
+    bench.effects.expect("send 5", "5: ok", "5: silent")
+    #expect(bench.state.entries.isEmpty)
+  }
+
+  @Test func tasksAreTakenBackWithoutAnInterrupt() {
+    var bench = ClientBench()
+    bench.arrive(0)
+    let task = bench.submit(.direct(bench.engine(0)))
+    bench.step { $0.abort([task], interrupts: false, effects: &$1) }
+    bench.effects.expect("send 0", "take back 0 on 0")
+  }
+
   @Test func outputIsGivenUpAfterTheGrace() {
     var bench = ClientBench()
     bench.arrive(0)
