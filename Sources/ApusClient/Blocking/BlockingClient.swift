@@ -172,7 +172,9 @@ public final class BlockingClient: Sendable {
     case .control(let target), .direct(let target): engine = target
     case .hub, .balanced, .broadcast, .coalescing: break
     }
-    let handle = TaskHandle(number, cost: cost, engine: engine, label: nil, queue: client.queue, listener: completions)
+    let handle = TaskHandle(
+      number, cost: cost, engine: engine, label: nil, queue: client.queue, listener: completions,
+      awaitsOutput: submission.awaitsOutput)
     return Request(
       number: number, route: route, type: submission.type, content: submission.content, metadata: submission.metadata,
       buffers: submission.buffers, handles: [handle], awaitsOutput: submission.awaitsOutput, deadline: deadline, cost: cost)
@@ -192,7 +194,8 @@ public final class BlockingClient: Sendable {
     let cost = submission.cost + metadata.count
     func handle(_ number: TaskNumber, shareOf original: TaskNumber?, _ engine: RegisteredEngine?, _ cost: Int) -> TaskHandle {
       TaskHandle(
-        number, shareOf: original, cost: cost, engine: engine, label: nil, queue: client.queue, listener: completions)
+        number, shareOf: original, cost: cost, engine: engine, label: nil, queue: client.queue, listener: completions,
+        awaitsOutput: submission.awaitsOutput)
     }
     let share = max(1, cost / engines.count)
     let handles =

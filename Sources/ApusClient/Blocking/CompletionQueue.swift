@@ -141,6 +141,12 @@ public final class CompletionQueue: Sendable {
     background.signal()
   }
 
+  /// Makes the wait of who leads, or the next one, end though there may be no events: it is to look again at what it waits for.
+  public func wakeLeader() {
+    hasEvents.store(true, ordering: .releasing)
+    leader.signal()
+  }
+
   // MARK: callers
 
   /// Waits for the hub's first answer; nobody else waits then.
@@ -184,7 +190,7 @@ public final class CompletionQueue: Sendable {
     while true {
       leader.clear()
       let isThere = contents.withLock { contents in
-        contents.leaderSleeps = contents.events.isEmpty && !contents.isOver
+        contents.leaderSleeps = contents.events.isEmpty && !contents.isOver && !hasEvents.load(ordering: .acquiring)
         return !contents.leaderSleeps
       }
       if isThere { return state }

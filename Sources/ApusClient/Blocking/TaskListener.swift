@@ -6,6 +6,6 @@ protocol TaskListener: AnyObject, Sendable {
   func ended(_ task: TaskNumber, _ ending: TaskEnding)
   /// A message that an engine published about a task.
   func printed(_ task: TaskNumber, _ message: Envelope)
-  /// Once, after the end of the task: no more output will come.
+  /// Once, after the end of the task: no more output will come. Not said of tasks that had none, unless they await it.
   func outputEnded(_ task: TaskNumber)
 }

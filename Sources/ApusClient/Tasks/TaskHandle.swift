@@ -25,6 +25,8 @@ public final class TaskHandle: Sendable {
   private let queue: SubmissionQueue
   /// Is told everything in place of those who wait for the handle: there are none then.
   let listener: (any TaskListener)?
+  /// Whether the listener is told of the end of output where there was none.
+  private let awaitsOutput: Bool
   private let state: Mutex<State>
 
   private struct Waiter {
@@ -39,6 +41,8 @@ public final class TaskHandle: Sendable {
     var observer: (@Sendable (TaskOutcome) -> Void)?
     var output: OutputState?
     var isOutputComplete = false
+    /// The reply said that there is some.
+    var hasOutput = false
   }
 
   /// Apart, because most tasks have none.
@@ -51,7 +55,7 @@ public final class TaskHandle: Sendable {
   init(
     _ number: TaskNumber, shareOf original: TaskNumber? = nil, cost: Int, engine: RegisteredEngine?, label: String?,
     queue: SubmissionQueue,
-    listener: (any TaskListener)? = nil, observer: (@Sendable (TaskOutcome) -> Void)? = nil
+    listener: (any TaskListener)? = nil, awaitsOutput: Bool = false, observer: (@Sendable (TaskOutcome) -> Void)? = nil
   ) {
     self.number = number
     self.original = original
@@ -60,6 +64,7 @@ public final class TaskHandle: Sendable {
     self.label = label
     self.queue = queue
     self.listener = listener
+    self.awaitsOutput = awaitsOutput
     state = Mutex(State(observer: observer))
   }
 
@@ -140,7 +145,10 @@ public final class TaskHandle: Sendable {
 
   /// Called once, on the client's loop.
   func finish(_ ending: TaskEnding) {
-    if let listener { return listener.ended(number, ending) }
+    if let listener {
+      if case .reply(let reply) = ending, reply.outputCount > 0 { state.withLock { $0.hasOutput = true } }
+      return listener.ended(number, ending)
+    }
     let outcome = ending.outcome
     let (waiters, observer) = state.withLock { state in
       guard state.outcome == nil else { return ([Waiter](), nil as (@Sendable (TaskOutcome) -> Void)?) }
@@ -208,7 +216,10 @@ public final class TaskHandle: Sendable {
   }
 
   func finishOutput() {
-    if let listener { return listener.outputEnded(number) }
+    if let listener {
+      if awaitsOutput || state.withLock({ $0.hasOutput }) { listener.outputEnded(number) }
+      return
+    }
     state.withLock { state in
       state.isOutputComplete = true
       guard let output = state.output else { return }

@@ -8,7 +8,8 @@ enum ClientFunctions {
   static let table: [(StaticString, FastFunction)] = [
     ("client_open", open), ("client_close", close), ("client_session", session), ("client_engines", engines),
     ("client_submit", submit), ("client_submit_many", submitMany), ("client_abort", abort), ("client_take", take),
-    ("client_lead", lead), ("client_wait", wait), ("client_unlead", stopLeading), ("client_wait_background", waitInBackground),
+    ("client_lead", lead), ("client_wait", wait), ("client_unlead", stopLeading), ("client_wake", wake),
+    ("client_wait_background", waitInBackground),
     ("client_in_flight", inFlight), ("client_forked", forked),
   ]
 
@@ -231,6 +232,13 @@ enum ClientFunctions {
       case .interrupted: if PyErr_CheckSignals() != 0 { return nil }
       }
     }
+  }
+
+  /// client_wake(handle): the wait of who leads, or its next one, ends though there may be no events.
+  private static let wake: FastFunction = { _, arguments, count in
+    guard let client = client(arguments, count, expected: 1, "client_wake(handle)") else { return nil }
+    client.completions.wakeLeader()
+    return Python.none()
   }
 
   /// client_unlead(handle)
