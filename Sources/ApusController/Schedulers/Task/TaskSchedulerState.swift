@@ -237,17 +237,6 @@ struct TaskSchedulerState {
     return engines.choose(among: pool.filter { engines.isFree($0) && mayTake(constraints, $0) })
   }
 
-  private func mayTake(_ constraints: QueuedTask.Constraints, _ engine: Int) -> Bool {
-    !constraints.refused.contains(engine) && follows(constraints, engine)
-  }
-
-  private func follows(_ constraints: QueuedTask.Constraints, _ engine: Int) -> Bool {
-    if constraints.follow.isEmpty { return true }
-    return constraints.follow.isMet(
-      succeeded: { id in finished[id].map { $0.succeeded && $0.engine == engine } ?? false },
-      failed: { id in finished[id].map { !$0.succeeded && $0.engine == engine } ?? false })
-  }
-
   private mutating func place(_ task: QueuedTask, on engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
     task.phase = .placed(engine: engine)
     engines.placed(on: engine)
@@ -312,59 +301,6 @@ struct TaskSchedulerState {
     effects.report(.retried(task.id, from: engines[engine].uuid, reason: reason))
     forgive(task)
     enqueue(task, now: now, effects: &effects)
-  }
-
-  /// The engines that are here and may have the task, whatever it met there before.
-  private func eligible(_ constraints: QueuedTask.Constraints) -> [Int] {
-    let pool =
-      constraints.targets.isEmpty ? Array(engines.engines.indices) : constraints.targets.compactMap { engines.index(of: $0) }
-    return pool.filter { engines[$0].isRegistered && follows(constraints, $0) }
-  }
-
-  /// A task that has failed on every engine that it may have goes to them again: its last error is the answer. One with a timeout waits for
-  /// another engine until then, as in ipyparallel.
-  private func forgive(_ task: QueuedTask) {
-    guard task.hasConstraints else { return }
-    let constraints = task.constraints
-    guard constraints.timeout == nil, constraints.refused.count > constraints.declined.count else { return }
-    let eligible = eligible(constraints)
-    guard eligible.allSatisfy({ constraints.refused.contains($0) }), !eligible.allSatisfy({ constraints.declined.contains($0) })
-    else {
-      return
-    }
-    task.change { $0.refused = $0.declined }
-  }
-
-  /// Whether no engine that is here, and may have the task, is left to be asked after this one.
-  private func everyEngineRefused(_ task: QueuedTask, and last: Int) -> Bool {
-    let constraints = task.constraints
-    return engines.engines.indices.allSatisfy { index in
-      index == last || !engines[index].isRegistered || constraints.refused.contains(index)
-        || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid)
-    }
-  }
-
-  /// Why no engine that is here or may come can take the task; `nil` if one may.
-  private func hopelessness(of task: QueuedTask) -> String? {
-    guard task.limitsPlacement else { return nil }
-    let constraints = task.constraints
-    if !constraints.follow.isEmpty {
-      let ids = constraints.follow.ids
-      let places = Set(ids.compactMap { finished[$0]?.engine })
-      if constraints.follow.all, places.count > 1 { return "the tasks to follow ran on different engines" }
-      let nowhere = ids.count { tasks[$0] == nil && finished[$0]?.engine == nil }
-      if constraints.follow.all ? nowhere > 0 : nowhere == ids.count { return "the tasks to follow ran on no engine" }
-    }
-    if constraints.timeout == nil, !constraints.declined.isEmpty {
-      let eligible = eligible(constraints)
-      if !eligible.isEmpty, eligible.allSatisfy({ constraints.declined.contains($0) }) {
-        return "every engine that is here and may have the task declined it: a functional dependency is met on none of them"
-      }
-    }
-    guard !constraints.targets.isEmpty else { return nil }
-    let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { constraints.refused.contains($0) } ?? false) }
-    if left.isEmpty { return "every target refused the task" }
-    return left.contains(where: engines.isRegistered) ? nil : "no target is registered"
   }
 
   /// After an engine has gone: queued tasks that only it could have taken, or that have failed on all others.
