@@ -45,7 +45,7 @@ public final class Controller: Service {
   private let local: LocalDirectory?
   private let guards: [PortGuard]
   private let reference: HubReference
-  private let events: TaskEventStream
+  let events: TaskEventStream
 
   /// Signatures remembered, at least: as many as eight sockets of ipyparallel's do.
   private static let replayCapacity = 1 << 19
@@ -114,7 +114,7 @@ public final class Controller: Service {
     let broadcast = BroadcastScheduler(
       loop: schedulerLoop,
       wire: BroadcastSockets(
-        front: sockets.clients.broadcast.take(), leaves: sockets.leaves.take(), session: session(), logger: logger))
+        front: sockets.clients.broadcast.take(), leaves: sockets.leaves.take(), session: session(), events: events, logger: logger))
     let heart = HeartMonitor(
       loop: hubLoop,
       wire: HeartMonitor.Sockets(
@@ -140,7 +140,11 @@ public final class Controller: Service {
         onShutdown: { stop.yield() }),
       logger: logger)
     reference.set(hub)
-    events.onEvents { batch in hub.assumeIsolated { $0.observe(batch) } }
+    _ = events.addReader { batch in hub.assumeIsolated { $0.observe(batch) } }
+    if store.keepsRecords {
+      let recording = TaskRecording(store, on: hubLoop, outputBudget: events.outputBudget, logger: logger)
+      _ = events.addReader { batch in recording.assumeIsolated { $0.read(batch) } }
+    }
     self.hub = hub
     self.heart = heart
     self.tasks = tasks
@@ -153,7 +157,7 @@ public final class Controller: Service {
   /// Parties know each other in circles: with these two cut, all of them go, and their sockets close.
   deinit {
     reference.set(nil)
-    events.onEvents(nil)
+    events.removeAllReaders()
   }
 
   /// Serves until the service group shuts down, or a client shuts the hub down.

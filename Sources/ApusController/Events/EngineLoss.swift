@@ -1,7 +1,7 @@
 import ApusMessaging
 
 /// How an engine was lost.
-enum EngineLoss: Sendable, Hashable {
+public enum EngineLoss: Sendable, Hashable {
   /// It said so itself, or answered a shutdown.
   case unregistered
   /// Its connection is gone: the process ended or was killed.

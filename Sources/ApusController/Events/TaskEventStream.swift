@@ -2,10 +2,11 @@ import ApusMessaging
 import Synchronization
 import Transport
 
-/// The way of task events from the schedulers' loop to the hub's: one wake-up for as many events as come together in a moment.
+/// The way of task events from the schedulers' loop to their readers on the hub's: one wake-up for as many events as come together in a
+/// moment.
 ///
-/// The hub is in no hurry: it reads the stream to its end before it answers anybody. Waking it for every handful of events cost as much as
-/// the events themselves.
+/// Readers are in no hurry: the hub has the stream read to its end before it answers anybody. Waking it for every handful of events cost as
+/// much as the events themselves.
 final class TaskEventStream: Sendable {
   private struct Buffer {
     var events: [TaskEvent] = []
@@ -14,46 +15,73 @@ final class TaskEventStream: Sendable {
     var outputBytes = 0
   }
 
-  /// Bytes of output that may wait for the hub. Engines print faster than a database reads; clients have it all the same.
-  static let outputLimit = 64 << 20
+  struct ReaderID: Hashable, Sendable { fileprivate let raw: Int }
 
+  /// In a struct: a bare closure gains two thunks each time it passes through the lock's generic value, and never loses them.
+  private struct Reader {
+    let id: ReaderID
+    let read: @Sendable ([TaskEvent]) -> Void
+  }
+
+  private struct Readers {
+    var all: [Reader] = []
+    var lastID = 0
+  }
+
+  /// What a reader keeps of the output after it has read it counts here too.
+  let outputBudget: OutputBudget
   private let buffer = Mutex(Buffer())
+  private let readers = Mutex(Readers())
   private let source: EventLoop
   private let loop: EventLoop
   private static let delay = Duration.milliseconds(2)
   /// So many are passed on at once.
   private static let batch = 4096
-  /// In a struct: a bare closure gains two thunks each time it passes through the lock's generic value, and never loses them.
-  private struct Reader { let read: @Sendable ([TaskEvent]) -> Void }
-  private let reader = Mutex<Reader?>(nil)
 
   /// - Parameters:
   ///   - source: where most events are reported.
-  ///   - loop: where the reader is called.
-  init(from source: EventLoop, to loop: EventLoop) {
+  ///   - loop: where the readers are called.
+  init(from source: EventLoop, to loop: EventLoop, outputBudget: OutputBudget = OutputBudget()) {
     self.source = source
     self.loop = loop
+    self.outputBudget = outputBudget
   }
 
-  /// Set once, before the first event; `nil` at the end, for the reader may hold the stream.
-  func onEvents(_ reader: (@Sendable ([TaskEvent]) -> Void)?) { self.reader.withLock { $0 = reader.map { Reader(read: $0) } } }
+  // MARK: readers
 
-  /// Output for the task database, unless too much of it waits there already.
-  /// - Returns: false if it was left out.
-  @discardableResult
-  func report(output id: MessageID, _ kind: OutputKind, _ message: Envelope) -> Bool {
-    let hasRoom = buffer.withLock { buffer in
-      guard buffer.outputBytes + message.byteCount <= Self.outputLimit else { return false }
-      buffer.outputBytes += message.byteCount
-      return true
+  /// Every reader gets all events that come after this, in the same order, one reader after the other. It may hold the stream: whoever adds
+  /// it removes it.
+  func addReader(_ read: @escaping @Sendable ([TaskEvent]) -> Void) -> ReaderID {
+    readers.withLock { readers in
+      readers.lastID += 1
+      let id = ReaderID(raw: readers.lastID)
+      readers.all.append(Reader(id: id, read: read))
+      return id
     }
-    if hasRoom { report(.output(id, kind, message)) }
-    return hasRoom
   }
 
-  func report(_ event: TaskEvent) {
+  /// On the readers' loop, it is not called again; from elsewhere, once more at most.
+  func removeReader(_ id: ReaderID) { readers.withLock { $0.all.removeAll { $0.id == id } } }
+
+  func removeAllReaders() { readers.withLock { $0.all = [] } }
+
+  // MARK: events
+
+  /// Output, unless too much of it waits already.
+  /// - Returns: false if it was left out.
+  func report(output event: TaskEvent) -> Bool {
+    let bytes = event.footprint
+    guard outputBudget.take(bytes) else { return false }
+    append(event, outputBytes: bytes)
+    return true
+  }
+
+  func report(_ event: TaskEvent) { append(event, outputBytes: 0) }
+
+  private func append(_ event: TaskEvent, outputBytes: Int) {
     let count = buffer.withLock { buffer in
       buffer.events.append(event)
+      buffer.outputBytes += outputBytes
       return buffer.events.count
     }
     if count == 1, source.isOnLoop {
@@ -65,18 +93,19 @@ final class TaskEventStream: Sendable {
 
   private func wake() { loop.execute { self.drain() } }
 
-  /// Called on the reader's loop; also before an answer that must not be older than the events.
+  /// Called on the readers' loop; also before an answer that must not be older than the events.
   func drain() {
-    var events = buffer.withLock { buffer in
+    var (events, outputBytes) = buffer.withLock { buffer in
       var taken: [TaskEvent] = []
       swap(&taken, &buffer.spare)
       swap(&taken, &buffer.events)
-      buffer.outputBytes = 0
-      return taken
+      defer { buffer.outputBytes = 0 }
+      return (taken, buffer.outputBytes)
     }
     if events.isEmpty { return }
-    reader.withLock { $0 }?.read(events)
-    events.removeAll(keepingCapacity: events.count <= 4096)
+    for reader in readers.withLock({ $0.all }) { reader.read(events) }
+    outputBudget.giveBack(outputBytes)
+    events.removeAll(keepingCapacity: events.count <= Self.batch)
     buffer.withLock { $0.spare = events }
   }
 }

@@ -185,15 +185,15 @@ extension Hub {
   private func resubmit(_ ids: [MessageID], for asker: Envelope) throws(RemoteError) {
     try store.ask({ try $0.requests(ids) }, on: loop) { [weak self] result in
       self?.assumeIsolated { hub in
-        do { hub.wire.reply(to: asker, "resubmit_reply", try hub.resubmit(result.get())) } catch { hub.fail(asker, error) }
+        do { try hub.resubmit(result.get(), for: asker) } catch { hub.fail(asker, error) }
         hub.deliverLater()
       }
     }
   }
 
-  private func resubmit(_ requests: [(id: MessageID, request: Envelope)]) throws(RemoteError) -> JSONValue {
+  private func resubmit(_ requests: [(id: MessageID, request: Envelope)], for asker: Envelope) throws(RemoteError) {
     var resubmitted = JSONObject()
-    let scheduler = wire.audience.tasks
+    var tasks: [(old: MessageID, id: MessageID, message: Envelope)] = []
     for (old, request) in requests {
       let id = wire.session.nextID()
       guard case .object(var header)? = try? request.headerFrame.json() else { throw .unknown(old) }
@@ -202,12 +202,20 @@ extension Hub {
       let message = wire.session.signed(
         header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: Self.kept(of: request),
         content: request.contentFrame, buffers: Array(request.buffers))
-      store.replace(old, by: id)
-      // Known before the client can ask for it; the scheduler's own report comes later and changes nothing.
-      record([.submitted(id, request: message, queue: .task, engine: nil)])
+      tasks.append((old, id, message))
       resubmitted[old.text] = .string(id.text)
-      wire.audience.loop.execute { scheduler.assumeIsolated { $0.resubmit(message) } }
     }
-    return ["status": "ok", "resubmitted": .object(resubmitted)]
+    for task in tasks { store.replace(task.old, by: task.id) }
+    wire.audience.loop.execute { [weak self, scheduler = wire.audience.tasks, tasks, resubmitted] in
+      scheduler.assumeIsolated { scheduler in for task in tasks { scheduler.resubmit(task.message) } }
+      // The scheduler has reported them: the client may ask for the new tasks as soon as it has their ids.
+      guard let self else { return }
+      self.loop.execute { [weak self] in self?.assumeIsolated { $0.resubmitted(resubmitted, for: asker) } }
+    }
+  }
+
+  private func resubmitted(_ ids: JSONObject, for asker: Envelope) {
+    wire.reply(to: asker, "resubmit_reply", ["status": "ok", "resubmitted": .object(ids)])
+    deliverLater()
   }
 }

@@ -2,7 +2,7 @@ import ApusMessaging
 import Logging
 import Transport
 
-/// The hub: engines register with it, clients query it, and it has all tasks recorded. Decisions are in `HubState`; nothing here waits for a disk.
+/// The hub: engines register with it, clients query it, and it counts what tasks there are. Decisions are in `HubState`; nothing here waits for a disk.
 actor Hub: DeliversLater {
   nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -10,8 +10,6 @@ actor Hub: DeliversLater {
   var state: HubState
   var wire: HubSockets
   let store: TaskStore
-  private var backlog = RecordingBacklog(limit: TaskStore.backlogLimit, outputLimit: TaskStore.outputBacklogLimit)
-  private var backlogReport: EventLoop.TimerID?
   let settings: Settings
   let logger: Logger
   var dask: DaskScheduler?
@@ -34,8 +32,6 @@ actor Hub: DeliversLater {
     var onShutdown: @Sendable () -> Void
   }
 
-  /// Between two lines about a task database that is too slow.
-  private static let backlogReportInterval = Duration.seconds(10)
   /// A client that takes longer than this from its list of engines to its subscription has other troubles.
   private static let announcementMemory = Duration.seconds(10)
   private static let saveDelay = Duration.milliseconds(100)
@@ -62,38 +58,7 @@ actor Hub: DeliversLater {
 
   // MARK: other parties' calls
 
-  func observe(_ events: [TaskEvent]) {
-    for event in events {
-      state.observe(event)
-      if let (id, uuid) = state.strayRequest(event) { wire.failed(id, on: uuid) }
-    }
-    record(events)
-  }
-
-  func record(_ events: [TaskEvent]) {
-    guard store.keepsRecords else { return }
-    let admitted = backlog.admit(events, waiting: store.waitingBytes)
-    store.record(admitted, at: .now())
-    if admitted.events.count < events.count { reportBacklog() }
-  }
-
-  /// Of the database, which is slow: at once, and as long as it lasts from time to time.
-  private func reportBacklog() {
-    guard backlogReport == nil else { return }
-    let unrecorded = backlog.takeUnrecorded()
-    if unrecorded == .init() { return }
-    logger.warning(
-      "the task database is slower than the tasks: not all is recorded; clients get it all the same",
-      metadata: [
-        "tasks": "\(unrecorded.tasks)", "output_bytes": "\(unrecorded.outputBytes)", "waiting_mb": "\(store.waitingBytes >> 20)",
-      ])
-    backlogReport = loop.schedule(after: Self.backlogReportInterval) { [unowned self] in
-      self.assumeIsolated {
-        $0.backlogReport = nil
-        $0.reportBacklog()
-      }
-    }
-  }
+  func observe(_ events: [TaskEvent]) { for event in events { state.observe(event) } }
 
   func announce(_ type: MessageType, _ uuid: EngineUUID, _ id: EngineID) {
     if type == .registrationNotification {
@@ -121,13 +86,11 @@ actor Hub: DeliversLater {
   }
 
   func heartStopped(_ uuid: EngineUUID) {
-    wire.events.drain()
     state.heartStopped(uuid, effects: &wire)
     saveEngines()
   }
 
   func engineShutDown(_ uuid: EngineUUID) {
-    wire.events.drain()
     state.shutDown(uuid, effects: &wire)
     heart?.assumeIsolated { $0.forget(uuid) }
     saveEngines()
@@ -159,8 +122,6 @@ actor Hub: DeliversLater {
   private func monitorIsReadable() {
     while let event = try? wire.monitor.next() {
       guard case .disconnected(let connection) = event else { continue }
-      // What the engine had been given counts when it is lost; so below.
-      wire.events.drain()
       let before = state.ids
       state.disconnected(connection, effects: &wire)
       for uuid in before.keys where state.ids[uuid] == nil { heart?.assumeIsolated { $0.forget(uuid) } }
@@ -199,7 +160,6 @@ actor Hub: DeliversLater {
     case .registrationRequest: register(message, content, connection: connection)
     case .unregistrationRequest:
       if let id = content["id"]?.intValue {
-        wire.events.drain()
         let uuid = state.engines[EngineID(id)]?.uuid
         state.unregistrationRequested(EngineID(id), effects: &wire)
         if let uuid { heart?.assumeIsolated { $0.forget(uuid) } }

@@ -22,10 +22,10 @@ struct EngineAudience: Sendable {
   }
 
   /// - Parameter done: as of `engineJoined`: who has heard of the loss must not meet a scheduler that has not.
-  func engineLeft(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration, done: @escaping @Sendable () -> Void) {
+  func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration, done: @escaping @Sendable () -> Void) {
     loop.execute {
-      mux.assumeIsolated { $0.engineLost(uuid) }
-      control.assumeIsolated { $0.engineLost(uuid) }
+      mux.assumeIsolated { $0.engineLost(uuid, id: id, cause: cause) }
+      control.assumeIsolated { $0.engineLost(uuid, id: id, cause: cause) }
       broadcast.assumeIsolated { $0.engineLost(uuid, cause: cause, grace: grace) }
       tasks.assumeIsolated { $0.engineLost(uuid, cause: cause, grace: grace) }
       done()
@@ -114,21 +114,6 @@ struct HubSockets: ~Copyable, HubEffects {
       logger.warning("engine lost", metadata: metadata)
     }
     let announce = announce
-    audience.engineLeft(uuid, cause: cause, grace: grace) { announce(.unregistrationNotification, uuid, id) }
-  }
-
-  /// A direct request to an engine that is not here.
-  mutating func failed(_ task: MessageID, on uuid: EngineUUID) {
-    let reason = "Engine \(uuid) is not registered: task \(task) went nowhere"
-    fail(task, on: uuid, RemoteError(name: "EngineError", value: reason, traceback: [reason]))
-  }
-
-  private mutating func fail(_ task: MessageID, on uuid: EngineUUID, _ error: RemoteError) {
-    let reply = session.message(.applyReply, content: error.content, metadata: ["status": "error", "engine": .string(uuid.text)])
-    events.report(.finished(task, reply: reply, engine: uuid))
-  }
-
-  mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
-    for task in tasks { fail(task, on: uuid, .engineDied(id, running: task, cause: cause.sentence)) }
+    audience.engineLeft(uuid, id: id, cause: cause, grace: grace) { announce(.unregistrationNotification, uuid, id) }
   }
 }

@@ -7,8 +7,6 @@ protocol HubEffects: ~Copyable {
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits)
   /// The engine is gone: schedulers and clients learn of it. `grace` is how long replies on their way may take.
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration)
-  /// Direct requests that a lost engine has not answered are failures.
-  mutating func failed(_ tasks: [MessageID], on uuid: EngineUUID, id: EngineID, cause: EngineLoss)
 }
 
 /// The hub's mind: engines, their ids, and who has how much to do (protocol sections 5 and 6).
@@ -168,28 +166,27 @@ struct HubState {
   // MARK: events: tasks
 
   mutating func observe(_ event: TaskEvent) {
-    switch event {
-    case .submitted(let id, _, .mux, let uuid):
-      if let engine = uuid.flatMap({ ids[$0] }) { engines[engine]?.queue.insert(id) }
-    case .submitted(let id, _, .task, _): unassigned.insert(id)
-    case .placed(let id, let uuid):
-      unassigned.remove(id)
-      if let engine = ids[uuid] { engines[engine]?.tasks.insert(id) }
-    case .retried(let id, let uuid, _):
-      if let engine = ids[uuid] { engines[engine]?.tasks.remove(id) }
-      unassigned.insert(id)
-    case .finished(let id, _, let uuid):
-      let wasPlaced = uuid.flatMap { ids[$0] }.map { complete(id, on: $0) } ?? false
+    // Of broadcasts nothing is counted, as in ipyparallel.
+    if event.queue == .broadcast { return }
+    switch event.kind {
+    case .submitted(_, let uuid):
+      if event.queue == .task {
+        unassigned.insert(event.id)
+      } else if let engine = uuid.flatMap({ ids[$0] }) {
+        engines[engine]?.queue.insert(event.id)
+      }
+    case .placed(let uuid):
+      unassigned.remove(event.id)
+      if let engine = ids[uuid] { engines[engine]?.tasks.insert(event.id) }
+    case .retried(let uuid, _):
+      if let engine = ids[uuid] { engines[engine]?.tasks.remove(event.id) }
+      unassigned.insert(event.id)
+    case .finished(_, let uuid, _):
+      let wasPlaced = uuid.flatMap { ids[$0] }.map { complete(event.id, on: $0) } ?? false
       // What was on an engine is not among those that wait for one.
-      if !wasPlaced { unassigned.remove(id) }
-    case .output: break
+      if !wasPlaced { unassigned.remove(event.id) }
+    case .waiting, .queued, .started, .output, .lost, .aborted: break
     }
-  }
-
-  /// A direct request to an engine that is not registered: nobody answers it, and a record without an end would be kept for ever.
-  func strayRequest(_ event: TaskEvent) -> (MessageID, EngineUUID)? {
-    guard case .submitted(let id, _, .mux, let uuid?) = event, ids[uuid] == nil else { return nil }
-    return (id, uuid)
   }
 
   /// - Returns: whether it was known to be there as a load-balanced task.
@@ -234,7 +231,6 @@ struct HubState {
     }
     let grace = cause == .silent ? Self.graceAfterSilence : Self.graceAfterDisconnection
     effects.engineLeft(engine.uuid, id: id, cause: cause, grace: grace)
-    if !engine.queue.isEmpty { effects.failed(Array(engine.queue), on: engine.uuid, id: id, cause: cause) }
   }
 
   private mutating func remember(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits, connection: Int32?) {

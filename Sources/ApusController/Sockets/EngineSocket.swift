@@ -30,6 +30,8 @@ struct EngineSocket: ~Copyable {
     if isOwn { own.insert(identity) } else { own.remove(identity) }
   }
 
+  /// Whether it is that of an engine which is registered.
+  func isKnown(_ identity: Frame) -> Bool { known.contains(identity) }
   func isOwn(_ identity: Frame) -> Bool { own.contains(identity) }
 
   /// What waits for the engine is dropped: whoever asked learns of the loss in other ways.

@@ -3,88 +3,77 @@ import ApusMessaging
 /// What of the stream of events is recorded while the task database is slower than the tasks: everything until so many bytes wait for it, and
 /// then nothing of the tasks that come, as if they had made room for others already.
 ///
-/// Tasks that were recorded before and end now are forgotten whole: a record that waits for ever would keep its reader waiting.
+/// Tasks that were recorded before and end now are forgotten whole: a record that waits for ever would keep its reader waiting. Output has a
+/// bound of its own before it comes here (`OutputBudget`).
 struct RecordingBacklog {
   /// Bytes that may wait.
   let limit: Int
-  /// Bytes that may wait before output is no longer recorded: engines print faster than a database reads.
-  let outputLimit: Int
   /// Unfinished tasks of which nothing is recorded.
   private var skipped: Set<MessageID> = []
-  /// Tasks, and bytes of output, that were not recorded, since this was last asked.
-  private var unrecorded = Unrecorded()
+  /// Tasks that were not recorded since this was last asked.
+  private var unrecorded = 0
 
-  struct Unrecorded: Equatable {
-    var tasks = 0
-    var outputBytes = 0
-  }
-
-  /// What events cost that carry a message, and those that carry none.
-  private static let messageOverhead = 1024
-  private static let eventOverhead = 128
-
-  init(limit: Int, outputLimit: Int) {
-    self.limit = limit
-    self.outputLimit = outputLimit
-  }
+  init(limit: Int) { self.limit = limit }
 
   struct Admitted {
     var events: [TaskEvent]
     /// Whose records are to go.
     var forgotten: [MessageID] = []
     var bytes: Int
+    /// Those of output among them.
+    var outputBytes: Int
   }
 
   /// - Parameter waiting: bytes that wait already.
   mutating func admit(_ events: [TaskEvent], waiting: Int) -> Admitted {
-    let bytes = events.reduce(0) { $0 + Self.size(of: $1) }
-    if skipped.isEmpty, waiting + bytes <= min(limit, outputLimit) { return Admitted(events: events, bytes: bytes) }
-    var admitted = Admitted(events: [], bytes: 0)
-    for event in events {
-      let limit = if case .output = event { outputLimit } else { limit }
-      pass(event, hasRoom: waiting + admitted.bytes + Self.size(of: event) <= limit, into: &admitted)
-    }
+    var all = Admitted(events: events, bytes: 0, outputBytes: 0)
+    for event in events { all.count(event) }
+    if skipped.isEmpty, waiting + all.bytes <= limit { return all }
+    var admitted = Admitted(events: [], bytes: 0, outputBytes: 0)
+    for event in events { pass(event, hasRoom: waiting + admitted.bytes + event.footprint <= limit, into: &admitted) }
     return admitted
   }
 
   private mutating func pass(_ event: TaskEvent, hasRoom: Bool, into admitted: inout Admitted) {
-    switch event {
-    case .submitted(let id, _, _, _):
+    // Nothing is recorded of it, whatever room there is.
+    if event.queue == .broadcast { return }
+    switch event.kind {
+    case .submitted:
       if !hasRoom {
-        skipped.insert(id)
-        unrecorded.tasks += 1
+        skipped.insert(event.id)
+        unrecorded += 1
         return
       }
-    case .output(let id, _, let message):
-      if skipped.contains(id) { return }
+    case .finished:
+      if skipped.remove(event.id) != nil { return }
       if !hasRoom {
-        unrecorded.outputBytes += message.byteCount
+        admitted.forget(event.id)
+        unrecorded += 1
         return
       }
-    case .placed(let id, _), .retried(let id, _, _): if skipped.contains(id) { return }
-    case .finished(let id, _, _):
-      if skipped.remove(id) != nil { return }
-      if !hasRoom {
-        admitted.forgotten.append(id)
-        admitted.bytes += Self.eventOverhead
-        unrecorded.tasks += 1
-        return
-      }
+    case .waiting, .queued, .placed, .started, .output, .retried, .lost, .aborted: if skipped.contains(event.id) { return }
     }
     admitted.events.append(event)
-    admitted.bytes += Self.size(of: event)
+    admitted.count(event)
   }
 
-  mutating func takeUnrecorded() -> Unrecorded {
-    defer { unrecorded = Unrecorded() }
+  mutating func takeUnrecorded() -> Int {
+    defer { unrecorded = 0 }
     return unrecorded
   }
+}
 
-  private static func size(of event: TaskEvent) -> Int {
-    switch event {
-    case .submitted(_, let message, _, _), .output(_, _, let message), .finished(_, let message, _):
-      message.byteCount + messageOverhead
-    case .placed, .retried: eventOverhead
-    }
+extension RecordingBacklog.Admitted {
+  private static let forgottenOverhead = 128
+
+  fileprivate mutating func count(_ event: TaskEvent) {
+    let size = event.footprint
+    bytes += size
+    if case .output = event.kind { outputBytes += size }
+  }
+
+  fileprivate mutating func forget(_ id: MessageID) {
+    forgotten.append(id)
+    bytes += Self.forgottenOverhead
   }
 }

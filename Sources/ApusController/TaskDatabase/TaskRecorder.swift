@@ -14,25 +14,26 @@ final class TaskRecorder {
     self.logger = logger
   }
 
-  func record(_ event: TaskEvent, at time: Timestamp) {
-    guard database.keepsRecords else { return }
+  func record(_ event: TaskEvent) {
+    // Broadcasts have no records, as in ipyparallel; what their engines publish has.
+    guard database.keepsRecords, event.queue != .broadcast else { return }
     perform {
-      switch event {
-      case .submitted(let id, let request, let queue, let engine):
-        try change(id) {
+      switch event.kind {
+      case .submitted(let request, let engine):
+        try change(event.id) {
           $0.request = request
-          $0.queue = queue
+          $0.queue = event.queue
           if let engine { $0.engine = engine }
         }
-      case .placed(let id, let engine): try change(id) { $0.engine = engine }
-      case .output(let id, let kind, let message): try change(id) { $0.append(kind, message) }
-      case .retried: break
-      case .finished(let id, let reply, let engine):
-        try change(id) {
+      case .placed(let engine): try change(event.id) { $0.engine = engine }
+      case .output(let kind, let message): try change(event.id) { $0.append(kind, message) }
+      case .finished(let reply, let engine, _):
+        try change(event.id) {
           $0.reply = reply
-          $0.received = time
+          $0.received = event.time
           if let engine { $0.engine = engine }
         }
+      case .waiting, .queued, .started, .retried, .lost, .aborted: break
       }
     }
   }

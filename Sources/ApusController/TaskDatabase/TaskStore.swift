@@ -20,8 +20,6 @@ actor TaskStore {
   private static let flushInterval = Duration.seconds(2)
   /// Bytes of messages that may wait for the database; a task's messages are in memory anyway until it ends.
   static let backlogLimit = 256 << 20
-  /// Bytes that may wait before output is left out: that is in no memory otherwise.
-  static let outputBacklogLimit = 64 << 20
   /// Questions that may wait for it. Each is small, and so is the patience of those who ask.
   private static let questionLimit = 4096
 
@@ -47,14 +45,16 @@ actor TaskStore {
   /// Bytes of messages that wait for the database.
   nonisolated var waitingBytes: Int { waiting.load(ordering: .relaxed) }
 
-  nonisolated func record(_ admitted: RecordingBacklog.Admitted, at time: Timestamp) {
+  /// - Parameter done: called on the store's loop.
+  nonisolated func record(_ admitted: RecordingBacklog.Admitted, done: @escaping @Sendable () -> Void) {
     waiting.add(admitted.bytes, ordering: .relaxed)
     loop.execute {
       self.assumeIsolated { store in
-        for event in admitted.events { store.recorder.record(event, at: time) }
+        for event in admitted.events { store.recorder.record(event) }
         if !admitted.forgotten.isEmpty { store.recorder.forget(admitted.forgotten) }
       }
       self.waiting.subtract(admitted.bytes, ordering: .relaxed)
+      done()
     }
   }
 

@@ -8,6 +8,8 @@ import Transport
 struct BroadcastRecorder: BroadcastEffects {
   private(set) var messages: [String] = []
   private(set) var shares: [String: JSONObject] = [:]
+  private(set) var events: [String] = []
+  private(set) var stories = TaskStories()
 
   mutating func send(_ request: Envelope, id: MessageID, metadata: JSONObject, to engine: EngineUUID) {
     messages.append("\(id) → \(engine)")
@@ -16,14 +18,34 @@ struct BroadcastRecorder: BroadcastEffects {
 
   mutating func relay(_ reply: Envelope) { messages.append("relayed \(reply.frames[0].text)") }
 
-  mutating func reply(_ combined: CombinedReply, to request: Envelope) {
+  mutating func combine(_ combined: CombinedReply, to request: Envelope) -> Envelope {
     let outcome =
       switch combined.outcome {
       case .succeeded(let replies): replies.map { $0.frames[0].text }.joined(separator: " ")
       case .failed(let reply): "failure of \(reply.frames[0].text)"
       case .lost(let error): error.name
       }
-    messages.append("\(combined.original): \(outcome)")
+    return Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject,
+      content: Frame("\(combined.original): \(outcome)"))
+  }
+
+  mutating func failure(_ error: RemoteError, of id: MessageID, _ request: Envelope) -> Envelope {
+    Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject,
+      content: Frame("\(id): \(error.name)"))
+  }
+
+  mutating func answer(_ request: Envelope, with reply: Envelope) { messages.append(reply.contentFrame.text) }
+
+  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) {
+    stories.note(task, kind)
+    events.append(kind.text(of: task))
+  }
+
+  mutating func expectEvents(_ expected: String..., at location: SourceLocation = #_sourceLocation) {
+    #expect(events == expected, sourceLocation: location)
+    events = []
   }
 
   mutating func expect(_ expected: String..., at location: SourceLocation = #_sourceLocation) {
@@ -40,7 +62,7 @@ struct BroadcastTests {
     try bench.submit("a", to: [0, 1], coalescing: true)
     bench.complete("a", by: 0)
     let owed = bench.state.engineLost("e1")
-    #expect(owed == ["a"])
+    #expect(owed == ["a_e1"])
     // Between loss and grace: nobody would ever answer for it.
     try bench.submit("b", to: [0, 1], coalescing: true)
     bench.complete("b", by: 0)
@@ -48,7 +70,7 @@ struct BroadcastTests {
     bench.state.engineRegistered("e1")
     try bench.submit("c", to: [1], coalescing: true)
     bench.recorder.expect("c_e1 → e1")
-    bench.state.giveUp(owed, of: "e1", cause: "it was cut off", effects: &bench.recorder)
+    bench.state.giveUp(owed, of: "e1", cause: .disconnected, effects: &bench.recorder)
     bench.recorder.expect("a: EngineError")
     bench.complete("c", by: 1)
     bench.recorder.expect("c: e1")
@@ -61,7 +83,11 @@ struct BroadcastTests {
 
     init(engines: Int) { for number in 0..<engines { state.engineRegistered(EngineUUID("e\(number)")) } }
 
-    private func verify(_ location: SourceLocation) { #expect(state.checkInvariants() == [], sourceLocation: location) }
+    private func verify(_ location: SourceLocation) {
+      #expect(state.checkInvariants() == [], sourceLocation: location)
+      #expect(recorder.stories.wrong == [], sourceLocation: location)
+      #expect(recorder.stories.unfinished.count == state.pendingCount + state.shareCount, sourceLocation: location)
+    }
 
     mutating func submit(_ id: String, to engines: [Int], coalescing: Bool, at location: SourceLocation = #_sourceLocation)
       throws(RemoteError)
@@ -84,9 +110,15 @@ struct BroadcastTests {
       verify(location)
     }
 
+    mutating func refuse(_ id: String, at location: SourceLocation = #_sourceLocation) {
+      let error = RemoteError(name: "ValueError", value: "nonsense")
+      state.refuse(Messages.request(MessageID(id)), id: MessageID(id), error, effects: &recorder)
+      verify(location)
+    }
+
     mutating func lose(_ engine: Int, at location: SourceLocation = #_sourceLocation) {
       let owed = state.engineLost(EngineUUID("e\(engine)"))
-      state.giveUp(owed, of: EngineUUID("e\(engine)"), cause: "it was killed", effects: &recorder)
+      state.giveUp(owed, of: EngineUUID("e\(engine)"), cause: .disconnected, effects: &recorder)
       verify(location)
     }
   }
@@ -199,5 +231,42 @@ struct BroadcastTests {
     try bench.submit("b", to: [0], coalescing: true)
     bench.complete("b", by: 0)
     bench.recorder.expect("b_e0 → e0", "b: e0")
+  }
+
+  // MARK: events
+
+  @Test("each engine's share is a task of its own; a coalesced broadcast is one beside them, and ends last")
+  func events() throws {
+    var bench = Bench(engines: 2)
+    try bench.submit("b", to: [0, 1], coalescing: true)
+    bench.complete("b", by: 1, status: "aborted")
+    bench.complete("b", by: 0)
+    bench.complete("b", by: 0)
+    bench.recorder.expectEvents(
+      "submitted b", "submitted b_e0 e0", "submitted b_e1 e1", "aborted b_e1", "finished b_e1 e1 aborted", "finished b_e0 e0 ok",
+      "aborted b", "finished b aborted")
+    try bench.submit("c", to: [0, 1], coalescing: false)
+    bench.complete("c", by: 0, status: "error", coalescing: false)
+    bench.recorder.expectEvents("submitted c_e0 e0", "submitted c_e1 e1", "finished c_e0 e0 error")
+    bench.lose(1)
+    bench.recorder.expectEvents("lost c_e1 e1 disconnected", "finished c_e1 e1 lost")
+    // Too late: the client gets it, and it has ended.
+    bench.complete("c", by: 1, coalescing: false)
+    bench.recorder.expectEvents()
+    #expect(bench.recorder.messages.last == "relayed e1")
+  }
+
+  @Test("what cannot be served, or goes to nobody, is a task that was refused")
+  func refusals() throws {
+    var bench = Bench(engines: 1)
+    try bench.submit("b", to: [0, 7], coalescing: true)
+    bench.recorder.expectEvents("submitted b", "submitted b_e0 e0", "submitted b_e7 e7", "finished b_e7 e7 refused")
+    bench.refuse("b")
+    bench.recorder.expectEvents()
+    bench.complete("b", by: 0)
+    bench.recorder.expectEvents("finished b_e0 e0 ok", "finished b lost")
+    bench.refuse("c")
+    bench.recorder.expectEvents("submitted c", "finished c refused")
+    bench.recorder.expect("b_e0 → e0", "b: ValueError", "b: EngineError", "c: ValueError")
   }
 }

@@ -178,7 +178,7 @@ struct SchedulerDependencyTests {
     bench.submit("a", retries: 1, timeout: .seconds(60))
     bench.complete("a", on: 0, .error, dependenciesMet: false)
     bench.recorder.expect("a → e0", "a → e1")
-    bench.recorder.expectEvents("submitted a task", "placed a e0", "retried a e0 unmetDependency", "placed a e1")
+    bench.recorder.expectEvents("submitted a", "placed a e0", "retried a e0 unmetDependency", "placed a e1")
     bench.complete("a", on: 1, .error, dependenciesMet: false)
     bench.recorder.expectNothingElse()
     bench.register(2)

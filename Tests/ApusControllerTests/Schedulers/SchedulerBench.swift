@@ -21,6 +21,10 @@ struct SchedulerBench {
   private func verify(_ location: SourceLocation) {
     let wrong = state.checkInvariants()
     #expect(wrong.isEmpty, sourceLocation: location)
+    #expect(recorder.stories.wrong == [], sourceLocation: location)
+    for id in recorder.answers.keys where state.tasks[id] == nil && recorder.stories.outcomes[id] == nil {
+      Issue.record("\(id) was answered, and has not ended", sourceLocation: location)
+    }
     for (id, count) in recorder.answers where count > 1 {
       Issue.record("\(id) was answered \(count) times", sourceLocation: location)
     }
@@ -41,6 +45,12 @@ struct SchedulerBench {
     verify(location)
   }
 
+  mutating func refuse(_ id: String, at location: SourceLocation = #_sourceLocation) {
+    let error = RemoteError(name: "ValueError", value: "nonsense")
+    state.refuse(Messages.request(MessageID(id)), id: MessageID(id), error, effects: &recorder)
+    verify(location)
+  }
+
   mutating func complete(
     _ id: String, on engine: Int, _ status: TaskReply.Status = .ok, dependenciesMet: Bool = true, isRefusal: Bool = false,
     at location: SourceLocation = #_sourceLocation
@@ -58,7 +68,7 @@ struct SchedulerBench {
   }
 
   mutating func lose(_ engine: Int, grace: Duration = .zero, at location: SourceLocation = #_sourceLocation) {
-    state.engineLost(Self.engine(engine), cause: "it was killed", grace: grace, now: now, effects: &recorder)
+    state.engineLost(Self.engine(engine), cause: .disconnected, grace: grace, now: now, effects: &recorder)
     verify(location)
   }
 

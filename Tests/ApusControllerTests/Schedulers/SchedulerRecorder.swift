@@ -10,6 +10,7 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   private(set) var messages: [String] = []
   /// What is reported: `placed a e0` and so on.
   private(set) var events: [String] = []
+  private(set) var stories = TaskStories()
   /// How often each task was answered.
   private(set) var answers: [MessageID: Int] = [:]
   /// Whether messages and events are kept; a simulation keeps only the counts.
@@ -30,25 +31,16 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {
     guard let id = request.messageID else { return request }
     answers[id, default: 0] += 1
-    switch failure {
-    case .error(let error): say("\(id): \(error.name)")
-    case .aborted: say("\(id): aborted")
-    }
+    say("\(id): \(failure.error?.name ?? "aborted")")
     return Messages.reply(to: id, metadata: ["status": "error"])
   }
 
-  mutating func report(_ event: TaskEvent) {
-    guard isVerbose else { return }
-    switch event {
-    case .submitted(let id, _, let queue, let engine): events.append("submitted \(id) \(queue)\(engine.map { " \($0)" } ?? "")")
-    case .placed(let id, let engine): events.append("placed \(id) \(engine)")
-    case .output(let id, _, _): events.append("output \(id)")
-    case .retried(let id, let engine, let reason): events.append("retried \(id) \(engine) \(reason)")
-    case .finished(let id, _, let engine): events.append("finished \(id)\(engine.map { " \($0)" } ?? "")")
-    }
+  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) {
+    stories.note(task, kind)
+    if isVerbose { events.append(kind.text(of: task)) }
   }
 
-  /// Only the counts of answers stay.
+  /// Only the counts of answers stay, and the tasks' stories.
   mutating func forget() {
     messages = []
     events = []

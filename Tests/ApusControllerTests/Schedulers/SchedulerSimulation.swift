@@ -47,7 +47,7 @@ struct SchedulerSimulation {
     let uuids = (0..<6).map { SchedulerBench.engine($0) }
 
     func settle(_ step: String) {
-      world.wrong += state.checkInvariants().map { "\(step): \($0)" }
+      world.wrong += (state.checkInvariants() + recorder.stories.wrong).map { "\(step): \($0)" }
       for message in recorder.messages {
         note(message, &world, state, policy: policy, hwm: hwm == 0 ? 0 : hwm + lookAhead, step: step)
       }
@@ -125,7 +125,7 @@ struct SchedulerSimulation {
         if let uuid = uuids.randomElement(using: &random) {
           world.registered.remove(uuid)
           state.engineLost(
-            uuid, cause: "chance", grace: random.chance(50) ? .zero : .milliseconds(100), now: now, effects: &recorder)
+            uuid, cause: .silent, grace: random.chance(50) ? .zero : .milliseconds(100), now: now, effects: &recorder)
         }
       case 87..<90:
         state.abort(world.order.suffix(8).shuffled(using: &random).prefix(2).map { $0 }, now: now, effects: &recorder)
@@ -172,6 +172,7 @@ struct SchedulerSimulation {
     for id in world.order where recorder.answers[id] != 1 {
       world.wrong.append("\(id) was answered \(recorder.answers[id] ?? 0) times")
     }
+    world.wrong += recorder.stories.unfinished.map { "\($0) has no end among the events" }
     for engine in state.engines.engines where engine.load != 0 { world.wrong.append("\(engine.uuid) has load \(engine.load)") }
     return world.wrong
   }

@@ -5,26 +5,23 @@ import Testing
 
 @Suite("Tasks that wait to be recorded")
 struct RecordingBacklogTests {
-  private var backlog = RecordingBacklog(limit: 20_000, outputLimit: 10_000)
+  private var backlog = RecordingBacklog(limit: 20_000)
 
-  private func submitted(_ number: Int, size: Int = 10) -> TaskEvent {
-    .submitted(TaskSamples.id(number), request: TaskSamples.request(number, size: size), queue: .task, engine: nil)
+  private func event(_ number: Int, _ kind: TaskEvent.Kind, _ queue: TaskQueue? = .task) -> TaskEvent {
+    TaskEvent(TaskSamples.id(number), queue, at: TaskSamples.base, kind)
   }
-  private func placed(_ number: Int) -> TaskEvent { .placed(TaskSamples.id(number), engine: "e") }
-  private func finished(_ number: Int) -> TaskEvent {
-    .finished(TaskSamples.id(number), reply: TaskSamples.reply(to: number, at: 1, engine: "e"), engine: "e")
+  private func submitted(_ number: Int, size: Int = 10, _ queue: TaskQueue = .task) -> TaskEvent {
+    event(number, .submitted(request: TaskSamples.request(number, size: size), engine: nil), queue)
+  }
+  private func placed(_ number: Int) -> TaskEvent { event(number, .placed(engine: "e")) }
+  private func finished(_ number: Int, _ queue: TaskQueue = .task) -> TaskEvent {
+    event(number, .finished(reply: TaskSamples.reply(to: number, at: 1, engine: "e"), engine: "e", outcome: .ok), queue)
   }
 
   /// What passes, in short.
   private func names(_ events: [TaskEvent]) -> [String] {
-    events.map {
-      switch $0 {
-      case .submitted(let id, _, _, _): "submitted \(id.text.suffix(1))"
-      case .placed(let id, _): "placed \(id.text.suffix(1))"
-      case .output(let id, _, _): "output \(id.text.suffix(1))"
-      case .retried(let id, _, _): "retried \(id.text.suffix(1))"
-      case .finished(let id, _, _): "finished \(id.text.suffix(1))"
-      }
+    events.map { event in
+      "\(event.kind.text(of: event.id).prefix { $0 != " " }) \(event.id.text.suffix(1))"
     }
   }
 
@@ -33,7 +30,7 @@ struct RecordingBacklogTests {
     let admitted = backlog.admit([submitted(1), placed(1), finished(1)], waiting: 0)
     #expect(names(admitted.events) == ["submitted 1", "placed 1", "finished 1"])
     #expect(admitted.forgotten.isEmpty && admitted.bytes > 2000 && admitted.bytes < 6000)
-    #expect(backlog.takeUnrecorded() == .init())
+    #expect(backlog.takeUnrecorded() == 0)
   }
 
   @Test("at the bound a new task is not recorded, to its end; one that was recorded is forgotten when it ends")
@@ -45,19 +42,27 @@ struct RecordingBacklogTests {
     // There is room again: the second task is still nobody's business.
     let later = backlog.admit([submitted(3), finished(2), finished(3)], waiting: 0)
     #expect(names(later.events) == ["submitted 3", "finished 3"])
-    #expect(backlog.takeUnrecorded() == .init(tasks: 2))
-    #expect(backlog.takeUnrecorded() == .init())
+    #expect(backlog.takeUnrecorded() == 2)
+    #expect(backlog.takeUnrecorded() == 0)
     // Its id means nothing any more.
     #expect(names(backlog.admit([finished(2)], waiting: 0).events) == ["finished 2"])
   }
 
-  @Test("output is left out earlier than tasks, and counted")
+  @Test("output passes with its task, and its bytes are told apart")
   mutating func output() {
-    let printed = TaskEvent.output(TaskSamples.id(1), .stream, TaskSamples.output(["name": "stdout", "text": "hello"]))
-    #expect(names(backlog.admit([submitted(1), printed], waiting: 0).events) == ["submitted 1", "output 1"])
-    #expect(names(backlog.admit([printed, finished(1)], waiting: 12_000).events) == ["finished 1"])
-    let unrecorded = backlog.takeUnrecorded()
-    #expect(unrecorded.tasks == 0 && unrecorded.outputBytes > 5)
+    let printed = event(1, .output(.stream, TaskSamples.output(["name": "stdout", "text": "hello"])), nil)
+    let admitted = backlog.admit([submitted(1), printed], waiting: 0)
+    #expect(names(admitted.events) == ["submitted 1", "output 1"])
+    #expect(admitted.outputBytes == printed.footprint && admitted.bytes > printed.footprint)
+    let skipped = backlog.admit([submitted(2), event(2, .output(.stream, TaskSamples.output([:])), nil)], waiting: 20_000)
+    #expect(skipped.events.isEmpty && skipped.outputBytes == 0)
+  }
+
+  @Test("broadcasts are nobody's records: none of them is missed")
+  mutating func broadcasts() {
+    let admitted = backlog.admit([submitted(1, .broadcast), finished(1, .broadcast)], waiting: 20_000)
+    #expect(admitted.events.isEmpty && admitted.forgotten.isEmpty)
+    #expect(backlog.takeUnrecorded() == 0)
   }
 
   @Test("one large task that does not fit keeps the small ones from nothing")

@@ -36,7 +36,10 @@ actor BroadcastScheduler: DeliversLater {
     let owed = state.engineLost(uuid)
     guard !owed.isEmpty else { return }
     loop.schedule(after: grace) { [weak self] in
-      self?.assumeIsolated { $0.state.giveUp(owed, of: uuid, cause: cause.sentence, effects: &$0.wire) }
+      self?.assumeIsolated {
+        $0.state.giveUp(owed, of: uuid, cause: cause, effects: &$0.wire)
+        $0.wire.turnEnds()
+      }
     }
   }
 
@@ -54,6 +57,7 @@ actor BroadcastScheduler: DeliversLater {
         break
       }
     }
+    wire.turnEnds()
     deliverLater()
   }
 
@@ -61,13 +65,14 @@ actor BroadcastScheduler: DeliversLater {
     do {
       try state.submit(message, id: id, metadata: message.metadata(), effects: &wire)
     } catch let error as RemoteError {
-      wire.fail(message, id: id, error)
+      state.refuse(message, id: id, error, effects: &wire)
     } catch {
-      wire.fail(message, id: id, RemoteError(name: "ValueError", value: "\(error)"))
+      state.refuse(message, id: id, RemoteError(name: "ValueError", value: "\(error)"), effects: &wire)
     }
   }
 
   private func leafIsReadable(_ index: Int) {
+    defer { wire.turnEnds() }
     let leaf = wire.leaves[index]
     for _ in 0..<TaskScheduler.batch {
       do {

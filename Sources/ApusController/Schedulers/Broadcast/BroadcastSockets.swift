@@ -23,15 +23,17 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   let leaves: [BroadcastLeaf]
   var session: Session
   var rejections: DroppedMessages
+  private var events: TaskEventReporter
   private var leafOf: [EngineUUID: BroadcastLeaf] = [:]
   /// They read seals.
   private var ownEngines: Set<EngineUUID> = []
 
-  init(front: consuming BoundedRouter, leaves: [BroadcastLeaf], session: Session, logger: Logger) {
+  init(front: consuming BoundedRouter, leaves: [BroadcastLeaf], session: Session, events: TaskEventStream, logger: Logger) {
     self.front = front
     self.leaves = leaves
     self.session = session
     rejections = DroppedMessages("broadcast", logger: logger)
+    self.events = TaskEventReporter(events, .broadcast)
   }
 
   var hasWaiting: Bool { front.hasWaiting || leaves.contains { $0.hasWaiting } }
@@ -68,44 +70,46 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
 
   mutating func relay(_ reply: Envelope) { front.send(reply.frames[1], nil, reply.payload) }
 
-  mutating func reply(_ combined: CombinedReply, to request: Envelope) {
+  mutating func combine(_ combined: CombinedReply, to request: Envelope) -> Envelope {
     let additions: JSONObject = [
       "is_coalescing": true, "is_broadcast": true, "original_msg_id": .string(combined.original.text),
       "broadcast_targets": .array(combined.targets.map(\.json)),
     ]
     switch combined.outcome {
     case .succeeded(let replies):
-      guard let last = replies.last else { return }
       var additions = additions
       let outputs = replies.reduce(0) { $0 + ((try? $1.metadata())?["output"]?.intValue ?? 0) }
       if outputs > 0 { additions["output"] = .int(outputs) }
-      answer(with: last, additions: additions, buffers: replies.flatMap(\.buffers), to: request)
-    case .failed(let reply): answer(with: reply, additions: additions, buffers: [], to: request)
+      // It has a target at least.
+      return stand(replies[replies.count - 1], for: request, additions: additions, buffers: replies.flatMap(\.buffers))
+    case .failed(let reply): return stand(reply, for: request, additions: additions, buffers: [])
     case .lost(let error):
       var metadata = additions
       metadata["status"] = "error"
-      let reply = session.message(
-        .applyReply, content: error.content, parentHeader: request.headerFrame, metadata: .object(metadata))
-      if let client = request.identities.first { front.send(client, nil, reply.payload) }
+      return session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: .object(metadata))
     }
   }
 
   /// One engine's reply stands for all, with their buffers.
-  private mutating func answer(with reply: Envelope, additions: JSONObject, buffers: [Frame], to request: Envelope) {
+  private mutating func stand(_ reply: Envelope, for request: Envelope, additions: JSONObject, buffers: [Frame]) -> Envelope {
     var metadata = (try? reply.metadata()) ?? JSONObject()
     for (key, value) in additions.members { metadata[key] = value }
-    let combined = session.signed(
+    return session.signed(
       header: reply.headerFrame, parentHeader: reply.parentHeaderFrame, metadata: Frame(.object(metadata)),
       content: reply.contentFrame, buffers: buffers, sealedFor: request.isSealed ? .reply(.broadcast) : nil)
-    if let client = request.identities.first { front.send(client, nil, combined.payload) }
   }
 
-  /// A request that cannot be served at all.
-  mutating func fail(_ request: Envelope, id: MessageID, _ error: RemoteError) {
+  mutating func failure(_ error: RemoteError, of id: MessageID, _ request: Envelope) -> Envelope {
     let metadata: JSONValue = [
       "original_msg_id": .string(id.text), "is_coalescing": false, "is_broadcast": true, "status": "error",
     ]
-    let reply = session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: metadata)
+    return session.message(.applyReply, content: error.content, parentHeader: request.headerFrame, metadata: metadata)
+  }
+
+  mutating func answer(_ request: Envelope, with reply: Envelope) {
     if let client = request.identities.first { front.send(client, nil, reply.payload) }
   }
+
+  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) { events.report(task, kind) }
+  mutating func turnEnds() { events.turnEnds() }
 }

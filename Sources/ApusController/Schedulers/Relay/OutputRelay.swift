@@ -11,7 +11,7 @@ actor OutputRelay {
   private var front: PublisherSocket
   private var session: Session
   private var rejections: DroppedMessages
-  private let events: TaskEventStream
+  private var events: TaskEventReporter
   /// An engine said that it shuts down.
   private let onShutdown: @Sendable (EngineUUID) -> Void
   private var audience = OutputAudience()
@@ -26,7 +26,7 @@ actor OutputRelay {
     self.front = front
     self.back = back
     self.session = session
-    self.events = events
+    self.events = TaskEventReporter(events, nil)
     self.onShutdown = onShutdown
     rejections = DroppedMessages("iopub", logger: logger)
   }
@@ -56,6 +56,7 @@ actor OutputRelay {
   }
 
   private func backIsReadable() {
+    defer { events.turnEnds() }
     for _ in 0..<TaskScheduler.batch {
       let frames: [Frame]
       do {
@@ -74,10 +75,23 @@ actor OutputRelay {
     guard let type = message.messageType else { return }
     if type == .shutdownReply, let session = message.sessionID {
       onShutdown(EngineUUID(session.text))
+    } else if type == .status {
+      if let id = startedTask(message) { events.report(id, .started) }
     } else if let kind = OutputKind(type), let id = message.parentID {
+      // The first that is heard of code where nobody wants to know of engines' status.
+      if kind == .executeInput { events.report(id, .started) }
       if !events.report(output: id, kind, message) {
         rejections.note("output that the task database is too slow for: it is not recorded")
       }
     }
+  }
+
+  /// The task that an engine says it has begun: engines are busy with other requests as well.
+  private func startedTask(_ status: Envelope) -> MessageID? {
+    guard Envelope.string("execution_state", of: status.contentFrame) == "busy",
+      let type = Envelope.string("msg_type", of: status.parentHeaderFrame).map({ MessageType($0) }),
+      type == .applyRequest || type == .executeRequest
+    else { return nil }
+    return status.parentID
   }
 }

@@ -23,7 +23,8 @@ actor RequestRelay: DeliversLater {
   private var back: EngineSocket
   private var session: Session
   private var rejections: DroppedMessages
-  private let events: TaskEventStream
+  private var events: TaskEventReporter
+  private var requests = DirectRequests()
   var deliveryTimer: EventLoop.TimerID?
   /// Messages of one turn: so many leave together.
   private static let batch = 32
@@ -42,7 +43,7 @@ actor RequestRelay: DeliversLater {
     self.front = front
     self.back = back
     self.session = session
-    self.events = events
+    self.events = TaskEventReporter(events, .mux)
     self.onAbort = onAbort
     rejections = DroppedMessages(channel.rawValue, logger: logger)
   }
@@ -53,7 +54,17 @@ actor RequestRelay: DeliversLater {
   }
 
   func engineRegistered(_ uuid: EngineUUID, isOwn: Bool) { back.engineRegistered(uuid, isOwn: isOwn) }
-  func engineLost(_ uuid: EngineUUID) { back.engineLost(uuid) }
+
+  /// What the engine has not answered has failed. Nobody is sent that: whoever asked hears of the loss. A reply that comes all the same is
+  /// passed on.
+  func engineLost(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
+    back.engineLost(uuid)
+    for task in requests.lost(uuid) {
+      events.report(task, .lost(engine: uuid, cause: cause))
+      end(task, on: uuid, .lost, .engineDied(id, running: task, cause: cause.sentence))
+    }
+    events.turnEnds()
+  }
 
   private func frontIsReadable() {
     for _ in 0..<Self.batch {
@@ -62,8 +73,7 @@ actor RequestRelay: DeliversLater {
       guard let message = received.envelope, let id = message.messageID else { continue }
       if channel == .mux, message.messageType?.text.hasSuffix("_request") ?? false {
         // Comm messages and the like want no answer, and would count as unfinished for ever.
-        let uuid = back.uuid(of: message.frames[1])
-        events.report(.submitted(id, request: message, queue: .mux, engine: uuid))
+        submitted(message, id: id, to: message.frames[1])
       } else if message.messageType == .abortRequest, let onAbort {
         onAbort(abortedIDs(message))
       }
@@ -77,6 +87,7 @@ actor RequestRelay: DeliversLater {
       back.send(to: message.frames[1], message.frames[0], payload)
     }
     outbox.removeAll(keepingCapacity: true)
+    events.turnEnds()
     deliverLater()
   }
 
@@ -84,14 +95,40 @@ actor RequestRelay: DeliversLater {
     for _ in 0..<Self.batch {
       guard let received = receive(back.socket, .reply(channel.scope)) else { break }
       guard let message = received.envelope else { continue }
-      if channel == .mux, let id = message.parentID {
-        events.report(.finished(id, reply: message, engine: back.uuid(of: message.frames[0])))
-      }
+      // Reported before it is sent: a client that has its answer may ask the hub about it.
+      if channel == .mux, let id = message.parentID { answered(message, id: id, by: back.uuid(of: message.frames[0])) }
       outbox.append(message)
     }
     for message in outbox { front.send(message.frames[1], message.frames[0], message.frames[2...]) }
     outbox.removeAll(keepingCapacity: true)
+    events.turnEnds()
     deliverLater()
+  }
+
+  // MARK: what becomes of direct requests
+
+  private func submitted(_ message: Envelope, id: MessageID, to identity: Frame) {
+    let uuid = back.uuid(of: identity)
+    guard requests.submitted(id, to: uuid) else { return }
+    events.report(id, .submitted(request: message, engine: uuid))
+    if back.isKnown(identity) { return }
+    // Nobody answers it, and a record without an end would be kept for ever.
+    _ = requests.answered(id, by: uuid)
+    let reason = "Engine \(uuid) is not registered: task \(id) went nowhere"
+    end(id, on: uuid, .refused, RemoteError(name: "EngineError", value: reason, traceback: [reason]))
+  }
+
+  private func answered(_ reply: Envelope, id: MessageID, by uuid: EngineUUID) {
+    guard requests.answered(id, by: uuid) else { return }
+    let outcome = TaskOutcome(of: reply)
+    if outcome == .aborted { events.report(id, .aborted) }
+    events.report(id, .finished(reply: reply, engine: uuid, outcome: outcome))
+  }
+
+  /// Without an answer of the engine's.
+  private func end(_ task: MessageID, on uuid: EngineUUID, _ outcome: TaskOutcome, _ error: RemoteError) {
+    let reply = session.message(.applyReply, content: error.content, metadata: ["status": "error", "engine": .string(uuid.text)])
+    events.report(task, .finished(reply: reply, engine: uuid, outcome: outcome))
   }
 
   private func abortedIDs(_ message: Envelope) -> [MessageID] {

@@ -60,7 +60,7 @@ actor TaskScheduler: DeliversLater {
 
   func engineLost(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration) {
     wire.engineLost(uuid)
-    state.engineLost(uuid, cause: cause.sentence, grace: grace, now: .now, effects: &wire)
+    state.engineLost(uuid, cause: cause, grace: grace, now: .now, effects: &wire)
     afterEvents()
   }
 
@@ -114,7 +114,7 @@ actor TaskScheduler: DeliversLater {
       state.submit(try requests.read(&message, id: id), now: now, effects: &wire)
     } catch {
       // Metadata that asks for nonsense: the client learns what is wrong with it.
-      _ = wire.fail(message, with: .error(error))
+      state.refuse(message, id: id, error, effects: &wire)
     }
   }
 

@@ -9,11 +9,40 @@ protocol TaskSchedulerEffects: ~Copyable {
   /// A failure that the scheduler decides, made into a reply for the client.
   /// - Returns: that reply.
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope
-  mutating func report(_ event: TaskEvent)
+  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind)
 }
 
 /// How a task ends without an engine's answer.
 enum TaskFailure: Sendable, Hashable {
-  case error(RemoteError)
   case aborted
+  case timedOut
+  /// Why its dependencies cannot be met any more, or no engine may take it.
+  case impossible(String)
+  /// What is wrong with what it depends on.
+  case invalidDependency(String)
+  /// It asks for nonsense.
+  case refused(RemoteError)
+  /// `RemoteError.engineDied`.
+  case lost(RemoteError)
+
+  var outcome: TaskOutcome {
+    switch self {
+    case .aborted: .aborted
+    case .timedOut: .timedOut
+    case .impossible: .impossible
+    case .invalidDependency, .refused: .refused
+    case .lost: .lost
+    }
+  }
+
+  /// What the client is told; `nil` for an abort.
+  var error: RemoteError? {
+    switch self {
+    case .aborted: nil
+    case .timedOut: RemoteError(name: "TaskTimeout", value: "")
+    case .impossible(let reason): RemoteError(name: "ImpossibleDependency", value: reason)
+    case .invalidDependency(let reason): RemoteError(name: "InvalidDependency", value: reason)
+    case .refused(let error), .lost(let error): error
+    }
+  }
 }

@@ -13,7 +13,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   var local: LocalEngines
   var session: Session
   var rejections: DroppedMessages
-  let events: TaskEventStream
+  private var events: TaskEventReporter
   private(set) var outbox: [OutgoingMessage] = []
 
   enum OutgoingMessage {
@@ -33,7 +33,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     local = LocalEngines(listener: listener)
     self.session = session
     self.rejections = rejections
-    self.events = events
+    self.events = TaskEventReporter(events, .task)
   }
 
   mutating func engineRegistered(_ uuid: EngineUUID, takesBatches: Bool) {
@@ -57,20 +57,18 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply, to: request.identities) }
 
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {
-    let content: JSONValue
-    let metadata: JSONValue
-    switch failure {
-    case .error(let error): (content, metadata) = (error.content, [:])
-    case .aborted: (content, metadata) = (["status": "aborted"], ["status": "aborted"])
-    }
+    let error = failure.error
+    let content = error?.content ?? ["status": "aborted"]
+    let metadata: JSONValue = error == nil ? ["status": "aborted"] : [:]
     // ipyparallel's clients accept an `apply_reply` for any request; an execute_request deserves its own kind.
     let type = request.messageType == .executeRequest ? MessageType.executeReply : .applyReply
     let reply = session.message(type, content: content, parentHeader: request.headerFrame, metadata: metadata)
-    send(reply, to: request.identities)
+    // Not sent at once, however much there is: the end of the task is reported next, and the report comes before the answer.
+    if let client = request.identities.first { outbox.append(.reply(reply, client: client)) }
     return reply
   }
 
-  mutating func report(_ event: TaskEvent) { events.report(event) }
+  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) { events.report(task, kind) }
 
   private mutating func send(_ reply: Envelope, to identities: ArraySlice<Frame>) {
     if let client = identities.first { post(.reply(reply, client: client)) }
@@ -83,6 +81,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   /// At the end of each turn.
   mutating func deliver() {
+    events.turnEnds()
     if outbox.isEmpty { return }
     for letter in outbox {
       switch letter {

@@ -30,7 +30,7 @@ struct TaskSchedulerState {
   private var lookAhead: LookAhead
 
   private struct Loss {
-    let cause: String
+    let cause: EngineLoss
     let deadline: ContinuousClock.Instant
   }
 
@@ -72,32 +72,42 @@ struct TaskSchedulerState {
     let task = QueuedTask(request, sequence: lastSequence + 1)
     guard Self.insert(task, into: &tasks[task.id]) else { return }
     lastSequence += 1
-    effects.report(.submitted(request.id, request: request.message, queue: .task, engine: nil))
+    effects.report(task.id, .submitted(request: request.message, engine: nil))
     messageBytes += request.message.byteCount
     guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
     let named = request.after.ids.union(request.follow.ids)
     if let unknown = named.first(where: { $0 == task.id || tasks[$0] == nil && finished[$0] == nil }) {
-      return fail(
-        task,
-        .error(
-          RemoteError(
-            name: "InvalidDependency",
-            value: unknown == task.id
-              ? "a task cannot depend on itself"
-              : "unknown task \(unknown): it was not sent through this scheduler, or ended before the last \(finished.capacity)")),
-        now: now, effects: &effects)
+      let reason =
+        unknown == task.id
+        ? "a task cannot depend on itself"
+        : "unknown task \(unknown): it was not sent through this scheduler, or ended before the last \(finished.capacity)"
+      return fail(task, .invalidDependency(reason), now: now, effects: &effects)
     }
     let after = request.after
     if after.isUnreachable(succeeded: didSucceed, failed: didFail)
       || request.follow.isUnreachable(succeeded: didSucceed, failed: didFail)
     {
-      return fail(task, .error(RemoteError(name: "ImpossibleDependency", value: "")), now: now, effects: &effects)
+      return fail(task, .impossible(""), now: now, effects: &effects)
     }
     for id in named where finished[id] == nil { dependents[id, default: []].append(task) }
     if after.isMet(succeeded: didSucceed, failed: didFail) { return enqueue(task, now: now, effects: &effects) }
     // What has ended already and counts is settled; the rest is awaited.
-    task.change { $0.after.ids = after.ids.filter { finished[$0] == nil } }
+    let awaited = after.ids.filter { finished[$0] == nil }
+    task.change { $0.after.ids = awaited }
+    effects.report(task.id, .waiting(for: awaited.count))
     armTimeout(task, now: now)
+  }
+
+  /// A message that asks for nonsense: a task that ends at once, unless its id is another's.
+  mutating func refuse(
+    _ message: Envelope, id: MessageID, _ error: RemoteError, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    let isNew = tasks[id] == nil && finished[id] == nil
+    if isNew { effects.report(id, .submitted(request: message, engine: nil)) }
+    let reply = effects.fail(message, with: .refused(error))
+    guard isNew else { return }
+    effects.report(id, .finished(reply: reply, engine: nil, outcome: .refused))
+    finished.record(id, succeeded: false, engine: nil)
   }
 
   /// One look-up whether it is there or not.
@@ -132,10 +142,9 @@ struct TaskSchedulerState {
   }
 
   /// - Parameters:
-  ///   - cause: for the people who read the error: what happened to the engine.
   ///   - grace: how long replies that are on their way may still arrive.
   mutating func engineLost(
-    _ uuid: EngineUUID, cause: String, grace: Duration, now: ContinuousClock.Instant,
+    _ uuid: EngineUUID, cause: EngineLoss, grace: Duration, now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     guard let index = engines.index(of: uuid), engines[index].isRegistered else { return }
@@ -164,7 +173,9 @@ struct TaskSchedulerState {
       retry(task, from: index, reason: .failed, now: now, effects: &effects)
     } else {
       // First the report: a client that has its answer may ask the hub about it.
-      effects.report(.finished(task.id, reply: result.message, engine: uuid))
+      let outcome = TaskOutcome(result.status)
+      if outcome == .aborted { effects.report(task.id, .aborted) }
+      effects.report(task.id, .finished(reply: result.message, engine: uuid, outcome: outcome))
       effects.relay(result.message, to: task.message)
       finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
     }
@@ -185,7 +196,7 @@ struct TaskSchedulerState {
         guard let task = tasks[id], task.constraints.deadline == next.instant else { continue }
         switch task.phase {
         case .waiting, .queued:
-          fail(task, .error(RemoteError(name: "TaskTimeout", value: "")), now: now, effects: &effects)
+          fail(task, .timedOut, now: now, effects: &effects)
         case .placed, .finished: continue
         }
       case .loss(let engine):
@@ -205,8 +216,9 @@ struct TaskSchedulerState {
     task.phase = .queued
     if let engine = choose(for: task) { return place(task, on: engine, effects: &effects) }
     if let reason = hopelessness(of: task) {
-      return fail(task, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
+      return fail(task, .impossible(reason), now: now, effects: &effects)
     }
+    effects.report(task.id, .queued)
     armTimeout(task, now: now)
     let constraints = task.limitsPlacement ? task.constraints : nil
     switch constraints {
@@ -229,6 +241,7 @@ struct TaskSchedulerState {
     limited.append(task)
   }
 
+  /// The engine for a task that may run; `nil` if none is free that may take it.
   mutating func choose(for task: QueuedTask) -> Int? {
     guard engines.hasFree else { return nil }
     guard task.limitsPlacement else { return engines.choose() }
@@ -241,7 +254,7 @@ struct TaskSchedulerState {
     task.phase = .placed(engine: engine)
     engines.placed(on: engine)
     let uuid = engines[engine].uuid
-    effects.report(.placed(task.id, engine: uuid))
+    effects.report(task.id, .placed(engine: uuid))
     effects.send(task.message, to: uuid)
   }
 
@@ -298,7 +311,7 @@ struct TaskSchedulerState {
       $0.refused.insert(engine)
       if reason == .unmetDependency { $0.declined.insert(engine) }
     }
-    effects.report(.retried(task.id, from: engines[engine].uuid, reason: reason))
+    effects.report(task.id, .retried(from: engines[engine].uuid, reason: reason))
     forgive(task)
     enqueue(task, now: now, effects: &effects)
   }
@@ -311,13 +324,13 @@ struct TaskSchedulerState {
       if let engine = choose(for: task) {
         place(task, on: engine, effects: &effects)
       } else if let reason = hopelessness(of: task) {
-        fail(task, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
+        fail(task, .impossible(reason), now: now, effects: &effects)
       }
     }
   }
 
   private mutating func giveUp(
-    _ engine: Int, cause: String, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ engine: Int, cause: EngineLoss, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     let lost = tasks.values.filter { if case .placed(engine) = $0.phase { true } else { false } }.sorted {
       $0.sequence < $1.sequence
@@ -326,13 +339,14 @@ struct TaskSchedulerState {
       // A failure in the chain may have ended it meanwhile.
       guard case .placed = task.phase else { continue }
       engines.relieved(engine)
+      let uuid = engines[engine].uuid
+      effects.report(task.id, .lost(engine: uuid, cause: cause))
       if task.constraints.retries > 0 {
         task.change { $0.retries -= 1 }
         retry(task, from: engine, reason: .engineLost, now: now, effects: &effects)
       } else {
         fail(
-          task, .error(.engineDied(engines[engine].uuid, running: task.id, cause: cause)), now: now, effects: &effects,
-          engine: engine)
+          task, .lost(.engineDied(uuid, running: task.id, cause: cause.sentence)), now: now, effects: &effects, engine: engine)
       }
     }
   }
@@ -342,7 +356,9 @@ struct TaskSchedulerState {
     engine: Int? = nil
   ) {
     let reply = effects.fail(task.message, with: failure)
-    effects.report(.finished(task.id, reply: reply, engine: engine.map { engines[$0].uuid }))
+    let outcome = failure.outcome
+    if outcome == .aborted { effects.report(task.id, .aborted) }
+    effects.report(task.id, .finished(reply: reply, engine: engine.map { engines[$0].uuid }, outcome: outcome))
     finish(task, succeeded: false, engine: engine, now: now, effects: &effects)
   }
 
@@ -383,14 +399,14 @@ struct TaskSchedulerState {
       }
       if isLost {
         return fail(
-          dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
+          dependent, .impossible("task \(id) ended"), now: now, effects: &effects)
       }
     }
     if dependent.constraints.follow.isUnreachable(succeeded: didSucceed, failed: didFail) {
       switch dependent.phase {
       case .waiting, .queued:
         return fail(
-          dependent, .error(RemoteError(name: "ImpossibleDependency", value: "task \(id) ended")), now: now, effects: &effects)
+          dependent, .impossible("task \(id) ended"), now: now, effects: &effects)
       case .placed, .finished: return
       }
     }
@@ -401,7 +417,7 @@ struct TaskSchedulerState {
       enqueue(dependent, now: now, effects: &effects)
     case .queued:
       if let reason = hopelessness(of: dependent) {
-        fail(dependent, .error(RemoteError(name: "ImpossibleDependency", value: reason)), now: now, effects: &effects)
+        fail(dependent, .impossible(reason), now: now, effects: &effects)
       } else if let engine = choose(for: dependent) {
         place(dependent, on: engine, effects: &effects)
       }
