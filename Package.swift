@@ -22,6 +22,10 @@ let extensionModule: [LinkerSetting] = [
     .when(configuration: .release))
 ]
 
+/// A directory that is searched for libraries before the system's: the wheel's, where libzmq, jemalloc and SQLite are static ones
+/// (`_backend/libraries.py`).
+let ownLibraries: [LinkerSetting] = Context.environment["APUS_LIBRARIES"].map { [.unsafeFlags(["-L\($0)"])] } ?? []
+
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
@@ -50,7 +54,7 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     .target(name: "CAdmission"),
-    .target(name: "Transport", dependencies: ["CAdmission", "CZeroMQ", heap], swiftSettings: strict),
+    .target(name: "Transport", dependencies: ["CAdmission", "CZeroMQ", heap], swiftSettings: strict, linkerSettings: ownLibraries),
     .target(name: "ApusMessaging", dependencies: ["Transport", crypto], swiftSettings: strict),
     .target(name: "ApusProcess", swiftSettings: strict),
     .target(name: "ApusValues", dependencies: ["Transport"], swiftSettings: strict),

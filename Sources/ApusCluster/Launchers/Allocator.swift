@@ -21,14 +21,14 @@ package struct Allocator: Sendable, Hashable {
     self.settings = settings
   }
 
-  static let ofThisProgram: Allocator? = {
-    guard let file = apus_origin_of_symbol("mallctl").file else { return nil }
-    let library = String(cString: file)
-    // Linked into the program itself it cannot be given to others; a path with a space cannot be preloaded.
+  /// - Returns: nil for what cannot be preloaded: a path with a space, and the program itself, into which jemalloc may be linked.
+  init?(preloading library: String) {
     guard library.hasPrefix("/"), library.contains(".so"), !library.contains(" ") else { return nil }
     let settings = apus_origin_of_symbol("malloc_conf").address?.load(as: UnsafePointer<CChar>?.self)
-    return .init(library: library, settings: settings.map { String(cString: $0) } ?? "")
-  }()
+    self.init(library: library, settings: settings.map { String(cString: $0) } ?? "")
+  }
+
+  static let ofThisProgram: Allocator? = apus_origin_of_symbol("mallctl").file.flatMap { Allocator(preloading: String(cString: $0)) }
 
   /// The environment of a program that is to run with it. What people set themselves stays and wins.
   package func added(to given: Environment) -> Environment {
