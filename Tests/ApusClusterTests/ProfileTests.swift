@@ -98,6 +98,47 @@ import Testing
     #expect(throws: ClusterError.self) { try find("/x/python", path) }
   }
 
+  /// As pip installs: the package beside those of others, the interpreter beside the program.
+  @Test func interpretersOfAnEnvironment() throws {
+    for name in ["bin/python3.9", "bin/python3.12", "bin/python3", "other/bin/python", "venv/bin/python"] {
+      directory.write(name, name)
+      chmod("\(directory.path)/\(name)", 0o755)
+    }
+    for version in ["python3.9", "python3.12"] {
+      directory.write("lib/\(version)/site-packages/apus/_foreign/apus/__init__.py", "")
+    }
+    directory.write("lib/python3.12/site-packages/apus/_lib/libjemalloc.so.2", "")
+    let packages = directory.path + "/lib/python3.12/site-packages/apus"
+    func find(_ named: String?, _ variables: [String: String] = [:]) throws -> EngineInterpreter {
+      try EngineInterpreter(
+        named: named, executable: directory.path + "/bin/apus",
+        Environment(variables.merging(["PATH": "/nowhere", "VIRTUAL_ENV": directory.path + "/venv"]) { $1 }))
+    }
+    // The newest version that has it, whatever is activated; it needs no path.
+    let own = try find(nil)
+    #expect(own.python == directory.path + "/bin/python3.12")
+    #expect(own.packageDirectory == nil)
+    let command = own.command(arguments: [], Environment(["PYTHONPATH": "/mine"]))
+    #expect(command.environment["PYTHONPATH"] == "/mine")
+    #expect(command.environment["LD_PRELOAD"] == packages + "/_lib/libjemalloc.so.2")
+    // Others get the package alone: another version beside it, another environment.
+    #expect(try find(nil, ["APUS_PYTHON": directory.path + "/bin/python3.9"]).packageDirectory == packages + "/_foreign")
+    let other = try find(directory.path + "/other/bin/python")
+    #expect(other.python == directory.path + "/other/bin/python")
+    #expect(other.packageDirectory == packages + "/_foreign")
+  }
+
+  /// Debian's pip puts the package and the program in another place than the interpreter.
+  @Test func interpretersOfASystem() throws {
+    directory.write("path/python3", "")
+    chmod("\(directory.path)/path/python3", 0o755)
+    directory.write("lib/python3.11/dist-packages/apus/_foreign/apus/__init__.py", "")
+    let found = try EngineInterpreter(
+      named: nil, executable: directory.path + "/bin/apus", Environment(["PATH": directory.path + "/path"]))
+    #expect(found.python == directory.path + "/path/python3")
+    #expect(found.packageDirectory == directory.path + "/lib/python3.11/dist-packages/apus/_foreign")
+  }
+
   @Test func enginesGetTheAllocatorUnlessPeopleSayOtherwise() {
     let allocator = Allocator(library: "/lib/a.so.2", settings: "x:1")
     let plain = allocator.added(to: Environment(["A": "b"]))

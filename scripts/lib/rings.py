@@ -158,7 +158,23 @@ def install(prefix: Path, logs: Path) -> bool:
     return False
 
 
+def build_wheel(logs: Path) -> Path | None:
+    """The wheel that the tests install: linked once more from what the installation has compiled."""
+    if os.environ.get("APUS_WHEEL"):
+        return Path(os.environ["APUS_WHEEL"])
+    say("Building the wheel")
+    log = logs / "wheel.log"
+    if command([str(ROOT / "scripts" / "wheel"), str(logs / "dist")], log, BUILD_LIMIT, lambda line: line.startswith("==> Wheel")) == 0:
+        return Path(log.read_text().splitlines()[-1])
+    complaints(log)
+    print("    the wheel could not be built")
+    return None
+
+
 def python_ring(prefix: Path, logs: Path) -> Count:
+    wheel = build_wheel(logs)
+    if wheel is None:
+        return Count(failed=1)
     say("Running the executables with Python peers")
     live = sys.stdout.isatty()
 
@@ -167,7 +183,7 @@ def python_ring(prefix: Path, logs: Path) -> Count:
             print(f"\r    {ended}/{collected}, {failed} failed \033[K", end="", flush=True)
 
     mark = uuid.uuid4().hex
-    env = os.environ | {"APUS_PREFIX": str(prefix), "APUS_VENV": sys.prefix, processes.MARK: mark}
+    env = os.environ | {"APUS_PREFIX": str(prefix), "APUS_VENV": sys.prefix, "APUS_WHEEL": str(wheel), processes.MARK: mark}
     try:
         outcomes = run_pytest(
             [str(ROOT / "Tests" / "python")], env=env, cwd=ROOT, root=ROOT, log=logs / "python.log", case_limit=60,

@@ -28,7 +28,9 @@ package struct Allocator: Sendable, Hashable {
     self.init(library: library, settings: settings.map { String(cString: $0) } ?? "")
   }
 
-  static let ofThisProgram: Allocator? = apus_origin_of_symbol("mallctl").file.flatMap { Allocator(preloading: String(cString: $0)) }
+  static let ofThisProgram: Allocator? = apus_origin_of_symbol("mallctl").file.flatMap {
+    Allocator(preloading: String(cString: $0))
+  }
 
   /// The environment of a program that is to run with it. What people set themselves stays and wins.
   package func added(to given: Environment) -> Environment {
