@@ -1,0 +1,161 @@
+"""Clusters as dicts and as files: how another process, in Python or not, finds one and takes part in running it.
+
+The schema is ipyparallel's, and `apus start`, `list` and `stop` write and read it too.
+"""
+
+import json
+import os
+import tempfile
+from importlib import import_module
+
+from .base import NotRunning
+from .registry import abbreviate_launcher_class
+
+#: What the class is called in files: readers of both packages know it.
+_COMMON_NAME = "ipyparallel.cluster.cluster.Cluster"
+
+
+class ClusterFile:
+    """The part of `Cluster` that is about its file."""
+
+    @classmethod
+    def _name_in_files(cls):
+        from .cluster import Cluster
+
+        return _COMMON_NAME if cls is Cluster else f"{cls.__module__}.{cls.__qualname__}"
+
+    @classmethod
+    def _class_of(cls, info):
+        name = info.get("class") or ""
+        if not name or name == cls._name_in_files() or name.startswith(("ipyparallel.", "apus.")):
+            return cls
+        module, _, class_name = name.rpartition(".")
+        return getattr(import_module(module), class_name)
+
+    def to_dict(self):
+        """All that another process needs to take the cluster over: a JSON object."""
+        info = {name: getattr(self, name) for name in self.traits(to_dict=True)}
+        info["class"] = self._name_in_files()
+        d = {"cluster": info}
+        if self.controller is not None and self.controller.state != "after":
+            d["controller"] = {
+                "class": abbreviate_launcher_class(self.controller_launcher_class), "state": self.controller.to_dict()}
+        sets = {name: engines.to_dict() for name, engines in self.engines.items() if engines.state != "after"}
+        d["engines"] = {"class": abbreviate_launcher_class(self.engine_launcher_class), "sets": sets}
+        return d
+
+    @classmethod
+    def from_dict(cls, d, **kwargs):
+        """A cluster that is attached to the processes of another one, of which `d` came.
+
+        Parts that have ended are left out. The cluster lives on when this process ends, unless `shutdown_atexit=True` is given.
+        Further arguments are those of the constructor.
+        """
+        info = d["cluster"]
+        specified = cls._class_of(info)
+        if specified is not cls:
+            return specified.from_dict(d, **kwargs)
+        kwargs.setdefault("shutdown_atexit", False)
+        cluster = cls(**kwargs)
+        for name in cluster.traits(to_dict=True):
+            if name in info:
+                setattr(cluster, name, info[name])
+        cluster._attach_controller(d.get("controller") or {})
+        cluster._attach_engines(d.get("engines") or {})
+        if cluster.to_dict() != d:
+            cluster.update_cluster_file()
+        cluster._stop_at_exit()
+        return cluster
+
+    def _attach_controller(self, d):
+        if not d.get("state"):
+            return
+        self.controller_launcher_class = d["class"]
+        try:
+            self.controller = self.controller_launcher_class.from_dict(d["state"], parent=self)
+        except NotRunning as error:
+            self.log.warning("the controller of %r has ended: %s", self, error)
+        else:
+            self.controller.on_stop(self._controller_stopped)
+
+    def _attach_engines(self, d):
+        if not d:
+            return
+        self.engine_launcher_class = d["class"]
+        for name, state in d.get("sets", {}).items():
+            try:
+                engines = self.engine_launcher_class.from_dict(state, engine_set_id=name, parent=self)
+            except NotRunning as error:
+                self.log.warning("the engine set %s of %r has ended: %s", name, self, error)
+                continue
+            self.engines[name] = engines
+            engines.on_stop(self._engines_stopped_callback(name))
+
+    @classmethod
+    def from_file(cls, cluster_file=None, *, profile=None, profile_dir=None, cluster_id="", **kwargs):
+        """A cluster that runs already, by the file that it has written.
+
+        Parameters
+        ----------
+        cluster_file : str, optional
+            Its path. Without one it is looked for by the profile's name or directory, and the cluster's id. Without all of them it is
+            the cluster that `apus start` has started.
+
+        Further arguments are those of the constructor. Raises FileNotFoundError where there is no such cluster.
+        """
+        if cluster_file is None:
+            kwargs["cluster_id"] = cluster_id
+            if profile is not None:
+                kwargs["profile"] = profile
+            if profile_dir is not None:
+                kwargs["profile_dir"] = profile_dir
+            cluster_file = cls(**kwargs).cluster_file
+        kwargs.setdefault("cluster_file", cluster_file)
+        try:
+            with open(cluster_file, encoding="utf-8") as file:
+                d = json.load(file)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"no cluster runs there: there is no file {cluster_file}. 'apus list' shows those that run; 'apus start' starts one."
+            ) from None
+        except ValueError as error:
+            raise ValueError(f"the cluster file {cluster_file} is damaged: {error}. 'apus clean' removes it.") from error
+        return cls.from_dict(d, **kwargs)
+
+    # MARK: the file
+
+    def write_cluster_file(self):
+        """Write the cluster's file: whole or not at all, readable by its owner only."""
+        directory = os.path.dirname(self.cluster_file)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self.log.debug("writing %s", self.cluster_file)
+        descriptor, path = tempfile.mkstemp(dir=directory, prefix=".cluster-")
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(self.to_dict(), file)
+            os.replace(path, self.cluster_file)
+        except BaseException:
+            os.unlink(path)
+            raise
+
+    def remove_cluster_file(self):
+        """Remove the cluster's file, if there is one."""
+        try:
+            os.remove(self.cluster_file)
+        except FileNotFoundError:
+            return
+        self.log.debug("removed %s", self.cluster_file)
+
+    def _is_running(self):
+        parts = [self.controller, *self.engines.values()]
+        return any(part is not None and part.state != "after" for part in parts)
+
+    def update_cluster_file(self):
+        """Write the cluster's file, or remove it where nothing of the cluster runs. With `cluster_file=""` there is none."""
+        if not self.cluster_file:
+            return
+        with self._file_lock:
+            if self._is_running():
+                self.write_cluster_file()
+            else:
+                self.remove_cluster_file()

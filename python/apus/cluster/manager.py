@@ -1,0 +1,147 @@
+"""Clusters of this machine's profiles, by name."""
+
+import os
+
+from traitlets import Dict
+from traitlets.config import LoggingConfigurable
+
+from . import profiles
+from .cluster import Cluster
+
+
+class ClusterManager(LoggingConfigurable):
+    """Knows clusters by the key `<profile>:<cluster id>`."""
+
+    clusters = Dict(help="The clusters, by key.")
+
+    @staticmethod
+    def _cluster_key(cluster):
+        return f"{profiles.abbreviate(cluster.profile_dir)}:{cluster.cluster_id}"
+
+    @staticmethod
+    def _cluster_files_in_profile_dir(profile_dir):
+        return profiles.cluster_files(profile_dir)
+
+    def load_clusters(
+        self, *, profile_dirs=None, profile_dir=None, profiles=None, profile=None, init_default_clusters=False, **kwargs
+    ):
+        """Look for clusters that run, and forget those that do not any more.
+
+        Parameters
+        ----------
+        profile_dirs, profile_dir, profiles, profile
+            Where to look: profile directories, one directory, names of profiles, or one name. Without any of them: all profiles.
+        init_default_clusters : bool
+            Whether to add a cluster that does not run, with the id "", for each profile in which none runs.
+
+        Returns the clusters, by key.
+        """
+        for key, cluster in list(self.clusters.items()):
+            # One that was never started stays.
+            if cluster.controller is not None and not cluster._is_running():
+                self.log.info("the cluster %s has ended", key)
+                del self.clusters[key]
+        known = {cluster.cluster_file for cluster in self.clusters.values()}
+        for directory in _directories(profile_dirs, profile_dir, profiles, profile):
+            files = self._cluster_files_in_profile_dir(directory)
+            if init_default_clusters and not files:
+                cluster = Cluster(profile_dir=directory, cluster_id="", parent=self)
+                self.clusters.setdefault(self._cluster_key(cluster), cluster)
+            for path in files:
+                if path not in known:
+                    self._load(path)
+        return self.clusters
+
+    def _load(self, path):
+        try:
+            cluster = Cluster.from_file(path, parent=self)
+        except Exception as error:
+            self.log.warning("the cluster file %s was not loaded: %s", path, error)
+            return
+        if cluster._is_running():
+            self.clusters[self._cluster_key(cluster)] = cluster
+
+    def new_cluster(self, **kwargs):
+        """Make a cluster, which is not started. Arguments are those of `Cluster`.
+
+        Returns its key and the cluster. Raises KeyError where the key is taken.
+        """
+        cluster = Cluster(parent=self, **kwargs)
+        key = self._cluster_key(cluster)
+        if key in self.clusters:
+            raise KeyError(f"there is a cluster {key} already")
+        self.clusters[key] = cluster
+        return key, cluster
+
+    def get_cluster(self, cluster_id):
+        """The cluster of a key. Raises KeyError."""
+        return self.clusters[cluster_id]
+
+    def remove_cluster(self, cluster_id):
+        """Forget the cluster of a key, which goes on if it runs. Raises KeyError."""
+        del self.clusters[cluster_id]
+
+
+def _directories(directories, directory, names, name):
+    if directories is not None:
+        return directories
+    if directory is not None:
+        return [directory]
+    if names is None and name is not None:
+        names = [name]
+    if names is None:
+        return profiles.all_directories()
+    paths = [profiles.profile_directory(each) for each in names]
+    for path in paths:
+        if not os.path.isdir(path):
+            raise FileNotFoundError(f"there is no profile directory {path}")
+    return paths
+
+
+def clean_cluster_files(profile_dirs=None, *, log=None, force=False):
+    """Remove what ended clusters have left: cluster files, logs and connection files.
+
+    Parameters
+    ----------
+    profile_dirs : list of str or str, optional
+        Default: all profiles.
+    force : bool
+        Whether to remove those of clusters that run, too.
+
+    Raises ValueError where a cluster runs, unless forced.
+    """
+    if profile_dirs is None:
+        profile_dirs = profiles.all_directories()
+    elif isinstance(profile_dirs, str):
+        profile_dirs = [profile_dirs]
+    for directory in profile_dirs:
+        for path in profiles.cluster_files(directory):
+            if not force:
+                _require_ended(path, log)
+            _remove(path, log)
+        for path in profiles.leftovers(directory):
+            _remove(path, log)
+
+
+def _require_ended(path, log):
+    try:
+        cluster = Cluster.from_file(path, cluster_file=path)
+    except Exception as error:
+        if log:
+            log.warning("the cluster file %s was not understood: %s", path, error)
+        return
+    if cluster._is_running():
+        raise ValueError(f"{cluster} runs. force=True removes its files all the same, and nothing finds its processes then.")
+
+
+def _remove(path, log):
+    try:
+        os.remove(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if log:
+            log.error("%s could not be removed: %s", path, error)
+        return
+    if log:
+        log.debug("removed %s", path)

@@ -1,0 +1,96 @@
+"""Profile directories: where a cluster's files are."""
+
+import os
+import sys
+
+_PREFIX = "profile_"
+# What is in a profile, with the permissions of directories that hold secrets.
+_PARTS = {"security": 0o700, "log": 0o777, "pid": 0o700, "startup": 0o777}
+
+
+def current_shell():
+    """The IPython shell that this code runs in, or None. IPython is not imported to find out."""
+    module = sys.modules.get("IPython.core.interactiveshell")
+    if module is None or not module.InteractiveShell.initialized():
+        return None
+    from IPython import get_ipython
+
+    return get_ipython()
+
+
+def ipython_dir():
+    """The directory that holds all profiles."""
+    paths = sys.modules.get("IPython.paths")
+    if paths is not None:
+        return paths.get_ipython_dir()
+    return os.path.abspath(os.path.expanduser(os.environ.get("IPYTHONDIR") or os.path.join("~", ".ipython")))
+
+
+def profile_directory(name):
+    """The path of the profile of that name. It may not exist."""
+    return os.path.join(ipython_dir(), _PREFIX + name)
+
+
+def default_directory(name=""):
+    """The profile directory that is meant where no path is given: of that name, else IPython's own, else `default`."""
+    if not name:
+        shell = current_shell()
+        if shell is not None:
+            return shell.profile_dir.location
+    return profile_directory(name or "default")
+
+
+def create(directory):
+    """Make what is missing of a profile."""
+    for part, mode in _PARTS.items():
+        os.makedirs(os.path.join(directory, part), mode=mode, exist_ok=True)
+
+
+def all_directories():
+    """Every profile there is."""
+    try:
+        names = sorted(os.listdir(ipython_dir()))
+    except OSError:
+        return []
+    paths = [os.path.join(ipython_dir(), name) for name in names if name.startswith(_PREFIX)]
+    return [path for path in paths if os.path.isdir(path)]
+
+
+def abbreviate(directory):
+    """The profile's name where it lies in IPython's directory, else its path."""
+    start = os.path.join(ipython_dir(), _PREFIX)
+    return directory[len(start):] if directory.startswith(start) else directory
+
+
+def connection_file(directory, cluster_id, kind):
+    """The file that a controller writes for `kind`: "client" or "engine"."""
+    middle = f"-{cluster_id}" if cluster_id else ""
+    return os.path.join(directory, "security", f"ipcontroller{middle}-{kind}.json")
+
+
+def cluster_file(directory, cluster_id):
+    """The file that names the processes of a cluster."""
+    return os.path.join(directory, "security", f"cluster-{cluster_id}.json")
+
+
+def cluster_files(directory):
+    """The cluster files of a profile."""
+    security = os.path.join(directory, "security")
+    try:
+        names = sorted(os.listdir(security))
+    except OSError:
+        return []
+    return [os.path.join(security, name) for name in names if name.startswith("cluster-") and name.endswith(".json")]
+
+
+def leftovers(directory):
+    """Logs and connection files of a profile, whoever wrote them."""
+    found = []
+    for part, start, end in (("log", "", ""), ("security", "ipcontroller-", ".json")):
+        folder = os.path.join(directory, part)
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            continue
+        found += [os.path.join(folder, name) for name in names if name.startswith(start) and name.endswith(end)]
+    return [path for path in found if os.path.isfile(path)]
