@@ -19,12 +19,12 @@ def version(path):
 
 
 class Arrival:
-    """The files that are waited for. Made before whoever writes them is started, so that nothing is missed.
+    """The files that are waited for. Made before whoever writes them is started, so that old ones are told from new ones.
 
     Parameters
     ----------
     paths : list of str
-        All in one directory, which exists.
+        All in one directory.
     accepts_old : bool
         Whether files that are there already will do.
     """
@@ -32,44 +32,38 @@ class Arrival:
     def __init__(self, paths, *, accepts_old=False):
         self.paths = list(paths)
         self._before = {} if accepts_old else {path: version(path) for path in self.paths}
-        self._descriptor = _watch(os.path.dirname(self.paths[0]), _IN_CLOSE_WRITE | _IN_MOVED_TO)
 
     def missing(self):
         """Those that have not come yet."""
         return [path for path in self.paths if version(path) in (None, self._before.get(path))]
 
     async def wait(self):
-        """Return once all are there."""
-        running = asyncio.get_running_loop()
-        if self._descriptor is None:
+        """Return once all are there. The directory exists."""
+        descriptor = _watch(os.path.dirname(self.paths[0]), _IN_CLOSE_WRITE | _IN_MOVED_TO)
+        if descriptor is None:
             # The system has no inotify to give.
             while self.missing():
                 await asyncio.sleep(0.02)
             return
+        running = asyncio.get_running_loop()
         changed = asyncio.Event()
-        running.add_reader(self._descriptor, changed.set)
+        running.add_reader(descriptor, changed.set)
         try:
             while self.missing():
                 await changed.wait()
                 changed.clear()
-                self._drain()
+                _drain(descriptor)
         finally:
-            running.remove_reader(self._descriptor)
+            running.remove_reader(descriptor)
+            os.close(descriptor)
 
-    def _drain(self):
-        try:
-            while os.read(self._descriptor, 65536):
-                pass
-        except BlockingIOError:
+
+def _drain(descriptor):
+    try:
+        while os.read(descriptor, 65536):
             pass
-
-    def close(self):
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def __del__(self):
-        self.close()
+    except BlockingIOError:
+        pass
 
 
 def changes(path):

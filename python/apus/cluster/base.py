@@ -49,6 +49,8 @@ class BaseLauncher(LoggingConfigurable):
     stop_data = Any()
     stop_callbacks = List()
 
+    _is_stopping = False
+
     def __init__(self, **kwargs):
         self._state_lock = threading.RLock()
         super().__init__(**kwargs)
@@ -155,16 +157,33 @@ class BaseLauncher(LoggingConfigurable):
         """What it has written, as text. With `remove`, the file that holds it goes, and the text is kept."""
         return ""
 
-    def last_words(self, limit=None):
-        """The last lines of its output, as a paragraph for an error; empty where there are none."""
+    def last_words(self):
+        """The last lines of its output; empty where there are none."""
         lines = self.get_output().splitlines()
-        return "\n".join(lines[-(limit or self.output_limit):])
+        return "\n".join(lines[-self.output_limit:] if self.output_limit else lines)
+
+    def words_for_error(self):
+        """The end of an error's sentence: its last words, and where they are from."""
+        place = getattr(self, "output_file", "") or "its output"
+        words = self.last_words()
+        return f". The last of {place}:\n{words}" if words else f"; there are no words of it in {place}"
 
     def _log_output(self, data=None):
         words = self.last_words() if self.output_limit else ""
         if words:
-            failed = bool(data and data.get("exit_code"))
-            (self.log.warning if failed else self.log.debug)("Output of %s:\n%s", self.identifier, words)
+            self._log_end(data)("Output of %s:\n%s", self.identifier, words)
+
+    def _log_end(self, data):
+        """The method of the log for what is said about an end: somebody may be about to raise it as an error."""
+        failed = isinstance(data, dict) and bool(data.get("exit_code")) and not self._is_stopping
+        return self.log.warning if failed and not getattr(self._owner(), "_raises_ends", 0) else self.log.debug
+
+    def _owner(self):
+        """The cluster that this belongs to, or None."""
+        owner = self.parent
+        while owner is not None and not hasattr(owner, "shutdown_atexit"):
+            owner = getattr(owner, "parent", None)
+        return owner
 
     # MARK: later
 

@@ -1,5 +1,6 @@
 """The batch systems: their commands, and the lines of a script that they read."""
 
+import shlex
 
 from traitlets import Any, List, Unicode
 
@@ -141,6 +142,11 @@ class HTCondorLauncher(BatchSystemLauncher):
     array_line = (r"(?m)^queue\b", "queue {n}")
     option_lines = {"output_file": (r"(?m)^output\b", "output          = {output_file}\nerror           = {output_file}")}
 
+    @property
+    def context(self):
+        words = [*self.program, *self.program_args]
+        return {"executable": words[0], "arguments": shlex.join(words[1:]), **super().context}
+
     def _template(self):
         if self.batch_template or self.batch_template_file:
             return super()._template()
@@ -156,7 +162,8 @@ class HTCondorControllerLauncher(HTCondorLauncher, BatchControllerLauncher):
 
     batch_file_name = Unicode("htcondor_controller", config=True, help="Name of the description.").tag(to_dict=True)
     default_template = (
-        'universe        = vanilla\nexecutable      = ipcontroller\ntransfer_executable = False\narguments       = "{program_args}"\ngetenv          = True')
+        'universe        = vanilla\nexecutable      = {executable}\ntransfer_executable = False\n'
+        'arguments       = "{arguments}"\ngetenv          = True')
 
 
 class HTCondorEngineSetLauncher(HTCondorLauncher, BatchEngineSetLauncher):
@@ -164,4 +171,5 @@ class HTCondorEngineSetLauncher(HTCondorLauncher, BatchEngineSetLauncher):
 
     batch_file_name = Unicode("htcondor_engines", config=True, help="Name of the description.").tag(to_dict=True)
     default_template = (
-        'universe        = vanilla\nexecutable      = ipengine\ntransfer_executable = False\narguments       = "{program_args}"\ngetenv          = True')
+        'universe        = vanilla\nexecutable      = {executable}\ntransfer_executable = False\n'
+        'arguments       = "{arguments}"\ngetenv          = True')

@@ -158,6 +158,18 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
         """The launcher of the first engine set, which is the only one in most clusters; None while there is none."""
         return next(iter(self.engines.values()), None)
 
+    @classmethod
+    def _signature(cls):
+        """What help and completion show: the traits are the parameters."""
+        hidden = {"config", "controller_launcher_class", "engine_launcher_class", "profile_config", "controller", "engines"}
+        defaults = {"engines": "local", "controller": "local", "config": None, "parent": None, "log": None}
+        for name, trait in cls.class_traits().items():
+            if name not in hidden:
+                value = trait.default()
+                defaults.setdefault(name, value if isinstance(value, (bool, int, float, list)) else None)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature([inspect.Parameter(name, kind, default=value) for name, value in defaults.items()])
+
     def __repr__(self):
         directory, name = self.profile_dir, profiles.abbreviate(self.profile_dir)
         fields = [f"cluster_id={self.cluster_id!r}"]
@@ -186,7 +198,7 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
         controller = self.controller_launcher_class(
             work_dir=".", parent=self, log=self.log, profile_dir=self.profile_dir, cluster_id=self.cluster_id, **kwargs)
         self._add_controller_arguments(controller)
-        controller.on_stop(self._controller_stopped)
+        self._watch_controller(controller)
         self.log.debug("starting the controller with %s", type(controller).__name__)
         self.controller = controller
         try:
@@ -231,7 +243,8 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
         if self.engine_args:
             engines.engine_args = [*engines.engine_args, *self.engine_args]
         if self.send_engines_connection_env and self.controller is not None:
-            info = await _result(self.controller.get_connection_info())
+            with self._raising_ends():
+                info = await _result(self.controller.get_connection_info())
             # A new dict: the configuration's must not get the key.
             engines.environment = {**engines.environment, "IPP_CONNECTION_INFO": json.dumps(info["engine"])}
         n = getattr(engines, "engine_count", self.n if n is None else n)
@@ -244,7 +257,7 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
         except BaseException:
             del self.engines[engine_set_id]
             raise
-        engines.on_stop(self._engines_stopped_callback(engine_set_id))
+        self._watch_engines(engines, engine_set_id)
         self.update_cluster_file()
         return engine_set_id
 
@@ -333,16 +346,18 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
 
     # MARK: what happens by itself
 
-    def _controller_stopped(self, data=None):
-        (self.log.warning if _failed(data) else self.log.info)("Controller stopped: %s", data)
-        self._update_file_after_end()
+    def _watch_controller(self, controller):
+        self._watch(controller, "Controller stopped")
 
-    def _engines_stopped_callback(self, engine_set_id):
+    def _watch_engines(self, engines, engine_set_id):
+        self._watch(engines, f"engine set stopped {engine_set_id}")
+
+    def _watch(self, launcher, title):
         def stopped(data=None):
-            (self.log.warning if _failed(data) else self.log.info)("engine set stopped %s: %s", engine_set_id, data)
+            getattr(launcher, "_log_end", lambda _: self.log.info)(data)("%s: %s", title, data)
             self._update_file_after_end()
 
-        return stopped
+        launcher.on_stop(stopped)
 
     def _update_file_after_end(self):
         try:
@@ -361,8 +376,9 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
             outlive = getattr(launcher, "outlive", None)
             if outlive is not None:
                 outlive(not change["new"])
-        if change["new"] and (self.controller is not None or self.engines):
-            ending.stop_at_exit(self)
+        if self._is_running():
+            (guardian.guard_file if change["new"] else guardian.release_file)(self.cluster_file)
+            self._stop_at_exit()
 
     def write_cluster_file(self):
         super().write_cluster_file()
@@ -372,10 +388,6 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
     def remove_cluster_file(self):
         super().remove_cluster_file()
         guardian.release_file(self.cluster_file)
-
-
-def _failed(data):
-    return isinstance(data, dict) and bool(data.get("exit_code"))
 
 
 async def _result(value):
@@ -392,3 +404,6 @@ def _require_known(cls, given):
 
     near = difflib.get_close_matches(unknown[0], [*names, "engines", "controller"], 1)
     raise TypeError(f"{cls.__name__} has no parameter {unknown[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+Cluster.__signature__ = Cluster._signature()

@@ -76,7 +76,7 @@ class ClusterFile:
         except NotRunning as error:
             self.log.warning("the controller of %r has ended: %s", self, error)
         else:
-            self.controller.on_stop(self._controller_stopped)
+            self._watch_controller(self.controller)
 
     def _attach_engines(self, d):
         if not d:
@@ -89,7 +89,7 @@ class ClusterFile:
                 self.log.warning("the engine set %s of %r has ended: %s", name, self, error)
                 continue
             self.engines[name] = engines
-            engines.on_stop(self._engines_stopped_callback(name))
+            self._watch_engines(engines, name)
 
     @classmethod
     def from_file(cls, cluster_file=None, *, profile=None, profile_dir=None, cluster_id="", **kwargs):

@@ -2,8 +2,10 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 
 from . import loop
+from .processes import describe_exit
 
 
 class Connecting:
@@ -14,6 +16,16 @@ class Connecting:
     """
 
     _context_client = None
+    #: How many are about to raise it as an error if something ends now: nothing is said of it in the log then.
+    _raises_ends = 0
+
+    @contextlib.contextmanager
+    def _raising_ends(self):
+        self._raises_ends += 1
+        try:
+            yield
+        finally:
+            self._raises_ends -= 1
 
     async def connect_client(self, **client_kwargs):
         """Connect a client, as soon as the controller is ready.
@@ -51,43 +63,46 @@ class Connecting:
         Returns the client. Raises EngineError with the last words of an engine that died at its start, RuntimeError with those of a
         controller that did, and TimeoutError where engines were not ready within `engine_timeout`.
         """
-        await self.start_cluster(n)
-        client = await self.connect_client()
-        wait = EnginesWait(self, client, n)
-        try:
-            futures = [asyncio.wrap_future(future) for future in wait.futures]
-            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-            wait.finish()
-        except BaseException:
-            client.close()
-            raise
-        finally:
-            wait.close()
+        with self._raising_ends():
+            await self.start_cluster(n)
+            client = await self.connect_client()
+            wait = EnginesWait(self, client, n)
+            try:
+                futures = [asyncio.wrap_future(future) for future in wait.futures]
+                await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+                wait.finish()
+            except BaseException:
+                client.close()
+                raise
+            finally:
+                wait.close()
         return _activated(client) if activate else client
 
     def start_and_connect_sync(self, n=None, activate=False):
         """Blocking form of :meth:`start_and_connect`, which has its parameters and errors."""
-        self.start_cluster_sync(n)
-        client = self.connect_client_sync()
-        wait = EnginesWait(self, client, n)
-        try:
-            concurrent.futures.wait(wait.futures, return_when=concurrent.futures.FIRST_COMPLETED)
-            wait.finish()
-        except BaseException:
-            client.close()
-            raise
-        finally:
-            wait.close()
+        with self._raising_ends():
+            self.start_cluster_sync(n)
+            client = self.connect_client_sync()
+            wait = EnginesWait(self, client, n)
+            try:
+                concurrent.futures.wait(wait.futures, return_when=concurrent.futures.FIRST_COMPLETED)
+                wait.finish()
+            except BaseException:
+                client.close()
+                raise
+            finally:
+                wait.close()
         return _activated(client) if activate else client
 
     # MARK: with
 
     async def __aenter__(self):
-        try:
-            self._context_client = await self.start_and_connect()
-        except BaseException:
-            await self.stop_cluster()
-            raise
+        with self._raising_ends():
+            try:
+                self._context_client = await self.start_and_connect()
+            except BaseException:
+                await self.stop_cluster()
+                raise
         return self._context_client
 
     async def __aexit__(self, *error):
@@ -95,11 +110,12 @@ class Connecting:
         await self.stop_cluster()
 
     def __enter__(self):
-        try:
-            self._context_client = self.start_and_connect_sync()
-        except BaseException:
-            self.stop_cluster_sync()
-            raise
+        with self._raising_ends():
+            try:
+                self._context_client = self.start_and_connect_sync()
+            except BaseException:
+                self.stop_cluster_sync()
+                raise
         return self._context_client
 
     def __exit__(self, *error):
@@ -129,10 +145,11 @@ class EnginesWait:
         self.futures = [self._ready, self._end]
         self._watch("the controller", cluster.controller)
         for name, engines in cluster.engines.items():
-            members = list(getattr(engines, "launchers", {}).items())
-            for number, launcher in members:
+            # Some kinds of launchers do not know their engines one by one.
+            members = {**getattr(engines, "ended", {}), **getattr(engines, "launchers", {})}
+            for number, launcher in members.items():
                 self._watch(f"engine {number}", launcher)
-            # Where the kind of launcher does not know the engines one by one; they come first, since their words say more.
+            # After its engines: their words say more.
             self._watch(f"the engine set {name}", engines)
 
     def _watch(self, title, launcher):
@@ -163,11 +180,7 @@ def _death(title, launcher, data):
     from ..error import EngineError
 
     code = data.get("exit_code") if isinstance(data, dict) else None
-    text = f"{title} ended before the engines were ready" + (f", with exit code {code}" if code is not None else "")
-    words = launcher.last_words()
-    if words:
-        text += f". The last of {getattr(launcher, 'output_file', '') or 'its output'}:\n{words}"
-    return EngineError(text)
+    return EngineError(f"{title} ended{describe_exit(code)} before the engines were ready{launcher.words_for_error()}")
 
 
 def _activated(client):

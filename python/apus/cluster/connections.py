@@ -6,6 +6,7 @@ import json
 
 from . import loop
 from .arrival import Arrival
+from .processes import describe_exit
 
 
 async def connection_info(launcher, timeout):
@@ -22,7 +23,7 @@ async def _wait(launcher, timeout):
         if inspect.isawaitable(status):
             status = await status
         if status is not None:
-            raise _ended(launcher, arrival)
+            raise _ended(launcher, status)
         await _wait_for_files_or_end(launcher, arrival, timeout)
     return {kind: _read(path) for kind, path in files.items()}
 
@@ -32,7 +33,7 @@ async def _wait_for_files_or_end(launcher, arrival, timeout):
     end = running.create_future()
 
     def ended(data=None):
-        running.call_soon_threadsafe(lambda: end.done() or end.set_result(None))
+        running.call_soon_threadsafe(lambda: end.done() or end.set_result(data))
 
     launcher.on_stop(ended)
     files = asyncio.ensure_future(arrival.wait())
@@ -42,10 +43,10 @@ async def _wait_for_files_or_end(launcher, arrival, timeout):
         if not missing:
             return
         if end.done():
-            raise _ended(launcher, arrival)
-        words = launcher.last_words(20)
+            data = end.result()
+            raise _ended(launcher, data.get("exit_code") if isinstance(data, dict) else None)
         raise TimeoutError(
-            f"the controller did not write {' and '.join(missing)} within {timeout:g} s" + (f". It says:\n{words}" if words else ""))
+            f"the controller did not write {' and '.join(missing)} within {timeout:g} s{launcher.words_for_error()}")
     finally:
         files.cancel()
         end.cancel()
@@ -54,15 +55,9 @@ async def _wait_for_files_or_end(launcher, arrival, timeout):
                 launcher.stop_callbacks.remove(ended)
 
 
-def _ended(launcher, arrival):
+def _ended(launcher, code):
     """The error that says what the controller has said before it ended."""
-    code = (launcher.stop_data or {}).get("exit_code") if isinstance(launcher.stop_data, dict) else None
-    words = launcher.last_words()
-    place = getattr(launcher, "output_file", "")
-    text = f"the controller ended{f' with exit code {code}' if code is not None else ''} before it wrote its connection files"
-    if words:
-        return RuntimeError(f"{text}. The last of {place or 'its output'}:\n{words}")
-    return RuntimeError(f"{text}, and left no words in {place}" if place else text)
+    return RuntimeError(f"the controller ended{describe_exit(code)} before it wrote its connection files{launcher.words_for_error()}")
 
 
 def _read(path):

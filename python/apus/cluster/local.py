@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from textwrap import indent
 
 from traitlets import Dict, Float, Integer, List, Unicode, default
@@ -32,7 +31,6 @@ class LocalProcessLauncher(BaseLauncher):
     process = None
     _output = None
     _is_guarded = False
-    _is_stopping = False
     _follower = None
 
     @default("output_file")
@@ -71,20 +69,11 @@ class LocalProcessLauncher(BaseLauncher):
 
     def _follow(self, process):
         self.process = process
-        if self._ends_with_us():
+        if getattr(self._owner(), "shutdown_atexit", False):
             self._is_guarded = True
             guardian.guard(process.pid)
             if self.output_file:
                 guardian.guard_file(self.output_file)
-
-    def _ends_with_us(self):
-        """Whether it is to end when this Python does: what the cluster says."""
-        owner = self.parent
-        while owner is not None:
-            if hasattr(owner, "shutdown_atexit"):
-                return owner.shutdown_atexit
-            owner = getattr(owner, "parent", None)
-        return False
 
     def outlive(self, outlives):
         """Let it live on when this Python ends, or not."""
@@ -213,11 +202,6 @@ class LocalControllerLauncher(LocalProcessLauncher, ControllerLauncher):
         self._arrival = Arrival(paths, accepts_old=self.reuses_connection_files)
         return super().start()
 
-    def _process_ended(self, process):
-        super()._process_ended(process)
-        if self._arrival is not None:
-            self._arrival.close()
-
 
 class LocalEngineLauncher(LocalProcessLauncher, EngineLauncher):
     """Runs one engine on this machine."""
@@ -234,7 +218,7 @@ class LocalEngineSetLauncher(LocalEngineLauncher):
     #: What runs each engine.
     launcher_class = LocalEngineLauncher
     launchers = Dict(help="Launchers of the engines that run, by their number in the set.")
-    outputs = Dict(help="Output of the engines that have ended.")
+    ended = Dict(help="Launchers of the engines that have ended, by their number.")
     stop_data = Dict()
     #: Each engine has its own.
     output_file = ""
@@ -246,24 +230,42 @@ class LocalEngineSetLauncher(LocalEngineLauncher):
         return ["engine set"]
 
     def start(self, n):
-        """Start n engines. Returns their process ids; where one cannot be started, those before it are stopped."""
+        """Start n engines. Where one cannot be started, those before it are stopped.
+
+        Returns their process ids; with a `delay`, an awaitable that gives them.
+        """
         self.n = n
+        if self.delay and n > 1:
+            return self._start_with_pauses(n)
+        try:
+            return self._started([self._start_engine(str(number)) for number in range(n)])
+        except BaseException:
+            self._abandon()
+            raise
+
+    async def _start_with_pauses(self, n):
         pids = []
         try:
             for number in range(n):
-                if number and self.delay:
-                    time.sleep(self.delay)
+                if number:
+                    await asyncio.sleep(self.delay)
                 pids.append(self._start_engine(str(number)))
+            return self._started(pids)
         except BaseException:
-            for launcher in list(self.launchers.values()):
-                launcher._is_stopping = True
-                launcher.signal("TERM")
+            self._abandon()
             raise
+
+    def _started(self, pids):
         self.notify_start(pids)
-        if n:
+        if pids:
             # They may have ended already.
             self._set_ended_if_empty()
         return pids
+
+    def _abandon(self):
+        for launcher in list(self.launchers.values()):
+            launcher._is_stopping = True
+            launcher.signal("TERM")
 
     def _start_engine(self, number):
         launcher = self.launcher_class(
@@ -309,7 +311,7 @@ class LocalEngineSetLauncher(LocalEngineLauncher):
         number = data["identifier"]
         launcher = self.launchers.pop(number, None)
         if launcher is not None:
-            self.outputs[number] = launcher.get_output()
+            self.ended[number] = launcher
         self.stop_data.setdefault("engines", {})[number] = data
         self._set_ended_if_empty()
 
@@ -340,14 +342,15 @@ class LocalEngineSetLauncher(LocalEngineLauncher):
 
     async def stop(self):
         """Stop all engines at once."""
+        self._is_stopping = True
         await asyncio.gather(*[launcher.stop() for launcher in list(self.launchers.values())])
 
     def get_output(self, remove=False):
         """What the engines have written: of each, `output_limit` lines at most."""
-        for number, launcher in list(self.launchers.items()):
-            self.outputs[number] = launcher.get_output(remove=remove)
         parts = []
-        for number, output in self.outputs.items():
+        for number, launcher in {**self.ended, **self.launchers}.items():
+            # Of one that died by itself the log stays.
+            output = launcher.get_output(remove=remove and number in self.launchers)
             if output:
                 lines = output.splitlines(True)
                 parts.append(f"Output of engine {number}")

@@ -6,6 +6,7 @@ loop of the user runs, and the `_sync` forms work inside a running loop (a noteb
 
 import asyncio
 import functools
+import inspect
 import os
 import threading
 
@@ -18,7 +19,8 @@ def cluster_loop():
     global _loop
     with _lock:
         if _loop is None:
-            loop = asyncio.new_event_loop()
+            # Not the policy's: some loops that people install cannot watch descriptors.
+            loop = asyncio.SelectorEventLoop()
             threading.Thread(target=_run, args=(loop,), name="apus-cluster", daemon=True).start()
             _loop = loop
         return _loop
@@ -92,7 +94,7 @@ class SynchronousForms:
         super().__init_subclass__(**kwargs)
         for name, method in list(vars(cls).items()):
             twin = f"{name}_sync"
-            if not name.startswith("_") and asyncio.iscoroutinefunction(method) and twin not in vars(cls):
+            if not name.startswith("_") and inspect.iscoroutinefunction(method) and twin not in vars(cls):
                 setattr(cls, twin, _synchronous(cls, name, method))
 
 
@@ -105,7 +107,5 @@ def _synchronous(cls, name, method):
     call.__qualname__ = f"{cls.__qualname__}.{call.__name__}"
     call.__doc__ = f"Blocking form of :meth:`{name}`, which has its parameters and errors."
     del call.__wrapped__
-    import inspect
-
     call.__signature__ = inspect.signature(method)
     return call

@@ -125,7 +125,7 @@ def clean_cluster_files(profile_dirs=None, *, log=None, force=False):
 
 def _require_ended(path, log):
     try:
-        cluster = Cluster.from_file(path, cluster_file=path)
+        cluster = Cluster.from_file(path)
     except Exception as error:
         if log:
             log.warning("the cluster file %s was not understood: %s", path, error)

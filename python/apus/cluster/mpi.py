@@ -1,6 +1,6 @@
 """Controller and engines under `mpiexec`, on this machine or on those that it knows."""
 
-from traitlets import List, Unicode
+from traitlets import Integer, List, Unicode
 
 from . import profiles
 from .arrival import Arrival
@@ -16,7 +16,7 @@ class MPILauncher(LocalProcessLauncher):
     program = List(Unicode(), ["date"], help="The program.")
     program_args = List(Unicode(), help="Its arguments.")
 
-    n = 1
+    n = Integer(1, help="Processes of the program.").tag(to_dict=True)
 
     def find_args(self):
         return [*self.mpi_cmd, "-n", str(self.n), *self.mpi_args, *self.program, *self.program_args]

@@ -178,6 +178,18 @@ def signal_number(name):
     return int(name)
 
 
+def describe_exit(code):
+    """How it ended, to follow the word "ended"; empty where that is not known."""
+    if not isinstance(code, int):
+        return ""
+    if code >= 0:
+        return f" with exit code {code}"
+    try:
+        return f" by {signal.Signals(-code).name}"
+    except ValueError:
+        return f" by signal {-code}"
+
+
 def is_running(pid):
     """Whether a process runs. One that has ended, and whose parent has not noticed yet, does not."""
     try:

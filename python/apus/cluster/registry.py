@@ -77,7 +77,7 @@ def find_launcher_class(name, kind):
         return others[key].load()
     known = ", ".join(sorted({*_OWN[kind], *others}))
     if key in _ABSENT:
-        raise KeyError(f"the launcher {name!r} of ipyparallel is not in Apus; it has {known}")
+        raise KeyError(f"the launcher {name!r} of ipyparallel is not in Apus, which has {known}")
     raise KeyError(f"there is no {kind} launcher {name!r}; there are {known}")
 
 

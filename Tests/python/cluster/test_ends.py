@@ -1,0 +1,148 @@
+"""What becomes of a cluster when its Python process ends, in each way that a process can."""
+
+import os
+import signal
+
+import processes
+import pytest
+
+PROGRAM = """
+import os, signal, sys
+from apus.cluster import Cluster
+cluster = Cluster(n=2, cluster_id="it", shutdown_atexit=SHUTDOWN)
+cluster.start_cluster_sync()
+print(cluster.controller.pid, *[launcher.pid for launcher in cluster.engine_set.launchers.values()], flush=True)
+"""
+
+
+def begin(python, rest="", shutdown=True):
+    program = python(PROGRAM.replace("SHUTDOWN", str(shutdown)) + rest)
+    line = program.stdout.readline()
+    assert line, program.stderr.read()
+    return program, [int(word) for word in line.split()]
+
+
+def running(pids):
+    from apus.cluster.processes import is_running
+
+    return [pid for pid in pids if is_running(pid)]
+
+
+def test_exit(python):
+    program, pids = begin(python)
+    assert program.wait(20) == 0
+    assert running(pids) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_killed(python, mark, profile, wait_until, number):
+    program, pids = begin(python, "signal.pause()")
+    program.send_signal(number)
+    assert program.wait(20) == -number
+    wait_until(lambda: not running(pids))
+    # The guardian too, and it takes the files with it.
+    wait_until(lambda: processes.processes(mark) == [])
+    assert list((profile / "security").iterdir()) == []
+    assert list((profile / "log").glob("ip*.log")) == []
+
+
+def test_os_exit(python, mark, wait_until):
+    program, pids = begin(python, "os._exit(4)")
+    assert program.wait(20) == 4
+    wait_until(lambda: processes.processes(mark) == [])
+
+
+def test_a_stubborn_engine_is_killed_with_the_rest(python, mark, wait_until):
+    program = python("""
+import os, signal, sys
+from traitlets.config import Config
+from apus.cluster import Cluster
+config = Config()
+config.EngineLauncher.engine_cmd = ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.2; done"]
+cluster = Cluster(n=1, config=config)
+cluster.start_cluster_sync()
+print("ready", flush=True)
+signal.pause()
+""")
+    assert program.stdout.readline() == "ready\n", program.stderr.read()
+    program.kill()
+    wait_until(lambda: processes.processes(mark) == [], 15)
+
+
+def test_a_cluster_that_was_let_go_lives_on(python, apus, mark):
+    program, pids = begin(python, shutdown=False)
+    assert program.wait(20) == 0
+    assert running(pids) == pids
+    assert apus("stop", "it").returncode == 0
+    assert running(pids) == []
+
+
+def test_a_cluster_that_is_let_go_later_lives_on_too(python, apus, wait_until, mark):
+    program, pids = begin(python, "cluster.shutdown_atexit = False\nos.kill(os.getpid(), signal.SIGKILL)")
+    program.wait(20)
+    # The guardian has nothing to do, and goes.
+    wait_until(lambda: all("apus-guardian" not in process.command for process in processes.processes(mark)))
+    assert running(pids) == pids
+    assert apus("stop", "it").returncode == 0
+
+
+def test_a_forked_child_leaves_the_cluster_alone(python):
+    program, pids = begin(python, """
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+print("running", cluster.controller.process.is_running(), flush=True)
+""")
+    assert program.stdout.readline() == "running True\n"
+    assert program.wait(20) == 0
+    assert running(pids) == []
+
+
+def test_a_forked_child_does_not_keep_the_cluster_alive(python, wait_until):
+    program, pids = begin(python, """
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    signal.pause()
+print(child, flush=True)
+signal.pause()
+""")
+    child = int(program.stdout.readline())
+    try:
+        program.kill()
+        wait_until(lambda: not running(pids))
+        assert running([child])
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_forked_child_may_have_a_cluster_of_its_own(python):
+    program, pids = begin(python, """
+child = os.fork()
+if child == 0:
+    own = Cluster(n=1)
+    own.start_cluster_sync()
+    code = 0 if own.controller.process.is_running() else 3
+    own.stop_cluster_sync()
+    os._exit(code)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), cluster.controller.process.is_running(), flush=True)
+""")
+    assert program.stdout.readline() == "0 True\n"
+
+
+def test_the_interpreter_exits_while_a_start_is_under_way(python, mark, wait_until):
+    program = python("""
+import os, threading
+from apus.cluster import Cluster
+cluster = Cluster(n=2, delay=30)
+thread = threading.Thread(target=cluster.start_cluster_sync, daemon=True)
+thread.start()
+while cluster.controller is None or cluster.controller.state != "running":
+    thread.join(0.001)
+print(cluster.controller.pid, flush=True)
+""")
+    pid = int(program.stdout.readline())
+    assert program.wait(20) == 0
+    wait_until(lambda: not running([pid]))
+    wait_until(lambda: processes.processes(mark) == [])

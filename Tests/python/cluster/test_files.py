@@ -1,0 +1,164 @@
+"""Cluster files: what one program writes, others read, in Python and not."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+
+def test_the_commands_see_what_python_started(make, apus):
+    cluster = make(n=2, cluster_id="seen")
+    cluster.start_cluster_sync()
+    listed = json.loads(apus("list", "--json").stdout)
+    assert [each["cluster"]["cluster_id"] for each in listed] == ["seen"]
+    assert listed[0] == cluster.to_dict()
+    with cluster.connect_client_sync() as client:
+        client.wait_for_engines(2, timeout=20)
+    status = json.loads(apus("status", "--cluster-id=seen", "--json").stdout)
+    assert [engine["kind"] for engine in status["engines"]] == ["python", "python"]
+    ended = cluster.controller.process, cluster.engine_set
+    assert apus("stop", "seen").returncode == 0
+    assert ended[0].wait(5) == 0
+    assert not os.path.exists(cluster.cluster_file)
+
+
+def test_python_takes_over_what_a_command_started(apus, profile, wait_until):
+    from apus.cluster import Cluster
+
+    assert apus("start", "-n", "2", "--daemonize").returncode == 0
+    cluster = Cluster.from_file()
+    assert cluster.shutdown_atexit is False
+    assert cluster.controller.process.is_running() and cluster.engine_set.n == 2
+    with cluster.connect_client_sync() as client:
+        client.wait_for_engines(2, timeout=20)
+    written = json.loads((profile / "security" / "cluster-.json").read_text())
+    assert cluster.to_dict() == written
+    process = cluster.controller.process
+    cluster.stop_cluster_sync()
+    assert not process.is_running()
+    assert not os.path.exists(cluster.cluster_file)
+    assert json.loads(apus("list", "--json").stdout) == []
+
+
+def test_ipyparallel_takes_over_what_python_started(make):
+    stock = pytest.importorskip("ipyparallel")
+    cluster = make(n=1)
+    cluster.start_cluster_sync()
+    other = stock.Cluster.from_file(cluster.cluster_file)
+    assert other.controller.process.pid == cluster.controller.process.pid
+    other.stop_cluster_sync()
+    assert cluster.controller.process is None or cluster.controller.process.wait(10) == 0
+
+
+def test_a_stopped_cluster_is_noticed_by_the_one_that_started_it(make, apus, wait_until):
+    cluster = make(n=1, cluster_id="gone")
+    cluster.start_cluster_sync()
+    controller, engines = cluster.controller, cluster.engine_set
+    apus("stop", "gone")
+    wait_until(lambda: controller.state == engines.state == "after")
+    cluster.stop_cluster_sync()
+
+
+def test_the_file_is_whole_and_for_its_owner(make):
+    cluster = make(n=1)
+    cluster.start_cluster_sync()
+    assert stat.S_IMODE(os.stat(cluster.cluster_file).st_mode) == 0o600
+    assert [name for name in os.listdir(os.path.dirname(cluster.cluster_file)) if name.startswith(".")] == []
+
+
+def test_parts_that_have_ended_are_left_out(make):
+    from apus.cluster import Cluster
+
+    cluster = make(n=2)
+    cluster.start_cluster_sync()
+    d = json.loads(json.dumps(cluster.to_dict()))
+    launcher = cluster.engine_set.launchers["0"]
+    launcher.signal(signal.SIGKILL)
+    launcher.process.wait(10)
+    other = Cluster.from_dict(d)
+    assert list(other.engine_set.launchers) == ["1"] and other.engine_set.n == 1
+
+
+def test_a_number_that_was_used_again_is_no_part_of_a_cluster(make):
+    from apus.cluster import Cluster
+
+    cluster = make(n=1)
+    cluster.start_cluster_sync()
+    d = json.loads(json.dumps(cluster.to_dict()))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IPP_")}
+    stranger = subprocess.Popen(["sleep", "60"], env=environment)
+    try:
+        d["controller"]["state"]["pid"] = stranger.pid
+        assert Cluster.from_dict(d, cluster_file="").controller is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_from_file_of_nothing(profile):
+    from apus.cluster import Cluster
+
+    with pytest.raises(FileNotFoundError, match="apus list"):
+        Cluster.from_file(cluster_id="nothing")
+    profile.joinpath("security").mkdir(parents=True)
+    profile.joinpath("security", "cluster-x.json").write_text('{"cluster"')
+    with pytest.raises(ValueError, match="damaged"):
+        Cluster.from_file(cluster_id="x")
+
+
+def test_a_class_of_ones_own_comes_back(make, tmp_path, monkeypatch):
+    tmp_path.joinpath("mycluster.py").write_text("from apus.cluster import Cluster\nclass Mine(Cluster):\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from apus.cluster import Cluster
+    from mycluster import Mine
+
+    cluster = Mine()
+    assert cluster.to_dict()["cluster"]["class"] == "mycluster.Mine"
+    assert type(Cluster.from_dict(cluster.to_dict())) is Mine
+
+
+def test_the_manager_finds_clusters_and_forgets_them(make, profile):
+    from apus.cluster import ClusterManager
+
+    manager = ClusterManager()
+    assert manager.load_clusters() == {}
+    cluster = make(n=1, cluster_id="one")
+    cluster.start_cluster_sync()
+    assert list(manager.load_clusters()) == ["default:one"]
+    assert manager.get_cluster("default:one").controller.pid == cluster.controller.pid
+    assert list(ClusterManager().load_clusters(profile="default")) == ["default:one"]
+    with pytest.raises(FileNotFoundError):
+        manager.load_clusters(profile="none")
+    process = cluster.controller.process
+    found = manager.clusters["default:one"].controller.process
+    cluster.stop_cluster_sync()
+    process.wait(5)
+    found.wait(5)
+    assert manager.load_clusters() == {}
+    key, new = manager.new_cluster(cluster_id="two")
+    assert key == "default:two" and manager.load_clusters() == {key: new}
+    with pytest.raises(KeyError, match="default:two"):
+        manager.new_cluster(cluster_id="two")
+    manager.remove_cluster(key)
+    with pytest.raises(KeyError):
+        manager.get_cluster(key)
+    assert list(manager.load_clusters(init_default_clusters=True)) == ["default:"]
+
+
+def test_cleaning_up(make, profile):
+    from apus.cluster import clean_cluster_files
+
+    cluster = make(n=1)
+    cluster.start_cluster_sync()
+    with pytest.raises(ValueError, match="runs"):
+        clean_cluster_files()
+    cluster.stop_cluster_sync()
+    (profile / "log" / "ipengine-old.log").write_text("words")
+    (profile / "security" / "cluster-old.json").write_text("{}")
+    (profile / "security" / "ipcontroller-old-client.json").write_text("{}")
+    clean_cluster_files(str(profile))
+    assert list((profile / "security").iterdir()) == [] and list((profile / "log").iterdir()) == []
