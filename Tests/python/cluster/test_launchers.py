@@ -156,6 +156,7 @@ def test_mpi(make, command, wait_until):
     config.MPIEngineSetLauncher.engine_cmd = ["sleep", "60"]
     cluster = make(n=2, engines="mpi", config=config, engine_args=["0"])
     cluster.start_cluster_sync()
+    wait_until(calls)
     assert calls() == ["-n 2 --quiet sleep 60 --mpi 0"]
     engines = cluster.engine_set
     state = json.loads(json.dumps(cluster.to_dict()))["engines"]
