@@ -14,15 +14,13 @@ def _candidates(environment):
     if named:
         # A person who names a file, or the directory it is in, wants that one and no other.
         return [os.path.join(named, _NAME) if os.path.isdir(named) else named]
-    package = os.path.dirname(os.path.abspath(__file__))
-    above = os.path.dirname(package)
-    root = os.path.dirname(above)
+    packages = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = os.path.dirname(packages)
     return [
-        # Of a wheel.
-        os.path.join(package, "_bin", _NAME),
-        os.path.join(package, "bin", _NAME),
-        # Of `scripts/install PREFIX`, where this package lies in PREFIX/lib/apus/python.
+        # Of an environment or a prefix: the package lies in PREFIX/lib/python3.N/site-packages, or in PREFIX/lib/apus/python.
         os.path.join(os.path.dirname(os.path.dirname(root)), "bin", _NAME),
+        # Of `pip install --target`.
+        os.path.join(packages, "bin", _NAME),
         _NAME,
         # Of a checkout.
         os.path.join(root, ".build", "release", _NAME),
@@ -33,8 +31,8 @@ def _candidates(environment):
 def find():
     """Return the path of the program `apus`.
 
-    Looked for in this order: the file or directory that the environment variable APUS_BIN names; inside this package; in the
-    installation that this package belongs to; on PATH; and, in a source checkout, the products of `swift build`.
+    Looked for in this order: the file or directory that the environment variable APUS_BIN names; in the environment or prefix that this
+    package was installed into; on PATH; and, in a source checkout, the products of `swift build`.
 
     Raises FileNotFoundError with the places that were looked at.
     """

@@ -110,6 +110,39 @@ def test_an_end_is_noticed_while_nobody_waits(make, wait_until):
     assert file["engines"]["sets"] == {}
 
 
+def test_a_client_may_end_it(make, wait_until):
+    cluster = make(n=2)
+    client = cluster.start_and_connect_sync()
+    controller, engines = cluster.controller, cluster.engine_set
+    client.shutdown(hub=True, block=True)
+    client.close()
+    wait_until(lambda: controller.state == engines.state == "after")
+    wait_until(lambda: not os.path.exists(cluster.cluster_file))
+    cluster.stop_cluster_sync()
+
+
+def test_more_engines_after_one_has_died(make, wait_until):
+    cluster = make(n=2)
+    with cluster.start_and_connect_sync() as client:
+        first = cluster.engine_set
+        os.kill(pids(cluster)[0], signal.SIGKILL)
+        wait_until(lambda: len(first.launchers) == 1 and len(client.ids) == 1)
+        # What died before is no reason to give up.
+        with cluster.start_and_connect_sync(n=2) as other:
+            assert len(other.ids) >= 2
+
+
+def test_a_start_that_is_cancelled(make):
+    cluster = make(n=1, engine_args=["-c", "import time; time.sleep(60)"], delay=60)
+
+    async def start():
+        await asyncio.wait_for(cluster.start_and_connect(), 0.3)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(start())
+    assert cluster.controller.process.is_running() and cluster.engines == {}
+
+
 def test_one_controller_only(make):
     cluster = make()
     cluster.start_controller_sync()
@@ -124,8 +157,8 @@ from apus.cluster import Cluster
 cluster = Cluster()
 cluster.start_controller_sync()
 cluster.delay = 60
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     cluster.start_cluster_sync()
 except KeyboardInterrupt:
     print("interrupted", cluster.controller.process.is_running(), list(cluster.engines), flush=True)

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import inspect
 
 from . import loop
 from .processes import describe_exit
@@ -43,7 +44,7 @@ class Connecting:
         if self.controller is None:
             raise RuntimeError(f"the controller of {self} was not started, or was stopped: start_controller() or start_cluster() comes first")
         info = self.controller.get_connection_info()
-        return await info if asyncio.iscoroutine(info) else info
+        return await info if inspect.isawaitable(info) else info
 
     def _make_client(self, info, kwargs):
         return _client_class()(info["client"], cluster=self, profile_dir=self.profile_dir, cluster_id=self.cluster_id, **kwargs)
@@ -63,13 +64,13 @@ class Connecting:
         Returns the client. Raises EngineError with the last words of an engine that died at its start, RuntimeError with those of a
         controller that did, and TimeoutError where engines were not ready within `engine_timeout`.
         """
+        before = set(self.engines)
         with self._raising_ends():
             await self.start_cluster(n)
             client = await self.connect_client()
-            wait = EnginesWait(self, client, n)
+            wait = EnginesWait(self, client, n, before)
             try:
-                futures = [asyncio.wrap_future(future) for future in wait.futures]
-                await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+                await _first(wait.futures)
                 wait.finish()
             except BaseException:
                 client.close()
@@ -80,10 +81,11 @@ class Connecting:
 
     def start_and_connect_sync(self, n=None, activate=False):
         """Blocking form of :meth:`start_and_connect`, which has its parameters and errors."""
+        before = set(self.engines)
         with self._raising_ends():
             self.start_cluster_sync(n)
             client = self.connect_client_sync()
-            wait = EnginesWait(self, client, n)
+            wait = EnginesWait(self, client, n, before)
             try:
                 concurrent.futures.wait(wait.futures, return_when=concurrent.futures.FIRST_COMPLETED)
                 wait.finish()
@@ -128,8 +130,25 @@ class Connecting:
             client.close()
 
 
+async def _first(futures):
+    """Wait until one of them is done."""
+    here = [asyncio.wrap_future(future) for future in futures]
+    try:
+        await asyncio.wait(here, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in here:
+            # Its error is raised by whoever looks at the original.
+            if not future.cancel() and not future.cancelled():
+                future.exception()
+
+
 class EnginesWait:
     """Waits for engines to be ready, or for the first part of the cluster to end before that.
+
+    Parameters
+    ----------
+    before : set of str
+        Engine sets that were there before: whether their engines live or not is not waited for.
 
     Attributes
     ----------
@@ -137,14 +156,16 @@ class EnginesWait:
         One of them is done when the wait is over.
     """
 
-    def __init__(self, cluster, client, n):
+    def __init__(self, cluster, client, n, before):
         self._launchers = []
         self._end = concurrent.futures.Future()
         n = n or cluster.n or sum(engines.n for engines in cluster.engines.values())
         self._ready = client.wait_for_engines(n, block=False, timeout=cluster.engine_timeout)
         self.futures = [self._ready, self._end]
         self._watch("the controller", cluster.controller)
-        for name, engines in cluster.engines.items():
+        for name, engines in list(cluster.engines.items()):
+            if name in before:
+                continue
             # Some kinds of launchers do not know their engines one by one.
             members = {**getattr(engines, "ended", {}), **getattr(engines, "launchers", {})}
             for number, launcher in members.items():
@@ -164,7 +185,7 @@ class EnginesWait:
         """Raise what has gone wrong, if anything has."""
         if self._ready.done() and self._ready.exception() is None:
             return
-        if self._end.done():
+        if self._end.done() and not self._end.cancelled():
             raise _death(*self._end.result())
         self._ready.result()
 

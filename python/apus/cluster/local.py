@@ -94,11 +94,12 @@ class LocalProcessLauncher(BaseLauncher):
         if self.pid <= 0:
             return
         try:
-            self.process = Process.attach(self.pid)
+            process = Process.attach(self.pid)
         except ProcessLookupError as error:
             raise NotRunning(str(error)) from None
         self.state = "running"
-        self.process.on_end(self._process_ended)
+        self._follow(process)
+        process.on_end(self._process_ended)
 
     # MARK: end
 
