@@ -31,8 +31,8 @@ def _candidates(environment):
 def find():
     """Return the path of the program `apus`.
 
-    Looked for in this order: the file or directory that the environment variable APUS_BIN names; in the environment or prefix that this
-    package was installed into; on PATH; and, in a source checkout, the products of `swift build`.
+    Looked for in this order: the file or directory that the environment variable APUS_BIN names; in the environment or prefix that
+    this package was installed into; on PATH; and, in a source checkout, the products of `swift build`.
 
     Raises FileNotFoundError with the places that were looked at.
     """
@@ -43,7 +43,7 @@ def find():
             return os.path.abspath(path)
     places = ", ".join("PATH" if place == _NAME else place for place in candidates)
     raise FileNotFoundError(
-        f"the program 'apus' was not found; looked for {places}. Install Apus, or name the program in the environment variable APUS_BIN."
+        f"the program 'apus' was not found; looked for {places}. Install Apus, or name the program in the variable APUS_BIN."
     )
 
 

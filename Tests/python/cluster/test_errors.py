@@ -1,7 +1,6 @@
 """What people are told when something is wrong."""
 
 import os
-import sys
 import time
 
 import pytest

@@ -146,11 +146,21 @@ def test_names(profile):
             assert getattr(launcher, found.__name__) is found
 
 
+def test_a_stock_controller(make):
+    pytest.importorskip("ipyparallel")
+    config = Config()
+    config.ControllerLauncher.controller_cmd = [sys.executable, "-m", "ipyparallel.controller"]
+    cluster = make(n=1, config=config)
+    with cluster as client:
+        assert client[:].apply_sync(os.getpid) == [cluster.engine_set.launchers["0"].pid]
+    assert cluster.controller is None
+
+
 # MARK: MPI
 
 def test_mpi(make, command, wait_until):
     # Runs its program as often as -n says, and ends when they have.
-    calls = command("mpiexec", 'n=$2; shift 2; [ "$1" = --quiet ] && shift\nfor i in $(seq $n); do "$@" & done; trap "kill %1 %2" TERM; wait; wait')
+    calls = command("mpiexec", 'n=$2; shift 3; for i in $(seq $n); do "$@" & done; trap "kill %1 %2" TERM; wait; wait')
     config = Config()
     config.MPILauncher.mpi_args = ["--quiet"]
     config.MPIEngineSetLauncher.engine_cmd = ["sleep", "60"]

@@ -31,11 +31,13 @@ class Arrival:
 
     def __init__(self, paths, *, accepts_old=False):
         self.paths = list(paths)
+        #: Says of a path whether its file is complete.
+        self.accepts = lambda path: True
         self._before = {} if accepts_old else {path: version(path) for path in self.paths}
 
     def missing(self):
         """Those that have not come yet."""
-        return [path for path in self.paths if version(path) in (None, self._before.get(path))]
+        return [path for path in self.paths if version(path) in (None, self._before.get(path)) or not self.accepts(path)]
 
     async def wait(self):
         """Return once all are there. The directory exists."""

@@ -29,10 +29,10 @@ class NotRunning(LauncherError):
 class BaseLauncher(LoggingConfigurable):
     """Starts, signals and stops a part of a cluster: the protocol of all launchers.
 
-    A launcher is `before` its start, `running`, and `after` its end. A kind of launcher implements `start` (which may be a coroutine
-    function; engine sets are given the number of engines), `stop` (a coroutine function that returns when everything has ended),
-    `signal`, `poll`, `join` and `get_output`, calls `notify_start` and `notify_stop`, and tags with `to_dict=True` the traits from which
-    `from_dict` can attach to what it started. Clusters call all of that on one thread.
+    A launcher is `before` its start, `running`, and `after` its end. A kind of launcher implements `start` (which may be a
+    coroutine function; engine sets are given the number of engines), `stop` (a coroutine function that returns when everything has
+    ended), `signal`, `poll`, `join` and `get_output`, calls `notify_start` and `notify_stop`, and tags with `to_dict=True` the traits
+    from which `from_dict` can attach to what it started. Clusters call all of that on one thread.
     """
 
     stop_timeout = Integer(60, config=True, help="Seconds that a process may take to end before stop() raises TimeoutError.")

@@ -96,7 +96,7 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
             if value is None:
                 continue
             if f"{name}_launcher_class" in kwargs:
-                raise TypeError(f"{name}_launcher_class is the longer name of '{'engines' if name == 'engine' else name}': give one of them")
+                raise TypeError(f"{name}_launcher_class is the longer name of {name.replace('engine', 'engines')!r}: give one of them")
             kwargs[f"{name}_launcher_class"] = value
         _require_known(type(self), kwargs)
         if "parent" not in kwargs and "config" not in kwargs:

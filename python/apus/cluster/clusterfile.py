@@ -98,8 +98,8 @@ class ClusterFile:
         Parameters
         ----------
         cluster_file : str, optional
-            Its path. Without one it is looked for by the profile's name or directory, and the cluster's id. Without all of them it is
-            the cluster that `apus start` has started.
+            Its path. Without one it is looked for by the profile's name or directory, and the cluster's id. Without all of them
+            it is the cluster that `apus start` has started.
 
         Further arguments are those of the constructor. Raises FileNotFoundError where there is no such cluster.
         """
@@ -116,7 +116,7 @@ class ClusterFile:
                 d = json.load(file)
         except FileNotFoundError:
             raise FileNotFoundError(
-                f"no cluster runs there: there is no file {cluster_file}. 'apus list' shows those that run; 'apus start' starts one."
+                f"no cluster runs there: there is no file {cluster_file}. 'apus list' shows those that run, 'apus start' starts one."
             ) from None
         except ValueError as error:
             raise ValueError(f"the cluster file {cluster_file} is damaged: {error}. 'apus clean' removes it.") from error

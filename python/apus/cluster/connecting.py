@@ -12,8 +12,8 @@ from .processes import describe_exit
 class Connecting:
     """The part of `Cluster` that makes clients.
 
-    Clients are made on the thread that asks, and not on that of clusters: they belong to whoever uses them. So each method here has its
-    two forms written out.
+    Clients are made on the thread that asks, and not on that of clusters: they belong to whoever uses them. So each method here
+    has its two forms written out.
     """
 
     _context_client = None
@@ -42,7 +42,7 @@ class Connecting:
 
     async def _connection_info(self):
         if self.controller is None:
-            raise RuntimeError(f"the controller of {self} was not started, or was stopped: start_controller() or start_cluster() comes first")
+            raise RuntimeError(f"the controller of {self} does not run: start_controller() or start_cluster() comes first")
         info = self.controller.get_connection_info()
         return await info if inspect.isawaitable(info) else info
 

@@ -17,6 +17,7 @@ async def connection_info(launcher, timeout):
 async def _wait(launcher, timeout):
     files = launcher.connection_files
     arrival = launcher._arrival or Arrival(files.values(), accepts_old=True)
+    arrival.accepts = _is_whole
     if arrival.missing():
         launcher.log.debug("waiting for %s", ", ".join(arrival.missing()))
         status = launcher.poll()
@@ -57,10 +58,19 @@ async def _wait_for_files_or_end(launcher, arrival, timeout):
 
 def _ended(launcher, code):
     """The error that says what the controller has said before it ended."""
-    return RuntimeError(f"the controller ended{describe_exit(code)} before it wrote its connection files{launcher.words_for_error()}")
+    how = describe_exit(code)
+    return RuntimeError(f"the controller ended{how} before it wrote its connection files{launcher.words_for_error()}")
 
 
 def _read(path):
-    # Apus writes it whole or not at all; a stock controller may be at it, and closes it when it is done: that is what was waited for.
     with open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+def _is_whole(path):
+    """Apus's controllers write a file whole or not at all; a stock one may be in the middle of it."""
+    try:
+        _read(path)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,8 +1,8 @@
 """Ends the children of this process when it dies without having done so itself: killed, or crashed.
 
-A small shell in a session of its own reads from a pipe whose other end only this process has. While the pipe is open it is told which
-processes there are; when the pipe closes, it ends those that are left, and removes the files that speak of them. It needs nothing of
-the children, so it serves any controller and any engine.
+A small shell in a session of its own reads from a pipe whose other end only this process has. While the pipe is open it is told
+which processes there are; when the pipe closes, it ends those that are left, and removes the files that speak of them. It needs
+nothing of the children, so it serves any controller and any engine.
 """
 
 import os

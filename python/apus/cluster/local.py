@@ -154,7 +154,8 @@ class LocalProcessLauncher(BaseLauncher):
             return
         except TimeoutError:
             self.log.warning(
-                "%s (process %d) did not end within %d s of SIGTERM: SIGKILL", self.identifier, self.process.pid, self.stop_seconds_until_kill)
+                "%s (process %d) did not end within %d s of SIGTERM: SIGKILL", self.identifier, self.process.pid,
+                self.stop_seconds_until_kill)
         self.signal(SIGKILL)
         await self.join(self.stop_timeout)
 
@@ -321,7 +322,8 @@ class LocalEngineSetLauncher(LocalEngineLauncher):
             return
         codes = [engine.get("exit_code") for engine in self.stop_data.get("engines", {}).values()]
         # One failure is the set's.
-        self.stop_data["exit_code"] = next((code for code in codes if code), next((code for code in codes if code is not None), None))
+        known = [code for code in codes if code is not None]
+        self.stop_data["exit_code"] = next(filter(None, known), known[0] if known else None)
         self.notify_stop(self.stop_data)
 
     def _log_output(self, data=None):

@@ -60,7 +60,7 @@ def run_sync(coroutine):
     """Run a coroutine on that loop and wait for its result. What interrupts the wait cancels the coroutine."""
     if is_cluster_thread():
         coroutine.close()
-        raise RuntimeError("a _sync method was called from a callback or coroutine of a cluster: await the method without _sync there")
+        raise RuntimeError("a _sync method was called in a callback or coroutine of a cluster: await the method without _sync there")
     future = asyncio.run_coroutine_threadsafe(coroutine, cluster_loop())
     try:
         return future.result()
