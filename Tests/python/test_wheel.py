@@ -98,7 +98,7 @@ def test_metadata(content):
     assert (message["Name"], message["Version"], message["Requires-Python"]) == ("apus", VERSION, ">=3.10")
     assert set(message.get_all("Provides-Extra")) == {"notebook", "dask", "joblib", "all"}
     needed = message.get_all("Requires-Dist")
-    assert [text for text in needed if "extra" not in text] == ["cloudpickle >= 2.2"]
+    assert [text for text in needed if "extra" not in text] == ["cloudpickle >= 2.2", "traitlets >= 5.1"]
     assert not any("ipyparallel" in text for text in needed)
     assert 'apus[notebook,dask,joblib] ; extra == "all"' in needed
 

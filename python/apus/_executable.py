@@ -4,6 +4,7 @@ Nothing is imported here that an engine does not have loaded already.
 """
 
 import os
+import sys
 
 _NAME = "apus"
 
@@ -21,10 +22,11 @@ def _candidates(environment):
         os.path.join(os.path.dirname(os.path.dirname(root)), "bin", _NAME),
         # Of `pip install --target`.
         os.path.join(packages, "bin", _NAME),
-        _NAME,
         # Of a checkout.
         os.path.join(root, ".build", "release", _NAME),
         os.path.join(root, ".build", "debug", _NAME),
+        os.path.join(os.path.dirname(sys.executable), _NAME),
+        _NAME,
     ]
 
 
@@ -32,7 +34,8 @@ def find():
     """Return the path of the program `apus`.
 
     Looked for in this order: the file or directory that the environment variable APUS_BIN names; in the environment or prefix that
-    this package was installed into; on PATH; and, in a source checkout, the products of `swift build`.
+    this package was installed into, or, in a source checkout, among the products of `swift build` (release, then debug); beside the
+    interpreter; on PATH.
 
     Raises FileNotFoundError with the places that were looked at.
     """

@@ -82,7 +82,7 @@ def test_parts_that_have_ended_are_left_out(make):
     assert list(other.engine_set.launchers) == ["1"] and other.engine_set.n == 1
 
 
-def test_a_number_that_was_used_again_is_no_part_of_a_cluster(make):
+def test_a_number_that_was_used_again_is_no_part_of_a_cluster(make, wait_until):
     from apus.cluster import Cluster
 
     cluster = make(n=1)
@@ -91,6 +91,8 @@ def test_a_number_that_was_used_again_is_no_part_of_a_cluster(make):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IPP_")}
     stranger = subprocess.Popen(["sleep", "60"], env=environment)
     try:
+        # For a moment of its start a process has no environment to look at.
+        wait_until(lambda: open(f"/proc/{stranger.pid}/environ", "rb").read())
         d["controller"]["state"]["pid"] = stranger.pid
         assert Cluster.from_dict(d, cluster_file="").controller is None
     finally:
