@@ -60,6 +60,7 @@ def test_arguments_of_the_controller(make):
     config.ControllerLauncher.controller_args = ["--hwm=2"]
     cluster = make(controller_ip="127.0.0.1", controller_location="localhost", controller_args=["--ping=500"], config=config)
     cluster.start_controller_sync()
+    cluster.connect_client_sync().close()
     words = open(f"/proc/{cluster.controller.pid}/cmdline").read().split("\0")
     assert words[-5:-1] == ["--hwm=2", "--ip=127.0.0.1", "--location=localhost", "--ping=500"]
 
@@ -68,7 +69,8 @@ def test_the_environment_of_the_engines(make):
     config = Config()
     config.EngineLauncher.environment = {"OMP_NUM_THREADS": "1"}
     cluster = make(n=1, config=config, cluster_id="env")
-    cluster.start_cluster_sync()
+    # Once they are ready: while a program starts, the system does not tell its environment.
+    cluster.start_and_connect_sync().close()
     launcher = cluster.engine_set.launchers["0"]
     variables = dict(item.split("=", 1) for item in open(f"/proc/{launcher.pid}/environ").read().split("\0") if item)
     assert variables["OMP_NUM_THREADS"] == "1"
