@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from apus.engine import canning, serialize, stock
+from apus import canning, serialize
+from apus.engine import stock
 from played_controller import python_package
 
 stock.install()
@@ -58,7 +59,7 @@ def test_large_pickles(protocol):
         *plain, canned, array, end = serialize.loads(form)
         assert plain == value[:4] and canned.get_object() == b"b" * 400_000 and array == bytearray(70_000) and end == b"end"
     theirs_in_it = pickle.dumps([b"a" * 1_000_000, their_canning.CannedBytes(b"x" * 10)], protocol)
-    assert type(serialize.loads(theirs_in_it)[1]).__module__ == "apus.engine.canning"
+    assert type(serialize.loads(theirs_in_it)[1]).__module__ == "apus.canning"
     with pytest.raises((pickle.UnpicklingError, EOFError)):
         serialize.loads(memoryview(data)[:500_000])
     if protocol >= 4:
@@ -150,7 +151,8 @@ def test_functions_of_the_client_do_not_import_it():
     frames = theirs.pack_apply_message(ipyparallel.util._push, (), {"a": 1})
     program = """
 import sys, pickle
-from apus.engine import serialize, stock
+from apus import serialize
+from apus.engine import stock
 stock.user_ns = namespace = {}
 stock.install()
 frames = pickle.load(sys.stdin.buffer)

@@ -1,17 +1,20 @@
 """Tasks in other forms than ipyparallel's; the request's metadata names the form under `codec`.
 
-cloudpickle: Apus's own Python client. Frame 0 is the function (a pickle by cloudpickle), frame 1 a pickle of `(args, kwargs)` whose large
-buffers are out of band (protocol 5): they are the further frames, in order. A result is frame 0, with its buffers behind it.
+cloudpickle: Apus's own Python client; see `apus.codec`.
 
 msgpack: Swift programs; see `calls`.
 """
 
-import pickle
+import sys
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
 
-#: Buffers from this size on leave the pickle.
-_OUT_OF_BAND = 1024
+from .. import canning
 
+#: Small functions without a state of their own, as they come with every task of a map: frame -> what makes the function, given the namespace.
 _functions = {}
+_KEPT = 256
+_LARGE_FUNCTION = 65536
 
 
 class CodecError(ValueError):
@@ -65,7 +68,7 @@ def _is_coroutine(value):
 
 def _apply_pickled(kernel, codec, buffers):
     if codec is None:
-        from . import serialize
+        from .. import serialize
 
         function, args, kwargs = serialize.unpack_apply_message(buffers, kernel.user_ns)
         return serialize.serialize_object(function(*args, **kwargs))
@@ -75,41 +78,56 @@ def _apply_pickled(kernel, codec, buffers):
         )
     if len(buffers) < 2:
         raise CodecError(f"a cloudpickle task has at least 2 buffers, not {len(buffers)}")
-    function = _load_function(buffers[0])
-    args, kwargs = pickle.loads(buffers[1], buffers=buffers[2:])
-    return dump(function(*args, **kwargs))
+    from .. import codec as own
+
+    namespace = kernel.user_ns
+    function = _load_function(own, buffers[0], namespace)
+    args, kwargs = own.load_call(buffers[1:], namespace)
+    # The frames are not needed while the task runs.
+    del buffers[:]
+    return own.dump(function(*args, **kwargs))
 
 
-def _load_function(blob):
-    """The same function comes with every task of a map: its last few forms are kept."""
-    if len(blob) > 65536:
-        return pickle.loads(blob)
-    key = bytes(blob)
-    function = _functions.get(key)
-    if function is None:
-        if len(_functions) >= 64:
+def _load_function(own, blob, namespace):
+    """The function of a task. Two tasks share nothing that a call could change, so only its stateless parts are kept."""
+    if type(blob) is not bytes or len(blob) > _LARGE_FUNCTION:
+        return own.load([blob], namespace)
+    kept = _functions.get(blob)
+    if kept is None:
+        loaded = own.load_canned(blob)
+        kept = _stateless(loaded)
+        if kept is None:
+            return canning.uncan(loaded, namespace)
+        if len(_functions) >= _KEPT:
             _functions.clear()
-        function = _functions[key] = pickle.loads(key)
-    return function
+        _functions[blob] = kept
+    return kept(namespace)
 
 
-def dump(obj):
-    """The frames of a result."""
-    frames = []
+def _stateless(loaded):
+    """What makes a new function of this one for each task; None if there is something in it that a task could change."""
+    kind = type(loaded)
+    if kind is canning.CannedFunction:
+        replacement = canning.replaced_function(loaded)
+        if replacement is not None:
+            return lambda namespace: replacement
+        return loaded.rebuild if loaded.is_stateless else None
+    if kind is canning.CannedPartial:
+        # A map: our own function, and the user's as its argument.
+        if loaded.keywords or loaded.buffers or not _is_importable(loaded.func):
+            return None
+        makers = [_stateless(arg) for arg in loaded.args]
+        if None in makers:
+            return None
+        return lambda namespace: partial(loaded.func, *[make(namespace) for make in makers])
+    return (lambda namespace: loaded) if _is_importable(loaded) else None
 
-    def keep(buffer):
-        raw = buffer.raw()
-        if raw.nbytes < _OUT_OF_BAND:
-            return True
-        frames.append(raw)
+
+def _is_importable(function):
+    """Whether a function came by its name, and so is the same for all tasks anyway."""
+    if type(function) is BuiltinFunctionType:
+        return True
+    if type(function) is not FunctionType:
         return False
-
-    try:
-        data = pickle.dumps(obj, 5, buffer_callback=keep)
-    except Exception:
-        # Functions and classes of `__main__` need more.
-        import cloudpickle
-
-        del frames[:]
-        data = cloudpickle.dumps(obj, 5, buffer_callback=keep)
-    return [data, *frames]
+    module = sys.modules.get(function.__module__)
+    return module is not None and module.__dict__.get(function.__name__) is function

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from . import tracebacks
+from .. import tracebacks
 
 
 def _options(request):

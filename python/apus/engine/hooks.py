@@ -65,7 +65,7 @@ def _replace_publish_data(module):
 
 def _link_canning(module):
     """Custom entries of ipyparallel's `can_map` work here, and its `uncan` knows our canned objects."""
-    from . import canning
+    from .. import canning
 
     known = set(module.can_map)
     module.uncan_map[canning.CannedObject] = lambda obj, g: obj.get_object(g)

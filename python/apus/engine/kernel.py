@@ -6,7 +6,8 @@ results, and saying what went wrong.
 
 import sys
 
-from . import serialize, stock, tracebacks
+from .. import serialize, tracebacks
+from . import stock
 
 #: Their frames are between the core and the user's code.
 _OWN_FILES = tuple(__file__.replace("kernel.py", name) for name in ("kernel.py", "codecs.py", "calls.py", "background.py"))

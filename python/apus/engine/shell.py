@@ -82,7 +82,7 @@ class EngineShell(InteractiveShell):
         self.failed_while_displaying = False
 
     def _showtraceback(self, etype, evalue, stb):
-        from . import tracebacks
+        from .. import tracebacks
 
         lines = [str(line) for line in stb]
         name, value = tracebacks.describe(evalue) if isinstance(evalue, BaseException) else (etype.__name__, str(evalue))

@@ -2,7 +2,8 @@
 
 import os
 
-from . import profile, tracebacks
+from .. import tracebacks
+from . import profile
 
 
 def run(kernel, settings, mpi_code):

@@ -6,7 +6,7 @@ A stock client sends `ipyparallel.util._push` and the like as canned functions: 
 
 import sys
 
-from . import canning, serialize
+from .. import canning, serialize
 
 #: The namespace of the user's code; set by the kernel.
 user_ns = {}
@@ -94,14 +94,11 @@ _FUNCTIONS = {
     ("ipyparallel.serialize.canning", "use_pickle"): serialize.use_pickle,
     ("ipyparallel.serialize.canning", "use_dill"): serialize.use_dill,
     ("ipyparallel.serialize.canning", "use_cloudpickle"): serialize.use_cloudpickle,
-    ("ipyparallel.serialize.canning", "_uncan_dependent_hook"): canning.uncan_dependent_hook,
     ("ipyparallel.engine.datapub", "publish_data"): publish_data,
 }
 
-_CLASSES = (
-    canning.CannedObject, canning.Reference, canning.CannedCell, canning.CannedFunction, canning.CannedPartial,
-    canning.CannedClass, canning.CannedArray, canning.CannedBytes, canning.CannedMemoryView,
-)  # fmt: skip
+#: Where stock clients and ours define what `@require` sends.
+_REQUIRING = ("ipyparallel/controller/dependency.py", "apus/dependency.py")
 
 
 def _replaced_function(canned):
@@ -109,7 +106,7 @@ def _replaced_function(canned):
     if found is not None:
         return found
     # `@interactive` moves `_require` to `__main__`; its file still tells where it comes from.
-    if canned.__name__ == "_require" and canned.code.co_filename.replace("\\", "/").endswith("ipyparallel/controller/dependency.py"):
+    if canned.__name__ == "_require" and canned.code.co_filename.replace("\\", "/").endswith(_REQUIRING):
         return _require
     return None
 
@@ -119,13 +116,8 @@ def install():
     canning.replaced_function = _replaced_function
     known = serialize.known_globals
     known.update(_FUNCTIONS)
-    for cls in _CLASSES:
-        known["ipyparallel.serialize.canning", cls.__name__] = cls
-    known["ipyparallel.serialize.canning", "CannedBuffer"] = canning.CannedMemoryView
-    known["ipyparallel.serialize.codeutil", "code_ctor"] = canning.code_ctor
-    known["ipyparallel.serialize.serialize", "PrePickled"] = serialize.PrePickled
-    known["ipyparallel.controller.dependency", "dependent"] = canning.dependent
     known["ipyparallel.client.view", "DirectView._broadcast_map"] = _broadcast_map
     known["ipyparallel.client.view", "BroadcastView._broadcast_map"] = _broadcast_map
-    if "ipyparallel.error" not in sys.modules:
-        known["ipyparallel.error", "UnmetDependency"] = canning.UnmetDependency
+    if "ipyparallel.error" in sys.modules:
+        for name in [name for name in known if name[0] == "ipyparallel.error"]:
+            del known[name]

@@ -10,26 +10,10 @@ import sys
 from functools import partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType
 
+from .error import UnmetDependency
+from .wire import EngineFunction, WireType, by_name
+
 _STOCK = "ipyparallel.serialize.canning:"
-
-
-class WireType(type):
-    """The type of classes that ipyparallel knows under a name of its own."""
-
-
-def by_name(path):
-    """The reduction of what the other end knows by this name."""
-    # Imported late: an engine that has no canned results does not need it.
-    from pkgutil import resolve_name
-
-    return resolve_name, (path,)
-
-
-def _reduce_wire_type(cls):
-    return by_name(cls.wire_name)
-
-
-copyreg.pickle(WireType, _reduce_wire_type)
 
 
 class _CodeConstructor:
@@ -284,12 +268,15 @@ class CannedMemoryView(CannedBytes):
         return memoryview(self.buffers[0])
 
 
+CannedBuffer = CannedMemoryView
+
+
 class dependent(metaclass=WireType):
     """A function that first asks another one whether it may run here."""
 
     wire_name = "ipyparallel.controller.dependency:dependent"
 
-    def __init__(self, f, df, *dargs, **dkwargs):
+    def __init__(self, f, df, /, *dargs, **dkwargs):
         self.f = f
         self.__name__ = getattr(f, "__name__", "f")
         self.df = df
@@ -304,12 +291,6 @@ class dependent(metaclass=WireType):
         return self.f(*args, **kwargs)
 
 
-class UnmetDependency(Exception, metaclass=WireType):
-    """This engine lacks what a task needs. The scheduler reads the name of the class and tries another engine."""
-
-    wire_name = "ipyparallel.error:UnmetDependency"
-
-
 def can_dependent(obj):
     return CannedObject(obj, keys=("f", "df"), hook=uncan_dependent_hook)
 
@@ -322,7 +303,7 @@ def _can_class(cls):
     return CannedClass(cls) if cls.__module__ == "__main__" else cls
 
 
-#: Exact type -> what cans its instances. User code extends ipyparallel's `can_map`; `hooks` links the two when that is imported.
+#: Exact type -> what cans its instances. Users extend it. In an engine that imports ipyparallel, `hooks` links its own `can_map` to it.
 can_map = {
     FunctionType: CannedFunction,
     partial: CannedPartial,
@@ -356,7 +337,7 @@ def can(obj):
         canner = _numpy_canner(kind)
     if canner is not None:
         if canner is CannedFunction and obj is uncan_dependent_hook:
-            return _StockFunction("ipyparallel.serialize.canning:_uncan_dependent_hook")
+            return EngineFunction("ipyparallel.serialize.canning:_uncan_dependent_hook")
         return canner(obj)
     for extend in extra_canners:
         canned = extend(obj)
@@ -371,22 +352,16 @@ extra_canners = []
 extra_uncanners = []
 
 
-class _StockFunction:
-    """A function of ipyparallel, written by name: the other end has it."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return by_name(self.path)
-
-
 def uncan(obj, g=None):
     """Inverse of `can`; `g` is the namespace of functions and references."""
     if isinstance(obj, CannedObject):
         return obj.get_object(g)
     if isinstance(obj, dict):
         return uncan_dict(obj, g)
+    if len(uncan_map) > _OWN_UNCANNERS:
+        for kind, uncanner in uncan_map.items():
+            if isinstance(obj, kind):
+                return uncanner(obj, g)
     for extend in extra_uncanners:
         obj = extend(obj, g)
     return obj
@@ -398,6 +373,27 @@ def can_dict(obj):
 
 def uncan_dict(obj, g=None):
     return {key: uncan(value, g) for key, value in obj.items()} if type(obj) is dict else obj
+
+
+sequence_types = (list, tuple, set)
+
+
+def can_sequence(obj):
+    kind = type(obj)
+    return kind([can(item) for item in obj]) if kind in sequence_types else obj
+
+
+def uncan_sequence(obj, g=None):
+    kind = type(obj)
+    return kind([uncan(item, g) for item in obj]) if kind in sequence_types else obj
+
+
+#: Class -> function (object, namespace) that restores its instances. Users extend it together with `can_map`.
+uncan_map = {
+    CannedObject: lambda obj, g: obj.get_object(g),
+    dict: uncan_dict,
+}
+_OWN_UNCANNERS = len(uncan_map)
 
 
 def replaced_function(canned):

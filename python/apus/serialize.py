@@ -28,8 +28,30 @@ ITEM_THRESHOLD = 64
 
 _CONTAINERS = (list, tuple, set)
 
-#: (module, name) -> object: the globals of ipyparallel that are read without importing it. Filled by `stock`.
-known_globals = {}
+#: (module, name) -> object: the globals of ipyparallel that are read without importing it. In an engine, `stock` adds functions.
+known_globals = {
+    **{
+        ("ipyparallel.serialize.canning", cls.__name__): cls
+        for cls in (
+            CannedObject, canning.Reference, canning.CannedCell, CannedFunction, canning.CannedPartial, canning.CannedClass,
+            canning.CannedArray, canning.CannedBytes, canning.CannedMemoryView,
+        )
+    },
+    ("ipyparallel.serialize.canning", "CannedBuffer"): canning.CannedMemoryView,
+    ("ipyparallel.serialize.canning", "_uncan_dependent_hook"): canning.uncan_dependent_hook,
+    ("ipyparallel.serialize.codeutil", "code_ctor"): canning.code_ctor,
+    ("ipyparallel.controller.dependency", "dependent"): canning.dependent,
+}  # fmt: skip
+
+
+def _know_errors():
+    from . import error
+
+    for name in error.__all__:
+        known_globals["ipyparallel.error", name] = getattr(error, name)
+
+
+_know_errors()
 
 
 def _known(module, name):
@@ -64,7 +86,7 @@ class StockUnpickler(_stdlib.Unpickler):
 _LARGE = 1 << 18
 
 
-class _Reader:
+class Reader:
     """What an unpickler needs of a file, over a buffer: large objects are copied once, from the message into themselves."""
 
     def __init__(self, data):
@@ -96,7 +118,7 @@ class _Reader:
 def _plain_loads(data):
     # From protocol 4 on a pickle comes in frames of 64 KiB, with large objects between them; before, in single bytes.
     if len(data) > _LARGE and data[0] == 0x80 and data[1] >= 4:
-        return StockUnpickler(_Reader(data)).load()
+        return StockUnpickler(Reader(data)).load()
     data = bytes(data) if not isinstance(data, bytes) else data
     if b"ipyparallel" in data:
         return StockUnpickler(io.BytesIO(data)).load()
@@ -109,28 +131,30 @@ def _plain_dumps(obj):
 
 loads = _plain_loads
 dumps = _plain_dumps
+#: What pickles in this process: "pickle", "cloudpickle" or "dill".
+mode = "pickle"
 
 
 def use_pickle():
     """Pickle with the standard library; functions are canned."""
-    global loads, dumps
-    loads, dumps = _plain_loads, _plain_dumps
+    global loads, dumps, mode
+    loads, dumps, mode = _plain_loads, _plain_dumps, "pickle"
     canning.can_map[type(use_pickle)] = CannedFunction
 
 
 def use_cloudpickle():
     """Pickle with cloudpickle, which also carries functions and classes of `__main__` inside other objects."""
-    global loads, dumps
+    global loads, dumps, mode
     import cloudpickle
 
-    loads = _plain_loads
+    loads, mode = _plain_loads, "cloudpickle"
     dumps = lambda obj: cloudpickle.dumps(obj, PROTOCOL)  # noqa: E731
     canning.can_map.pop(type(use_pickle), None)
 
 
 def use_dill():
     """Pickle with dill."""
-    global loads, dumps
+    global loads, dumps, mode
     import dill
 
     class Unpickler(dill.Unpickler):
@@ -150,7 +174,7 @@ def use_dill():
         return file.getvalue()
 
     loads = lambda data: Unpickler(io.BytesIO(data)).load()  # noqa: E731
-    dumps = dill_dumps
+    dumps, mode = dill_dumps, "dill"
     canning.can_map.pop(type(use_pickle), None)
 
 
@@ -159,6 +183,9 @@ class PrePickled:
 
     def __init__(self, obj):
         self.buffers = serialize_object(obj)
+
+
+known_globals["ipyparallel.serialize.serialize", "PrePickled"] = PrePickled
 
 
 def _size(buffer):

@@ -1,0 +1,335 @@
+"""The threads' side of the core: who waits for events, and who is told of them.
+
+A thread that wants a result waits itself where it can (it leads), so that one wake-up brings the result; one background thread per client
+waits while nobody else does. Taking events from the core and telling those who wait is one step under one lock, so events keep their order.
+"""
+
+import os
+import sys
+import threading
+import weakref
+from collections import deque
+from itertools import chain
+from time import monotonic, time
+
+from ._loader import load_core
+
+#: Guards the state of all messages and results of this process. One lock, because a wait may be for results of several clients.
+LOCK = threading.RLock()
+
+_ENGINE_ARRIVED, _ENGINE_DEPARTED, _OVER = 20, 21, 30
+_OUTPUT, _OUTPUT_COMPLETE, _SENT = 10, 11, 12
+
+_dispatchers = weakref.WeakSet()
+
+
+class Dispatcher:
+    """Everything under way of one connection.
+
+    under_way: number -> Message, of requests whose reply or output is still to come.
+    """
+
+    def __init__(self, core, handle, engines):
+        self.core = core
+        self.handle = handle
+        self.engines = engines
+        self.session_id, self.prefix = core.client_session(handle)
+        self.under_way = {}
+        self.over = None
+        #: Called with a dict for each engine that comes or goes, in the thread that dispatches.
+        self.engine_callbacks = []
+        #: Events that were faster than the thread that had sent the request: number -> events.
+        self._early = {}
+        self._events = deque()
+        #: What is to be called once the lock is free: results with callbacks, and functions.
+        self._calls = deque()
+        self._changed = threading.Condition(LOCK)
+        self._waiting = 0
+        self._leader = None
+        self._taking = (handle,)
+        _dispatchers.add(self)
+        self._thread = threading.Thread(target=_serve, args=(core, handle, weakref.ref(self)), name="apus-client", daemon=True)
+        self._thread.start()
+
+    # -- requests
+
+    def register(self, message):
+        """The request was sent: its events are for this message from now on."""
+        self.under_way[message.number] = message
+        if self._early:
+            self._catch_up(message.number)
+
+    def register_all(self, messages):
+        """As `register`, for many."""
+        under_way = self.under_way
+        for message in messages:
+            under_way[message.number] = message
+        if self._early:
+            for message in messages:
+                self._catch_up(message.number)
+
+    def _catch_up(self, number):
+        with LOCK:
+            for event in self._early.pop(number, ()):
+                self._events.append(event)
+            self._drain()
+        self._call()
+
+    def call_later(self, function):
+        """Call a function without arguments in the thread that dispatches, outside of the lock."""
+        self._calls.append(function)
+
+    # -- events
+
+    def dispatch(self):
+        """Take all events there are and tell whom they concern."""
+        with LOCK:
+            try:
+                # In C from end to end: no signal handler can raise between taking the events and keeping them.
+                self._events.extend(chain.from_iterable(map(self.core.client_take, self._taking)))
+                self._drain()
+            except BaseException:
+                # Somebody pressed Ctrl-C meanwhile: nothing must be left lying.
+                self._drain()
+                raise
+            finally:
+                if self._waiting:
+                    self._changed.notify_all()
+        if self._calls:
+            self._call()
+
+    def _drain(self):
+        events, handle = self._events, self._handle_event
+        while events:
+            try:
+                handle(events[0])
+            except BaseException as error:
+                # Handling an event twice does no harm; half of it would.
+                try:
+                    handle(events[0])
+                except Exception:
+                    sys.excepthook(*sys.exc_info())
+                if not isinstance(error, Exception) or not _is_ours(error):
+                    events.popleft()
+                    raise
+            events.popleft()
+
+    def _handle_event(self, event):
+        number, kind = event[0], event[1]
+        if kind <= 2:
+            message = self.under_way.get(number)
+            if message is None:
+                return self._keep_early(event)
+            self._replied(message, event)
+        elif kind == _OUTPUT:
+            message = self.under_way.get(number)
+            if message is None:
+                return self._keep_early(event)
+            self._printed(message, event)
+        elif kind == _OUTPUT_COMPLETE:
+            message = self.under_way.get(number)
+            if message is None:
+                return self._keep_early(event)
+            message.has_output_pending = False
+            self._settle(message)
+        elif kind == _SENT:
+            message = self.under_way.get(number)
+            if message is not None:
+                message.is_sent = True
+            elif number >= 0:
+                self._keep_early(event)
+        elif kind == _ENGINE_ARRIVED:
+            self.engines.arrived(number, event[2], event[3], event[4])
+            self._engines_changed("register", number, event[2])
+        elif kind == _ENGINE_DEPARTED:
+            self.engines.departed(number)
+            self._engines_changed("unregister", number, event[2])
+        elif kind == _OVER:
+            self.over = event[2], event[3]
+            self._early.clear()
+            self.under_way.clear()
+            for function in self.over_callbacks:
+                self.call_later(function)
+
+    #: Called once the connection is over.
+    over_callbacks = ()
+
+    def _keep_early(self, event):
+        number = event[0]
+        self._early.setdefault(number, []).append(event)
+        # The sender may have registered just now, without having seen the entry.
+        if number in self.under_way:
+            for event in self._early.pop(number, ()):
+                self._handle_event(event)
+
+    def _replied(self, message, event):
+        message.is_sent = True
+        if message.reply is None:
+            message.received = time()
+            message.reply = event
+            metadata = event[2]
+            if metadata is not None and not message.has_output_pending and b'"output"' in metadata:
+                import json
+
+                expected = json.loads(metadata).get("output") or 0
+                if expected and (message.outputs_expected is None or message.outputs_expected + expected > 0):
+                    # Negative while more are to come.
+                    message.outputs_expected = (message.outputs_expected or 0) + expected
+        message.enter_reply()
+        listener = message.listener
+        if listener is not None:
+            if type(listener) is list:
+                for result in listener:
+                    result._message_done(message, self)
+            else:
+                listener._message_done(message, self)
+            message.listener = None
+        self._settle(message)
+
+    def _printed(self, message, event):
+        if message.output_events is None:
+            message.output_events = []
+        if event not in message.output_events[-1:]:
+            message.output_events.append(event)
+            # Until the reply says how many there are, they are counted downwards.
+            message.outputs_expected = (message.outputs_expected or 0) - 1
+        if message.callbacks:
+            self._calls.append(lambda: message.callbacks and [callback(event) for callback in list(message.callbacks)])
+        if message._metadata is not None:
+            message.enter_output()
+        self._settle(message)
+
+    def _settle(self, message):
+        """Forget a message for which nothing more will come."""
+        if message.reply is not None and not message.has_output_pending:
+            if not message.outputs_expected or message.outputs_expected < 0 or message.reply[1] == 2:
+                self.under_way.pop(message.number, None)
+
+    def _engines_changed(self, what, engine_id, uuid):
+        event = {"event": what, "id": engine_id, "uuid": uuid}
+        for callback in list(self.engine_callbacks):
+            self._calls.append(lambda callback=callback: callback(event))
+
+    def _call(self):
+        calls = self._calls
+        while calls:
+            try:
+                call = calls.popleft()
+            except IndexError:
+                return
+            try:
+                call()
+            except Exception:
+                sys.excepthook(*sys.exc_info())
+
+    # -- waiting
+
+    def wait_until(self, is_done, timeout=None, condition=None):
+        """Wait until `is_done()` is true, or the time (seconds, None for ever) is over. Returns the last `is_done()`.
+
+        condition: notified when that becomes true, if there is such a condition; it uses `LOCK`.
+        """
+        deadline = None if timeout is None or timeout < 0 else monotonic() + timeout
+        core, handle, me = self.core, self.handle, threading.get_ident()
+        while not is_done():
+            remaining = None if deadline is None else deadline - monotonic()
+            if self.over or (remaining is not None and remaining <= 0):
+                return is_done()
+            # A callback that waits does so in the midst of its own thread's leading.
+            is_nested = self._leader == me
+            if is_nested or core.client_lead(handle):
+                self._leader = me
+                try:
+                    self._lead(is_done, deadline)
+                finally:
+                    if not is_nested:
+                        self._leader = None
+                        core.client_unlead(handle)
+            else:
+                self._follow(is_done, remaining, condition or self._changed)
+        return True
+
+    def _lead(self, is_done, deadline):
+        wait, handle = self.core.client_wait, self.handle
+        while not is_done() and not self.over:
+            if deadline is None:
+                milliseconds = -1
+            else:
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    return
+                milliseconds = max(1, round(remaining * 1000))
+            if wait(handle, milliseconds):
+                self.dispatch()
+
+    def _follow(self, is_done, timeout, condition):
+        with LOCK:
+            if is_done() or self.over:
+                return
+            self._waiting += 1
+            try:
+                condition.wait(timeout)
+            finally:
+                self._waiting -= 1
+
+    def poke(self):
+        """Let those look again who wait for something that no event brings."""
+        with LOCK:
+            self._changed.notify_all()
+
+    # -- the end
+
+    def close(self):
+        """End the connection; what is outstanding fails. Returns when that has been told."""
+        self.core.client_close(self.handle)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(5)
+            if not self.over and not sys.is_finalizing():
+                self.dispatch()
+
+
+def _is_ours(error):
+    """Whether an exception was raised by our own code, not by a signal handler of the user's."""
+    return False
+
+
+def _serve(core, handle, reference):
+    """The background thread. It keeps no dispatcher alive."""
+    while core.client_wait_background(handle):
+        dispatcher = reference()
+        if dispatcher is None:
+            return
+        try:
+            dispatcher.dispatch()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        del dispatcher
+
+
+def _close_all():
+    for dispatcher in list(_dispatchers):
+        try:
+            dispatcher.core.client_close(dispatcher.handle)
+        except Exception:
+            pass
+    for dispatcher in list(_dispatchers):
+        dispatcher._thread.join(1)
+
+
+def _forked():
+    core = sys.modules.get("apus._core")
+    if core is not None and _dispatchers:
+        core.client_forked()
+    global LOCK
+    for dispatcher in list(_dispatchers):
+        dispatcher.over = "closed", "the process was forked"
+    _dispatchers.clear()
+
+
+import atexit  # noqa: E402
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+__all__ = ["LOCK", "Dispatcher", "load_core"]
