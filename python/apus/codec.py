@@ -299,9 +299,13 @@ def load_frames(frames):
 # -- reading
 
 
-def _writable(frames):
+def _as_writable(frame):
     """Arrays can be written to where they arrive; the core hands out small frames as bytes."""
-    return [bytearray(frame) if type(frame) is bytes else frame for frame in frames]
+    return bytearray(frame) if type(frame) is bytes else frame
+
+
+def _writable(frames):
+    return list(map(_as_writable, frames))
 
 
 def _read(data, buffers):
@@ -348,6 +352,13 @@ def load_each(frames, g=None):
         value, is_canned = _read(bytes(data), rest)
         values.append(_uncan(value, g) if is_canned else value)
     return values
+
+
+def load_first(frames, g=None):
+    """Return (first object, frames that were left over)."""
+    rest = iter(frames)
+    value, is_canned = _read(bytes(next(rest)), map(_as_writable, rest))
+    return (_uncan(value, g) if is_canned else value), list(rest)
 
 
 def load_call(frames, g=None):

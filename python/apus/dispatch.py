@@ -20,6 +20,9 @@ LOCK = threading.RLock()
 _ENGINE_ARRIVED, _ENGINE_DEPARTED, _OVER = 20, 21, 30
 _OUTPUT, _OUTPUT_COMPLETE, _SENT = 10, 11, 12
 
+#: Milliseconds after which a leader looks again, if the core cannot wake it.
+_LOOK_AGAIN = 250
+
 _dispatchers = weakref.WeakSet()
 
 
@@ -46,6 +49,7 @@ class Dispatcher:
         self._changed = threading.Condition(LOCK)
         self._waiting = 0
         self._leader = None
+        self._can_wake = hasattr(core, "client_wake")
         self._taking = (handle,)
         _dispatchers.add(self)
         self._thread = threading.Thread(target=_serve, args=(core, handle, weakref.ref(self)), name="apus-client", daemon=True)
@@ -70,10 +74,12 @@ class Dispatcher:
 
     def _catch_up(self, number):
         with LOCK:
-            for event in self._early.pop(number, ()):
-                self._events.append(event)
+            early = self._early.pop(number, ())
+            self._events.extend(early)
             self._drain()
-        self._call()
+        if early:
+            self._call()
+            self.poke()
 
     def call_later(self, function):
         """Call a function without arguments in the thread that dispatches, outside of the lock."""
@@ -97,22 +103,26 @@ class Dispatcher:
                     self._changed.notify_all()
         if self._calls:
             self._call()
+            if self._waiting or (self._leader is not None and self._leader != threading.get_ident()):
+                self.poke()
 
     def _drain(self):
         events, handle = self._events, self._handle_event
         while events:
             try:
                 handle(events[0])
-            except BaseException as error:
-                # Handling an event twice does no harm; half of it would.
+            except BaseException as interrupt:
+                # Handling an event twice does no harm; half of it would. What fails twice is our own mistake.
                 try:
                     handle(events[0])
                 except Exception:
                     sys.excepthook(*sys.exc_info())
-                if not isinstance(error, Exception) or not _is_ours(error):
-                    events.popleft()
-                    raise
-            events.popleft()
+                    interrupt = None
+                events.popleft()
+                if interrupt is not None:
+                    raise interrupt
+            else:
+                events.popleft()
 
     def _handle_event(self, event):
         number, kind = event[0], event[1]
@@ -167,14 +177,6 @@ class Dispatcher:
         if message.reply is None:
             message.received = time()
             message.reply = event
-            metadata = event[2]
-            if metadata is not None and not message.has_output_pending and b'"output"' in metadata:
-                import json
-
-                expected = json.loads(metadata).get("output") or 0
-                if expected and (message.outputs_expected is None or message.outputs_expected + expected > 0):
-                    # Negative while more are to come.
-                    message.outputs_expected = (message.outputs_expected or 0) + expected
         message.enter_reply()
         listener = message.listener
         if listener is not None:
@@ -191,19 +193,15 @@ class Dispatcher:
             message.output_events = []
         if event not in message.output_events[-1:]:
             message.output_events.append(event)
-            # Until the reply says how many there are, they are counted downwards.
-            message.outputs_expected = (message.outputs_expected or 0) - 1
         if message.callbacks:
             self._calls.append(lambda: message.callbacks and [callback(event) for callback in list(message.callbacks)])
         if message._metadata is not None:
             message.enter_output()
-        self._settle(message)
 
     def _settle(self, message):
         """Forget a message for which nothing more will come."""
         if message.reply is not None and not message.has_output_pending:
-            if not message.outputs_expected or message.outputs_expected < 0 or message.reply[1] == 2:
-                self.under_way.pop(message.number, None)
+            self.under_way.pop(message.number, None)
 
     def _engines_changed(self, what, engine_id, uuid):
         event = {"event": what, "id": engine_id, "uuid": uuid}
@@ -224,10 +222,10 @@ class Dispatcher:
 
     # -- waiting
 
-    def wait_until(self, is_done, timeout=None, condition=None):
+    def wait_until(self, is_done, timeout=None, result=None):
         """Wait until `is_done()` is true, or the time (seconds, None for ever) is over. Returns the last `is_done()`.
 
-        condition: notified when that becomes true, if there is such a condition; it uses `LOCK`.
+        result: a PendingResult whose condition is notified when that may have become true; without one, every event is looked at.
         """
         deadline = None if timeout is None or timeout < 0 else monotonic() + timeout
         core, handle, me = self.core, self.handle, threading.get_ident()
@@ -246,19 +244,20 @@ class Dispatcher:
                         self._leader = None
                         core.client_unlead(handle)
             else:
-                self._follow(is_done, remaining, condition or self._changed)
+                self._follow(is_done, remaining, self._changed if result is None else result._condition)
         return True
 
     def _lead(self, is_done, deadline):
         wait, handle = self.core.client_wait, self.handle
+        # What the background thread has taken it has also told, once we have had the lock.
+        self.dispatch()
         while not is_done() and not self.over:
-            if deadline is None:
-                milliseconds = -1
-            else:
+            milliseconds = -1 if self._can_wake else _LOOK_AGAIN
+            if deadline is not None:
                 remaining = deadline - monotonic()
                 if remaining <= 0:
                     return
-                milliseconds = max(1, round(remaining * 1000))
+                milliseconds = max(1, round(remaining * 1000)) if milliseconds < 0 else max(1, min(milliseconds, round(remaining * 1000)))
             if wait(handle, milliseconds):
                 self.dispatch()
 
@@ -266,16 +265,30 @@ class Dispatcher:
         with LOCK:
             if is_done() or self.over:
                 return
-            self._waiting += 1
+            self._waiting += condition is self._changed
             try:
                 condition.wait(timeout)
             finally:
-                self._waiting -= 1
+                self._waiting -= condition is self._changed
+
+    def abort(self, numbers, interrupts):
+        """Take tasks back; interrupts: those that run, too."""
+        if numbers and not self.over:
+            self.core.client_abort(self.handle, numbers, interrupts)
+
+    def run_calls(self):
+        """Call what waits for the lock to be free."""
+        if self._calls:
+            self._call()
 
     def poke(self):
-        """Let those look again who wait for something that no event brings."""
+        """Let those look again who wait: something has happened in this thread and not by an event."""
         with LOCK:
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
+        leader = self._leader
+        if leader is not None and leader != threading.get_ident() and self._can_wake and not self.over:
+            self.core.client_wake(self.handle)
 
     # -- the end
 
@@ -286,11 +299,6 @@ class Dispatcher:
             self._thread.join(5)
             if not self.over and not sys.is_finalizing():
                 self.dispatch()
-
-
-def _is_ours(error):
-    """Whether an exception was raised by our own code, not by a signal handler of the user's."""
-    return False
 
 
 def _serve(core, handle, reference):
@@ -320,7 +328,7 @@ def _forked():
     core = sys.modules.get("apus._core")
     if core is not None and _dispatchers:
         core.client_forked()
-    global LOCK
+    LOCK._at_fork_reinit()
     for dispatcher in list(_dispatchers):
         dispatcher.over = "closed", "the process was forked"
     _dispatchers.clear()

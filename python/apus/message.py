@@ -23,10 +23,10 @@ class Message:
 
     __slots__ = (
         "number", "form", "dispatcher", "target", "share", "label", "listener", "submitted", "received", "reply", "has_output_pending",
-        "is_sent", "output_events", "outputs_expected", "callbacks", "_value", "_metadata",
+        "is_sent", "output_events", "callbacks", "_value", "_metadata",
     )  # fmt: skip
 
-    def __init__(self, number, form, dispatcher, submitted, target=None, share=None, label=None, has_output_pending=False, is_sent=True):
+    def __init__(self, number, form, dispatcher, submitted, target=None, share=None, label=None, has_output_pending=True, is_sent=True):
         self.number = number
         self.form = form
         self.dispatcher = dispatcher
@@ -40,8 +40,6 @@ class Message:
         self.received = None
         self.reply = None
         self.output_events = None
-        #: How many output messages there are in all, once the engine has told.
-        self.outputs_expected = None
         self.callbacks = None
         self._value = _UNREAD
         self._metadata = None

@@ -13,7 +13,7 @@ except ImportError:  # another implementation of Python
     import pickle as _stdlib
 
 from . import canning
-from .canning import CannedFunction, CannedObject, can, uncan
+from .canning import CannedFunction, CannedObject, Reference, can, can_map, uncan, uncan_map  # noqa: F401
 
 #: What a stock peer of this interpreter writes: 4 up to Python 3.13, 5 from 3.14 on.
 PROTOCOL = 4
@@ -328,3 +328,9 @@ def pack_apply_message(function, args, kwargs, buffer_threshold=BUFFER_THRESHOLD
     kwarg_frames = [frame for key in keys for frame in serialize_object(kwargs[key], buffer_threshold, item_threshold)]
     info = {"nargs": len(args), "narg_bufs": len(arg_frames), "kw_keys": keys}
     return [*serialize_object(function), _plain_dumps(info), *arg_frames, *kwarg_frames]
+
+
+__all__ = [
+    "Reference", "PrePickled", "can_map", "uncan_map", "can", "uncan", "use_dill", "use_cloudpickle", "use_pickle", "serialize_object",
+    "deserialize_object", "pack_apply_message", "unpack_apply_message",
+]  # fmt: skip
