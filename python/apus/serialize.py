@@ -59,12 +59,12 @@ def _known(module, name):
     if module.startswith("ipyparallel"):
         return known_globals.get((module, name))
     if name == "resolve_name" and module == "pkgutil":
-        return _resolve
+        return resolve
     return None
 
 
-def _resolve(path):
-    """What our own peers write for ipyparallel's names (see `canning`)."""
+def resolve(path):
+    """What a name of the form `module:name` means here: how our own peers write ipyparallel's names (see `wire`)."""
     module, _, name = path.partition(":")
     found = known_globals.get((module, name))
     if found is not None:

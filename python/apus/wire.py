@@ -25,7 +25,7 @@ copyreg.pickle(WireType, _reduce_wire_type)
 class EngineFunction:
     """A function that every engine has under a name of ipyparallel's: stock engines import it, ours have their own.
 
-    Called here, in the client's process, it imports and calls what the name says.
+    Called in this process, it is our own function of that name, or what the name imports.
     """
 
     def __init__(self, path):
@@ -36,9 +36,9 @@ class EngineFunction:
         return by_name(self.path)
 
     def __call__(self, *args, **kwargs):
-        from pkgutil import resolve_name
+        from .serialize import resolve
 
-        return resolve_name(self.path)(*args, **kwargs)
+        return resolve(self.path)(*args, **kwargs)
 
     def __repr__(self):
         return f"<EngineFunction {self.path}>"
