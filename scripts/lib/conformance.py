@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
 import shutil
 import signal
 import sys
@@ -23,6 +25,8 @@ MODULES = [
     "test_view", "test_view_broadcast", "test_lbview", "test_client", "test_asyncresult", "test_magics", "test_dependency",
     "test_executor", "test_joblib", "test_remotefunction", "test_label", "test_cluster", "test_apps",
 ]
+#: The modules that are about the client; with ``--client apus``, what they import is ours.
+CLIENT_MODULES = [name for name in MODULES if name != "test_apps"] + ["test_serialize", "test_canning"]
 CASE_LIMIT = 60.0
 MODULE_LIMIT = 900.0
 
@@ -50,11 +54,24 @@ def shim_environment(bin_dir: Path, controller: str, engines: str) -> dict[str, 
     return shims
 
 
-def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Path, show) -> tuple[Outcomes, list, Counter]:
-    """The outcomes, the processes that were left over, and how many of each role were replaced by ours."""
-    import ipyparallel
+def alias_environment(bin_dir: Path, engines: str) -> dict[str, str]:
+    """For ``--client apus``: the plugin that puts our package in the place of stock's, and where our package finds its program."""
+    package = bin_dir.parent / "lib" / "apus" / "python"
+    found = {
+        "PYTHONPATH": os.pathsep.join([str(SHIM), str(package)]),
+        "APUS_BIN": str(bin_dir / "apus"),
+        "APUS_ALIAS_ENGINES": engines,
+    }
+    if "APUS_CORE" not in os.environ and not (package / "apus" / "_core.abi3.so").exists():
+        # An installation that has only commands; the checkout's own core is of the same version.
+        built = [ROOT / ".build" / kind / "lib_core.so" for kind in ("release", "debug")]
+        found |= {"APUS_CORE": str(path) for path in built[:1] if path.exists()} or {"APUS_CORE": str(built[1])}
+    return found
 
-    root = Path(ipyparallel.__file__).parents[1]
+
+def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Path, show, plugins: list[str]) -> tuple[Outcomes, list, Counter]:
+    """The outcomes, the processes that were left over, and how many of each role were replaced by ours."""
+    root = Path(importlib.util.find_spec("ipyparallel").origin).parents[1]
     mark = uuid.uuid4().hex
     work = Path(tempfile.mkdtemp(prefix="apus-conformance-"))
     replaced = work / "replaced"
@@ -64,7 +81,7 @@ def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Pat
     try:
         outcomes = run_pytest(
             arguments, env=environment(work / "ipython", mark, MPLBACKEND="agg", **shims), cwd=work, root=root,
-            log=logs / f"{module}.log", case_limit=CASE_LIMIT, run_limit=MODULE_LIMIT, progress=show)
+            log=logs / f"{module}.log", case_limit=CASE_LIMIT, run_limit=MODULE_LIMIT, progress=show, plugins=plugins)
     finally:
         left = processes.end(mark)
         roles = Counter(replaced.read_text().split())
@@ -76,24 +93,34 @@ def run_module(module: str, shims: dict[str, str], choice: str | None, logs: Pat
     return short, left, roles
 
 
+def mode_name(arguments, controller: str, engines: str) -> str:
+    return f"client-{engines}" if arguments.client == "apus" else f"{controller}-{engines}"
+
+
 def run_mode(arguments, controller: str, engines: str, logs: Path) -> tuple[dict[str, Outcomes], dict[str, str]]:
     """All chosen modules with one combination of executables, one after another."""
-    print(f"ipyparallel 9.2.0's own suite, {controller} controller, {engines} engines{', not encrypted' if arguments.no_curve else ''}", flush=True)
+    own_client = arguments.client == "apus"
+    who = f"{'apus client, ' if own_client else ''}{controller} controller, {engines} engines"
+    print(f"ipyparallel 9.2.0's own suite, {who}{', not encrypted' if arguments.no_curve else ''}", flush=True)
     shims = shim_environment(arguments.bin, controller, engines)
+    plugins = []
+    if own_client:
+        shims |= alias_environment(arguments.bin, engines)
+        plugins = ["apus_alias"]
     if arguments.no_curve:
         shims["IPP_ENABLE_CURVE"] = "0"
-    expected = expected_failures(f"{controller}-{engines}")
+    expected = expected_failures(mode_name(arguments, controller, engines))
     logs.mkdir(parents=True, exist_ok=True)
     results: dict[str, Outcomes] = {}
     replaced: Counter[str] = Counter()
     live = sys.stdout.isatty()
-    for module in arguments.modules or MODULES:
+    for module in arguments.modules or (CLIENT_MODULES if own_client else MODULES):
 
         def show(ended: int, failed: int, collected: int) -> None:
             if live:
                 print(f"\r  {module:<22} {ended}/{collected}, {failed} failed \033[K", end="", flush=True)
 
-        outcomes, left, roles = run_module(module, shims, arguments.k, logs, show)
+        outcomes, left, roles = run_module(module, shims, arguments.k, logs, show, plugins)
         results[module] = outcomes
         replaced += roles
         line = f"  {module:<22} {outcomes.summary:<38} {outcomes.seconds:6.1f} s"
@@ -104,7 +131,8 @@ def run_mode(arguments, controller: str, engines: str, logs: Path) -> tuple[dict
             why = (case.text.strip().splitlines() or ["no text"])[-1][:150]
             known = f"   (expected: {expected[case.case]})" if case.case in expected else ""
             print(f"    failed: {case.case}{known}\n            {why}", flush=True)
-    if any(name.startswith("APUS_IP") for name in shims):
+    # Our launchers start our programs by themselves.
+    if any(name.startswith("APUS_IP") for name in shims) and not own_client:
         ran = ", ".join(f"{count} × ip{role}" for role, count in sorted(replaced.items())) or "none"
         print(f"  of ours ran: {ran}", flush=True)
         for role in ("controller", "engine") if not arguments.k else ():
@@ -119,6 +147,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--bin", type=Path, required=True)
     parser.add_argument("--engines", choices=["stock", "apus", "both"], default="both")
     parser.add_argument("--controller", choices=["stock", "apus"], default="apus")
+    parser.add_argument("--client", choices=["stock", "apus"], default="stock")
     parser.add_argument("-k")
     parser.add_argument("--no-curve", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -127,8 +156,10 @@ def parse() -> argparse.Namespace:
     arguments.modules = [name.removesuffix(".py") for name in arguments.modules]
     arguments.modules = [name if name.startswith("test_") else f"test_{name}" for name in arguments.modules]
     for name in arguments.modules:
-        if name not in MODULES:
-            parser.error(f"there is no module {name}; the modules are {' '.join(MODULES)}")
+        if name not in [*MODULES, *CLIENT_MODULES]:
+            parser.error(f"there is no module {name}; the modules are {' '.join(dict.fromkeys([*MODULES, *CLIENT_MODULES]))}")
+    if arguments.client == "apus" and arguments.controller != "apus":
+        parser.error("--client apus runs with our controller")
     return arguments
 
 
@@ -161,7 +192,7 @@ def main() -> int:
     unmet: list[str] = []
     total = Outcomes()
     for engine in engines:
-        mode = f"{arguments.controller}-{engine}"
+        mode = mode_name(arguments, arguments.controller, engine)
         results, expected = run_mode(arguments, arguments.controller, engine, logs / mode)
         runs[mode] = results
         whole = Outcomes()

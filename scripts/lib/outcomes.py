@@ -46,7 +46,7 @@ class Outcomes:
 
 def run_pytest(
     arguments: list[str], *, env: dict[str, str], cwd: Path, root: Path, log: Path, case_limit: float,
-    run_limit: float, progress=lambda outcomes, total: None,
+    run_limit: float, progress=lambda outcomes, total: None, plugins: list[str] | tuple[str, ...] = (),
 ) -> Outcomes:
     """Runs the cases; the one that was running when pytest died or took too long has failed, and the rest still run.
 
@@ -59,7 +59,7 @@ def run_pytest(
         lines = log.with_suffix(f".{attempt}.jsonl")
         lines.touch()
         chosen = arguments if remaining is None else remaining
-        code = _run_once(chosen, lines, env, cwd, root, log, case_limit, began + run_limit, outcomes, progress)
+        code = _run_once(chosen, lines, env, cwd, root, log, case_limit, began + run_limit, outcomes, progress, plugins)
         collected, running = _read(lines, outcomes)
         left = [case for case in collected if case not in outcomes.cases and case != running]
         if running:
@@ -78,10 +78,10 @@ def run_pytest(
     return outcomes
 
 
-def _run_once(arguments, lines, env, cwd, root, log, case_limit, deadline, outcomes, progress) -> int:
+def _run_once(arguments, lines, env, cwd, root, log, case_limit, deadline, outcomes, progress, plugins) -> int:
     search = os.pathsep.join(part for part in (str(SHIM), env.get("PYTHONPATH", "")) if part)
     command = [
-        sys.executable, "-m", "pytest", "-p", "apus_outcomes", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto",
+        sys.executable, "-m", "pytest", "-p", "apus_outcomes", *(part for plugin in plugins for part in ("-p", plugin)), "-p", "no:cacheprovider", "-o", "asyncio_mode=auto",
         "-c", os.devnull, "--rootdir", str(root), f"--timeout={case_limit:g}", "--timeout-method=signal", "-v", *arguments,
     ]
     with log.open("ab") as output:

@@ -6,6 +6,7 @@ and the module that needs it fails.
 
 import importlib
 import importlib.util
+import os
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -101,6 +102,12 @@ def _install():
 
     # Its counterpart here: results say the same of what was sent.
     zmq.MessageTracker = importlib.import_module("apus.asyncresult").SendTracker
+    # The suite replaces some names in modules, and expects that the package has bound them before.
+    apus = importlib.import_module("apus")
+    for name in apus.__all__:
+        getattr(apus, name)
+    if os.environ.get("APUS_ALIAS_ENGINES") == "stock":
+        importlib.import_module("apus.cluster.launcher").ipengine_cmd_argv = [sys.executable, "-m", "ipyparallel.engine"]
 
 
 _install()
