@@ -55,12 +55,12 @@ class AsyncResult(Output, PendingResult):
     def _of_one(cls, client, message, fname):
         """The result of one message that nobody knows yet."""
         self = cls.__new__(cls)
-        mine = self.__dict__
-        mine["_client"] = client
-        mine["_dispatcher"] = message.dispatcher
-        mine["_children"] = [message]
-        mine["_fname"] = fname
-        mine["_single_result"] = mine["owner"] = True
+        self._client = client
+        self._dispatcher = message.dispatcher
+        self._children = (message,)
+        self._fname = fname
+        self._single_result = True
+        self.owner = True
         message.listener = self
         return self
 
@@ -130,6 +130,12 @@ class AsyncResult(Output, PendingResult):
 
         Raises RemoteError (one engine), CompositeError (several), TaskAborted, TimeoutError.
         """
+        if self._state is FINISHED:
+            if not self._is_read:
+                self._read()
+                self._is_read = True
+            if self._exception is None:
+                return self._result
         if return_when == FIRST_COMPLETED:
             import warnings
 
@@ -164,21 +170,20 @@ class AsyncResult(Output, PendingResult):
 
     # -- reading
 
-    _raw_results = None
+    @property
+    def _raw_results(self):
+        return [message.value() for message in self._children]
 
     def _read(self):
         try:
             if self._single_result:
                 message = self._children[0]
-                value = message.value()
-                self._raw_results = [value]
                 if message.reply[1]:
-                    self._exception = value
+                    self._exception = message.value()
                 else:
-                    self._result = self._reconstruct_result([value])
+                    self._result = message.value()
                 return
-            values = self._raw_results = [message.value() for message in self._children]
-            self._result = self._reconstruct_result(self._collect_exceptions(values))
+            self._result = self._reconstruct_result(self._collect_exceptions(self._raw_results))
         except Exception as failure:
             failure.__traceback__ = None
             self._exception = failure

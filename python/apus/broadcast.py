@@ -46,16 +46,16 @@ class BroadcastView(DirectView):
         dispatcher = client._dispatcher
         route = _COALESCING if self.is_coalescing else _BROADCAST
         numbers = client._send(route, ids, kind, content, metadata, frames, flags)
-        now, is_sent = time(), not flags & _TRACK
+        now = time()
         if route == _COALESCING:
             number = numbers[0]
-            messages = [Message(number, form, dispatcher, now, None, None, label, True, is_sent)]
+            messages = [Message.sent(number, form, dispatcher, now, flags, None, None, label)]
         else:
             # The broadcast itself has the number before those of its shares.
             number = numbers[0] - 1
             base = f"{dispatcher.prefix}{number}_"
             messages = [
-                Message(share, form, dispatcher, now, target, base + dispatcher.engines.table[target], label, True, is_sent)
+                Message.sent(share, form, dispatcher, now, flags, target, base + dispatcher.engines.table[target], label)
                 for share, target in zip(numbers, ids)
             ]
         for history in (client.history, self.history):

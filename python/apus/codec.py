@@ -161,19 +161,21 @@ def dump(value):
     return _dump(value, False)
 
 
-_NO_ARGUMENTS = _pickle_dumps(((), {}), PROTOCOL)
+NO_ARGUMENTS = _pickle_dumps(((), {}), PROTOCOL)
 
 
 def dump_call(args, kwargs):
-    """The frames of the arguments of a call."""
+    """The frames of the arguments of a call; `[None]` if there are pickled ones among them, for which only ipyparallel's form will do."""
     is_simple = not kwargs
     for arg in args:
         if type(arg) not in _ATOMS:
             is_simple = False
             break
     if is_simple:
-        return [_pickle_dumps((args, kwargs), PROTOCOL)] if args else [_NO_ARGUMENTS]
+        return [_pickle_dumps((args, kwargs), PROTOCOL)] if args else [NO_ARGUMENTS]
     args = tuple(args)
+    if serialize.PrePickled in map(type, args) or (kwargs and serialize.PrePickled in map(type, kwargs.values())):
+        return [None]
     if any(map(_needs_preparation, args)) or (kwargs and any(map(_needs_preparation, kwargs.values()))):
         return _dump((tuple(map(_prepare, args)), {key: _prepare(value) for key, value in kwargs.items()}), True)
     return _dump((args, kwargs), False)
@@ -185,7 +187,7 @@ def dump_call(args, kwargs):
 class _Function:
     """The pickle of a function, and what it was made of."""
 
-    __slots__ = ("code", "module", "name", "defaults", "cells", "annotations", "blob")
+    __slots__ = ("code", "module", "name", "defaults", "cells", "annotations", "blob", "is_plain")
 
     def __init__(self, function, blob):
         self.code = function.__code__
@@ -195,6 +197,19 @@ class _Function:
         self.cells = _cells(function)
         self.annotations = dict(function.__annotations__)
         self.blob = blob
+        self.is_plain = not (self.defaults or self.cells or self.annotations)
+
+    def fits_plain(self, function):
+        """As `fits`, for a function that was nothing but its code."""
+        return (
+            function.__code__ is self.code
+            and function.__defaults__ is None
+            and function.__closure__ is None
+            and function.__kwdefaults__ is None
+            and function.__name__ == self.name
+            and function.__module__ == self.module
+            and not function.__annotations__
+        )
 
     def fits(self, function):
         """Whether the pickle would be the same for this function, which has the same code object."""
@@ -258,7 +273,7 @@ def dump_function(function):
     if kind is FunctionType:
         code = function.__code__
         kept = _functions.get(id(code))
-        if kept is not None and kept.fits(function):
+        if kept is not None and (kept.fits_plain(function) if kept.is_plain else kept.fits(function)):
             return kept.blob
         blob = bytes(_join(_dump(can(function), True)))
         if _may_be_kept(function):
@@ -333,6 +348,9 @@ def _uncan(value, g):
 def load(frames, g=None):
     """The object of these frames; `g` is the namespace of its functions and references."""
     if len(frames) == 1:
+        data = frames[0]
+        if type(data) is bytes and len(data) <= _LARGE_PICKLE and b"ipyparallel" not in data:
+            return _pickle_loads(data)
         value, is_canned = _read(frames[0], ())
     else:
         value, is_canned = _read(frames[0], _writable(frames[1:]))

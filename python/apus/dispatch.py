@@ -13,6 +13,7 @@ from itertools import chain
 from time import monotonic, time
 
 from ._loader import load_core
+from .message import UNTIL_REPLY, printed
 
 #: Guards the state of all messages and results of this process. One lock, because a wait may be for results of several clients.
 LOCK = threading.RLock()
@@ -177,7 +178,12 @@ class Dispatcher:
         if message.reply is None:
             message.received = time()
             message.reply = event
-        message.enter_reply()
+            if message.has_output_pending == UNTIL_REPLY:
+                # What an engine of ours does not mention it has not printed.
+                metadata = event[2]
+                message.has_output_pending = metadata is not None and b'"output"' in metadata and printed(metadata)
+            if message._metadata is not None:
+                message.enter_reply()
         listener = message.listener
         if listener is not None:
             if type(listener) is list:

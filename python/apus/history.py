@@ -15,6 +15,8 @@ class History(Sequence):
 
     def __init__(self, prefix):
         self.prefix = prefix
+        #: Numbers that were added lately, and are in no run yet. Who has to be quick appends to it.
+        self.recent = []
         self._starts = []
         self._stops = []
         #: How many ids there are before each run.
@@ -24,30 +26,55 @@ class History(Sequence):
     def add(self, number, count=1):
         """Append `count` consecutive numbers."""
         with _lock:
-            stops = self._stops
-            if stops and stops[-1] == number:
-                stops[-1] = number + count
-            else:
-                self._starts.append(number)
-                stops.append(number + count)
-                self._before.append(self._count)
-            self._count += count
+            self._compress()
+            self._extend(number, count)
+
+    def compress(self):
+        """Put recent numbers into runs. To be called when there are many."""
+        with _lock:
+            self._compress()
+
+    def _compress(self):
+        count = len(self.recent)
+        if count:
+            numbers = self.recent[:count]
+            # Others may append meanwhile.
+            del self.recent[:count]
+            start = previous = numbers[0]
+            for number in numbers[1:]:
+                if number != previous + 1:
+                    self._extend(start, previous - start + 1)
+                    start = number
+                previous = number
+            self._extend(start, previous - start + 1)
+
+    def _extend(self, number, count):
+        stops = self._stops
+        if stops and stops[-1] == number:
+            stops[-1] = number + count
+        else:
+            self._starts.append(number)
+            stops.append(number + count)
+            self._before.append(self._count)
+        self._count += count
 
     def clear(self):
         """Forget all ids."""
         with _lock:
-            del self._starts[:], self._stops[:], self._before[:]
+            del self._starts[:], self._stops[:], self._before[:], self.recent[:]
             self._count = 0
 
     def numbers(self):
         """The numbers, in order."""
         with _lock:
+            self._compress()
             runs = list(zip(self._starts, self._stops))
         for start, stop in runs:
             yield from range(start, stop)
 
     def has_number(self, number):
         with _lock:
+            self._compress()
             starts, stops = self._starts, self._stops
             position = bisect_right(starts, number) - 1
             if position >= 0 and starts[position] <= number < stops[position]:
@@ -60,10 +87,13 @@ class History(Sequence):
         return self._starts[run] + index - self._before[run]
 
     def __len__(self):
-        return self._count
+        with _lock:
+            self._compress()
+            return self._count
 
     def __getitem__(self, index):
         with _lock:
+            self._compress()
             if isinstance(index, slice):
                 return [self.prefix + str(self._number_at(at)) for at in range(*index.indices(self._count))]
             at = index + self._count if index < 0 else index

@@ -85,9 +85,13 @@ class AsyncHubResult(AsyncResult):
     def cancel(self):
         return False
 
+    @property
+    def _raw_results(self):
+        return self._hub_values
+
     def _read(self):
         try:
-            values = self._raw_results = self._hub_values
+            values = self._hub_values
             if self._single_result and isinstance(values[0], Exception):
                 raise values[0]
             self._result = self._reconstruct_result(values if self._single_result else self._collect_exceptions(values))

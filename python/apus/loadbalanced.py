@@ -7,7 +7,7 @@ from . import serialize
 from .asyncresult import AsyncMapResult, AsyncResult
 from .batching import SMALL, Batches
 from .canning import Reference, dependent
-from .codec import dump_call, dump_function
+from .codec import NO_ARGUMENTS, dump_call, dump_function
 from .dependency import Dependency
 from .message import APPLY, APPLY_CODEC, ITEMS, Message
 from .partition import dists
@@ -22,6 +22,13 @@ _run = EngineFunction("apus.batches:run")
 
 #: Metadata of calls without flags: (in ipyparallel's form, in Apus's own codec).
 _PLAIN = {False: b"{}", True: metadata_bytes({}, True)}
+
+
+_PLAIN_CODEC = _PLAIN[True]
+
+_RARE_FLAGS = frozenset(("after", "follow", "targets", "timeout", "retries", "track", "label", "_task_scheme"))
+#: Recent ids of a history before they are put into runs.
+_RECENT = 4096
 
 
 class LoadBalancedView(View):
@@ -97,27 +104,36 @@ class LoadBalancedView(View):
         # Most calls are of this kind, and there are many: everything is in one place.
         client = self.client
         dispatcher = client._dispatcher
-        if (
-            self.after is not None or self.follow is not None or self.targets is not None or self.timeout or self.retries or self.track
-            or self.label is not None or not dispatcher.engines.are_all_own or serialize.mode != "pickle" or type(__ipp_f) is PrePickled
-            or (args and PrePickled in map(type, args)) or kwargs or self._task_scheme == "pure"
-        ):  # fmt: skip
+        if kwargs or self._has_flags or not dispatcher.engines.are_all_own or serialize.mode != "pickle" or not callable(__ipp_f):
             return self._really_apply(__ipp_f, args, kwargs, block=False)
-        if not callable(__ipp_f) and not isinstance(__ipp_f, Reference):
-            raise TypeError(f"f must be callable, not {type(__ipp_f)}")
-        frames = [dump_function(__ipp_f), *dump_call(args, kwargs)]
+        frames = [dump_function(__ipp_f), *dump_call(args, kwargs)] if args else [dump_function(__ipp_f), NO_ARGUMENTS]
+        if frames[1] is None:
+            return self._really_apply(__ipp_f, args, kwargs, block=False)
         try:
-            number = client._core.client_submit(client._handle, _BALANCED, None, "apply_request", b"{}", _PLAIN[True], frames, 0, -1)[0]
+            number = client._core.client_submit(client._handle, _BALANCED, None, "apply_request", b"{}", _PLAIN_CODEC, frames, 0, -1)[0]
         except client._core.ClientError as failure:
             client._raise(failure)
-        client.history.add(number)
-        self.history.add(number)
+        client.history.recent.append(number)
+        recent = self.history.recent
+        recent.append(number)
+        if len(recent) > _RECENT:
+            client.history.compress()
+            self.history.compress()
         message = Message(number, APPLY_CODEC, dispatcher, time())
-        result = AsyncResult._of_one(client, message, name_of(__ipp_f))
+        result = AsyncResult._of_one(client, message, getattr(__ipp_f, "__name__", None) or name_of(__ipp_f))
         dispatcher.under_way[number] = message
         if dispatcher._early:
             dispatcher._catch_up(number)
         return result
+
+    #: Whether something is set that most calls do without.
+    _has_flags = False
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name in _RARE_FLAGS:
+            is_set = any(getattr(self, flag) is not None and getattr(self, flag) for flag in _RARE_FLAGS)
+            super().__setattr__("_has_flags", is_set or self.targets is not None or self._task_scheme == "pure")
 
     def _really_apply(
         self, f, args=None, kwargs=None, block=None, track=None, after=None, follow=None, timeout=None, targets=None, retries=None,
@@ -226,7 +242,7 @@ class LoadBalancedView(View):
         client.history.add(first, len(tasks))
         self.history.add(first, len(tasks))
         now, form, dispatcher, label = time(), APPLY_CODEC if is_codec else APPLY, client._dispatcher, self.label
-        messages = [Message(first + index, form, dispatcher, now, None, None, label, True, not self.track) for index in range(len(tasks))]
+        messages = [Message.sent(first + index, form, dispatcher, now, flags, None, None, label) for index in range(len(tasks))]
         dispatcher.register_all(messages)
         return messages
 

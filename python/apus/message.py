@@ -2,7 +2,7 @@
 
 import json
 
-from . import error
+from . import codec, error, serialize
 from .metadata import Metadata, add_output, from_timestamp, reply_fields
 
 #: How the result of a request is to be read.
@@ -11,7 +11,21 @@ APPLY, APPLY_CODEC, EXECUTE, COALESCED, COALESCED_CODEC, CONTENT, ITEMS = range(
 #: Kinds of events (see the core's interface): those from here on are not replies.
 SUCCEEDED, FAILED, FAILED_HERE = 0, 1, 2
 
+#: Flags of a request.
+AWAITS_OUTPUT, TRACK = 1, 2
+
 _UNREAD = object()
+
+#: Bytes of a buffer that may as well be kept.
+_SMALL_BUFFER = 1024
+
+#: Whether output is still to come: no; the reply will say so (engines of ours); until the core says that it is complete.
+COMPLETE, UNTIL_REPLY, UNTIL_TOLD = 0, 1, 2
+
+
+def printed(metadata):
+    """Whether a reply says that the task has printed something."""
+    return UNTIL_TOLD if json.loads(metadata).get("output") else COMPLETE
 
 
 class Message:
@@ -21,28 +35,39 @@ class Message:
     reply: the event that answered it (None before). listener: the results that wait for it: None, one, or a list.
     """
 
-    __slots__ = (
-        "number", "form", "dispatcher", "target", "share", "label", "listener", "submitted", "received", "reply", "has_output_pending",
-        "is_sent", "output_events", "callbacks", "_value", "_metadata",
-    )  # fmt: skip
+    # What most messages never have is not stored in each.
+    target = share = label = None
+    #: COMPLETE, UNTIL_REPLY or UNTIL_TOLD.
+    has_output_pending = UNTIL_REPLY
+    is_sent = True
+    listener = None
+    received = None
+    reply = None
+    output_events = None
+    callbacks = None
+    _value = _UNREAD
+    _metadata = None
 
-    def __init__(self, number, form, dispatcher, submitted, target=None, share=None, label=None, has_output_pending=True, is_sent=True):
+    def __init__(self, number, form, dispatcher, submitted):
         self.number = number
         self.form = form
         self.dispatcher = dispatcher
         self.submitted = submitted
+
+    @classmethod
+    def sent(cls, number, form, dispatcher, submitted, flags, target=None, share=None, label=None):
+        """The message of a task that was sent with these flags (see the core's `client_submit`)."""
+        self = cls(number, form, dispatcher, submitted)
         self.target = target
-        self.share = share
-        self.label = label
-        self.has_output_pending = has_output_pending
-        self.is_sent = is_sent
-        self.listener = None
-        self.received = None
-        self.reply = None
-        self.output_events = None
-        self.callbacks = None
-        self._value = _UNREAD
-        self._metadata = None
+        if share is not None:
+            self.share = share
+        if label is not None:
+            self.label = label
+        if flags & AWAITS_OUTPUT:
+            self.has_output_pending = UNTIL_TOLD
+        if flags & TRACK:
+            self.is_sent = False
+        return self
 
     @property
     def msg_id(self):
@@ -76,23 +101,23 @@ class Message:
             if self._value is _UNREAD:
                 self._value = value
             value = self._value
-            # The buffers are in the result now.
-            self.reply = (*self.reply[:5], None)
+            buffers = self.reply[5]
+            if buffers and (len(buffers) > 1 or len(buffers[0]) > _SMALL_BUFFER):
+                # They are in the result now.
+                self.reply = (*self.reply[:5], None)
         return value
 
     def _read(self):
-        _, kind, metadata, _, content, buffers = self.reply
+        _, kind, _, _, content, buffers = self.reply
         if kind != SUCCEEDED:
-            return self._failure(json.loads(content), metadata)
-        if self._value is not _UNREAD:
+            return self._failure(json.loads(content))
+        if buffers is None:
             return self._value
         form = self.form
         if form == APPLY_CODEC:
-            from . import codec
-
             return codec.load(buffers)
         if form == ITEMS:
-            from . import batches, codec
+            from . import batches
 
             return batches.restore(codec.load(buffers), self)
         if form == EXECUTE:
@@ -101,21 +126,17 @@ class Message:
             return ExecuteReply(self, json.loads(content))
         if form == CONTENT:
             return json.loads(content), buffers
-        from . import serialize
-
         if form == APPLY:
             return serialize.deserialize_object(buffers)[0]
         if form == COALESCED_CODEC:
-            from . import codec
-
             return codec.load_each(buffers)
-        values = []
+        values, buffers = [], list(buffers)
         while buffers:
             value, buffers = serialize.deserialize_object(buffers)
             values.append(value)
         return values
 
-    def _failure(self, content, metadata):
+    def _failure(self, content):
         if content.get("status") == "aborted":
             return error.TaskAborted(self.msg_id)
         failure = error.unwrap_exception(content)
@@ -149,9 +170,9 @@ class Message:
         return record
 
     def enter_reply(self):
-        """Enter the reply into the record, if somebody has one."""
+        """Enter the reply into the record."""
         record, reply = self._metadata, self.reply
-        if record is None or reply is None:
+        if reply is None:
             return
         _, kind, metadata, header, content, _ = reply
         content = {"status": "ok"} if kind == SUCCEEDED and self.form != EXECUTE else json.loads(content)

@@ -19,6 +19,7 @@ class _Lazy:
     def __get__(self, instance, owner):
         if instance is None:
             return self
+        instance._is_watched = True
         # Two threads may make one each, and get the same.
         return instance.__dict__.setdefault(self._name, self._make())
 
@@ -38,6 +39,8 @@ class PendingResult(Future):
     _result = None
     _exception = None
     _is_read = False
+    #: Whether something was made by `_Lazy`: somebody waits, or will be called.
+    _is_watched = False
     _waiting_for = None
     _dispatcher = None
 
@@ -65,14 +68,16 @@ class PendingResult(Future):
         if waiting_for is not None:
             waiting_for.discard(message.number)
             if waiting_for:
-                condition = self.__dict__.get("_condition")
-                if condition is not None:
-                    condition.notify_all()
+                if self._is_watched and "_condition" in self.__dict__:
+                    self._condition.notify_all()
                 return
         if self._state is PENDING:
             self._finish(dispatcher)
 
     def _finish(self, dispatcher, state=FINISHED):
+        if not self._is_watched:
+            self._state = state
+            return
         mine = self.__dict__
         if "_waiters" in mine:
             for waiter in mine["_waiters"]:

@@ -101,8 +101,9 @@ class View:
         if not callable(f) and not isinstance(f, (Reference, PrePickled)):
             raise TypeError(f"f must be callable, not {type(f)}")
         if are_own and serialize.mode == "pickle" and type(f) is not PrePickled:
-            if PrePickled not in map(type, args) and (not kwargs or PrePickled not in map(type, kwargs.values())):
-                return [dump_function(f), *dump_call(args, kwargs)], True
+            arguments = dump_call(args, kwargs)
+            if arguments[0] is not None:
+                return [dump_function(f), *arguments], True
         return serialize.pack_apply_message(f, args, kwargs), False
 
     def _send(self, route, targets, kind, form, content, metadata, frames, flags, label):
@@ -111,12 +112,9 @@ class View:
         numbers = client._send(route, targets, kind, content, metadata, frames, flags)
         client.history.add(numbers[0], len(numbers))
         self.history.add(numbers[0], len(numbers))
-        dispatcher, now, is_sent = client._dispatcher, time(), not flags & 2
-        targets = targets if len(numbers) > 1 or targets and len(targets) == 1 else [None]
-        return [
-            Message(number, form, dispatcher, now, target, None, label, True, is_sent)
-            for number, target in zip(numbers, targets)
-        ]  # fmt: skip
+        dispatcher, now = client._dispatcher, time()
+        targets = targets if len(numbers) > 1 or (targets and len(targets) == 1) else [None]
+        return [Message.sent(number, form, dispatcher, now, flags, target, None, label) for number, target in zip(numbers, targets)]
 
     def _finish(self, result, block):
         """The result of a call that was sent, or with `block` what it gives. Ctrl-C while waiting gives the AsyncResult."""
