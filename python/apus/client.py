@@ -285,7 +285,7 @@ class Client(EngineWait, Control, Hub):
             raise OSError("Connections have been closed.")
         numbers = self._send(route, targets, kind, json.dumps(content).encode(), b"{}", [])
         now = time()
-        messages = [Message(number, CONTENT, self._dispatcher, now, has_output_pending=False) for number in numbers]
+        messages = [Message(number, CONTENT, self._dispatcher, now) for number in numbers]
         result = ContentResult(self._dispatcher, messages, is_single=route == HUB)
         self._dispatcher.register_all(messages)
         return result
@@ -336,10 +336,11 @@ class Client(EngineWait, Control, Hub):
         futures = []
         if jobs is None:
             messages = self._outstanding_messages()
+            futures += self._dispatcher.sending
         else:
             messages = []
             for job in _as_list(jobs):
-                if isinstance(job, AsyncResult) and job._children:
+                if isinstance(job, AsyncResult) and job._children and job not in self._dispatcher.sending:
                     messages += job._children
                 elif hasattr(job, "add_done_callback"):
                     futures.append(job)
@@ -348,7 +349,8 @@ class Client(EngineWait, Control, Hub):
                     if message is not None:
                         messages.append(message)
         for future in futures:
-            future.add_done_callback(lambda _: self._dispatcher.poke())
+            if not isinstance(future, AsyncResult):
+                future.add_done_callback(lambda _: self._dispatcher.poke())
 
         def are_done():
             while messages and messages[-1].reply is not None:

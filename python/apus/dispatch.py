@@ -40,6 +40,8 @@ class Dispatcher:
         self.session_id, self.prefix = core.client_session(handle)
         self.under_way = {}
         self.over = None
+        #: Maps that still send tasks.
+        self.sending = set()
         #: Called with a dict for each engine that comes or goes, in the thread that dispatches.
         self.engine_callbacks = []
         #: Events that were faster than the thread that had sent the request: number -> events.

@@ -78,10 +78,12 @@ class Hub:
         """The result that came from the hub before, as a message that has its reply."""
         if msg_id not in self.results:
             return None
-        from .message import APPLY, FAILED, SUCCEEDED, Message
+        from .message import APPLY, COMPLETE, FAILED, SUCCEEDED, Message
 
         value = self.results[msg_id]
-        message = Message(-1, APPLY, self._dispatcher, None, share=msg_id, has_output_pending=False)
+        message = Message(-1, APPLY, self._dispatcher, None)
+        message.share = msg_id
+        message.has_output_pending = COMPLETE
         message._metadata = self.metadata[msg_id]
         message._value = value
         message.reply = (-1, FAILED if isinstance(value, Exception) else SUCCEEDED, None, None, None, None)

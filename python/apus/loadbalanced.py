@@ -214,6 +214,7 @@ class LoadBalancedView(View):
             client, [], dists["b"](), fname=name_of(function.func), ordered=function.ordered,
             return_exceptions=function.return_exceptions, chunk_sizes={},
         )  # fmt: skip
+        result._view = self
         targets = self.targets
         engine_count = (lambda: len(client._dispatcher.engines.ids)) if targets is None else (lambda: len(self.client._build_targets(targets)[1]))
         result._start_batches(Batches(result, submit, client._dispatcher.register, engine_count, sequences, count))

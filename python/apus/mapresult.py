@@ -21,6 +21,8 @@ class AsyncMapResult(AsyncResult):
     _batches = None
     _failure = None
     _count = None
+    #: The view that sends them.
+    _view = None
 
     def __init__(self, client, children, mapObject, fname="", ordered=True, return_exceptions=False, chunk_sizes=None):
         self._mapObject = mapObject
@@ -35,6 +37,7 @@ class AsyncMapResult(AsyncResult):
         self._batches = batches
         self._count = batches.count
         self._state = PENDING
+        self._dispatcher.sending.add(self)
         batches.go_on()
 
     def _add_child(self, message, size):
@@ -48,6 +51,7 @@ class AsyncMapResult(AsyncResult):
         with LOCK:
             self._failure = failure
             self._batches = None
+            self._dispatcher.sending.discard(self)
             if not self._waiting_for and self._state is PENDING:
                 self._finish(self._dispatcher)
             elif "_condition" in self.__dict__:

@@ -167,8 +167,8 @@ class View:
     def wait(self, jobs=None, timeout=-1):
         """As `Client.wait`; by default for all tasks of this view."""
         if jobs is None:
-            messages = self._outstanding_messages()
-            jobs = [message.msg_id for message in messages]
+            sending = [result for result in list(self.client._dispatcher.sending) if result._view is self]
+            jobs = [*sending, *(message.msg_id for message in self._outstanding_messages())]
         elif isinstance(jobs, int):
             jobs = self.history[jobs]
         return self.client.wait(jobs, timeout)

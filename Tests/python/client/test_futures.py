@@ -1,0 +1,203 @@
+"""Results as futures: waiting for several, asyncio, cancelling."""
+
+import asyncio
+import concurrent.futures
+import time
+
+import pytest
+
+import apus as ipp
+
+
+def nap(seconds):
+    import time
+
+    time.sleep(seconds)
+    return seconds
+
+
+def is_free(view, seconds=5.0):
+    """Whether the engines of the view answer at once."""
+    began = time.perf_counter()
+    view.apply_async(abs, -1).get(seconds)
+    return time.perf_counter() - began < seconds
+
+
+def test_results_are_futures(view):
+    result = view.apply_async(abs, -3)
+    assert isinstance(result, concurrent.futures.Future)
+    assert result.result(10) == 3 and result.done() and not result.cancelled() and result.exception() is None
+    failing = view.apply_async(lambda: 1 / 0)
+    assert isinstance(failing.exception(10), ipp.RemoteError) and failing.exception().ename == "ZeroDivisionError"
+
+
+def test_stdlib_waits_for_ours(view):
+    results = [view.apply_async(nap, 0.01 * n) for n in range(4)]
+    done, pending = concurrent.futures.wait(results, timeout=10)
+    assert done == set(results) and not pending
+    results = [view.apply_async(nap, 0.01 * n) for n in range(4)]
+    assert {result.result() for result in concurrent.futures.as_completed(results, timeout=10)} == {0.01 * n for n in range(4)}
+
+
+def test_first_exception_of_the_stdlib(view):
+    slow, failing = view.apply_async(nap, 2), view.apply_async(lambda: 1 / 0)
+    done, pending = concurrent.futures.wait([slow, failing], timeout=10, return_when=concurrent.futures.FIRST_EXCEPTION)
+    assert done == {failing} and pending == {slow}
+    slow.cancel()
+
+
+def test_as_completed(client):
+    slow, quick = client[0].apply_async(nap, 0.5), client[1].apply_async(nap, 0.01)
+    assert list(ipp.as_completed([slow, quick])) == [quick, slow]
+    # Those that are done already come first, and twice the same is one.
+    assert list(ipp.as_completed([slow, slow])) == [slow]
+    never = client[0].apply_async(nap, 5)
+    with pytest.raises(TimeoutError):
+        list(ipp.as_completed([never], timeout=0.05))
+    never.cancel()
+
+
+def test_wait(client):
+    slow, quick = client[0].apply_async(nap, 0.6), client[1].apply_async(nap, 0.01)
+    done, pending = ipp.wait([slow, quick], return_when=ipp.FIRST_COMPLETED)
+    assert done == {quick} and pending == {slow}
+    assert ipp.wait([slow, quick], timeout=0.01) == ({quick}, {slow})
+    assert ipp.wait([slow, quick]) == ({slow, quick}, set())
+
+
+def test_as_completed_with_other_futures(view):
+    other = concurrent.futures.Future()
+    other.set_result(1)
+    assert {future.result() for future in ipp.as_completed([other, view.apply_async(abs, -2)], timeout=10)} == {1, 2}
+
+
+def test_callbacks(view):
+    seen = []
+    result = view.apply_async(abs, -5)
+    result.add_done_callback(lambda done: seen.append(done.result()))
+    result.get(10)
+    result.add_done_callback(lambda done: seen.append("at once"))
+    view.client._dispatcher.wait_until(lambda: len(seen) == 2, 5)
+    assert sorted(map(str, seen)) == ["5", "at once"]
+
+
+def test_callback_that_waits_itself(view):
+    """It is called in the midst of another wait."""
+    seen = []
+    first = view.apply_async(abs, -1)
+    first.add_done_callback(lambda done: seen.append(view.apply_async(abs, -2).get(10)))
+    first.get(10)
+    view.client._dispatcher.wait_until(lambda: seen, 10)
+    assert seen == [2]
+
+
+def test_await(client, view):
+    async def main():
+        assert await view.apply_async(abs, -7) == 7
+        assert await asyncio.gather(*(view.apply_async(abs, -n) for n in range(20))) == list(range(20))
+        assert await client[:].apply_async(abs, -1) == [1, 1]
+        with pytest.raises(ipp.RemoteError):
+            await view.apply_async(lambda: 1 / 0)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_timeout_in_asyncio_frees_the_engine(client):
+    async def main():
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(client[0].apply_async(nap, 60), 0.3)
+
+    asyncio.run(main())
+    assert is_free(client[0])
+
+
+def test_cancel_frees_the_engine(client):
+    running, waiting = client[0].apply_async(nap, 60), client[0].apply_async(nap, 60)
+    # It has begun.
+    assert not running.wait(0.3)
+    assert waiting.cancel() and running.cancel()
+    assert running.cancelled() and running.done() and waiting.cancelled()
+    for result in (running, waiting):
+        with pytest.raises(concurrent.futures.CancelledError):
+            result.get(1)
+        with pytest.raises(concurrent.futures.CancelledError):
+            result.result(1)
+    assert is_free(client[0])
+
+
+def test_cancel_after_the_end(view):
+    result = view.apply_async(abs, -1)
+    result.get(10)
+    assert not result.cancel() and not result.cancelled() and result.get() == 1
+
+
+def test_waits_for_cancelled_results_end(client):
+    results = [client[0].apply_async(nap, 60) for _ in range(3)]
+    called = []
+    results[2].add_done_callback(called.append)
+    for result in results:
+        result.cancel()
+    assert concurrent.futures.wait(results, timeout=10).not_done == set()
+    assert len(list(concurrent.futures.as_completed(results, timeout=10))) == 3
+    assert ipp.wait(results, timeout=10).not_done == set()
+    assert called == [results[2]]
+    assert is_free(client[0])
+
+
+def test_cancel_of_one_that_somebody_waits_for(client):
+    """The waiting thread is told."""
+    result = client[0].apply_async(nap, 60)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(result.get)
+        assert not concurrent.futures.wait([waiting], 0.2).done
+        result.cancel()
+        with pytest.raises(concurrent.futures.CancelledError):
+            waiting.result(10)
+
+
+def test_abort_takes_back_what_has_not_begun(client):
+    running, waiting = client[0].apply_async(nap, 0.5), client[0].apply_async(nap, 60)
+    waiting.abort()
+    with pytest.raises(ipp.TaskAborted):
+        waiting.get(10)
+    assert running.get(10) == 0.5
+    with pytest.raises(RuntimeError):
+        running.abort()
+
+
+def test_map_that_was_aborted_ends(client, view):
+    busy = client[:].apply_async(nap, 0.5)
+    result = view.map_async(nap, [0.001] * 20)
+    result.abort()
+    with pytest.raises((ipp.TaskAborted, ipp.CompositeError)):
+        result.get(10)
+    with pytest.raises((ipp.TaskAborted, ipp.CompositeError)):
+        list(result)
+    assert busy.get(10)
+
+
+def test_map_that_was_cancelled_ends(client, view):
+    """One whose items are grouped, and most of which was never sent."""
+    result = view.map_async(nap, [0.02] * 100_000)
+    assert not result.wait(0.3)
+    assert result.cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        result.get(10)
+    assert is_free(client[0]) and is_free(client[1])
+
+
+def test_executor(client):
+    with client.executor() as executor:
+        assert executor.submit(pow, 2, 5).result(10) == 32
+        assert list(executor.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+        assert list(executor.map(pow, [2, 3], [3, 2])) == [8, 9]
+
+
+def test_engine_is_lost(start_cluster, connect_to):
+    client = connect_to(start_cluster(1), 1)
+    import os
+
+    result = client[0].apply_async(os._exit, 1)
+    with pytest.raises(ipp.RemoteError) as info:
+        result.get(30)
+    assert info.value.ename == "EngineError" and result.engine_id == 0 and "0" in str(info.value)
