@@ -268,7 +268,7 @@ class AsyncResult(Output, PendingResult):
 
     def _value_of(self, message):
         """The value of one message, when it has come."""
-        self._dispatcher.wait_until(lambda: message.reply is not None, None, self)
+        self._dispatcher.wait_until(lambda: message.reply is not None)
         if message.reply is None:
             self._raise_unfinished()
         return message.value()

@@ -9,6 +9,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from concurrent.futures._base import PENDING
 from itertools import chain
 from time import monotonic, time
 
@@ -49,8 +50,8 @@ class Dispatcher:
         self._events = deque()
         #: What is to be called once the lock is free: results with callbacks, and functions.
         self._calls = deque()
-        self._changed = threading.Condition(LOCK)
-        self._waiting = 0
+        #: Threads that wait while another one leads: lock that is released to wake it -> the result it waits for, or None for anything.
+        self._followers = {}
         self._leader = None
         self._can_wake = hasattr(core, "client_wake")
         self._taking = (handle,)
@@ -77,16 +78,19 @@ class Dispatcher:
 
     def _catch_up(self, number):
         with LOCK:
-            early = self._early.pop(number, ())
-            self._events.extend(early)
+            self._events.extend(chain.from_iterable(map(self._early.pop, (number,), ((),))))
+            is_more = bool(self._events)
             self._drain()
-        if early:
+        if is_more:
             self._call()
             self.poke()
 
-    def call_later(self, function):
-        """Call a function without arguments in the thread that dispatches, outside of the lock."""
-        self._calls.append(function)
+    def call_later(self, function, again=False):
+        """Call a function without arguments in the thread that dispatches, outside of the lock.
+
+        again: it may be called once more if Ctrl-C has cut it off.
+        """
+        self._calls.append((function, again))
 
     # -- events
 
@@ -102,11 +106,11 @@ class Dispatcher:
                 self._drain()
                 raise
             finally:
-                if self._waiting:
-                    self._changed.notify_all()
+                if self._followers:
+                    self._wake_followers()
         if self._calls:
             self._call()
-            if self._waiting or (self._leader is not None and self._leader != threading.get_ident()):
+            if self._followers or (self._leader is not None and self._leader != threading.get_ident()):
                 self.poke()
 
     def _drain(self):
@@ -197,12 +201,13 @@ class Dispatcher:
         self._settle(message)
 
     def _printed(self, message, event):
-        if message.output_events is None:
-            message.output_events = []
-        if event not in message.output_events[-1:]:
-            message.output_events.append(event)
+        events = message.output_events
+        if events is None:
+            message.output_events = [event]
+        elif events[-1] is not event:
+            events.append(event)
         if message.callbacks:
-            self._calls.append(lambda: message.callbacks and [callback(event) for callback in list(message.callbacks)])
+            self.call_later(lambda: [callback(event) for callback in message.callbacks or ()])
         if message._metadata is not None:
             message.enter_output()
 
@@ -214,26 +219,33 @@ class Dispatcher:
     def _engines_changed(self, what, engine_id, uuid):
         event = {"event": what, "id": engine_id, "uuid": uuid}
         for callback in list(self.engine_callbacks):
-            self._calls.append(lambda callback=callback: callback(event))
+            self.call_later(lambda callback=callback: callback(event))
 
     def _call(self):
         calls = self._calls
         while calls:
+            taken = []
             try:
-                call = calls.popleft()
-            except IndexError:
-                return
-            try:
-                call()
+                # In C, as above.
+                taken.extend(map(deque.popleft, (calls,)))
+                taken[0][0]()
             except Exception:
+                if not taken:
+                    # Another thread was faster.
+                    return
                 sys.excepthook(*sys.exc_info())
+            except BaseException:
+                if taken and taken[0][1]:
+                    calls.append(taken[0])
+                self._call()
+                raise
 
     # -- waiting
 
     def wait_until(self, is_done, timeout=None, result=None):
         """Wait until `is_done()` is true, or the time (seconds, None for ever) is over. Returns the last `is_done()`.
 
-        result: a PendingResult whose condition is notified when that may have become true; without one, every event is looked at.
+        result: the PendingResult whose end `is_done` tells; without one, it is asked again after everything that happens.
         """
         deadline = None if timeout is None or timeout < 0 else monotonic() + timeout
         core, handle, me = self.core, self.handle, threading.get_ident()
@@ -241,18 +253,23 @@ class Dispatcher:
             remaining = None if deadline is None else deadline - monotonic()
             if self.over or (remaining is not None and remaining <= 0):
                 return is_done()
-            # A callback that waits does so in the midst of its own thread's leading.
-            is_nested = self._leader == me
-            if is_nested or core.client_lead(handle):
-                self._leader = me
-                try:
+            if self._leader == me:
+                # A callback that waits does so in the midst of its own thread's leading.
+                self._lead(is_done, deadline)
+                continue
+            leads = []
+            try:
+                # In C from end to end: Ctrl-C finds us knowing that we lead, or not leading.
+                leads.extend(filter(None, map(core.client_lead, self._taking)))
+                if leads:
+                    self._leader = me
                     self._lead(is_done, deadline)
-                finally:
-                    if not is_nested:
-                        self._leader = None
-                        core.client_unlead(handle)
-            else:
-                self._follow(is_done, remaining, self._changed if result is None else result._condition)
+                else:
+                    self._follow(is_done, remaining, result)
+            finally:
+                if leads:
+                    self._leader = None
+                    core.client_unlead(handle)
         return True
 
     def _lead(self, is_done, deadline):
@@ -269,15 +286,26 @@ class Dispatcher:
             if wait(handle, milliseconds):
                 self.dispatch()
 
-    def _follow(self, is_done, timeout, condition):
-        with LOCK:
-            if is_done() or self.over:
-                return
-            self._waiting += condition is self._changed
-            try:
-                condition.wait(timeout)
-            finally:
-                self._waiting -= condition is self._changed
+    def _follow(self, is_done, timeout, result):
+        # No condition: those of `threading` do not survive Ctrl-C in every place.
+        waker = threading.Lock()
+        waker.acquire()
+        try:
+            with LOCK:
+                if is_done() or self.over:
+                    return
+                self._followers[waker] = result
+            waker.acquire(timeout=-1 if timeout is None else timeout)
+        finally:
+            self._followers.pop(waker, None)
+
+    def _wake_followers(self):
+        """Wake those for whom something may have changed. With the lock."""
+        for waker, result in list(self._followers.items()):
+            if result is None or result._state is not PENDING or self.over:
+                self._followers.pop(waker, None)
+                if waker.locked():
+                    waker.release()
 
     def abort(self, numbers, interrupts):
         """Take tasks back; interrupts: those that run, too."""
@@ -292,8 +320,7 @@ class Dispatcher:
     def poke(self):
         """Let those look again who wait: something has happened in this thread and not by an event."""
         with LOCK:
-            if self._waiting:
-                self._changed.notify_all()
+            self._wake_followers()
         leader = self._leader
         if leader is not None and leader != threading.get_ident() and self._can_wake and not self.over:
             self.core.client_wake(self.handle)

@@ -84,8 +84,7 @@ class _LazyMap:
         with LOCK:
             self._hurries = True
             self._changed.notify_all()
-            while not self._is_read:
-                self._changed.wait()
+        self._dispatcher.wait_until(lambda: self._is_read)
 
     def _has_room(self):
         return self._under_way < self._limit and (self._hurries or self._unread < _UNREAD + self._limit)

@@ -54,8 +54,6 @@ class AsyncMapResult(AsyncResult):
             self._dispatcher.sending.discard(self)
             if not self._waiting_for and self._state is PENDING:
                 self._finish(self._dispatcher)
-            elif "_condition" in self.__dict__:
-                self._condition.notify_all()
         self._dispatcher.poke()
         self._dispatcher.run_calls()
 
@@ -64,9 +62,7 @@ class AsyncMapResult(AsyncResult):
             super()._message_done(message, dispatcher)
             return
         self._waiting_for.discard(message.number)
-        if "_condition" in self.__dict__:
-            self._condition.notify_all()
-        dispatcher.call_later(self._batches.go_on)
+        dispatcher.call_later(self._batches.go_on, again=True)
 
     def _stop(self, failure):
         """Send no more items."""

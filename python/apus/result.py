@@ -68,8 +68,6 @@ class PendingResult(Future):
         if waiting_for is not None:
             waiting_for.discard(message.number)
             if waiting_for:
-                if self._is_watched and "_condition" in self.__dict__:
-                    self._condition.notify_all()
                 return
         if self._state is PENDING:
             self._finish(dispatcher)
