@@ -54,6 +54,8 @@ class AutoParallel:
         cell = "".join(lines)
         if self._is_paused or not cell.strip() or self._own.match(cell):
             return lines
+        # IPython has ended the last line, whether the user did or not.
+        cell = cell.removesuffix("\n")
         # Inside an `if`, the value of the call is not shown: what is shown comes from the engines.
         return [f"if True: get_ipython().run_line_magic({'px' + self.suffix!r}, {cell!r})\n"]
 

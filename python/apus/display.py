@@ -5,7 +5,9 @@ Everything here is bounded, whatever the number of engines and tasks, and never 
 
 from html import escape
 from itertools import islice
+from time import time
 
+from .error import KernelError
 from .progressbar import progress, writing
 
 #: How many engines have a row of their own, and how many at most have a square.
@@ -13,6 +15,9 @@ MOST_ROWS, MOST_SQUARES = 16, 2000
 
 #: How long a hub may take to say what its engines do, in seconds, before they are shown without it.
 HUB_TIMEOUT = 1.0
+
+#: The core's number of the route to the hub.
+_HUB = 0
 
 _BUSY, _WAITING, _IDLE = "#2f7ed8", "#f0ad4e", "#9aa5b1"
 
@@ -37,9 +42,9 @@ def targets_text(targets, most=4):
 
 def client_text(client):
     """One line about a client: its engines, profile and cluster."""
-    if getattr(client, "_closed", False):
+    if client._closed:
         return f"<{type(client).__name__}: closed>"
-    parts = [_count(len(client._engines.ids), "engine")]
+    parts = [_count(len(client.ids), "engine")]
     parts += [f"{noun} {value!r}" for noun, value in _origin(client)]
     return f"<{type(client).__name__}: {', '.join(parts)}>"
 
@@ -62,8 +67,9 @@ def result_text(result):
 
 
 def _state(result):
-    if not result.done():
-        return f"pending, {result.progress} of {len(result)}" if len(result) > 1 else "pending"
+    # Results of the hub's are asked for, which takes a while: what is known here must do.
+    if not result._ready:
+        return f"pending, {result.progress} of {len(result)}" if len(result) > 1 and result._children else "pending"
     if result.cancelled():
         return "cancelled"
     return "failed" if result._has_failed() else "finished"
@@ -84,17 +90,16 @@ def _line(text):
 
 def client_html(client):
     """A client's engines with their load, as HTML."""
-    if getattr(client, "_closed", False):
-        return _box(f"{type(client).__name__}", _line("closed"))
-    table = client._engines.table
-    ids = list(client._engines.ids)
+    if client._closed:
+        return _box(type(client).__name__, _line("closed"))
+    ids = client.ids
     origin = ", ".join(f"{noun} <code>{escape(value)}</code>" for noun, value in _origin(client))
     load = _load(client)
     outstanding = len(client.outstanding)
     return _box(
         f"{type(client).__name__}: {_count(len(ids), 'engine')}",
         _line(origin),
-        _engines(ids, load, table),
+        _engines(ids, load, client._engines),
         _line(_totals(load)),
         _line(f"{_count(outstanding, 'task')} of this client under way" if outstanding else ""),
     )
@@ -106,17 +111,17 @@ def view_html(view):
     flags = [(name, getattr(view, name, None)) for name in ("block", "track", "label", "after", "follow", "timeout", "retries")]
     said = ", ".join(f"{name} = <code>{escape(_short(value))}</code>" for name, value in flags if value)
     targets = view.targets
-    present = client._engines.ids
+    present = set(client.ids)
     if targets is None or targets == "all":
-        ids = list(present)
+        ids = client.ids
     else:
         ids = [targets] if isinstance(targets, int) else list(targets)
-    gone = len(set(ids).difference(present))
+    gone = len(set(ids) - present)
     outstanding = len(view.outstanding)
     return _box(
         f"{type(view).__name__} of {_count(len(ids), 'engine')}: {escape(targets_text(targets))}",
         _line(said),
-        _engines([engine for engine in ids if engine in set(present)], _load(client), client._engines.table),
+        _engines([engine for engine in ids if engine in present], _load(client), client._engines),
         _line(f"{_count(gone, 'target')} not there any more" if gone else ""),
         _line(f"{_count(outstanding, 'task')} of this view under way" if outstanding else ""),
     )
@@ -128,9 +133,14 @@ def _short(value, most=60):
 
 
 def _load(client):
-    """What each engine has to do, as the hub knows it: engine id -> numbers; None if it does not say."""
-    ask = getattr(client, "_load", None)
-    return ask(HUB_TIMEOUT) if ask is not None else None
+    """What each engine has to do, as the hub knows it: engine id -> numbers; None if it does not say so in time."""
+    if client._closed:
+        return None
+    try:
+        content, _ = client._ask(_HUB, None, "queue_request", {"targets": None, "verbose": False}).result(HUB_TIMEOUT)
+    except (OSError, RuntimeError, KernelError):
+        return None
+    return {int(key) if key.isdecimal() else key: value for key, value in content.items()}
 
 
 def _engine_load(load, engine):
@@ -203,28 +213,35 @@ def _squares(ids, load, side=8, columns=64):
 
 def result_html(result):
     """How far a result is, and when which engine worked on it, as HTML."""
-    from .timeline import seconds_text, spans_of, svg
+    from .timeline import seconds_text, spans_of_messages, spans_of_records, svg
 
     messages = list(result._children)
-    spans, step = spans_of(messages)
+    spans, step = spans_of_messages(messages) if messages else spans_of_records(getattr(result, "_records", ()))
     said = [_state(result)]
     if len(result) > 1:
-        said.append(_count(len(result), "item" if _is_grouped(result, messages) else "task"))
-    if result.done() and not result.cancelled() and spans:
-        said.append(seconds_text(max(result.elapsed, 0)))
+        # A map left to itself sends several items with one message.
+        said.append(_count(len(result), "item" if len(messages) not in (0, len(result)) else "task"))
+    took = _elapsed(result, messages)
+    if took is not None:
+        said.append(seconds_text(took) if result._ready else f"{seconds_text(took)} so far")
+    if result._ready and spans:
         said.append(_use(spans, step))
-    elif not result.done():
-        said.append(f"{seconds_text(max(result.elapsed, 0))} so far")
     return _box(
         f"{type(result).__name__}: {escape(_short(result._fname))}",
-        _line(", ".join(text for text in said if text)),
+        _line(", ".join(said)),
         _line(f"of {len(messages)} tasks, one in {step} is read" if step > 1 else ""),
         svg(spans, step),
     )
 
 
-def _is_grouped(result, messages):
-    return len(messages) != len(result)
+def _elapsed(result, messages):
+    """Seconds from the call to its last result, or until now; None if they are not known."""
+    # `result.elapsed` would make a record of every task.
+    if not messages:
+        return None
+    began = min(message.submitted for message in messages)
+    ended = max((message.received or 0 for message in messages), default=0) if result._ready else time()
+    return ended - began if ended > began else None
 
 
 def _use(spans, step):

@@ -34,7 +34,7 @@ class Span:
         self.text = text
 
 
-def spans_of(messages, most=MOST_READ):
+def spans_of_messages(messages, most=MOST_READ):
     """The spans of those messages that have been answered, and for how many tasks each of them stands.
 
     Of more than `most` messages, every second, third, … is read.
@@ -66,6 +66,18 @@ def _spans_of_message(message, position):
         engines = [known.get(uuid[1].decode()) if uuid else message.target]
     for engine_id in engines:
         yield Span(engine_id, began, ended, kind != 0, f"task {position}")
+
+
+def spans_of_records(records, most=MOST_READ):
+    """The same for the records of tasks, each of which may be None."""
+    step = -(-len(records) // most) if len(records) > most else 1
+    spans = []
+    for position in range(0, len(records), step):
+        record = records[position]
+        if record is not None and record["started"] and record["completed"]:
+            dates = record["started"].timestamp(), record["completed"].timestamp()
+            spans.append(Span(record["engine_id"], *dates, record["status"] not in ("ok", None), f"task {position}"))
+    return spans, step
 
 
 def _date(pattern, text):
@@ -134,7 +146,7 @@ def _bars(spans, began, scale, top, _):
         title = f"{span.text}: {seconds_text(span.ended - span.began)}" + (", failed" if span.has_failed else "")
         yield (
             f'<rect x="{x:.1f}" y="{top}" width="{width:.1f}" height="{_BAR}" fill="{_FAILED if span.has_failed else _DONE}" '
-            f'stroke="#fff" stroke-width="0.3"><title>{escape(title)}</title></rect>'
+            f'stroke="#fff" stroke-opacity="0.6" stroke-width="0.4"><title>{escape(title)}</title></rect>'
         )
 
 
