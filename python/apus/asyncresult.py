@@ -337,13 +337,14 @@ class AsyncResult(Output, PendingResult):
         return [*super().__dir__(), *KEYS]
 
     def __repr__(self):
-        if self._state is PENDING:
-            state = "pending"
-        elif self.cancelled():
-            state = "cancelled"
-        else:
-            state = "failed" if self._has_failed() else "finished"
-        return f"<{type(self).__name__}({self._fname}): {state}>"
+        from .display import result_text
+
+        return result_text(self)
+
+    def _repr_html_(self):
+        from .display import result_html
+
+        return result_html(self)
 
     # -- times
 

@@ -388,7 +388,14 @@ class Client(EngineWait, Control, Hub):
         self._deprecated("stop_spin_thread")
 
     def __repr__(self):
-        return f"<{type(self).__name__}: {len(self)} engines>"
+        from .display import client_text
+
+        return client_text(self)
+
+    def _repr_html_(self):
+        from .display import client_html
+
+        return client_html(self)
 
 
 def _as_list(jobs):

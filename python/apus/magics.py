@@ -101,7 +101,9 @@ class ParallelMagics(Magics):
 
         ::
 
-            %px --noblock
+            %%px --noblock
+            compute()
+
             %pxresult
         """
         arguments = magic_arguments.parse_argstring(self.result, line)
@@ -219,6 +221,8 @@ class ParallelMagics(Magics):
 
     def _follow(self, result, options, groupby):
         """Wait for a result while its output is shown. Raises what the engines raised."""
+        # One engine's error is raised as it is: nobody wants to read it twice.
+        result._streams_errors = not result._single_result
         try:
             with result.stream_output() if options.stream else nullcontext():
                 self._wait(result, options.progress_after)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from . import error
 
@@ -19,8 +19,17 @@ def _show_text(text):
     display_pretty(text, raw=True)
 
 
+def _above_bars():
+    """For what is printed while a progress bar may stand on the terminal; gives whether one does."""
+    module = sys.modules.get(f"{__package__}.progressbar")
+    return nullcontext(False) if module is None else module.writing()
+
+
 class Output:
     """The part of a result that shows output."""
+
+    #: Whether errors are shown as they come; not if somebody raises them right after.
+    _streams_errors = True
 
     _last_display_prefix = ""
     _stream_trailing_newline = True
@@ -192,6 +201,13 @@ class _Stream:
             return
         content = json.loads(content)
         engine_id = self._engine(message, target)
+        with _above_bars() as stands:
+            self._show_content(message, engine_id, kind, content)
+            if stands and not self._result._stream_trailing_newline:
+                # The bar comes back on a line of its own, or it would stand over the text.
+                self._result._display_stream("\n")
+
+    def _show_content(self, message, engine_id, kind, content):
         if kind == "stream":
             self._show_stream(message, engine_id, content["name"], content["text"])
         elif kind == "error":
@@ -223,6 +239,8 @@ class _Stream:
         self._ids.add(display_id)
 
     def _show_error(self, failure):
+        if not self._result._streams_errors:
+            return
         self._errors += 1
         if self._errors <= error.CompositeError.tb_limit:
             print("\n".join(failure.render_traceback()), file=sys.stderr)

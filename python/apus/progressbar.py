@@ -56,16 +56,23 @@ def _can_import(name):
 
 @contextmanager
 def writing():
-    """While the block prints to the terminal, progress bars are out of the way; afterwards they stand below what was printed."""
+    """While the block prints to the terminal, progress bars are out of the way; afterwards they stand below what was printed.
+
+    Gives whether there are any.
+    """
+    if _in_notebook():
+        # Bars and text have places of their own there.
+        yield False
+        return
     tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
     for bar in _on_terminal:
         bar.clear()
     try:
         if tqdm is not None and getattr(tqdm, "_instances", None):
             with tqdm.external_write_mode(file=sys.stdout):
-                yield
+                yield True
         else:
-            yield
+            yield bool(_on_terminal)
     finally:
         for bar in _on_terminal:
             bar.refresh()

@@ -46,44 +46,10 @@ def is_url(url):
 
 
 def progress(*args, widget=None, **kwargs):
-    """A progress bar of tqdm; as a widget in a notebook, unless `widget` says otherwise."""
-    if widget is None:
-        module = sys.modules.get("IPython")
-        shell = module.get_ipython() if module is not None else None
-        widget = False
-        if shell is not None and getattr(shell, "kernel", None) is not None:
-            try:
-                import ipywidgets  # noqa: F401
+    """A progress bar, of tqdm where it is installed; a notebook's or a terminal's, as `widget` says or as it fits."""
+    from .display import progress
 
-                widget = True
-            except ImportError:
-                pass
-    if widget:
-        from tqdm.notebook import tqdm_notebook
-
-        return tqdm_notebook(*args, **kwargs)
-    kwargs.setdefault("file", sys.stdout)
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return _NoBar(kwargs.get("initial", 0))
-    return tqdm(*args, **kwargs)
-
-
-class _NoBar:
-    """What stands for a progress bar where tqdm is not installed."""
-
-    def __init__(self, n):
-        self.n = n
-
-    def update(self, by):
-        self.n += by
-
-    def refresh(self):
-        pass
-
-    def close(self):
-        pass
+    return progress(*args, widget=widget, **kwargs)
 
 
 __all__ = [

@@ -40,8 +40,14 @@ class View:
         self.set_flags(**flags)
 
     def __repr__(self):
-        targets = str(self.targets)
-        return f"<{type(self).__name__} {targets if len(targets) <= 16 else targets[:12] + '...]'}>"
+        from .display import view_text
+
+        return view_text(self)
+
+    def _repr_html_(self):
+        from .display import view_html
+
+        return view_html(self)
 
     def __len__(self):
         if isinstance(self.targets, list):

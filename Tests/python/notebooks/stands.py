@@ -91,6 +91,7 @@ class Run:
     """
 
     _fname = "execute"
+    _single_result = False
 
     def __init__(self, view, code, targets, waits, pending, failure=None, errors=()):
         self.view = view
