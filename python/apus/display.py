@@ -146,7 +146,7 @@ def _load(client):
 def _engine_load(load, engine):
     """(running, waiting, completed) of one engine.
 
-    The hub knows how many tasks were sent to it, by a view of this engine (`queue`) or by the scheduler (`tasks`): it runs the first of them.
+    The hub knows how many tasks were sent to it, by a view of this engine (`queue`) or by the scheduler (`tasks`): it runs the first.
     """
     entry = load.get(engine) or {}
     queued, tasks, completed = (_number(entry.get(name)) for name in ("queue", "tasks", "completed"))
@@ -162,7 +162,9 @@ def _totals(load):
     if not load:
         return ""
     unassigned = _number(load.get("unassigned"))
-    return f"{_count(unassigned, 'task')} wait for an engine" if unassigned else ""
+    if not unassigned:
+        return ""
+    return "1 task waits for an engine" if unassigned == 1 else f"{unassigned} tasks wait for an engine"
 
 
 def _engines(ids, load, table):

@@ -31,7 +31,8 @@ execution_options = _together(
     _switch("-a", "--noblock", dest="block", value=False, help="Return an AsyncResult at once; %%pxresult shows it later."),
     magic_arguments.argument(
         "-t", "--targets", type=str,
-        help="The engines: a number, a list, a slice of the client's ids such as 0:4 or ::2, 'all', or an expression that gives one of them.",
+        help="The engines: a number, a list, a slice of the client's ids such as 0:4 or ::2, 'all', or an expression that gives one "
+        "of them.",
     ),
     _switch("--stream", dest="stream", value=True, help="While waiting, show output as it comes."),
     _switch("--no-stream", dest="stream", value=False, help="Show output when all engines are done."),

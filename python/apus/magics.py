@@ -26,8 +26,8 @@ _ENDING = {"SIGINT", "SIGTERM", "SIGKILL", "SIGQUIT", "SIGHUP", "SIGABRT"}
 class ParallelMagics(Magics):
     """The magics of one view.
 
-    shell: IPython's shell. view: a DirectView or BroadcastView; its `targets` and `block` are the magics' defaults. suffix: ends the magics'
-    names, so that several views have some of their own: with "_even" they are `%px_even`, `%%px_even`, `%autopx_even`, ….
+    shell: IPython's shell. view: a DirectView or BroadcastView; its `targets` and `block` are the magics' defaults. suffix: ends the
+    magics' names, so that several views have some of their own: with "_even" they are `%px_even`, `%%px_even`, `%autopx_even`, ….
 
     verbose, stream_output, progress_after_seconds, signal_on_interrupt: the further defaults, which `%pxconfig` changes.
     last_result: the AsyncResult of the last `%px` or `%%px`.

@@ -19,8 +19,8 @@ def progress(iterable=None, *, total=None, initial=0, unit="tasks", desc=None, w
     before the bar. widget: True for a notebook's bar, False for a terminal's, None finds out. file: where a terminal's bar is drawn
     (default: standard output). What else tqdm knows is handed on to it.
 
-    Returns an object with `n`, `total`, `update(by)`, `set_description(text)`, `set_postfix_str(text)`, `refresh()` and `close()`, which is a
-    context manager. With `iterable` it gives that one's items and counts them.
+    Returns an object with `n`, `total`, `update(by)`, `set_description(text)`, `set_postfix_str(text)`, `refresh()` and `close()`, which
+    is a context manager. With `iterable` it gives that one's items and counts them.
     """
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)

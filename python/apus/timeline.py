@@ -7,7 +7,7 @@ from html import escape
 from .metadata import parse_date
 
 #: How many tasks are read at most, and up to how many each is a bar of its own.
-MOST_READ, MOST_BARS = 20_000, 600
+MOST_READ, MOST_BARS = 8_000, 600
 #: How many engines have a lane.
 MOST_LANES = 32
 
@@ -152,7 +152,8 @@ def _bars(spans, began, scale, top, _):
 
 def _loads(spans, began, scale, top, weight):
     """The part of each two pixels' time for which the engine was busy, as an area; where tasks failed, a red mark."""
-    step = 2
+    # Of a sample, a piece of time needs some tasks to tell how busy it was.
+    step = 2 if weight == 1 else min(40, max(2, round((_WIDTH - _LEFT) * 10 / len(spans))))
     count = (_WIDTH - _LEFT - 2) // step
     busy, change, failed = [0.0] * (count + 1), [0] * (count + 2), set()
     for span in spans:

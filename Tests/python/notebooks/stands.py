@@ -174,6 +174,8 @@ class PlayedView:
 
     def execute(self, code, silent, block):
         assert (silent, block) == (False, False)
-        options = {"waits": [], "pending": [0, 1]} | {key: list(value) if isinstance(value, list) else value for key, value in self.run.items()}
+        # Each run uses up lists of its own.
+        said = {key: list(value) if isinstance(value, list) else value for key, value in self.run.items()}
+        options = {"waits": [], "pending": [0, 1]} | said
         self.runs.append(Run(self, code, self.targets, **options))
         return self.runs[-1]

@@ -160,7 +160,7 @@ def test_a_long_task_among_many_fills_its_time():
 def test_a_sample_of_very_many_tasks_gives_the_same_load():
     messages = [Message(task % 2, EPOCH + task * 0.01, EPOCH + task * 0.01 + 0.01) for task in range(50_000)]
     html = display.result_html(Result(messages))
-    assert "of 50000 tasks, one in 3 is read" in html
+    assert "of 50000 tasks, one in 7 is read" in html
     paths = [part.get("d") for part in picture(html).iter() if part.tag.endswith("path") and part.get("fill") == timeline._DONE]
     assert [busy_part(path) for path in paths] == [pytest.approx(0.5, abs=0.05)] * 2
     assert len(html) < 30_000

@@ -222,11 +222,12 @@ def test_output_comes_while_the_cell_waits(kernel, tmp_path):
 
 
 @pytest.mark.parametrize("options", ["", "--no-stream", "--progress-after 0"])
-def test_an_interrupted_cell_leaves_the_cluster_usable(kernel, options):
+def test_an_interrupted_cell_leaves_the_cluster_usable(kernel, tmp_path, options):
     # Without streaming, the cell itself shows nothing before its end: the engines' readiness is seen otherwise.
     kernel.run("%%px\nimport os, time\nkept = os.getpid()")
-    kernel.run("import os, tempfile\nready = os.path.join(tempfile.mkdtemp(), 'ready')\nos.mkfifo(ready)\nrc[:].push({'ready': ready}, block=True)")
-    path = kernel.run("print(ready)").strip()
+    path = str(tmp_path / "ready")
+    os.mkfifo(path)
+    kernel.run(f"rc[:].push({{'ready': {path!r}}}, block=True)")
     kernel.begin(f"%%px {options}\nwith open(ready, 'w') as file:\n    file.write('1')\ntime.sleep(60)\nprint('not interrupted')")
     came = ""
     while len(came) < 2:
@@ -258,3 +259,13 @@ def test_a_single_engines_error_is_shown_once(kernel):
     kernel.begin("%px 1/0")
     shown = kernel.end()
     assert shown.count("division by zero") == 2 and "2 errors" in shown
+
+
+def test_magics_of_a_broadcast_view(kernel):
+    kernel.run("view = rc.broadcast_view()\nview.block = True\nview.activate('_all')")
+    assert len(re.findall(r"Out\[[01]:\d+\]: \S*42", kernel.run("%px_all 6 * 7"))) == 2
+    kernel.begin("%%px_all --targets 1\nprint('begun', flush=True)\nimport time; time.sleep(60)")
+    kernel.until(lambda message: "begun" in plain(message))
+    kernel.manager.interrupt_kernel()
+    assert "still run it" not in kernel.end()
+    assert len(re.findall(r"Out\[[01]:\d+\]: \S*42", kernel.run("%px_all 6 * 7"))) == 2

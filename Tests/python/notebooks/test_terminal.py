@@ -127,7 +127,8 @@ def terminal(request, bin_dir, tmp_path):
 
 
 def test_what_engines_print_stands_above_the_bar(terminal):
-    code = r"import time\nfor i in range(3):\n    print('line', i, flush=True)\n    time.sleep(0.15)\nprint('open', end='', flush=True)\ntime.sleep(0.3)"
+    code = r"import time\nfor i in range(3):\n    print('line', i, flush=True)\n    time.sleep(0.15)\n"
+    code += r"print('open', end='', flush=True)\ntime.sleep(0.3)"
     lines = terminal.run(f"get_ipython().run_cell_magic('px', '--targets=[0] --progress-after 0', \"{code}\")")
     printed = [line.rstrip() for line in lines if line.strip()]
     bars = [line for line in printed if line.startswith("%px:")]
@@ -138,7 +139,8 @@ def test_what_engines_print_stands_above_the_bar(terminal):
 def test_ctrl_c_interrupts_the_engines(terminal):
     terminal.run("%px import time, os; kept = os.getpid()")
     for options in ("", "--progress-after 0"):
-        terminal.begin(f"get_ipython().run_cell_magic('px', '{options}', 'print(\"begun\", os.getpid(), flush=True); time.sleep(60); print(\"done\")')")
+        code = 'print("begun", os.getpid(), flush=True); time.sleep(60); print("done")'
+        terminal.begin(f"get_ipython().run_cell_magic('px', '{options}', '{code}')")
         terminal.until(r"begun \d+\n(.*\n)*.*begun \d+")
         terminal.interrupt()
         lines = terminal.end()
