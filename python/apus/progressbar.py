@@ -150,7 +150,9 @@ class Bar:
         took = time.monotonic() - self._began
         done = self.n - self.initial
         rate = done / took if took > 0 else 0
-        text = f"{self.n}/{self.total} {self.unit}" if self.total is not None else f"{self.n} {self.unit}"
+        count = self.n if self.total is None else self.total
+        unit = self.unit if count == 1 or self.unit.endswith("s") else self.unit + "s"
+        text = f"{self.n} {unit}" if self.total is None else f"{self.n}/{self.total} {unit}"
         text += f" [{_duration(took)}"
         if done and self.total and self.n < self.total:
             text += f", {_duration((self.total - self.n) / rate)} left"
@@ -214,19 +216,16 @@ class NotebookBar(Bar):
 
     _handle = None
 
-    def html(self):
-        """The bar as HTML."""
-        fraction = self.fraction
-        amount = f' value="{fraction:.4f}"' if fraction is not None else ""
-        return (
-            f'<div style="white-space:nowrap">{escape(self.desc)} <progress max="1"{amount} style="width:20em;vertical-align:middle">'
-            f"</progress> {escape(self._counts())}</div>"
-        )
-
     def _show(self, is_last):
         from IPython.display import display
 
-        data = {"text/html": self.html(), "text/plain": f"{self.desc}: {self._counts()}" if self.desc else self._counts()}
+        counts, fraction = self._counts(), self.fraction
+        amount = "" if fraction is None else f' value="{fraction:.4f}"'
+        html = (
+            f'<div style="white-space:nowrap">{escape(self.desc)} <progress max="1"{amount} style="width:20em;vertical-align:middle">'
+            f"</progress> {escape(counts)}</div>"
+        )
+        data = {"text/html": html, "text/plain": f"{self.desc}: {counts}" if self.desc else counts}
         if self._handle is None:
             self._handle = display(data, raw=True, display_id=True)
         else:

@@ -122,15 +122,18 @@ def test_a_bar_that_needs_no_widgets(kernel_environment, tmp_path):
         "cluster = ipp.Cluster(n=1)\nrc = cluster.start_and_connect_sync()",
         "rc[:].map_async(lambda x: x, range(8)).wait_interactive()",
         "%%px --progress-after 0\nlist(range(3))",
+        "engines = rc.wait_for_engines(2, block=False)\ncluster.start_engines_sync(1)\nengines.result(30)",
         "cluster.stop_cluster_sync()",
     ]
-    _, _, waited, shown, _ = run(sources, tmp_path)
+    _, _, waited, shown, engines, _ = run(sources, tmp_path)
     bars = of_type(waited, "text/html")
     # One bar, which was drawn again in its place until the end.
     assert len(bars) == 1 and 'value="1.0000"' in bars[0] and "8/8 tasks" in bars[0]
     bars = [bar for bar in of_type(shown, "text/html") if "<progress" in bar]
     assert len(bars) == 1 and "1/1 tasks" in bars[0]
     assert "[0, 1, 2]" in texts(shown)
+    bars = of_type(engines, "text/html")
+    assert len(bars) == 1 and 'value="1.0000"' in bars[0] and "2/2 engines" in bars[0]
 
 
 # -- what happens while a cell runs

@@ -77,9 +77,12 @@ def test_a_file_gets_only_the_end(without):
 def test_an_unknown_total(without):
     without("tqdm")
     file = Terminal()
-    with progress(file=file, unit="engines") as bar:
+    with progress(file=file, unit="engine") as bar:
         bar.update(7)
     assert file.screen()[0].startswith("7 engines [00:00")
+    with progress(total=1, file=file, unit="engine"):
+        pass
+    assert "| 0/1 engine [00:00" in file.screen()[1]
 
 
 def test_a_zero_total(without):
