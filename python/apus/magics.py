@@ -19,6 +19,8 @@ from .magicoptions import execution_options, local_option, output_options, read_
 _OUTPUT_TIMEOUT = 5
 #: Seconds for which engines may go on after a signal that ends what they do, before the cell ends without them.
 _INTERRUPT_TIMEOUT = 2
+#: Seconds for which the word that an engine has begun may be on its way.
+_BEGIN_TIMEOUT = 0.25
 #: Signals after which there is a result soon.
 _ENDING = {"SIGINT", "SIGTERM", "SIGKILL", "SIGQUIT", "SIGHUP", "SIGABRT"}
 
@@ -258,23 +260,32 @@ class ParallelMagics(Magics):
         print(f"Received Keyboard Interrupt. Sending signal {sig} to engines...", file=sys.stderr)
         if sig == 0 or result.ready():
             return
-        # Engines that have other things to do first must not be hit for this: for them it is enough to take the code back.
-        result.abort()
-        pending = _pending(result)
-        if not pending:
-            return
-        # The answer to wait for is the code's end: an engine that a signal has killed answers nothing else.
-        self.view.client.send_signal(sig, targets=pending, block=False)
-        if _name(sig) not in _ENDING or result.wait(_INTERRUPT_TIMEOUT):
-            return
-        pending = _pending(result)
-        if pending:
-            print(f"Engines {targets_text(pending, 8)} still run it; %pxresult{self.suffix} waits for them.", file=sys.stderr)
+        # An engine that has something else to do first must not be hit for this: from it the code is only taken back.
+        self.view.client.abort(result, block=False)
+        wait_until = result._dispatcher.wait_until
+        # It says so when it begins; that may be on its way.
+        wait_until(lambda: not _unfinished(result, has_begun=False), _BEGIN_TIMEOUT)
+        running = _unfinished(result, has_begun=True)
+        if running:
+            # The answer to wait for is the code's end: an engine that a signal has killed answers nothing else.
+            self.view.client.send_signal(sig, targets=running, block=False)
+            if _name(sig) in _ENDING:
+                wait_until(lambda: not _unfinished(result, has_begun=True), _INTERRUPT_TIMEOUT)
+                running = _unfinished(result, has_begun=True)
+                if running:
+                    print(f"Engines {targets_text(running, 8)} still run it; %pxresult{self.suffix} waits for them.", file=sys.stderr)
+        waiting = _unfinished(result, has_begun=False)
+        if waiting:
+            print(f"It was taken back from engines {targets_text(waiting, 8)}, which have other tasks first.", file=sys.stderr)
 
 
-def _pending(result):
-    """The ids of the engines that have not answered."""
-    return [target for target, part in zip(result._targets, result.split()) if not part.ready()]
+def _unfinished(result, has_begun):
+    """The ids of the engines that have not answered, and have begun, or have not."""
+    return [
+        target
+        for target, message in zip(result._targets, result._children)
+        if message.reply is None and (message.metadata["execute_input"] is not None) == has_begun
+    ]
 
 
 def _name(sig):

@@ -88,18 +88,21 @@ class Run:
     """What a played view returns from `execute`: a result whose waits do what the test says.
 
     waits: what each wait does, in turn: True (the result has come), False (it has not), or an exception to raise.
+    pending: the engines that have not answered before the result has come. begun: those of them that have begun.
     """
 
     _fname = "execute"
     _single_result = False
 
-    def __init__(self, view, code, targets, waits, pending, failure=None, errors=()):
+    def __init__(self, view, code, targets, waits, pending, begun, failure=None, errors=()):
         self.view = view
         self.code = code
         self._targets = targets
         self.calls = []
         self._waits = waits
         self._pending = pending
+        self._begun = begun
+        self._dispatcher = SimpleNamespace(wait_until=self._wait_until)
         self._failure = failure
         self._errors = errors
 
@@ -141,11 +144,18 @@ class Run:
     def ready(self):
         return not self._pending
 
-    def abort(self):
-        self.calls.append("abort")
+    def _wait_until(self, is_it, seconds):
+        if not is_it():
+            self._next(f"until {seconds:g}")
 
-    def split(self):
-        return [SimpleNamespace(ready=lambda target=target: target not in self._pending) for target in self._targets]
+    @property
+    def _children(self):
+        return [
+            SimpleNamespace(
+                reply=None if target in self._pending else (), metadata={"execute_input": self.code if target in self._begun else None}
+            )
+            for target in self._targets
+        ]
 
     def get(self):
         self.calls.append("get")
@@ -161,7 +171,7 @@ class PlayedView:
     """A view on four engines that records what was run, where."""
 
     def __init__(self, **run):
-        self.client = SimpleNamespace(ids=[0, 1, 2, 3], send_signal=self._signal)
+        self.client = SimpleNamespace(ids=[0, 1, 2, 3], send_signal=self._signal, abort=self._abort)
         self.targets = [0, 1]
         self.block = True
         self.runs = []
@@ -172,10 +182,14 @@ class PlayedView:
         assert block is False
         self.signals.append((sig, targets))
 
+    def _abort(self, result, block):
+        assert block is False
+        result.calls.append("abort")
+
     def execute(self, code, silent, block):
         assert (silent, block) == (False, False)
         # Each run uses up lists of its own.
         said = {key: list(value) if isinstance(value, list) else value for key, value in self.run.items()}
-        options = {"waits": [], "pending": [0, 1]} | said
+        options = {"waits": [], "pending": [0, 1], "begun": [0, 1]} | said
         self.runs.append(Run(self, code, self.targets, **options))
         return self.runs[-1]

@@ -206,7 +206,7 @@ def test_interrupt_goes_to_the_engines_that_still_run(shell, activate, capsys):
     shell.run_cell_magic("px", "", "pass")
     assert view.signals == [("SIGINT", [1])]
     # What has not begun is taken back first.
-    assert view.runs[0].calls == ["stream", "wait 2", "end of stream", "abort", "wait 2"]
+    assert view.runs[0].calls == ["stream", "wait 2", "end of stream", "abort", "until 2"]
     assert capsys.readouterr().err == "Received Keyboard Interrupt. Sending signal SIGINT to engines...\n"
 
 
@@ -217,6 +217,17 @@ def test_interrupt_without_streaming_shows_what_there_is(shell, activate):
     view, _ = activate(waits=[KeyboardInterrupt, False], pending=[1])
     shell.run_cell_magic("px", "--no-stream", "pass")
     assert "display by type" not in view.runs[0].calls
+
+
+def test_engines_that_have_not_begun_get_no_signal(shell, activate, capsys):
+    view, _ = activate(waits=[KeyboardInterrupt, False, False], begun=[1])
+    shell.run_cell_magic("px", "", "pass")
+    assert view.signals == [("SIGINT", [1])]
+    assert "It was taken back from engines [0], which have other tasks first." in capsys.readouterr().err
+    view, _ = activate(waits=[KeyboardInterrupt, False], begun=[])
+    shell.run_cell_magic("px", "", "pass")
+    assert view.signals == []
+    assert view.runs[0].calls[-2:] == ["abort", "until 0.25"]
 
 
 def test_engines_that_go_on_are_named(shell, activate, capsys):
@@ -233,7 +244,7 @@ def test_the_signal_is_chosen(shell, activate, capsys, text, sent):
     assert f"Sending signal {text} to engines..." in capsys.readouterr().err
     assert ("abort" in view.runs[0].calls) == (text != "0")
     # A signal that ends nothing is not waited for.
-    assert view.runs[0].calls.count("wait 2") == (2 if text in ("SIGKILL", "9") else 1)
+    assert view.runs[0].calls.count("until 2") == (1 if text in ("SIGKILL", "9") else 0)
 
 
 def test_a_second_interrupt_comes_through(shell, activate):

@@ -272,3 +272,22 @@ def test_magics_of_a_broadcast_view(kernel):
     kernel.manager.interrupt_kernel()
     assert "still run it" not in kernel.end()
     assert len(re.findall(r"Out\[[01]:\d+\]: \S*42", kernel.run("%px_all 6 * 7"))) == 2
+
+
+def test_an_interrupt_leaves_other_work_alone(kernel, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    kernel.run(f"busy = rc[0].apply_async(lambda path: open(path).read(), {str(gate)!r})")
+    # The cell waits behind that task; its bar says that it was sent.
+    kernel.begin("%%px --targets 0 --progress-after 0\nran = True")
+    kernel.until(lambda message: message["msg_type"] == "display_data" and "%px" in plain(message))
+    kernel.manager.interrupt_kernel()
+    shown = kernel.end()
+    assert "It was taken back from engines [0]" in shown and "still run it" not in shown
+    # Opening it would wait for the task, should that be gone.
+    descriptor = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+    os.write(descriptor, b"done")
+    os.close(descriptor)
+    assert kernel.run("busy.get()").strip() == "'done'"
+    kernel.begin("%%px --targets 0\nran")
+    assert "NameError" in kernel.end()
