@@ -48,7 +48,7 @@ def wheel(tmp_path_factory) -> Path:
 def environment(wheel, tmp_path_factory) -> Environment:
     """This Python's, which no case changes."""
     environment = Environment(tmp_path_factory.mktemp("environment") / "venv")
-    environment.pip("install", str(wheel))
+    environment.install(wheel)
     return environment
 
 
@@ -108,7 +108,10 @@ def test_the_stubs_name_what_the_core_has(environment):
     described = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     code = "import apus._core, json; print(json.dumps([name for name in dir(apus._core) if name[0] != '_']))"
     done = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, timeout=20)
-    assert set(json.loads(done.stdout)) == described, done.stderr
+    names = set(json.loads(done.stdout))
+    assert names and names <= described, done.stderr
+    # A core that is built without the client has the engine's functions alone.
+    assert {name for name in described - names if "client_open" in names or not name.lower().startswith("client")} == set()
 
 
 def tool(name: str) -> str:
@@ -174,11 +177,10 @@ def check_libraries(machine: Machine) -> None:
     assert {"_core.abi3.so", "libjemalloc.so.2"} <= engine
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("version", PYTHONS)
 def test_a_life_in_a_fresh_environment(wheel, version, tmp_path):
     environment = Environment(tmp_path / "venv", PYTHONS[version])
-    environment.pip("install", str(wheel))
+    environment.install(wheel)
     machine = Machine(environment, tmp_path)
     try:
         assert machine.run("apus", "--version").stdout.split()[0] == VERSION
@@ -305,7 +307,6 @@ def toolchain(environment, tmp_path):
     return f"{directory}:{os.environ['PATH']}"
 
 
-@pytest.mark.timeout(120)
 def test_an_editable_installation(environment, toolchain, tmp_path):
     edited = Environment(tmp_path / "edited")
     edited.pip("install", "--no-deps", "--editable", str(ROOT), PATH=toolchain)
@@ -320,10 +321,9 @@ def test_an_editable_installation(environment, toolchain, tmp_path):
 @pytest.mark.parametrize("arguments, said", [
     (["--config-settings", "colour=red"], "there is no setting colour"), (["--config-settings", "libraries=red"], "libraries=red is not known"),
 ])
-@pytest.mark.timeout(120)
 def test_a_wrong_setting_is_said_without_a_traceback(toolchain, environment, tmp_path, arguments, said):
     done = subprocess.run(
-        [str(environment.python), "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path), *arguments, str(ROOT)],
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path), *arguments, str(ROOT)],
         env=os.environ | {"PATH": toolchain}, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=100)
     assert done.returncode != 0
     assert said in done.stdout + done.stderr

@@ -32,7 +32,7 @@ def interpreters() -> dict[str, str]:
 
 def _makes_environments(path: str) -> bool:
     # The free-threaded builds have no stable ABI. A launcher of pyenv's for a version that is not chosen fails here.
-    test = "import ensurepip, sys, sysconfig, venv; sys.exit(sys.implementation.name != 'cpython' or bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
+    test = "import sys, sysconfig, venv; sys.exit(sys.implementation.name != 'cpython' or bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
     try:
         return subprocess.run([path, "-c", test], capture_output=True, timeout=20).returncode == 0
     except OSError:
@@ -40,22 +40,26 @@ def _makes_environments(path: str) -> bool:
 
 
 class Environment:
-    """A virtual environment with nothing in it but the wheel and what it asks for."""
+    """A virtual environment with nothing in it but what a case installs."""
 
     def __init__(self, directory: Path, interpreter: str = sys.executable):
         self.directory = directory
-        subprocess.run([interpreter, "-m", "venv", str(directory)], check=True, capture_output=True, timeout=120)
+        # Without pip, whose unpacking takes longer than all the rest: this environment's can install into others.
+        subprocess.run([interpreter, "-m", "venv", "--without-pip", str(directory)], check=True, capture_output=True, timeout=60)
         self.python = directory / "bin" / "python"
 
     def program(self, name: str = "apus") -> str:
         return str(self.directory / "bin" / name)
 
-    def pip(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    def pip(self, *arguments: str, **variables: str) -> None:
         done = subprocess.run(
-            [str(self.python), "-m", "pip", "--disable-pip-version-check", *arguments], capture_output=True, text=True, timeout=300,
-            env=os.environ | variables, stdin=subprocess.DEVNULL)
+            [sys.executable, "-m", "pip", "--python", str(self.python), "--disable-pip-version-check", *arguments], capture_output=True,
+            text=True, timeout=80, env=os.environ | variables, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done
+
+    def install(self, wheel: Path) -> None:
+        """What the wheel depends on is for clients: engines and commands do without, and no index is asked."""
+        self.pip("install", "--no-deps", "--no-index", str(wheel))
 
     def files(self, suffix: str) -> list[Path]:
         return list(self.directory.glob(f"lib/python3*/site-packages/{suffix}"))
