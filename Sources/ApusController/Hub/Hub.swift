@@ -51,7 +51,13 @@ actor Hub: DeliversLater {
 
   func start(heart: HeartMonitor) {
     self.heart = heart
-    loop.whenReadable(wire.monitor.socket) { [unowned self] in self.assumeIsolated { $0.monitorIsReadable() } }
+    loop.whenReadable(wire.monitor.socket) { [unowned self] in
+      self.assumeIsolated {
+        // An engine that says goodbye and closes is not one that was killed: what it said last is there already.
+        $0.queryIsReadable()
+        $0.monitorIsReadable()
+      }
+    }
     loop.whenReadable(wire.notifier.socket) { [unowned self] in self.assumeIsolated { $0.subscriptionsChanged() } }
     loop.whenReadable(wire.query.socket) { [unowned self] in self.assumeIsolated { $0.queryIsReadable() } }
   }

@@ -61,6 +61,8 @@ def test_help(run, command, option):
         ("ipcontroller --ip=203.0.113.9", 71, "203.0.113.9"),
         ("ipcontroller --profile-dir=/proc/profile", 73, "/proc/profile"),
         ("ipengine --python=/no/python", 127, "/no/python"),
+        ("ipengine --timeout=abc", 2, "IPEngine.timeout should be a number"),
+        ("ipengine --IPEngine.max_heartbeat_misses=many", 2, "IPEngine.max_heartbeat_misses should be a number"),
     ],
 )
 def test_what_goes_wrong_is_said(run, command, code, words):

@@ -50,6 +50,9 @@ def _run(settings):
     core.configure_log(_log_level(settings), _log_descriptor(settings, directory))
     if settings.get("IPEngine", "sshserver"):
         raise OptionError("--ssh is not supported: make a tunnel with ssh -L, or let the controller listen on --ip=*")
+    for name in ("timeout", "max_heartbeat_misses", "wait_for_url_file", "id"):
+        # Before anything is waited for.
+        settings.number("IPEngine", name, None)
     text, path = _connection(settings, directory, core)
     if text is None:
         return 1
@@ -133,8 +136,8 @@ def _start_options(settings, text, path):
         "connection": text,
         "path": path,
         "uuid": settings.get("Session", "session"),
-        "timeout": settings.get("IPEngine", "timeout"),
-        "misses": settings.get("IPEngine", "max_heartbeat_misses"),
+        "timeout": settings.number("IPEngine", "timeout", None),
+        "misses": _whole(settings.number("IPEngine", "max_heartbeat_misses", None)),
         "location": settings.get("IPEngine", "location"),
         "key": _session_key(settings),
         "id": _wanted_id(settings),
@@ -142,6 +145,10 @@ def _start_options(settings, text, path):
     for name in ("curve_serverkey", "curve_publickey", "curve_secretkey"):
         given[name] = settings.get("IPEngine", name) or os.environ.get("IPP_" + name.upper())
     return [str(item) for pair in given.items() if pair[1] is not None for item in pair]
+
+
+def _whole(number):
+    return None if number is None else int(number)
 
 
 def _session_key(settings):
