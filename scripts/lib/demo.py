@@ -1,16 +1,17 @@
-"""The tutorial of ipyparallel on an Apus cluster: see scripts/demo."""
+"""The tutorial of ipyparallel with the client and the cluster of Apus: see scripts/demo."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from temporary_cluster import ClusterFailed, TemporaryCluster
+from temporary_cluster import ClusterFailed, TemporaryCluster, stock_client
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
@@ -183,6 +184,40 @@ def run_word_count(tutorial: Tutorial, client, path: Path) -> None:
                     " Name a larger file to see the engines win.)", "2"))
 
 
+def measure(client) -> dict[str, float]:
+    """Seconds of things that people do, with this client."""
+    view, balanced = client[:], client.load_balanced_view()
+
+    def seconds(call) -> float:
+        began = time.perf_counter()
+        call()
+        return time.perf_counter() - began
+
+    balanced.apply_sync(abs, -1)
+    trips = [seconds(lambda: balanced.apply_sync(abs, -1)) for _ in range(50)]
+    data = bytes(10_000_000)
+    return {
+        "one task there and back, median": statistics.median(trips),
+        "1,000 tasks, one message each": seconds(lambda: [r.get() for r in [balanced.apply_async(abs, -1) for _ in range(1000)]]),
+        "a balanced map of 1,000 items": seconds(lambda: balanced.map_sync(abs, range(1000))),
+        "10 MB pushed to both engines": min(seconds(lambda: view.push({"data": data}, block=True)) for _ in range(3)),
+    }
+
+
+def run_comparison(tutorial: Tutorial, cluster: TemporaryCluster, client) -> None:
+    """The same work by the stock client, on the same cluster."""
+    own = measure(client)
+    stock = stock_client()(str(cluster.connection_file))
+    try:
+        tutorial.step("ipyparallel.Client(): the stock client", lambda: stock[:].map_sync(lambda x: x**2, range(10)), [x**2 for x in range(10)])
+        theirs = measure(stock)
+    finally:
+        stock.close()
+    print(f"\n    {paint('on this cluster', '1')}{' ' * 18}{'ipyparallel':>15} {'apus':>12}")
+    for name, seconds in own.items():
+        print(f"    {name:<33} {theirs[name] * 1000:11.2f} ms {seconds * 1000:9.2f} ms  {theirs[name] / seconds:6.0f}×")
+
+
 def run_swift_word_count(tutorial, program: str, path: Path) -> None:
     """The same count by a Swift program that brings up its own cluster: its words must be Python's."""
     print()
@@ -211,18 +246,22 @@ def main() -> int:
     bin_dir, path = Path(sys.argv[1]), Path(sys.argv[2])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.perf_counter()
-    import ipyparallel
+    if len(sys.argv) > 3:
+        sys.path.insert(0, sys.argv[3])
+    import apus as ipp
 
-    print(f"\n{paint('ipyparallel ' + ipyparallel.__version__ + ', the stock client, on a cluster of two engines', '1')}\n")
+    print(f"\n{paint('import apus as ipp: Apus ' + ipp.__version__ + ' on a cluster of two engines', '1')}\n")
     tutorial = Tutorial()
     try:
-        with TemporaryCluster(bin_dir, n=2) as cluster:
+        with TemporaryCluster(bin_dir, n=2, command=("apus", "start"), client_class=ipp.Client) as cluster:
             client = cluster.client()
             ready = time.perf_counter() - cluster.started
-            started = "ipcluster start -n 2"
+            started = "apus start -n 2"
             print(f"  {paint('✓', '32')} {started:<{tutorial.WIDTH}} {'2 engines ready':<26} {paint(tutorial._time(ready), '2')}")
             run_steps(tutorial, client)
             run_word_count(tutorial, client, path)
+            print()
+            run_comparison(tutorial, cluster, client)
     except ClusterFailed as error:
         print(f"{paint('error:', '31')} {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,12 @@ from pathlib import Path
 import processes
 
 
+def stock_client():
+    import ipyparallel
+
+    return ipyparallel.Client
+
+
 class ClusterFailed(Exception):
     """The cluster did not come up, or did not come down; the message holds the end of its log."""
 
@@ -34,17 +40,24 @@ def environment(ipython_dir: str | Path, mark: str, **more: str) -> dict[str, st
     }
 
 
+STOCK_NAME = ("ipcluster", "start")
+
+
 class TemporaryCluster:
     """``with TemporaryCluster(bin_dir, n=2) as cluster: cluster.client()``.
 
-    ``bin_dir`` holds ``ipcluster`` and its companions: those of an installation of Apus, or stock ipyparallel's.
+    ``bin_dir`` holds ``ipcluster`` and its companions: those of an installation of Apus, or stock ipyparallel's. ``client_class`` is by default
+    the stock client's.
     """
 
-    def __init__(self, bin_dir: str | Path, n: int = 2, arguments: list[str] | None = None, timeout: float = 60, **more: str):
+    def __init__(self, bin_dir: str | Path, n: int = 2, arguments: list[str] | None = None, timeout: float = 60,
+                 command: tuple[str, ...] = STOCK_NAME, client_class=None, **more: str):
         self.bin_dir = Path(bin_dir)
         self.n = n
         self.arguments = arguments or []
         self.timeout = timeout
+        self.command = command
+        self.client_class = client_class
         self.more = more
         self.mark = uuid.uuid4().hex
         self.process: subprocess.Popen | None = None
@@ -58,7 +71,7 @@ class TemporaryCluster:
         self.ipython_dir = Path(tempfile.mkdtemp(prefix="apus-"))
         self.log = self.ipython_dir / "ipcluster.log"
         self.env = environment(self.ipython_dir, self.mark, **self.more)
-        command = [str(self.bin_dir / "ipcluster"), "start", "-n", str(self.n), *self.arguments]
+        command = [str(self.bin_dir / self.command[0]), *self.command[1:], "-n", str(self.n), *self.arguments]
         with self.log.open("wb") as log:
             self.started = time.perf_counter()
             self.process = subprocess.Popen(
@@ -99,15 +112,14 @@ class TemporaryCluster:
         return self.ipython_dir / "profile_default" / "security" / "ipcontroller-client.json"
 
     def client(self, wait: bool = True, **options):
-        """A stock client, by default one that sees all engines."""
-        import ipyparallel
-
+        """A client, by default one that sees all engines."""
+        client_class = self.client_class or stock_client()
         deadline = time.monotonic() + self.timeout
         # The file is written whole before it gets its name, or it would be read half; a stock controller does not
         # promise that, so an unreadable file is tried again.
         while True:
             try:
-                client = ipyparallel.Client(str(self.connection_file), **options)
+                client = client_class(str(self.connection_file), **options)
                 break
             except (OSError, ValueError) as error:
                 self._check(deadline, f"no client could connect: {error}")
@@ -127,6 +139,6 @@ class TemporaryCluster:
     def _check(self, deadline: float, what: str) -> None:
         code = self.process.poll() if self.process else None
         if code is not None:
-            raise ClusterFailed(f"ipcluster ended with exit code {code}; its last words:\n{self.output()}")
+            raise ClusterFailed(f"{self.command[0]} ended with exit code {code}; its last words:\n{self.output()}")
         if time.monotonic() > deadline:
             raise ClusterFailed(f"after {self.timeout:g} s {what}; the cluster's last words:\n{self.output()}")
