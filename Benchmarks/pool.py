@@ -1,4 +1,4 @@
-"""The measurements of the Swift client for `multiprocessing.Pool`: prints one flat JSON object. Started by compare.py."""
+"""The measurements of the Swift client for `multiprocessing.Pool`: prints one flat JSON object. Started by harness/native.py."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What measures the peers of `scripts/bench`: see Benchmarks/README.md."""
