@@ -11,7 +11,7 @@ from harness.table import figure, there
 
 PANELS = ["tasks_per_s", "map_items_per_s", "round_trip_ms", "push_100mb_2_ms", "start_first_result_s", "idle_pss_mb"]
 WIDTH, COLUMNS = 900, 2
-LABEL, VALUE, BAR, GAP, HEAD, MARGIN = 150, 96, 14, 6, 34, 16
+LABEL, VALUE, BAR, GAP, HEAD, MARGIN = 164, 96, 14, 6, 34, 16
 
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #24292f }
@@ -70,7 +70,7 @@ def svg(found: dict[str, Measured], caption: str) -> str:
     for number, row in enumerate(rows):
         left = MARGIN + (number % COLUMNS) * (width + MARGIN)
         parts += panel(row, peers, left, MARGIN + (number // COLUMNS) * height, width)
-    parts.append(f'<text class="better" x="{MARGIN}" y="{whole - 10}">{escape(caption)}</text>')
+    parts.append(f'<text class="better" x="{MARGIN}" y="{whole - 10}">{escape(f"Logarithmic scales. {caption}")}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole:g}" width="{WIDTH}" height="{whole:g}" role="img">'
         f"<title>Apus and its peers, logarithmic scales</title><style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n")

@@ -71,7 +71,7 @@ def test_the_plot_is_a_picture_with_a_bar_for_each_number(found):
     lengths = [float(bar.get("width")) for bar in bars[:3]]
     assert bars[0].get("class") == "bar ours" and lengths[0] > lengths[2] > lengths[1]
     texts = ["".join(text.itertext()) for text in picture.findall(f"{name}text")]
-    assert texts[-1] == "two & a half <machines>" and "25 000" in texts
+    assert texts[-1].endswith("two & a half <machines>") and "25 000" in texts
 
 
 def test_a_page_is_filled_where_it_says_so_and_can_be_filled_again():
