@@ -28,7 +28,8 @@ def rooms(found: dict[str, Measured], bare: dict[str, float]) -> str:
     relay = f"{table.figure(1e6 / bare['raw_relay_per_s'])} µs (a bare relay, at its rate)" if bare.get("raw_relay_per_s") else "–"
     engine_work = sum(bare.get(key, 0.0) for key in ("call_us", "pickle_call_us"))
     beside = {
-        "client": ("the program: Python, and the client's part of the core", f"{table.figure(python_work)} µs (a future, pickle there and back)"),
+        "client": (
+            "the program: Python, and the client's part of the core", f"{table.figure(python_work)} µs (a future, pickle there and back)"),
         "controller": ("the controller", relay),
         "engine": ("both engines", f"{table.figure(engine_work)} µs (the call, pickle there and back)"),
     }
@@ -37,6 +38,24 @@ def rooms(found: dict[str, Measured], bare: dict[str, float]) -> str:
         for role, (room, limit) in beside.items() if middle(ours.rounds, f"cpu_{role}_us")
     ]
     return table.markdown(["room", "processor time a task, µs", "its limit"], lines)
+
+
+def waits(found: dict[str, Measured], bare: dict[str, float]) -> str:
+    """What a person waits for, with the least that the machine takes for it beside it."""
+    ours = found.get("apus")
+    if ours is None or not ours.rounds:
+        return ""
+    through = ("socket_100mb_ms", 1.0, "ms: 100 MB through a socket, once")
+    beside = {
+        "round_trip_ms": ("wake_us", 2e-3, "ms: four wake-ups"),
+        **{f"{name}_100mb_2_ms": through for name in ("push", "scatter", "pull", "gather")},
+        "start_first_result_s": ("interpreter_ms", 1e-3, "s: starting Python"),
+    }
+    lines = [
+        [table.label(ROWS[key], aims=False), table.cell(ours, key), f"{table.figure(bare[limit] * factor)} {text}"]
+        for key, (limit, factor, text) in beside.items() if middle(ours.rounds, key) and limit in bare
+    ]
+    return table.markdown(["", "measured", "its limit"], lines)
 
 
 def blocks(results: dict, found: dict[str, Measured]) -> dict[str, str]:
@@ -48,6 +67,7 @@ def blocks(results: dict, found: dict[str, Measured]) -> dict[str, str]:
         "all": table.page(found),
         "where": machine.caption(results["machine"], rounds) + ".",
         "rooms": rooms(found, bare),
+        "waits": waits(found, bare),
         "limits": limits.markdown(bare) if bare else "",
     }
     return {name: text for name, text in known.items() if text}

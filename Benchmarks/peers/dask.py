@@ -18,7 +18,9 @@ except ImportError:
 
 class Peer(Base):
     title = "Dask"
-    how = "`LocalCluster` of single-threaded processes: `Client.submit`; the map is `dask.bag`, which makes partitions; `scatter` and `gather`"
+    how = (
+        "`LocalCluster` of single-threaded processes: `Client.submit`; the map is `dask.bag`, which makes partitions; "
+        "`scatter` and `gather`")
 
     @classmethod
     def absent(cls):

@@ -22,7 +22,9 @@ except ImportError:
 
 class Peer(Base):
     title = "Ray"
-    how = "remote functions; the map is `ray.util.multiprocessing.Pool.map`, which makes chunks; values go through its object store, a reading task on each worker"
+    how = (
+        "remote functions; the map is `ray.util.multiprocessing.Pool.map`, which makes chunks; values go through its object store, "
+        "a reading task on each worker")
     listens_openly = True
 
     @classmethod
