@@ -1,8 +1,8 @@
 """The Python code of the documentation runs, and gives what it says it gives.
 
-Every fenced ``python`` block of a page in ``docs`` is run. Its info string may name libraries: ``python dask`` is code for Dask, ``python
-apus joblib`` needs both. The blocks of a page with the same words are one program, in their order; it runs in a process of its
-own, and only where its libraries are installed. A line that ends in ``# → value`` is an expression, and must have that value.
+Every fenced ``python`` block of the pages ``docs/coming-from-*.md`` is run. Its info string may name libraries: ``python dask`` is code
+for Dask, ``python apus joblib`` needs both. The blocks of a page with the same words are one program, in their order; it runs in a
+process of its own, and only where its libraries are installed. A line that ends in ``# → value`` is an expression, and must have that value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from temporary_cluster import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").glob("coming-from-*.md"))
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.M | re.S)
 VALUE = re.compile(r"^(?P<expression>\S.*?)\s+# → (?P<value>.+)$")
 
