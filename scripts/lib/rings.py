@@ -24,6 +24,8 @@ from outcomes import run_pytest
 ROOT = Path(__file__).resolve().parents[2]
 RINGS = ["swift", "python", "conformance"]
 QUICK_MODULES = ["test_executor", "test_remotefunction", "test_dependency", "test_asyncresult", "test_lbview"]
+#: Of our own Python client.
+QUICK_CLIENT_MODULES = ["test_view", "test_lbview", "test_asyncresult", "test_magics"]
 BUILD_LIMIT = 2400.0
 RING_LIMIT = 1800.0
 
@@ -204,12 +206,17 @@ def python_ring(prefix: Path, logs: Path) -> Count:
 
 def conformance_ring(prefix: Path, logs: Path, full: bool) -> Count:
     say("Running ipyparallel's own suite" + ("" if full else ", the quick part"))
-    report = logs / "conformance.json"
-    chosen = ["--engines", "both"] if full else ["--engines", "apus", *QUICK_MODULES]
+    stock = ["--engines", "both"] if full else ["--engines", "apus", *QUICK_MODULES]
+    own = ["--client", "apus", *(["--engines", "both"] if full else ["--engines", "apus", *QUICK_CLIENT_MODULES])]
+    return conformance(prefix, logs / "conformance", stock) + conformance(prefix, logs / "conformance-client", own)
+
+
+def conformance(prefix: Path, logs: Path, chosen: list[str]) -> Count:
+    report = logs.with_suffix(".json")
     code = command(
         [sys.executable, str(Path(__file__).with_name("conformance.py")), "--bin", str(prefix / "bin"), "--json",
-         str(report), "--logs", str(logs / "conformance"), *chosen],
-        logs / "conformance.log", 3 * RING_LIMIT)
+         str(report), "--logs", str(logs), *chosen],
+        logs.with_suffix(".log"), 3 * RING_LIMIT)
     count = Count()
     if report.exists():
         for modules in json.loads(report.read_text()).values():
