@@ -75,6 +75,9 @@ class Control:
         failure = None
         if result is not None and (block or hub):
             failure = result.exception()
+            if getattr(failure, "ename", None) == "EngineError":
+                # It was gone before it had answered: as it should be.
+                failure = None
         if hub:
             self._ask_hub("shutdown_request")
             if failure is None:

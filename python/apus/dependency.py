@@ -24,13 +24,11 @@ class depend:
 
 @interactive
 def _require(*modules, **mapping):
-    """Runs where the function will: its globals are the names there. Engines of Apus have their own."""
+    """Runs where the function will: its globals are the names there, and no module of ours need be. Engines of Apus have their own."""
     try:
-        from apus.error import UnmetDependency
-        from apus.serialize import uncan
-    except ImportError:
         from ipyparallel.error import UnmetDependency
-        from ipyparallel.serialize import uncan
+    except ImportError:
+        from apus.error import UnmetDependency
     names = globals()
     for name in modules:
         try:
@@ -38,7 +36,7 @@ def _require(*modules, **mapping):
         except ImportError:
             raise UnmetDependency(name) from None
     for name, value in mapping.items():
-        names[name] = uncan(value, names)
+        names[name] = value.get_object(names) if hasattr(value, "get_object") else value
     return True
 
 

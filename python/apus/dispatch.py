@@ -183,13 +183,14 @@ class Dispatcher:
         message.is_sent = True
         if message.reply is None:
             message.received = time()
-            message.reply = event
             if message.has_output_pending == UNTIL_REPLY:
                 # What an engine of ours does not mention it has not printed.
                 metadata = event[2]
                 message.has_output_pending = metadata is not None and b'"output"' in metadata and printed(metadata)
-            if message._metadata is not None:
-                message.enter_reply()
+            # The last of these steps: if it was not reached, all are done again.
+            message.reply = event
+        if message._metadata is not None:
+            message.enter_reply()
         listener = message.listener
         if listener is not None:
             if type(listener) is list:

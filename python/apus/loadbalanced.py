@@ -99,6 +99,14 @@ class LoadBalancedView(View):
 
     # -- calls
 
+    def apply(self, __ipp_f, /, *args, **kwargs):
+        """Call `f(*args, **kwargs)` on an engine. Returns an AsyncResult, or with the flag `block` the result."""
+        return self._finish(self.apply_async(__ipp_f, *args, **kwargs), self.block)
+
+    def apply_sync(self, __ipp_f, /, *args, **kwargs):
+        """Call `f(*args, **kwargs)` on an engine and return the result. Raises what `AsyncResult.get` raises."""
+        return self._finish(self.apply_async(__ipp_f, *args, **kwargs), True)
+
     def apply_async(self, __ipp_f, /, *args, **kwargs):
         """Call `f(*args, **kwargs)` on an engine. Returns an AsyncResult at once."""
         # Most calls are of this kind, and there are many: everything is in one place.

@@ -1,0 +1,88 @@
+"""SSH tunnels to a controller: one `ssh` process that forwards all of its ports."""
+
+import os
+import socket
+import subprocess
+import tempfile
+import time
+
+_PORTS = ("registration", "control", "mux", "task", "iopub", "notification", "broadcast")
+
+
+class Tunnels:
+    """Forwards the ports of a connection file through `server` (`[user@]host[:port]`).
+
+    key: file of a private key. timeout: seconds until the tunnels must stand. info: the connection file's content as it holds here.
+
+    Raises OSError, with what ssh said, if they cannot be made.
+    """
+
+    def __init__(self, info, server, key=None, timeout=10):
+        self._errors = tempfile.TemporaryFile()
+        self._process = None
+        address = info["interface"].partition("://")[2]
+        if address in ("*", "0.0.0.0", ""):
+            address = info.get("location") or "127.0.0.1"
+        local = _free_ports(len(_PORTS))
+        self.info = dict(info) | dict(zip(_PORTS, local)) | {"interface": "tcp://127.0.0.1", "location": "", "ssh": ""}
+        forwards = [part for name, port in zip(_PORTS, local) for part in ("-L", f"127.0.0.1:{port}:{address}:{info[name]}")]
+        host, _, port = server.partition(":")
+        command = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15", *forwards]
+        command += [*(["-i", os.path.expanduser(key)] if key else []), *(["-p", port] if port else []), host]
+        try:
+            # Who must type a password does so on the terminal, which ssh opens by itself.
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors)
+        except OSError as error:
+            raise OSError(f"ssh cannot be run: {error.strerror}") from None
+        try:
+            self._wait(local, server, timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self, ports, server, timeout):
+        deadline = time.monotonic() + max(timeout, 1)
+        for port in ports:
+            while not _accepts(port):
+                code = self._process.poll()
+                if code is not None:
+                    raise OSError(f"the tunnel through {server} failed (ssh ended with {code}): {self._said()}")
+                if time.monotonic() > deadline:
+                    raise OSError(f"the tunnel through {server} did not stand after {timeout} seconds: {self._said()}")
+                # ssh does not tell when it listens.
+                time.sleep(0.02)
+
+    def _said(self):
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace").strip() or "it said nothing"
+
+    def close(self):
+        """End the tunnels."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._errors.close()
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
