@@ -60,7 +60,7 @@ final class TaskEventStream: Sendable {
     }
   }
 
-  /// On the readers' loop, it is not called again; from elsewhere, once more at most.
+  /// It may still get the events that are being read at this moment.
   func removeReader(_ id: ReaderID) { readers.withLock { $0.all.removeAll { $0.id == id } } }
 
   func removeAllReaders() { readers.withLock { $0.all = [] } }

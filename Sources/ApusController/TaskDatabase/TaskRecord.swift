@@ -24,7 +24,7 @@ public final class TaskRecord {
   /// The task that replaced this one.
   public var resubmitted: MessageID?
   public var output: Output?
-  /// When the hub got the reply.
+  /// When the controller got the reply.
   public var received: Timestamp?
   public var queue: TaskQueue?
 

@@ -28,6 +28,8 @@ actor RequestRelay: DeliversLater {
   var deliveryTimer: EventLoop.TimerID?
   /// Messages of one turn: so many leave together.
   private static let batch = 32
+  /// So many batches are read before an engine is given up.
+  private static let lastBatches = 64
   /// What a turn has read and will send.
   private var outbox: [Envelope] = []
   /// Told of the tasks that a client wants aborted: those in the queue never reach an engine.
@@ -58,6 +60,8 @@ actor RequestRelay: DeliversLater {
   /// What the engine has not answered has failed. Nobody is sent that: whoever asked hears of the loss. A reply that comes all the same is
   /// passed on.
   func engineLost(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
+    // What it had sent before counts, as far as it is here.
+    for _ in 0..<Self.lastBatches { if !readReplies() { break } }
     back.engineLost(uuid)
     for task in requests.lost(uuid) {
       events.report(task, .lost(engine: uuid, cause: cause))
@@ -91,9 +95,13 @@ actor RequestRelay: DeliversLater {
     deliverLater()
   }
 
-  private func backIsReadable() {
-    for _ in 0..<Self.batch {
-      guard let received = receive(back.socket, .reply(channel.scope)) else { break }
+  private func backIsReadable() { _ = readReplies() }
+
+  /// - Returns: whether there may be more.
+  private func readReplies() -> Bool {
+    var count = 0
+    while count < Self.batch, let received = receive(back.socket, .reply(channel.scope)) {
+      count += 1
       guard let message = received.envelope else { continue }
       // Reported before it is sent: a client that has its answer may ask the hub about it.
       if channel == .mux, let id = message.parentID { answered(message, id: id, by: back.uuid(of: message.frames[0])) }
@@ -103,6 +111,7 @@ actor RequestRelay: DeliversLater {
     outbox.removeAll(keepingCapacity: true)
     events.turnEnds()
     deliverLater()
+    return count == Self.batch
   }
 
   // MARK: what becomes of direct requests
