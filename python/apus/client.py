@@ -47,6 +47,8 @@ class Client(EngineWait, Control, Hub):
     """
 
     block = False
+    #: The keys are made in the core.
+    curve_publickey = curve_secretkey = None
 
     def __new__(cls, *args, **kwargs):
         return super().__new__(cls)

@@ -44,6 +44,7 @@ class LoadBalancedView(View):
     retries = 0
     _flag_names = ("targets", "block", "track", "follow", "after", "timeout", "retries", "label")
     _is_balanced = True
+    _task_scheme = None
 
     def __init__(self, client=None, **flags):
         #: Maps whose inputs are still being read: `executor.shutdown` waits for them.
@@ -140,7 +141,7 @@ class LoadBalancedView(View):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         if name in _RARE_FLAGS:
-            is_set = any(getattr(self, flag) is not None and getattr(self, flag) for flag in _RARE_FLAGS)
+            is_set = any(bool(getattr(self, flag)) for flag in _RARE_FLAGS if flag != "_task_scheme")
             super().__setattr__("_has_flags", is_set or self.targets is not None or self._task_scheme == "pure")
 
     def _really_apply(

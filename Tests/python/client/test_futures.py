@@ -201,3 +201,27 @@ def test_engine_is_lost(start_cluster, connect_to):
     with pytest.raises(ipp.RemoteError) as info:
         result.get(30)
     assert info.value.ename == "EngineError" and result.engine_id == 0 and "0" in str(info.value)
+
+
+def test_plain_calls_take_the_short_way(view, monkeypatch):
+    """Flags that were set and taken back leave no trace; those that are set count."""
+    assert not view._has_flags
+    with view.temp_flags(retries=1, label="x"):
+        assert view._has_flags and view.apply_async(abs, -1).label == "x"
+    assert not view._has_flags
+    for name, value in {"after": ["1"], "follow": ["1"], "targets": [0], "timeout": 1.0, "retries": 1, "track": True, "label": "x"}.items():
+        before = getattr(view, name)
+        setattr(view, name, value)
+        assert view._has_flags, name
+        setattr(view, name, before)
+        assert not view._has_flags, name
+    monkeypatch.setattr(view, "_really_apply", None)
+    assert view.apply_async(abs, -1).get(10) == view.apply_sync(abs, -1) == view.apply(abs, -1).get(10) == 1
+
+
+@pytest.mark.parametrize("block", [True, False])
+def test_blocking_views(client, block):
+    view = client.load_balanced_view(block=block)
+    result = view.apply(abs, -2)
+    assert (result if block else result.get(10)) == 2
+    assert client.direct_view([0], block=True).apply(abs, -2) == [2]
