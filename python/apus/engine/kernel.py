@@ -11,6 +11,7 @@ from . import stock
 
 #: Their frames are between the core and the user's code.
 _OWN_FILES = tuple(__file__.replace("kernel.py", name) for name in ("kernel.py", "codecs.py", "calls.py", "background.py"))
+_OWN_FILES += (__file__.replace("engine/kernel.py", "batches.py"),)
 _INTERNAL = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtins__", "__builtin__", "__annotations__"}
 
 
