@@ -14,8 +14,8 @@ _TASK_SECONDS = 0.01
 _GROWTH = 16
 #: Bytes that a task should have at most, in either direction.
 _TASK_BYTES = 8 << 20
-#: Tasks under way for each engine: one runs, one waits there.
-_TASKS_PER_ENGINE = 2
+#: Tasks under way for each engine: one runs, one waits there, and one waits at the scheduler, which sends in advance what others wait behind.
+_TASKS_PER_ENGINE = 3
 #: Maps of so few items send each on its own.
 SMALL = 64
 #: Containers with fewer items are looked into for functions and references.

@@ -19,7 +19,8 @@ import Testing
   @Test func quickEnginesGetMoreInAdvance() {
     #expect((0...6).map { quick($0).depth(of: 0, waiting: 1000, engines: 2) } == [0, 1, 2, 4, 8, 16, 16])
     #expect(quick(6).depth(of: 0, waiting: 40, engines: 2) == 5)
-    #expect(quick(6).depth(of: 0, waiting: 3, engines: 2) == 0)
+    #expect(quick(6).depth(of: 0, waiting: 3, engines: 2) == 1)
+    #expect(quick(6).depth(of: 0, waiting: 1, engines: 2) == 0)
     #expect(quick(6).depth(of: 1, waiting: 1000, engines: 2) == 0)
   }
 
@@ -29,6 +30,16 @@ import Testing
     #expect(ahead.depth(of: 0, waiting: 1000, engines: 1) == 8)
     ahead.answered(0, now: start + .seconds(1))
     #expect(ahead.depth(of: 0, waiting: 1000, engines: 1) == 0)
+  }
+
+  @Test func tasksOfSomeMillisecondsWaitForNoMessage() {
+    var ahead = LookAhead(limit: 16)
+    ahead.goesOn(0, isBusy: true, now: start)
+    ahead.answered(0, now: start + .milliseconds(10))
+    #expect(ahead.depth(of: 0, waiting: 2, engines: 2) == 1)
+    #expect(ahead.depth(of: 0, waiting: 1, engines: 2) == 0)
+    ahead.answered(0, now: start + .milliseconds(30))
+    #expect(ahead.depth(of: 0, waiting: 2, engines: 2) == 0)
   }
 
   @Test func restIsNoWork() {
