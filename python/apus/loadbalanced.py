@@ -6,7 +6,7 @@ from time import time
 from . import serialize
 from .asyncresult import AsyncMapResult, AsyncResult
 from .batching import SMALL, Batches
-from .canning import Reference, dependent
+from .canning import dependent
 from .codec import NO_ARGUMENTS, dump_call, dump_function
 from .dependency import Dependency
 from .message import APPLY, APPLY_CODEC, ITEMS, Message
