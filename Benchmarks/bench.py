@@ -21,10 +21,11 @@ PARTS = ["peers", "limits", "native", "swift"]
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", add_help=False)
-    parser.add_argument("--prefix", type=Path, required=True)
+    parser.add_argument("--check-usage", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--prefix", type=Path)
     parser.add_argument("--native", type=Path)
     parser.add_argument("--swift", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=PARTS)
@@ -57,6 +58,8 @@ def summary(found: dict[str, rounds.Measured]) -> dict:
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = parse()
+    if arguments.check_usage:
+        return 0
     arguments.output.mkdir(parents=True, exist_ok=True)
     wanted = lambda part: arguments.only in (None, part)  # noqa: E731
     began = time.monotonic()
