@@ -12,6 +12,7 @@ import inspect
 import re
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -85,6 +86,10 @@ def test_a_program_of_a_page_runs(page, libraries, code, bin_dir, tmp_path):
     try:
         done = subprocess.run(
             [sys.executable, str(program)], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=170)
+        # What watches over a cluster goes when its program has gone.
+        deadline = time.monotonic() + 10
+        while processes.processes(mark) and time.monotonic() < deadline:
+            time.sleep(0.02)
     finally:
         left = processes.end(mark)
     assert done.returncode == 0, f"{page.relative_to(ROOT)}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"

@@ -342,7 +342,10 @@ def _serve(core, handle, reference):
     while core.client_wait_background(handle):
         dispatcher = reference()
         if dispatcher is None:
-            return
+            # Nobody is left to be told; the core lets go of the connection when all has been taken.
+            core.client_close(handle)
+            core.client_take(handle)
+            continue
         try:
             dispatcher.dispatch()
         except BaseException:

@@ -45,6 +45,19 @@ enum ClientFunctions {
     return nil
   }
 
+  /// As `client`, where nothing is to be done for a client that is over.
+  private static func clientOrNone(
+    _ arguments: UnsafePointer<Object?>?, _ count: Py_ssize_t, expected: Int, _ usage: String
+  ) -> BlockingClient?? {
+    guard count == expected, let arguments else {
+      _ = Python.raise(apus_type_error(), usage)
+      return nil
+    }
+    let handle = PyLong_AsLong(arguments[0])
+    if handle == -1, PyErr_Occurred() != nil { return nil }
+    return .some(ClientRegistry.client(handle))
+  }
+
   /// client_open(connection, username, timeout_ms, max_tasks, max_bytes) -> handle. Waits until the hub has told its engines.
   private static let open: FastFunction = { _, arguments, count in
     guard count == 5, let arguments else {
@@ -204,20 +217,23 @@ enum ClientFunctions {
 
   /// client_take(handle) -> [(number, kind, a, b, c, d), ...]: all events there are.
   private static let take: FastFunction = { _, arguments, count in
-    guard let client = client(arguments, count, expected: 1, "client_take(handle)") else { return nil }
+    guard let client = clientOrNone(arguments, count, expected: 1, "client_take(handle)") else { return nil }
     LentBuffer.giveBack()
-    return Python.list(client.completions.take().map { ClientObjects.tuple($0) })
+    return Python.list((client?.completions.take() ?? []).map { ClientObjects.tuple($0) })
   }
 
   /// client_lead(handle) -> whether this thread may wait in the foreground
   private static let lead: FastFunction = { _, arguments, count in
-    guard let client = client(arguments, count, expected: 1, "client_lead(handle)") else { return nil }
-    return Python.bool(client.completions.lead())
+    guard let client = clientOrNone(arguments, count, expected: 1, "client_lead(handle)") else { return nil }
+    return Python.bool(client?.completions.lead() ?? false)
   }
 
   /// client_wait(handle, timeout_ms) -> whether there are events
   private static let wait: FastFunction = { _, arguments, count in
-    guard let client = client(arguments, count, expected: 2, "client_wait(handle, timeout_ms)"), let arguments else { return nil }
+    guard let found = clientOrNone(arguments, count, expected: 2, "client_wait(handle, timeout_ms)"), let arguments else {
+      return nil
+    }
+    guard let client = found else { return Python.bool(true) }
     let milliseconds = PyLong_AsLong(arguments[1])
     if milliseconds == -1, PyErr_Occurred() != nil { return nil }
     let end = ContinuousClock.now + .milliseconds(max(0, milliseconds))
@@ -236,27 +252,31 @@ enum ClientFunctions {
 
   /// client_wake(handle): the wait of who leads, or its next one, ends though there may be no events.
   private static let wake: FastFunction = { _, arguments, count in
-    guard let client = client(arguments, count, expected: 1, "client_wake(handle)") else { return nil }
-    client.completions.wakeLeader()
+    guard let client = clientOrNone(arguments, count, expected: 1, "client_wake(handle)") else { return nil }
+    client?.completions.wakeLeader()
     return Python.none()
   }
 
   /// client_unlead(handle)
   private static let stopLeading: FastFunction = { _, arguments, count in
-    guard let client = client(arguments, count, expected: 1, "client_unlead(handle)") else { return nil }
-    client.completions.stopLeading()
+    guard let client = clientOrNone(arguments, count, expected: 1, "client_unlead(handle)") else { return nil }
+    client?.completions.stopLeading()
     return Python.none()
   }
 
-  /// client_wait_background(handle) -> whether there is something to take; False when the client is over.
+  /// client_wait_background(handle) -> whether there is something to take; False when the client is over. Its sockets are closed then.
   private static let waitInBackground: FastFunction = { _, arguments, count in
-    guard let client = client(arguments, count, expected: 1, "client_wait_background(handle)") else { return nil }
+    guard let client = clientOrNone(arguments, count, expected: 1, "client_wait_background(handle)") else { return nil }
+    guard let client, let arguments else { return Python.bool(false) }
+    let handle = PyLong_AsLong(arguments[0])
     while true {
       nonisolated(unsafe) var found = CompletionQueue.Wait.timedOut
       Python.unlocked { found = client.completions.waitInBackground() }
       switch found {
       case .events: return Python.bool(true)
-      case .over: return Python.bool(false)
+      case .over:
+        ClientRegistry.remove(handle)
+        return Python.bool(false)
       case .timedOut, .interrupted: if PyErr_CheckSignals() != 0 { return nil }
       }
     }

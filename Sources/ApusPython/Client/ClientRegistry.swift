@@ -22,9 +22,10 @@ enum ClientRegistry {
 
   static func client(_ handle: Int) -> BlockingClient? { contents.withLock { $0.clients[handle] } }
 
-  /// Called when all events were taken.
+  /// Called when all events were taken. The sockets close with the last reference.
   static func remove(_ handle: Int) {
-    if let client = contents.withLock({ $0.clients.removeValue(forKey: handle) }) { LentBuffer.forget(client.completions) }
+    guard let client = contents.withLock({ $0.clients.removeValue(forKey: handle) }) else { return }
+    LentBuffer.forget(client.completions)
   }
 
   /// In a forked child: the parent's sockets must not be touched. What they hold is leaked on purpose.

@@ -307,7 +307,10 @@ def test_lost_and_found_at_the_same_ports(start, tmp_path):
     again = PlayedController(tmp_path, ports=controller.ports)
     try:
         request = again.register()
-        assert request["content"] == {"uuid": uuid.decode(), "id": 0, "resume": True, "implementation": "apus", "kind": "python", "batches": True}
+        content = request["content"]
+        # Said if a single connection was seen to break before all of them had.
+        content.pop("cut_off", None)
+        assert content == {"uuid": uuid.decode(), "id": 0, "resume": True, "implementation": "apus", "kind": "python", "batches": True}
         assert again.apply(eval, "kept") == 42
         assert again.apply(os.getpid) == engine.pid
     finally:
