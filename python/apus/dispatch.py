@@ -110,8 +110,11 @@ class Dispatcher:
                     self._wake_followers()
         if self._calls:
             self._call()
-            if self._followers or (self._leader is not None and self._leader != threading.get_ident()):
+            if self._followers:
                 self.poke()
+        if self._leader is not None and self._leader != threading.get_ident():
+            # We were woken before that thread led, and took what it waits for.
+            self.poke()
 
     def _drain(self):
         events, handle = self._events, self._handle_event

@@ -21,6 +21,8 @@ class PlayedCore:
         self.is_led = False
         self.is_over = False
         self.is_woken = False
+        #: Whether the leader waits just now.
+        self.is_waiting = False
 
     def client_session(self, handle):
         return "session", "session_1_"
@@ -70,10 +72,11 @@ class PlayedCore:
 
     def client_wait(self, handle, milliseconds):
         with self.changed:
+            self.is_waiting = True
             found = self.changed.wait_for(
                 lambda: self.events or self.is_woken or self.is_over, None if milliseconds < 0 else milliseconds / 1000
             )
-            self.is_woken = False
+            self.is_woken = self.is_waiting = False
             return bool(found)
 
     def client_wait_background(self, handle):

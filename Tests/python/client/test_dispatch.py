@@ -139,6 +139,20 @@ def test_a_follower_is_told(core, dispatcher):
         assert leading.result(5) == [None]
 
 
+def test_a_late_thread_tells_the_leader(core, dispatcher):
+    """The background thread was woken, and another one leads before it has taken the events: then it takes what that one waits for."""
+    result, (message,) = send(dispatcher)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        leading = pool.submit(result.result, 10)
+        while dispatcher._leader is None or not core.is_waiting:
+            time.sleep(0.001)
+        with core.changed:
+            # Nobody is woken by these events themselves.
+            core.events.append((message.number, 0, b"{}", b"{}", OK, [b"\x80\x05N."]))
+        dispatcher.dispatch()
+        assert leading.result(5) == [None]
+
+
 def test_leadership_is_given_back_when_waiting_is_cut_off(core, dispatcher):
     result, (message,) = send(dispatcher)
 
