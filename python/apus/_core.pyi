@@ -174,5 +174,11 @@ def client_wait_background(handle: int, /) -> bool:
 def client_in_flight(handle: int, /) -> tuple[int, int]:
     """Tasks under way, and their bytes."""
 
+def client_fork() -> None:
+    """Before the process forks: the clients' loops stand still, so that the child inherits nothing that they hold."""
+
+def client_fork_over() -> None:
+    """In the parent when it has forked: the loops go on."""
+
 def client_forked() -> None:
     """In a forked child: all clients are closed there, and nothing is touched."""
