@@ -104,7 +104,7 @@ let package = Package(
       name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
     .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
     .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
-    .testTarget(name: "TransportTests", dependencies: ["Transport"], swiftSettings: strict),
+    .testTarget(name: "TransportTests", dependencies: ["CAdmission", "Transport"], swiftSettings: strict),
     .testTarget(
       name: "ApusMessagingTests", dependencies: ["ApusMessaging", "TestSupport", "Transport", crypto], swiftSettings: strict),
     .testTarget(name: "ApusProcessTests", dependencies: ["ApusProcess"], swiftSettings: strict),

@@ -36,6 +36,8 @@ public final class Controller: Service {
   private let control: RequestRelay
   private let output: OutputRelay
   private let broadcast: BroadcastScheduler
+  /// `nil` where there are no local sockets.
+  private let lines: LocalLines?
   private let stopped: AsyncStream<Void>
   private let stop: AsyncStream<Void>.Continuation
   private let logger: Logger
@@ -90,17 +92,19 @@ public final class Controller: Service {
     let state = TaskSchedulerState(
       policy: configuration.scheme, highWaterMark: configuration.highWaterMark, lookAhead: configuration.lookAhead,
       finishedCapacity: max(1, configuration.finishedTasks), seed: .random(in: 0...UInt64.max))
-    let listener = plan.local.flatMap { LocalListener(path: LocalSocket.schedulerPath(in: $0.path)) }
+    let lines = plan.local.flatMap { LocalListener(path: LocalSocket.linesPath(in: $0.path)) }
+      .map { LocalLines(loop: schedulerLoop, listener: $0, session: session(), logger: logger) }
+    self.lines = lines
     let tasks = TaskScheduler(
       loop: schedulerLoop, state: state,
       wire: TaskSchedulerSockets(
-        front: sockets.clients.task.take(), back: sockets.engines.task.take(), listener: listener, session: session(),
+        front: sockets.clients.task.take(), back: sockets.engines.task.take(), lines: lines, session: session(),
         rejections: DroppedMessages("task", logger: logger),
         events: events),
       byteLimit: configuration.queueByteLimit, logger: logger)
     let mux = RequestRelay(
       .mux, loop: schedulerLoop, front: sockets.clients.mux.take(), back: sockets.engines.mux.take(), session: session(),
-      events: events,
+      events: events, lines: lines,
       logger: logger)
     let control = RequestRelay(
       .control, loop: schedulerLoop, front: sockets.clients.control.take(), back: sockets.engines.control.take(),
@@ -114,7 +118,8 @@ public final class Controller: Service {
     let broadcast = BroadcastScheduler(
       loop: schedulerLoop,
       wire: BroadcastSockets(
-        front: sockets.clients.broadcast.take(), leaves: sockets.leaves.take(), session: session(), events: events, logger: logger))
+        front: sockets.clients.broadcast.take(), leaves: sockets.leaves.take(), lines: lines, session: session(), events: events,
+        logger: logger))
     let heart = HeartMonitor(
       loop: hubLoop,
       wire: HeartMonitor.Sockets(
@@ -214,6 +219,8 @@ public final class Controller: Service {
     await control.start()
     await output.start()
     await broadcast.start()
+    // Last: whoever comes by a line finds all of them.
+    if let lines { schedulerLoop.execute { lines.start() } }
   }
 
   private func close() async {

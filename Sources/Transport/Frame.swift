@@ -50,6 +50,24 @@ public struct Frame: @unchecked Sendable {
     }
   }
 
+  /// What came as shared memory: mapped into a copy of our own, which takes memory only where it is written.
+  init(mapped bytes: UnsafeMutableRawBufferPointer, of memory: SharedMemory) {
+    self.box = FrameBox.make(isLent: true, memory: memory) { message in
+      // Holding the memory's descriptor is for the frame; libzmq, which may have the bytes for longer, needs the mapping alone.
+      let mapping = Unmanaged.passRetained(SharedMemory.Mapping(bytes)).toOpaque()
+      let release: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?) -> Void = { _, owner in
+        if let owner { Unmanaged<SharedMemory.Mapping>.fromOpaque(owner).release() }
+      }
+      if zmq_msg_init_data(message, bytes.baseAddress, bytes.count, release, mapping) != 0 {
+        zmq_msg_init(message)
+        release(nil, mapping)
+      }
+    }
+  }
+
+  /// The memory that other processes of the host can be given instead of these bytes; `nil` if there is none.
+  public var sharedMemory: SharedMemory? { box.memory }
+
   /// The same bytes, without a copy; `onRelease` is called when the last reference to the new frame is gone, on any thread.
   public func watched(_ onRelease: @escaping @Sendable () -> Void) -> Frame {
     final class Watch: Sendable {
@@ -157,15 +175,23 @@ extension Frame: Hashable {
 ///
 /// Immutable after `make`. The first `zmq_msg_copy` of a message writes to its source (it sets the shared flag and the count), so `make`
 /// takes one copy and drops it; every later copy is an atomic increment, which any thread may do.
-private final class FrameBox: ManagedBuffer<UnsafeRawBufferPointer, zmq_msg_t> {
+private final class FrameBox: ManagedBuffer<FrameBox.Contents, zmq_msg_t> {
+  struct Contents {
+    var bytes: UnsafeRawBufferPointer
+    let memory: SharedMemory?
+  }
+
   /// libzmq keeps messages below this size inside `zmq_msg_t`; they have no count to share. Of this very size, 33, it does so with what we
   /// make, and not with what it receives: exactly the length of an engine's uuid.
   static let sharedSize = 33
 
   /// - Parameter isLent: memory of others is never inline, however small.
-  static func make(isLent: Bool = false, _ fill: (UnsafeMutablePointer<zmq_msg_t>) -> Void) -> FrameBox {
+  static func make(isLent: Bool = false, memory: SharedMemory? = nil, _ fill: (UnsafeMutablePointer<zmq_msg_t>) -> Void)
+    -> FrameBox
+  {
     let box = unsafeDowncast(
-      FrameBox.create(minimumCapacity: 1) { _ in UnsafeRawBufferPointer(start: nil, count: 0) }, to: FrameBox.self)
+      FrameBox.create(minimumCapacity: 1) { _ in Contents(bytes: UnsafeRawBufferPointer(start: nil, count: 0), memory: memory) },
+      to: FrameBox.self)
     box.withUnsafeMutablePointerToElements { message in
       fill(message)
       if isLent || zmq_msg_size(message) >= sharedSize {
@@ -175,12 +201,15 @@ private final class FrameBox: ManagedBuffer<UnsafeRawBufferPointer, zmq_msg_t> {
         zmq_msg_close(&copy)
       }
     }
-    box.header = box.withUnsafeMutablePointerToElements { UnsafeRawBufferPointer(start: zmq_msg_data($0), count: zmq_msg_size($0)) }
+    box.header.bytes = box.withUnsafeMutablePointerToElements {
+      UnsafeRawBufferPointer(start: zmq_msg_data($0), count: zmq_msg_size($0))
+    }
     return box
   }
 
   /// By way of the pointer: `header` is a variable to the compiler, and each look at it would be checked at run time for exclusive access.
-  var bytes: UnsafeRawBufferPointer { withUnsafeMutablePointerToHeader { $0.pointee } }
+  var bytes: UnsafeRawBufferPointer { withUnsafeMutablePointerToHeader { $0.pointee.bytes } }
+  var memory: SharedMemory? { withUnsafeMutablePointerToHeader { $0.pointee.memory } }
 
   deinit { _ = withUnsafeMutablePointerToElements { zmq_msg_close($0) } }
 }

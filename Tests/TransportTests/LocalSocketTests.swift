@@ -20,35 +20,35 @@ import Transport
   @Test("messages arrive whole, in order, in both directions") func messages() throws {
     let (near, far) = try pair()
     let sent = [[Frame("a")], [.empty, Frame("bc"), .empty], [Frame([UInt8](repeating: 7, count: 70_000)), .emptyObject]]
-    for message in sent { #expect(near.send(message)) }
+    for message in sent { #expect(near.send(message) == .sent) }
     for message in sent { #expect(frames(far.receive()) == message) }
     guard case .nothing = far.receive() else { throw TestFailure("something was left") }
-    #expect(far.send(sent[1]))
+    #expect(far.send(sent[1]) == .sent)
     #expect(frames(near.receive()) == sent[1])
   }
 
   @Test("what does not fit is refused, and nothing of it arrives") func limits() throws {
     let (near, far) = try pair()
-    #expect(!near.send([]))
-    #expect(!near.send([Frame([UInt8](repeating: 0, count: LocalSocket.largestMessage))]))
-    #expect(!near.send([Frame](repeating: .empty, count: 100)))
+    #expect(near.send([]) == .unfit)
+    #expect(near.send([Frame([UInt8](repeating: 0, count: LocalSocket.largestMessage))]) == .unfit)
+    #expect(near.send([Frame](repeating: .empty, count: 70_000)) == .unfit)
     let message = [Frame([UInt8](repeating: 1, count: 50_000))]
     var sent = 0
-    while sent < 10_000, near.send(message) { sent += 1 }
+    while sent < 10_000, near.send(message) == .sent { sent += 1 }
     #expect(sent > 0 && sent < 10_000, "the system's buffer has an end")
     var received = 0
     while frames(far.receive()) == message { received += 1 }
     #expect(received == sent)
-    #expect(near.send(message))
+    #expect(near.send(message) == .sent)
   }
 
   @Test("the end of the other side, behind what it sent") func end() throws {
     var (near, far): (LocalSocket?, LocalSocket) = try pair()
-    #expect(near?.send([Frame("last")]) == true)
+    #expect(near?.send([Frame("last")]) == .sent)
     near = nil
     #expect(frames(far.receive()) == [Frame("last")])
     guard case .closed = far.receive() else { throw TestFailure("the end was not noticed") }
-    #expect(!far.send([Frame("nobody")]))
+    #expect(far.send([Frame("nobody")]) == .closed)
   }
 
   @Test("nobody of that name, and nobody waiting") func nobody() throws {

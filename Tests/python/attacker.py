@@ -43,7 +43,7 @@ def look_into(directory: str | None) -> list[str]:
             found += os.listdir(directory)
         except OSError:
             pass
-        for name in ("tasks", "lock"):
+        for name in ("lines", "lock"):
             try:
                 end = plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET)
                 end.connect(f"{directory}/{name}")

@@ -4,19 +4,24 @@ import Transport
 
 /// The client on its loop: reads the sockets and the callers' posts, and lets `ClientState` decide.
 actor ClientConnection {
-  private nonisolated let loop: EventLoop
+  nonisolated let loop: EventLoop
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   // Isolation is what keeps accesses apart here; checking each of them again at run time took a few percent of all work.
   @exclusivity(unchecked) private var state: ClientState
-  @exclusivity(unchecked) private var wire: ClientSockets
+  @exclusivity(unchecked) var wire: ClientSockets
   private let queue: SubmissionQueue
-  private let roster: EngineRoster
+  let roster: EngineRoster
   private var readers: [EventLoop.ReaderID] = []
+  var lineReaders: [LocalSocket.Lane: EventLoop.ReaderID] = [:]
+  /// The hub has told its engines.
+  private(set) var areEnginesKnown = false
+  /// A further attempt at what waits for a line.
+  var isDeliveryDue = false
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
 
   /// Messages taken from a socket before others get their turn.
-  private static let batch = 512
+  static let batch = 512
 
   init(loop: EventLoop, state: ClientState, wire: consuming ClientSockets, queue: SubmissionQueue, roster: EngineRoster) {
     self.loop = loop
@@ -26,7 +31,7 @@ actor ClientConnection {
     self.roster = roster
   }
 
-  private enum Channel {
+  enum Channel {
     case query, task, mux, control, broadcast
 
     var scope: MessageScope.Channel {
@@ -50,6 +55,7 @@ actor ClientConnection {
     watch(wire.output) { $0.outputIsReadable() }
     watch(wire.notification) { $0.notificationIsReadable() }
     watch(wire.monitor.socket) { $0.monitorIsReadable() }
+    watchLines()
     if wire.isInProcess { state.hubConnected(effects: &wire) }
     state.askForEngines(effects: &wire)
     // A subscription takes a moment to arrive; who came in between is found by asking again.
@@ -63,6 +69,7 @@ actor ClientConnection {
   }
 
   private func askAgain() {
+    giveUpPendingLines()
     guard state.failure == nil, state.isHubReachable else { return }
     state.askForEngines(effects: &wire)
   }
@@ -81,6 +88,8 @@ actor ClientConnection {
     guard let failure = state.failure else { return }
     for reader in readers { loop.forget(reader) }
     readers = []
+    for reader in lineReaders.values { loop.forget(reader) }
+    lineReaders = [:]
     for post in queue.take() {
       if case .submit(let request) = post { state.submit(request, effects: &wire) }
     }
@@ -125,20 +134,22 @@ actor ClientConnection {
     for _ in 0..<limit {
       do throws(ZeroMQError) {
         guard let frames = try receive(channel) else { break }
-        if channel == .task, MessageBatch.isBatch(frames, identities: 0) {
-          readBatch(frames, now: now)
-          continue
-        }
-        guard let (message, match) = open(frames, channel) else { continue }
-        if channel == .query, let serial = wire.takeEngineQuery(match.number) {
-          readEngines(message, asOf: serial)
-        } else {
-          state.replied(to: match, TaskReply(message), now: now, effects: &wire)
-        }
+        read(frames, channel, isLocal: false, now: now)
       } catch {
         wire.warn("a socket could not be read", "\(error)")
         break
       }
+    }
+  }
+
+  /// - Parameter isLocal: it came by a line, where nobody but the controller can have put buffers: they need not be looked at.
+  func read(_ frames: [Frame], _ channel: Channel, isLocal: Bool, now: ContinuousClock.Instant) {
+    if channel == .task, MessageBatch.isBatch(frames, identities: 0) { return readBatch(frames, now: now) }
+    guard let (message, match) = open(frames, channel, isLocal: isLocal) else { return }
+    if channel == .query, let serial = wire.takeEngineQuery(match.number) {
+      readEngines(message, asOf: serial)
+    } else {
+      state.replied(to: match, TaskReply(message), now: now, effects: &wire)
     }
   }
 
@@ -166,19 +177,19 @@ actor ClientConnection {
   }
 
   /// - Returns: `nil` for what is no message, answers nothing of ours, or is not signed by this cluster's key. Replays find nobody waiting.
-  private func open(_ frames: [Frame], _ channel: Channel) -> (Envelope, RequestIDs.Match)? {
+  private func open(_ frames: [Frame], _ channel: Channel, isLocal: Bool) -> (Envelope, RequestIDs.Match)? {
     guard let message = Envelope(frames) else {
       wire.warn("dropped messages", Session.Rejection.truncated.rawValue)
       return nil
     }
     guard let match = wire.ids.match(message.parentHeaderFrame) ?? coalesced(message) else { return nil }
-    return isGenuine(message, .reply(channel.scope)) ? (message, match) : nil
+    return isGenuine(message, .reply(channel.scope), readsBuffers: !isLocal) ? (message, match) : nil
   }
 
   /// - Parameter scope: of what our own parties say there.
-  private func isGenuine(_ message: Envelope, _ scope: MessageScope? = nil) -> Bool {
+  func isGenuine(_ message: Envelope, _ scope: MessageScope? = nil, readsBuffers: Bool = true) -> Bool {
     if let scope, message.isSealed {
-      if message.hasSeal(by: wire.signer, scope, readsBuffers: true) { return true }
+      if message.hasSeal(by: wire.signer, scope, readsBuffers: readsBuffers) { return true }
     } else if wire.signer.verify(message.signature, message.signedParts) {
       return true
     }
@@ -205,7 +216,9 @@ actor ClientConnection {
         id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]), isOwn: own.contains(number))
     }
     state.engines(engines, asOf: serial, hub: message.sessionID, effects: &wire)
-    roster.becomeKnown()
+    areEnginesKnown = true
+    // A moment later, if a line is about to be opened: what comes first decides about the way of all.
+    if !wire.lines.isPending { roster.becomeKnown() }
   }
 
   private func outputIsReadable() {
@@ -241,9 +254,11 @@ actor ClientConnection {
       case .unregistrationNotification:
         guard let engine = Self.engine(content) else { continue }
         // What it answered may wait in other sockets.
+        readLines(atMost: .max)
         for channel in [Channel.mux, .broadcast, .control] { readReplies(channel, atMost: .max) }
         state.engineLost(engine.uuid, effects: &wire)
       case .shutdownNotification:
+        readLines(atMost: .max)
         for channel in [Channel.query, .mux, .task, .broadcast, .control] { readReplies(channel, atMost: .max) }
         state.close(
           ClientError(.controllerLost, "the controller was shut down", advice: "Start a cluster (apus start), then connect again."),
@@ -274,10 +289,11 @@ actor ClientConnection {
 
   // MARK: after each turn
 
-  private func afterEvents() {
-    wire.sendBatch()
+  func afterEvents() {
+    wire.endTurn()
     queue.turnEnded()
     if state.failure != nil { return didClose() }
+    deliverLater()
     guard let next = state.nextDeadline else { return }
     if let deadline {
       if deadline.instant <= next { return }

@@ -13,6 +13,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
   let notification: Socket
   let output: Socket
 
+  /// To a controller of this host.
+  var lines: ClientLines
+
   let signer: Signer
   let ids: RequestIDs
   private var headers: HeaderWriter
@@ -31,6 +34,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   private var batch = MessageBatchWriter()
   /// Which of our queries ask for the engines, and as of when.
   private(set) var engineQueries: [TaskNumber: Int] = [:]
+  /// The seal of the message before, whose buffers the next one may have too.
+  private var lastSeal: (buffers: ArraySlice<Frame>, seal: Frame)?
   private var engineIdentities: [EngineUUID: Frame] = [:]
 
   /// Connects; that somebody listens shows later.
@@ -51,8 +56,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
         try socket.prepare(for: route, curve: curve)
         return socket
       }
-      func connected(_ kind: Socket.Kind, _ port: Int) throws(ZeroMQError) -> Socket {
+      func connected(_ kind: Socket.Kind, _ port: Int, as identity: String? = nil) throws(ZeroMQError) -> Socket {
         let socket = try socket(kind)
+        if let identity { try socket.set(.identity, Array(identity.utf8)) }
         try socket.connect(route.endpoint(port))
         return socket
       }
@@ -60,16 +66,24 @@ struct ClientSockets: ~Copyable, ClientEffects {
       let notification = try connected(.sub, notificationPort)
       try notification.set(.subscribe, [])
       let output = try connected(.sub, file.iopub)
-      let task = try connected(.dealer, file.task)
-      let mux = try connected(.dealer, file.mux)
+      var identity: String?
+      var lines = ClientLines()
+      if case .local(let directory) = route {
+        let name = LocalSocket.clientIdentity()
+        identity = name
+        lines = ClientLines(in: directory, identity: name, key: file.key)
+      }
+      let task = try connected(.dealer, file.task, as: identity)
+      let mux = try connected(.dealer, file.mux, as: identity)
       let control = try connected(.dealer, file.control)
-      let broadcast = try connected(.dealer, broadcastPort)
+      let broadcast = try connected(.dealer, broadcastPort, as: identity)
       let query = try socket(.dealer)
       let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)")
       try query.connect(route.endpoint(file.registration))
       return ClientSockets(
         query: query, monitor: monitor, task: task, mux: mux, control: control, broadcast: broadcast, notification: notification,
-        output: output, key: file.key, ids: ids, queue: queue, roster: roster, configuration: configuration, logger: logger)
+        output: output, lines: lines, key: file.key, ids: ids, queue: queue, roster: roster, configuration: configuration,
+        logger: logger)
     } catch {
       throw ClientError(.messaging, "the sockets of a client could not be made: \(error)")
     }
@@ -78,7 +92,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   private init(
     query: consuming Socket, monitor: consuming SocketMonitor, task: consuming Socket, mux: consuming Socket,
     control: consuming Socket,
-    broadcast: consuming Socket, notification: consuming Socket, output: consuming Socket, key: String, ids: RequestIDs,
+    broadcast: consuming Socket, notification: consuming Socket, output: consuming Socket, lines: ClientLines, key: String,
+    ids: RequestIDs,
     queue: SubmissionQueue, roster: EngineRoster, configuration: ClientConfiguration, logger: Logger
   ) {
     self.query = query
@@ -89,6 +104,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
     self.broadcast = broadcast
     self.notification = notification
     self.output = output
+    self.lines = lines
     signer = Signer(key: Array(key.utf8))
     self.ids = ids
     headers = HeaderWriter(ids: ids, username: configuration.username)
@@ -133,23 +149,65 @@ struct ClientSockets: ~Copyable, ClientEffects {
     sign(&frames, delimiter, Self.channel(of: request.route))
     // What was collected came before it: an abort must not overtake its task.
     sendBatch()
+    switch request.route {
+    case .hub: post(frames, .hub)
+    case .control: post(frames, .control)
+    case .direct: sendInOrder(frames, .mux, LocalSocket.Lane.mux)
+    case .balanced: if !lines.send(task: frames) { post(frames, .task) }
+    case .coalescing, .broadcast: sendInOrder(frames, .broadcast, LocalSocket.Lane.broadcast)
+    }
+  }
+
+  /// Through libzmq.
+  private mutating func post(_ frames: [Frame], _ channel: MessageScope.Channel) {
     do throws(ZeroMQError) {
-      switch request.route {
+      switch channel {
       case .hub: try query.send(frames)
       case .control: try control.send(frames)
-      case .direct: try mux.send(frames)
-      case .balanced: try task.send(frames)
-      case .coalescing, .broadcast: try broadcast.send(frames)
+      case .mux: try mux.send(frames)
+      case .task: try task.send(frames)
+      case .broadcast: try broadcast.send(frames)
       }
     } catch { warn("a message was not sent", "\(error)") }
   }
 
+  // MARK: lines
+
+  private mutating func sendInOrder(_ frames: [Frame], _ channel: MessageScope.Channel, _ name: Frame) {
+    if !lines.send(request: frames, on: name) { post(frames, channel) }
+  }
+
+  mutating func deliverWaiting() { for message in lines.deliverWaiting() { postInstead(message) } }
+
+  mutating func closeLine(_ lane: LocalSocket.Lane) { for message in lines.close(lane) { postInstead(message) } }
+
+  /// - Parameter message: as it would have gone by a line.
+  private mutating func postInstead(_ message: [Frame]) {
+    post(Array(message.dropFirst()), message.first == LocalSocket.Lane.mux ? .mux : .broadcast)
+  }
+
+  /// What is collected leaves, and the memory of callers is let go of.
+  mutating func endTurn() {
+    sendBatch()
+    lastSeal = nil
+    lines.turnEnded()
+  }
+
   /// - Parameter delimiter: where it stands; the place of the signature follows.
-  private func sign(_ frames: inout [Frame], _ delimiter: Int, _ channel: MessageScope.Channel) {
+  private mutating func sign(_ frames: inout [Frame], _ delimiter: Int, _ channel: MessageScope.Channel) {
     let dictionaries = frames[delimiter + 2...delimiter + 5]
-    frames[delimiter + 1] =
-      isOwnController
-      ? signer.seal(dictionaries, frames[(delimiter + 6)...], .request(channel)) : signer.sign(dictionaries)
+    guard isOwnController else {
+      frames[delimiter + 1] = signer.sign(dictionaries)
+      return
+    }
+    let buffers = frames[(delimiter + 6)...]
+    // What goes to many engines is read once.
+    let former = lastSeal.flatMap { last in
+      last.buffers.count == buffers.count && zip(last.buffers, buffers).allSatisfy { $0.isIdentical(to: $1) } ? last.seal : nil
+    }
+    let seal = signer.seal(dictionaries, buffers, .request(channel), buffersOf: former)
+    frames[delimiter + 1] = seal
+    if !buffers.isEmpty { lastSeal = (buffers, seal) }
   }
 
   private static func channel(of route: Request.Route) -> MessageScope.Channel {
@@ -165,7 +223,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   /// At the end of each turn, and before an abort: what is collected leaves.
   mutating func sendBatch() {
     guard !batch.isEmpty else { return }
-    do { try task.send(batch.take(signedBy: signer, .clientToScheduler)) } catch { warn("a batch was not sent", "\(error)") }
+    let frames = batch.take(signedBy: signer, .clientToScheduler)
+    if !lines.send(task: frames) { post(frames, .task) }
   }
 
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool) {

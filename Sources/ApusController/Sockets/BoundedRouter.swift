@@ -18,6 +18,10 @@ struct BoundedRouter: ~Copyable {
   private let spoolLimit: Int
   private let peers: Peers
   private let logger: Logger
+  /// Own peers of this host have lines as well.
+  var side: LineSide?
+  /// Stands before a message that waits for a line. It may have to wait in a file, so its bytes say it.
+  private static let lineMark = Frame("<APUS|LINE>")
 
   /// Who is at the other end.
   enum Peers {
@@ -88,15 +92,20 @@ struct BoundedRouter: ~Copyable {
   /// - Parameters:
   ///   - second: an identity between the peer's and the rest.
   ///   - isExpected: it waits for a peer that is not connected.
-  mutating func send(_ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false) {
+  ///   - byLine: to an engine by its line, behind all that went there before.
+  mutating func send(
+    _ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false, byLine: Bool = false
+  ) {
+    // Replies have no order, and are never too many for a client that reads.
+    if let side, peers == .clients, side.lines.reply(on: side.name, to: peer, second, rest) { return }
     if waiting.isEmpty || waiting[peer] == nil {
-      switch deliver(peer, second, rest) {
+      switch byLine ? deliverByLine(peer, second, rest) : deliver(peer, second, rest) {
       case .sent: return
       case .gone: if !isExpected { return }
       case .full: break
       }
     }
-    keep((second.map { [$0] } ?? []) + rest, for: peer)
+    keep((byLine ? [Self.lineMark] : []) + (second.map { [$0] } ?? []) + rest, for: peer)
   }
 
   private enum Delivery { case sent, full, gone }
@@ -115,6 +124,15 @@ struct BoundedRouter: ~Copyable {
     } catch {
       // A client that has gone is no error.
       return error.isFull ? .full : .gone
+    }
+  }
+
+  private func deliverByLine(_ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Delivery {
+    guard let side else { return deliver(peer, second, rest) }
+    switch side.lines.send(inOrder: (second.map { [side.name, $0] } ?? [side.name]) + rest, to: peer) {
+    case .sent: return .sent
+    case .full: return .full
+    case .unfit, .closed: return deliver(peer, second, rest)
     }
   }
 
@@ -163,7 +181,7 @@ struct BoundedRouter: ~Copyable {
         backlog.append(next)
       }
       guard let message = backlog.messages.first else { return true }
-      switch deliver(peer, nil, message[...]) {
+      switch message.first == Self.lineMark ? deliverByLine(peer, nil, message.dropFirst()) : deliver(peer, nil, message[...]) {
       case .sent: backlog.removeFirst()
       case .full: return true
       case .gone: return peers == .engines

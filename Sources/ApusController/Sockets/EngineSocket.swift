@@ -10,6 +10,8 @@ struct EngineSocket: ~Copyable {
   private var router: BoundedRouter
   private var known: Set<Frame> = []
   private var own: Set<Frame> = []
+  /// Engines that had a line when they came. It brings them all that has an order, from the first message on.
+  private var lined: Set<Frame> = []
   private var names: [EngineUUID: Frame] = [:]
   private var uuids: [Frame: EngineUUID] = [:]
 
@@ -20,6 +22,11 @@ struct EngineSocket: ~Copyable {
   }
 
   var socket: Socket { _read { yield router.socket } }
+  /// Of own engines on this host.
+  var side: LineSide? {
+    get { router.side }
+    set { router.side = newValue }
+  }
   /// Whether `deliverWaiting` is to be called soon.
   var hasWaiting: Bool { router.hasWaiting }
 
@@ -28,6 +35,7 @@ struct EngineSocket: ~Copyable {
     let identity = name(of: uuid)
     known.insert(identity)
     if isOwn { own.insert(identity) } else { own.remove(identity) }
+    if isOwn, side?.lines.hasLine(engine: identity) ?? false { lined.insert(identity) } else { lined.remove(identity) }
   }
 
   /// Whether it is that of an engine which is registered.
@@ -39,17 +47,24 @@ struct EngineSocket: ~Copyable {
     let identity = name(of: uuid)
     known.remove(identity)
     own.remove(identity)
+    lined.remove(identity)
     router.forget(identity)
     names[uuid] = nil
     uuids[identity] = nil
   }
 
-  mutating func send(to uuid: EngineUUID, _ second: Frame?, _ rest: ArraySlice<Frame>) { send(to: name(of: uuid), second, rest) }
+  mutating func send(to uuid: EngineUUID, _ second: Frame?, _ rest: ArraySlice<Frame>, inOrderOfLine: Bool = false) {
+    send(to: name(of: uuid), second, rest, inOrderOfLine: inOrderOfLine)
+  }
 
-  /// - Parameter second: an identity between the engine's and the rest.
-  mutating func send(to identity: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) {
+  /// - Parameters:
+  ///   - second: an identity between the engine's and the rest.
+  ///   - inOrderOfLine: it came by a client's line, as all that this client asks of engines does. So each client's requests reach an engine
+  ///     in their order: all by lines, or all by libzmq.
+  mutating func send(to identity: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, inOrderOfLine: Bool = false) {
     // Frames for an identity that never registered go nowhere, as in ipyparallel.
-    router.send(identity, second, rest, isExpected: known.contains(identity))
+    router.send(
+      identity, second, rest, isExpected: known.contains(identity), byLine: inOrderOfLine && lined.contains(identity))
   }
 
   /// Tries again what waits.

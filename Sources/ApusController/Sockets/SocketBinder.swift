@@ -77,7 +77,7 @@ struct SocketBinder: ~Copyable {
     ports.control.engine = try enginePool.bind(control.socket, ip: ip, fixed: engine?.control, purpose: "control (engines)")
     let mux = try openEngineSocket("mux_out")
     ports.mux.engine = try enginePool.bind(mux.socket, ip: ip, fixed: engine?.mux, purpose: "mux (engines)")
-    let task = try openEngineSocket(LocalSocket.schedulerIdentity.text)
+    let task = try openEngineSocket("task_out")
     ports.task.engine = try enginePool.bind(task.socket, ip: ip, fixed: engine?.task, purpose: "task (engines)")
     let output = try open(.sub, pings: true)
     // What this side does not read stays with the engines, whose tasks wait a moment then.
@@ -104,7 +104,8 @@ struct SocketBinder: ~Copyable {
     if case .engine(_, _, let ports) = engine?.side { fixed = ports }
     var leaves: [BroadcastLeaf] = []
     for index in 0..<(fixed?.count ?? 1 << plan.configuration.broadcastDepth) {
-      let leaf = BroadcastLeaf(try openEngineSocket("sub_scheduler_\(index)"))
+      let name = "sub_scheduler_\(index)"
+      let leaf = BroadcastLeaf(try openEngineSocket(name), hop: name)
       ports.leaves.append(
         try enginePool.bind(leaf.socket, ip: plan.configuration.engineIP, fixed: fixed?[index], purpose: "broadcast (engines)"))
       leaves.append(leaf)

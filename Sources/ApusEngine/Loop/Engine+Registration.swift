@@ -194,12 +194,12 @@ extension Engine {
   /// Past libzmq, if the controller offers it and runs on this host.
   private func localConnection() -> LocalSocket? {
     guard case .local(let directory) = route,
-      let socket = LocalSocket(connectingTo: LocalSocket.schedulerPath(in: directory))
+      let socket = LocalSocket(connectingTo: LocalSocket.linesPath(in: directory))
     else { return nil }
     let greeting = engineSession.message(
       LocalSocket.greeting, content: Frame(["uuid": .string(engineSession.uuid.text)]), parent: .emptyObject,
       metadata: .emptyObject, identities: [])
-    return socket.send(greeting.frames) ? socket : nil
+    return socket.send(greeting.frames) == .sent ? socket : nil
   }
 
   /// The relay has subscribed: what was published before would have been lost.

@@ -99,9 +99,7 @@ final class HeldReplies: Sendable {
 
   private static func flush(_ state: inout State, _ engineSession: EngineSession) {
     guard !state.batch.isEmpty else { return }
-    let batch = engineSession.sign(&state.batch)
-    if state.hop == LocalSocket.schedulerIdentity, let local = state.local, local.send(batch) { return }
-    send([state.hop] + batch, &state)
+    send([state.hop] + engineSession.sign(&state.batch), &state)
   }
 
   private static func sendAlone(_ message: Envelope, _ state: inout State, _ engineSession: EngineSession) {
@@ -110,6 +108,8 @@ final class HeldReplies: Sendable {
   }
 
   private static func send(_ frames: [Frame], _ state: inout State) {
+    // Replies have no order: what finds no room here goes through libzmq.
+    if let local = state.local, local.send(frames, copying: SharedCopies()) == .sent { return }
     do { try state.socket?.socket.send(frames) } catch { EngineLog.log(.error, "A reply was not sent: \(error)") }
   }
 }

@@ -52,7 +52,7 @@ public final class Shell {
   private let replies: HeldReplies
   // One thread uses all of this; checking each access again at run time took a few percent of all work.
   @exclusivity(unchecked) private var socket: HandedSocket?
-  /// To the task scheduler, if that is on this host: its small messages come this way.
+  /// To the controller, if that is on this host: messages of all schedulers come this way, with the name of theirs in front.
   @exclusivity(unchecked) private var local: LocalSocket?
   @exclusivity(unchecked) private var isLocalNext = false
   /// Verifies what comes in; replies are signed by `engineSession`.
@@ -117,8 +117,8 @@ public final class Shell {
         continue
       }
       do {
-        if let frames = try receive() {
-          open(frames)
+        if let (frames, isLocal) = try receive() {
+          open(frames, isLocal: isLocal)
           continue
         }
         guard try wait(milliseconds) else { return .timedOut }
@@ -130,18 +130,18 @@ public final class Shell {
     }
   }
 
-  private func receive() throws(ZeroMQError) -> [Frame]? {
+  private func receive() throws(ZeroMQError) -> (frames: [Frame], isLocal: Bool)? {
     replies.flush()
     // They take turns: neither keeps the other waiting.
     isLocalNext.toggle()
-    if isLocalNext, let frames = receiveLocal() { return frames }
-    if let frames = try socket?.socket.receive() { return frames }
-    return isLocalNext ? nil : receiveLocal()
+    if isLocalNext, let frames = receiveLocal() { return (frames, true) }
+    if let frames = try socket?.socket.receive() { return (frames, false) }
+    return isLocalNext ? nil : receiveLocal().map { ($0, true) }
   }
 
   private func receiveLocal() -> [Frame]? {
     switch local?.receive() {
-    case .message(let frames): return [LocalSocket.schedulerIdentity] + frames
+    case .message(let frames): return frames
     case .closed:
       // The controller has gone, which the engine's loop notices for itself, or gave this way up.
       local = nil
@@ -196,7 +196,8 @@ public final class Shell {
   }
 
   /// What is in it waits its turn.
-  private func open(_ frames: [Frame]) {
+  /// - Parameter isLocal: nobody but the controller can have put buffers into its line: they need not be looked at.
+  private func open(_ frames: [Frame], isLocal: Bool) {
     do {
       if MessageBatch.isBatch(frames, identities: 1) {
         var batch = try session.openBatch(frames, .schedulerToEngine)
@@ -205,7 +206,7 @@ public final class Shell {
         }
       } else {
         let scope = frames.first.flatMap { Self.channel(of: $0) }.map { MessageScope.request($0) }
-        waiting.append(try ShellRequest(try session.open(frames, sealedFor: scope, readsBuffers: true), origin: .shell))
+        waiting.append(try ShellRequest(try session.open(frames, sealedFor: scope, readsBuffers: !isLocal), origin: .shell))
       }
     } catch let error as Session.Rejection {
       reject(error.rawValue)
@@ -216,11 +217,12 @@ public final class Shell {
 
   /// Which of the controller's sockets an identity belongs to (protocol section 3).
   static func channel(of identity: Frame) -> MessageScope.Channel? {
-    if identity == LocalSocket.schedulerIdentity { return .task }
+    if identity == schedulerIdentity { return .task }
     if identity == muxIdentity { return .mux }
     return identity.text.hasPrefix("sub_scheduler_") ? .broadcast : nil
   }
 
+  private static let schedulerIdentity = Frame("task_out")
   private static let muxIdentity = Frame("mux_out")
 
   private func reject(_ reason: String) {
@@ -231,7 +233,7 @@ public final class Shell {
 
   /// Answers `aborted` to everything queued that matches; the rest waits in its order.
   private func abortQueued(_ matches: (ShellRequest) -> Bool) {
-    while let frames = (try? receive()) ?? nil { open(frames) }
+    while let (frames, isLocal) = (try? receive()) ?? nil { open(frames, isLocal: isLocal) }
     let queue = waiting[firstWaiting...]
     firstWaiting = 0
     waiting = []

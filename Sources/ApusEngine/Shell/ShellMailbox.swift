@@ -9,7 +9,7 @@ final class ShellMailbox: Sendable {
   struct Contents: Sendable {
     /// A shell socket that replaces the one in use.
     var socket: HandedSocket?
-    /// Comes with it, if the scheduler is on this host.
+    /// Comes with it, if the controller is on this host.
     var local: LocalSocket?
     /// The key of a restarted controller; comes with its socket.
     var key: String?

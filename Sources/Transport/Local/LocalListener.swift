@@ -4,12 +4,16 @@ import Glibc
 /// Takes connections of parties on the same host that run as the same user.
 public final class LocalListener: Sendable {
   public let path: String
+  private let passesOn: Bool
   /// For event loops: readable when `accept` may have something.
   public let descriptor: Int32
 
-  /// - Parameter path: in a folder that no other user can look into. What was there is replaced.
+  /// - Parameters:
+  ///   - path: in a folder that no other user can look into. What was there is replaced.
+  ///   - passesOn: large frames that come by its connections go on to others.
   /// - Returns: `nil` if the system does not allow it.
-  public init?(path: String) {
+  public init?(path: String, passesOn: Bool = true) {
+    self.passesOn = passesOn
     self.path = path
     descriptor = LocalAddress.socket()
     unlink(path)
@@ -34,7 +38,7 @@ public final class LocalListener: Sendable {
         if errno == EAGAIN { return nil }
         throw SystemError(errno)
       }
-      if apus_is_own_peer(accepted) != 0 { return LocalSocket(owning: accepted) }
+      if apus_is_own_peer(accepted) != 0 { return LocalSocket(owning: accepted, passesOn: passesOn) }
       close(accepted)
     }
   }

@@ -1,19 +1,20 @@
+import CAdmission
 import CZeroMQ
 import Glibc
 
 /// One end of a connection between parties on one host that keeps messages apart (a Unix domain socket, `SOCK_SEQPACKET`).
 ///
-/// Small messages between a scheduler and its engines go this way instead of through libzmq's threads: whoever waits for the descriptor reads
-/// the message itself, and none of the four threads in between has to be woken. Nothing is queued here: what does not fit into the
-/// system's buffer goes the other way, so no message waits for this one. Who is at the other end is for the caller to ask.
+/// Messages between a scheduler and its own peers go this way instead of through libzmq's threads: whoever waits for the descriptor reads
+/// the message itself, and none of the four threads in between has to be woken. Large frames travel beside them as descriptors of shared
+/// memory, and are not copied at all. Nothing is queued here: what does not fit into the system's buffer is the
+/// sender's to keep, or to send another way. Who is at the other end is for the caller to ask.
 ///
 /// One thread receives; sending is for one thread at a time.
 ///
 /// `@unchecked Sendable`: of the two buffers, one belongs to the thread that receives and one to the one that sends.
 public final class LocalSocket: @unchecked Sendable {
-  /// Longer messages are not sent.
-  public static let largestMessage = 96 << 10
-  private static let mostFrames = 16
+  /// More is not sent in one packet. A longer message goes into shared memory as a whole.
+  public static let largestMessage = LocalPacket.largest
 
   public enum Received: Sendable {
     case message([Frame])
@@ -22,14 +23,33 @@ public final class LocalSocket: @unchecked Sendable {
     case closed
   }
 
+  public enum Sending: Sendable {
+    case sent
+    /// There is no room for it now.
+    case full
+    /// It is too large as it is, or there is no shared memory to be had.
+    case unfit
+    /// Nobody reads any more.
+    case closed
+  }
+
   /// For event loops: readable when `receive` may have something, and at the end.
   public let descriptor: Int32
+  private let passesOn: Bool
   private let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: largestMessage, alignment: 16)
+  private let received = UnsafeMutableBufferPointer<Int32>.allocate(capacity: LocalPacket.mostMemories)
   private var outgoing: [UInt8] = []
+  /// Bytes of shared memory that were sent since the other end was known to have read everything.
+  private var bytesOnTheWay = 0
+  /// So many of them may be on the way to a reader that does not read: the system keeps them for it.
+  private static let mostBytesOnTheWay = 64 << 20
 
-  /// - Parameter descriptor: connected, non-blocking; closed with this object.
-  init(owning descriptor: Int32) {
+  /// - Parameters:
+  ///   - descriptor: connected, non-blocking; closed with this object.
+  ///   - passesOn: large frames that come here go on to others, for which their descriptors are kept.
+  init(owning descriptor: Int32, passesOn: Bool) {
     self.descriptor = descriptor
+    self.passesOn = passesOn
     var size = Int32(1 << 20)
     // As much as the system allows: the more fits, the less has to go the other way.
     setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
@@ -38,6 +58,7 @@ public final class LocalSocket: @unchecked Sendable {
   deinit {
     close(descriptor)
     incoming.deallocate()
+    received.deallocate()
   }
 
   /// - Returns: `nil` if nobody of our own user listens there.
@@ -48,55 +69,75 @@ public final class LocalSocket: @unchecked Sendable {
       close(descriptor)
       return nil
     }
-    self.init(owning: descriptor)
+    self.init(owning: descriptor, passesOn: false)
   }
 
-  /// - Returns: false if the message was not sent: it is too large, there is no room for it now, or nobody reads any more.
-  public func send(_ frames: [Frame]) -> Bool {
-    guard (1...Self.mostFrames).contains(frames.count) else { return false }
-    var size = 1 + 4 * frames.count
-    for frame in frames { size += frame.count }
-    guard size <= Self.largestMessage else { return false }
-    outgoing.removeAll(keepingCapacity: true)
-    outgoing.append(UInt8(frames.count))
-    for frame in frames { withUnsafeBytes(of: UInt32(frame.count).littleEndian) { outgoing.append(contentsOf: $0) } }
-    for frame in frames { frame.withUnsafeBytes { outgoing.append(contentsOf: $0) } }
-    while true {
-      if Glibc.send(descriptor, outgoing, size, Int32(MSG_DONTWAIT | MSG_NOSIGNAL)) == size { return true }
-      if errno != EINTR { return false }
-    }
-  }
+  // MARK: sending
 
-  public func receive() -> Received {
-    while true {
-      let size = recv(descriptor, incoming.baseAddress, incoming.count, Int32(MSG_DONTWAIT | MSG_TRUNC))
-      if size > 0 {
-        guard size <= incoming.count, let frames = Self.frames(UnsafeRawBufferPointer(rebasing: incoming[..<size])) else {
-          return .closed
-        }
-        return .message(frames)
+  /// - Parameter copies: large frames that are not shared yet may be copied into shared memory, and these already are; `nil`: none may.
+  public func send(_ frames: [Frame], copying copies: SharedCopies? = nil) -> Sending {
+    guard (1...LocalPacket.mostFrames).contains(frames.count) else { return .unfit }
+    var packet = LocalPacket.Writer(frames.count)
+    for frame in frames {
+      if frame.count >= SharedMemory.threshold, packet.memories.count < LocalPacket.mostMemories - 1,
+        let memory = frame.sharedMemory ?? copies?.memory(for: frame)
+      {
+        packet.add(memory)
+      } else {
+        packet.add(inline: frame.count)
       }
-      if size == 0 { return .closed }
+    }
+    if packet.size <= Self.largestMessage {
+      packet.write(frames, into: &outgoing)
+    } else {
+      guard copies != nil, packet.pack(frames, into: &outgoing) else { return .unfit }
+    }
+    return transmit(packet.memories)
+  }
+
+  private func transmit(_ memories: [SharedMemory]) -> Sending {
+    defer { withExtendedLifetime(memories) {} }
+    let size = outgoing.count
+    if !memories.isEmpty, bytesOnTheWay > Self.mostBytesOnTheWay {
+      if apus_unsent_bytes(descriptor) > 0 { return .full }
+      bytesOnTheWay = 0
+    }
+    while true {
+      let sent =
+        memories.isEmpty
+        ? Glibc.send(descriptor, outgoing, size, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+        : apus_send_descriptors(descriptor, outgoing, size, memories.map(\.descriptor), Int32(memories.count))
+      if sent == size {
+        for memory in memories { bytesOnTheWay += memory.count }
+        return .sent
+      }
       switch errno {
       case EINTR: continue
-      case EAGAIN: return .nothing
+      case EAGAIN, ENOBUFS, ENOMEM, ETOOMANYREFS: return .full
+      case EMSGSIZE: return .unfit
       default: return .closed
       }
     }
   }
 
-  private static func frames(_ bytes: UnsafeRawBufferPointer) -> [Frame]? {
-    let count = Int(bytes[0])
-    var position = 1 + 4 * count
-    guard (1...mostFrames).contains(count), bytes.count >= position else { return nil }
-    var frames: [Frame] = []
-    frames.reserveCapacity(count)
-    for index in 0..<count {
-      let length = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 1 + 4 * index, as: UInt32.self)))
-      guard bytes.count - position >= length else { return nil }
-      frames.append(Frame(shared: UnsafeRawBufferPointer(rebasing: bytes[position..<position + length])))
-      position += length
+  // MARK: receiving
+
+  public func receive() -> Received {
+    while true {
+      var count: Int32 = 0
+      let size = apus_receive_descriptors(descriptor, incoming.baseAddress, incoming.count, received.baseAddress, &count)
+      if size < 0 {
+        switch errno {
+        case EINTR: continue
+        case EAGAIN: return .nothing
+        default: return .closed
+        }
+      }
+      var memories = LocalPacket.Memories(owning: received[..<Int(max(0, count))], passOn: passesOn)
+      guard size > 0, size <= incoming.count, count >= 0,
+        let frames = LocalPacket.frames(UnsafeRawBufferPointer(rebasing: incoming[..<size]), &memories)
+      else { return .closed }
+      return .message(frames)
     }
-    return position == bytes.count ? frames : nil
   }
 }

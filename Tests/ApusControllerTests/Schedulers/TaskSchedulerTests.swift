@@ -23,10 +23,13 @@ import Transport
     let back = try EngineSocket(router, spoolDirectory: "/tmp", logger: log.logger)
     try back.socket.bind("inproc://back")
     let loop = EventLoop(name: "schedulers")
+    let lines = listener.map {
+      LocalLines(loop: loop, listener: $0, session: Session(key: Self.key), logger: log.logger)
+    }
     let scheduler = TaskScheduler(
       loop: loop, state: TaskSchedulerState(),
       wire: TaskSchedulerSockets(
-        front: try BoundedRouter(front, spoolDirectory: "/tmp", logger: log.logger), back: back, listener: listener,
+        front: try BoundedRouter(front, spoolDirectory: "/tmp", logger: log.logger), back: back, lines: lines,
         session: Session(key: Self.key),
         rejections: DroppedMessages("task", logger: log.logger),
         events: TaskEventStream(from: loop, to: loop)),
@@ -36,6 +39,7 @@ import Transport
     let engine = try Socket(.dealer, in: context)
     try engine.set(.identity, Array(Self.engine.text.utf8))
     try engine.connect("inproc://back")
+    lines?.start()
     loop.start()
     defer {
       loop.stop()
@@ -43,6 +47,8 @@ import Transport
     }
     try await body(scheduler, client, engine)
   }
+
+  private static let hop = Frame("task_out")
 
   @Test("an engine may register before the scheduler starts") func earlyEngine() async throws {
     try await with { scheduler, client, engine in
@@ -91,7 +97,9 @@ import Transport
     var item = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
     guard poll(&item, 1, 10_000) == 1 else { throw TestFailure("nothing came") }
     switch socket.receive() {
-    case .message(let frames): return frames
+    case .message(let frames):
+      #expect(frames.first == Self.hop)
+      return Array(frames.dropFirst())
     case .closed: return nil
     case .nothing: throw TestFailure("readable, and nothing was there")
     }
@@ -105,7 +113,7 @@ import Transport
 
   private func answer(_ request: Envelope, _ session: inout Session) -> [Frame] {
     let answer = session.message(.applyReply, content: ["status": "ok"], parentHeader: request.headerFrame)
-    return answer.batchOfOne(behind: request.identities.last, session.signer, .engineToScheduler)
+    return [Self.hop] + answer.batchOfOne(behind: request.identities.last, session.signer, .engineToScheduler)
   }
 
   /// The first message of a batch.
@@ -119,7 +127,7 @@ import Transport
   private func next(_ local: LocalSocket, or engine: borrowing Socket) throws -> (frames: [Frame], isLocal: Bool) {
     for _ in 0..<100 {
       if let frames = try engine.receive() { return (frames, false) }
-      if case .message(let frames) = local.receive() { return (frames, true) }
+      if case .message(let frames) = local.receive() { return (Array(frames.dropFirst()), true) }
       _ = try engine.waitReadable(or: local.descriptor, milliseconds: 1000)
     }
     throw TestFailure("nothing came")
@@ -145,7 +153,7 @@ import Transport
     _ listener: LocalListener, _ session: inout Session, _ client: borrowing Socket, _ engine: borrowing Socket
   ) throws {
     let local = try #require(LocalSocket(connectingTo: listener.path))
-    #expect(local.send(greeting(&session)))
+    #expect(local.send(greeting(&session)) == .sent)
     // The scheduler reads the greeting and the task in whichever order: until it knows the name, it uses libzmq.
     var viaLocal = 0
     for _ in 0..<100 where viaLocal < 2 {
@@ -154,13 +162,13 @@ import Transport
       if isLocal { viaLocal += 1 }
       let request = try open(frames, &session)
       #expect(request.messageID == task)
-      #expect(local.send(answer(request, &session)))
+      #expect(local.send(answer(request, &session)) == .sent)
       let reply = try client.next()
       #expect(reply?.parentID == task)
     }
     #expect(viaLocal == 2)
 
-    let large = try submit(20_000, &session, by: client)
+    let large = try submit(200_000, &session, by: client)
     let request = try #require(try engine.next())
     #expect(request.messageID == large)
     let answer = session.message(
@@ -185,21 +193,21 @@ import Transport
       ]
       for opening in openings {
         let local = try #require(LocalSocket(connectingTo: listener.path))
-        #expect(local.send(opening))
+        #expect(local.send(opening) == .sent)
         #expect(try next(local) == nil, "the connection has ended")
       }
       // A second one of the same engine takes the place of the first; a replayed greeting does not.
       let first = try #require(LocalSocket(connectingTo: listener.path))
       let words = greeting(&session)
-      #expect(first.send(words))
+      #expect(first.send(words) == .sent)
       let second = try #require(LocalSocket(connectingTo: listener.path))
-      #expect(second.send(words))
+      #expect(second.send(words) == .sent)
       #expect(try next(second) == nil)
       let third = try #require(LocalSocket(connectingTo: listener.path))
-      #expect(third.send(greeting(&session)))
+      #expect(third.send(greeting(&session)) == .sent)
       #expect(try next(first) == nil)
       // What is no batch changes nothing, and the next task arrives.
-      #expect(third.send([Frame("x"), Frame("y")]))
+      #expect(third.send([Frame("x"), Frame("y")]) == .sent)
       let task = session.message(.applyRequest)
       try client.send(task.frames)
       var reader = try session.openBatch(try #require(try next(third)), .schedulerToEngine)

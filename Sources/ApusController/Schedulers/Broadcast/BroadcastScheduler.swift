@@ -17,6 +17,12 @@ actor BroadcastScheduler: DeliversLater {
   }
 
   func start() {
+    wire.lines?.serve(
+      LocalSocket.Lane.broadcast, hops: wire.leaves.map(\.hop),
+      LocalLines.Party(
+        lane: .requests, fromClient: { [unowned self] frames in self.assumeIsolated { $0.read(request: frames) } },
+        fromEngine: { [unowned self] frames in self.assumeIsolated { $0.read(lineReply: frames) } },
+        turnEnds: { [unowned self] in self.assumeIsolated { $0.deliverLater() } }))
     loop.whenReadable(wire.front.socket) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
     for index in wire.leaves.indices {
       loop.whenReadable(wire.leaves[index].socket) { [unowned self] in self.assumeIsolated { $0.leafIsReadable(index) } }
@@ -45,13 +51,9 @@ actor BroadcastScheduler: DeliversLater {
 
   private func frontIsReadable() {
     for _ in 0..<TaskScheduler.batch {
-      do {
+      do throws(ZeroMQError) {
         guard let frames = try wire.front.socket.receive() else { break }
-        let message = try wire.session.open(frames, sealedFor: .request(.broadcast))
-        guard let id = message.messageID, !message.identities.isEmpty else { continue }
-        submit(message, id: id)
-      } catch let rejection as Session.Rejection {
-        wire.rejections.note(rejection.rawValue)
+        read(request: frames)
       } catch {
         wire.rejections.note("\(error)")
         break
@@ -59,6 +61,13 @@ actor BroadcastScheduler: DeliversLater {
     }
     wire.turnEnds()
     deliverLater()
+  }
+
+  private func read(request frames: [Frame]) {
+    do throws(Session.Rejection) {
+      let message = try wire.session.open(frames, sealedFor: .request(.broadcast))
+      if let id = message.messageID, !message.identities.isEmpty { submit(message, id: id) }
+    } catch { wire.rejections.note(error.rawValue) }
   }
 
   private func submit(_ message: Envelope, id: MessageID) {
@@ -75,25 +84,29 @@ actor BroadcastScheduler: DeliversLater {
     defer { wire.turnEnds() }
     let leaf = wire.leaves[index]
     for _ in 0..<TaskScheduler.batch {
-      do {
+      do throws(ZeroMQError) {
         guard let frames = try leaf.socket.receive() else { break }
         // The buffers are looked at as well: those of several replies may go on as one, under our own seal.
-        let message = try wire.session.open(frames, sealedFor: .reply(.broadcast), readsBuffers: true)
-        guard message.identities.count >= 2 else {
-          wire.rejections.note("an identity is missing")
-          continue
-        }
-        let metadata = try message.metadata()
-        state.completed(message, metadata: metadata, by: leaf.uuid(of: message.frames[0]), effects: &wire)
-      } catch let rejection as Session.Rejection {
-        wire.rejections.note(rejection.rawValue)
-      } catch let error as MessageError {
-        wire.rejections.note(error.reason)
+        read(reply: frames, by: leaf, readsBuffers: true)
       } catch {
         wire.rejections.note("\(error)")
         break
       }
     }
+  }
+
+  /// Nobody but the engine itself can have put buffers into its line.
+  private func read(lineReply frames: [Frame]) { read(reply: frames, by: wire.leaves[0], readsBuffers: false) }
+
+  private func read(reply frames: [Frame], by leaf: BroadcastLeaf, readsBuffers: Bool) {
+    do {
+      let message = try wire.session.open(frames, sealedFor: .reply(.broadcast), readsBuffers: readsBuffers)
+      guard message.identities.count >= 2 else { return wire.rejections.note("an identity is missing") }
+      let metadata = try message.metadata()
+      state.completed(message, metadata: metadata, by: leaf.uuid(of: message.frames[0]), effects: &wire)
+    } catch let rejection as Session.Rejection {
+      wire.rejections.note(rejection.rawValue)
+    } catch { wire.rejections.note("\(error)") }
   }
 
   var hasWaiting: Bool { wire.hasWaiting }

@@ -5,14 +5,23 @@ import Transport
 /// One leaf of the broadcast tree: the socket of the engines whose id has it as remainder. On the broadcast scheduler's loop only.
 final class BroadcastLeaf {
   private var back: EngineSocket
+  /// How libzmq calls it towards engines.
+  let hop: Frame
 
-  init(_ back: consuming EngineSocket) { self.back = back }
+  init(_ back: consuming EngineSocket, hop: String) {
+    self.back = back
+    self.hop = Frame(hop)
+  }
+
+  func use(_ lines: LocalLines?) { back.side = lines.map { LineSide(lines: $0, name: hop) } }
 
   var socket: Socket { _read { yield back.socket } }
   var hasWaiting: Bool { back.hasWaiting }
-  func engineRegistered(_ uuid: EngineUUID) { back.engineRegistered(uuid) }
+  func engineRegistered(_ uuid: EngineUUID, isOwn: Bool) { back.engineRegistered(uuid, isOwn: isOwn) }
   func engineLost(_ uuid: EngineUUID) { back.engineLost(uuid) }
-  func send(to uuid: EngineUUID, _ second: Frame?, _ rest: ArraySlice<Frame>) { back.send(to: uuid, second, rest) }
+  func send(to uuid: EngineUUID, _ second: Frame?, _ rest: ArraySlice<Frame>, inOrderOfLine: Bool) {
+    back.send(to: uuid, second, rest, inOrderOfLine: inOrderOfLine)
+  }
   func deliverWaiting() { back.deliverWaiting() }
   func uuid(of identity: Frame) -> EngineUUID { back.uuid(of: identity) }
 }
@@ -21,6 +30,8 @@ final class BroadcastLeaf {
 struct BroadcastSockets: ~Copyable, BroadcastEffects {
   var front: BoundedRouter
   let leaves: [BroadcastLeaf]
+  /// Of own peers on this host.
+  let lines: LocalLines?
   var session: Session
   var rejections: DroppedMessages
   private var events: TaskEventReporter
@@ -28,9 +39,15 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
   /// They read seals.
   private var ownEngines: Set<EngineUUID> = []
 
-  init(front: consuming BoundedRouter, leaves: [BroadcastLeaf], session: Session, events: TaskEventStream, logger: Logger) {
+  init(
+    front: consuming BoundedRouter, leaves: [BroadcastLeaf], lines: LocalLines? = nil, session: Session, events: TaskEventStream,
+    logger: Logger
+  ) {
     self.front = front
     self.leaves = leaves
+    self.lines = lines
+    self.front.side = lines.map { LineSide(lines: $0, name: LocalSocket.Lane.broadcast) }
+    for leaf in leaves { leaf.use(lines) }
     self.session = session
     rejections = DroppedMessages("broadcast", logger: logger)
     self.events = TaskEventReporter(events, .broadcast)
@@ -47,7 +64,7 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
     if isOwn { ownEngines.insert(uuid) } else { ownEngines.remove(uuid) }
     let leaf = leaves[id.number % leaves.count]
     leafOf[uuid] = leaf
-    leaf.engineRegistered(uuid)
+    leaf.engineRegistered(uuid, isOwn: isOwn)
   }
 
   mutating func engineLost(_ uuid: EngineUUID) {
@@ -65,7 +82,9 @@ struct BroadcastSockets: ~Copyable, BroadcastEffects {
       header: Frame(.object(header)), parentHeader: request.parentHeaderFrame, metadata: Frame(.object(metadata)),
       content: request.contentFrame, buffers: Array(request.buffers),
       sealedFor: isOwn && request.isSealed ? .request(.broadcast) : nil, buffersOf: request.signature)
-    leaf.send(to: engine, request.identities.first, share.payload)
+    let client = request.identities.first
+    leaf.send(
+      to: engine, client, share.payload, inOrderOfLine: client.flatMap { lines?.hasRequestsLine(client: $0) } ?? false)
   }
 
   mutating func relay(_ reply: Envelope) { front.send(reply.frames[1], nil, reply.payload) }

@@ -32,13 +32,15 @@ actor RequestRelay: DeliversLater {
   private static let lastBatches = 64
   /// What a turn has read and will send.
   private var outbox: [Envelope] = []
+  /// Lines of own peers on this host; of the `mux` channel only.
+  private let lines: LocalLines?
   /// Told of the tasks that a client wants aborted: those in the queue never reach an engine.
   private let onAbort: (@Sendable ([MessageID]) -> Void)?
 
   init(
     _ channel: Channel, loop: EventLoop, front: consuming BoundedRouter, back: consuming EngineSocket, session: Session,
     events: TaskEventStream,
-    logger: Logger, onAbort: (@Sendable ([MessageID]) -> Void)? = nil
+    lines: LocalLines? = nil, logger: Logger, onAbort: (@Sendable ([MessageID]) -> Void)? = nil
   ) {
     self.channel = channel
     self.loop = loop
@@ -46,11 +48,29 @@ actor RequestRelay: DeliversLater {
     self.back = back
     self.session = session
     self.events = TaskEventReporter(events, .mux)
+    self.lines = lines
+    self.front.side = lines.map { LineSide(lines: $0, name: LocalSocket.Lane.mux) }
+    self.back.side = lines.map { LineSide(lines: $0, name: Self.hop) }
     self.onAbort = onAbort
     rejections = DroppedMessages(channel.rawValue, logger: logger)
   }
 
+  /// How libzmq calls the relay of `mux` towards engines.
+  private static let hop = Frame("mux_out")
+
   func start() {
+    lines?.serve(
+      LocalSocket.Lane.mux, hops: [Self.hop],
+      LocalLines.Party(
+        lane: .requests,
+        fromClient: { [unowned self] frames in self.assumeIsolated { $0.lineSent(frames, isRequest: true) } },
+        fromEngine: { [unowned self] frames in self.assumeIsolated { $0.lineSent(frames, isRequest: false) } },
+        turnEnds: { [unowned self] in
+          self.assumeIsolated {
+            $0.events.turnEnds()
+            $0.deliverLater()
+          }
+        }))
     loop.whenReadable(front.socket) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
     loop.whenReadable(back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
   }
@@ -62,6 +82,7 @@ actor RequestRelay: DeliversLater {
   func engineLost(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss) {
     // What it had sent before counts, as far as it is here.
     for _ in 0..<Self.lastBatches { if !readReplies() { break } }
+    lines?.readRest(of: uuid)
     back.engineLost(uuid)
     for task in requests.lost(uuid) {
       events.report(task, .lost(engine: uuid, cause: cause))
@@ -73,26 +94,34 @@ actor RequestRelay: DeliversLater {
   private func frontIsReadable() {
     for _ in 0..<Self.batch {
       guard let received = receive(front.socket, .request(channel.scope)) else { break }
-      // in: client, engine, message. out: engine, client, message.
-      guard let message = received.envelope, let id = message.messageID else { continue }
-      if channel == .mux, message.messageType?.text.hasSuffix("_request") ?? false {
-        // Comm messages and the like want no answer, and would count as unfinished for ever.
-        submitted(message, id: id, to: message.frames[1])
-      } else if message.messageType == .abortRequest, let onAbort {
-        onAbort(abortedIDs(message))
-      }
-      outbox.append(message)
+      if let message = received.envelope { read(request: message) }
     }
     // Together, when what there was is read: see `TaskSchedulerSockets`.
+    sendRequests(inOrderOfLine: false)
+    events.turnEnds()
+    deliverLater()
+  }
+
+  private func read(request message: Envelope) {
+    // in: client, engine, message. out: engine, client, message.
+    guard let id = message.messageID else { return }
+    if channel == .mux, message.messageType?.text.hasSuffix("_request") ?? false {
+      // Comm messages and the like want no answer, and would count as unfinished for ever.
+      submitted(message, id: id, to: message.frames[1])
+    } else if message.messageType == .abortRequest, let onAbort {
+      onAbort(abortedIDs(message))
+    }
+    outbox.append(message)
+  }
+
+  private func sendRequests(inOrderOfLine: Bool) {
     for message in outbox {
       // Stock engines cannot read what our clients seal.
       let payload =
         message.isSealed && !back.isOwn(message.frames[1]) ? message.payload(signedBy: session.signer) : message.frames[2...]
-      back.send(to: message.frames[1], message.frames[0], payload)
+      back.send(to: message.frames[1], message.frames[0], payload, inOrderOfLine: inOrderOfLine)
     }
     outbox.removeAll(keepingCapacity: true)
-    events.turnEnds()
-    deliverLater()
   }
 
   private func backIsReadable() { _ = readReplies() }
@@ -102,16 +131,35 @@ actor RequestRelay: DeliversLater {
     var count = 0
     while count < Self.batch, let received = receive(back.socket, .reply(channel.scope)) {
       count += 1
-      guard let message = received.envelope else { continue }
-      // Reported before it is sent: a client that has its answer may ask the hub about it.
-      if channel == .mux, let id = message.parentID { answered(message, id: id, by: back.uuid(of: message.frames[0])) }
-      outbox.append(message)
+      if let message = received.envelope { read(reply: message) }
     }
-    for message in outbox { front.send(message.frames[1], message.frames[0], message.frames[2...]) }
-    outbox.removeAll(keepingCapacity: true)
+    sendReplies()
     events.turnEnds()
     deliverLater()
     return count == Self.batch
+  }
+
+  private func read(reply message: Envelope) {
+    // Reported before it is sent: a client that has its answer may ask the hub about it.
+    if channel == .mux, let id = message.parentID { answered(message, id: id, by: back.uuid(of: message.frames[0])) }
+    outbox.append(message)
+  }
+
+  private func sendReplies() {
+    for message in outbox { front.send(message.frames[1], message.frames[0], message.frames[2...]) }
+    outbox.removeAll(keepingCapacity: true)
+  }
+
+  /// Lines wake no thread of libzmq's: each message goes on at once.
+  private func lineSent(_ frames: [Frame], isRequest: Bool) {
+    guard let message = open(frames, isRequest ? .request(channel.scope) : .reply(channel.scope)) else { return }
+    if isRequest {
+      read(request: message)
+      sendRequests(inOrderOfLine: true)
+    } else {
+      read(reply: message)
+      sendReplies()
+    }
   }
 
   // MARK: what becomes of direct requests
@@ -145,20 +193,24 @@ actor RequestRelay: DeliversLater {
     return (ids.stringArrayValue ?? ids.stringValue.map { [$0] } ?? []).map { MessageID($0) }
   }
 
+  /// - Returns: `nil` at the end; without an envelope, what was no message.
   private func receive(_ socket: borrowing Socket, _ scope: MessageScope) -> (envelope: Envelope?, Void)? {
-    do {
+    do throws(ZeroMQError) {
       guard let frames = try socket.receive() else { return nil }
-      let envelope = try session.open(frames, sealedFor: scope)
-      if envelope.identities.count >= 2 { return (envelope, ()) }
-      rejections.note("an identity is missing")
-      return (nil, ())
-    } catch let rejection as Session.Rejection {
-      rejections.note(rejection.rawValue)
-      return (nil, ())
+      return (open(frames, scope), ())
     } catch {
       rejections.note("\(error)")
       return nil
     }
+  }
+
+  private func open(_ frames: [Frame], _ scope: MessageScope) -> Envelope? {
+    do throws(Session.Rejection) {
+      let envelope = try session.open(frames, sealedFor: scope)
+      if envelope.identities.count >= 2 { return envelope }
+      rejections.note("an identity is missing")
+    } catch { rejections.note(error.rawValue) }
+    return nil
   }
 
   var hasWaiting: Bool { back.hasWaiting || front.hasWaiting }

@@ -9,7 +9,7 @@ actor TaskScheduler: DeliversLater {
 
   // Isolation is what keeps accesses apart here; checking each of them again at run time took a few percent of all work.
   @exclusivity(unchecked) private var state: TaskSchedulerState
-  @exclusivity(unchecked) var wire: TaskSchedulerSockets
+  @exclusivity(unchecked) private var wire: TaskSchedulerSockets
   @exclusivity(unchecked) private var requests = TaskRequestReader()
   /// The most that the queue has held since memory was given back.
   private var mostHeld = 0
@@ -21,7 +21,6 @@ actor TaskScheduler: DeliversLater {
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
   var deliveryTimer: EventLoop.TimerID?
   let logger: Logger
-  var listenerReader: EventLoop.ReaderID?
 
   /// Messages taken from a socket before others get their turn.
   static let batch = 256
@@ -43,7 +42,12 @@ actor TaskScheduler: DeliversLater {
   func start() {
     watchFront()
     loop.whenReadable(wire.back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
-    watchListener()
+    wire.lines?.serve(
+      LocalSocket.Lane.task, hops: [TaskSchedulerSockets.hop],
+      LocalLines.Party(
+        lane: .tasks, fromClient: { [unowned self] frames in self.assumeIsolated { $0.readRequests(frames, now: .now) } },
+        fromEngine: { [unowned self] frames in self.assumeIsolated { $0.readReplies(frames, now: .now) } },
+        turnEnds: { [unowned self] in self.assumeIsolated { $0.afterEvents() } }))
   }
 
   private func watchFront() {
@@ -82,21 +86,26 @@ actor TaskScheduler: DeliversLater {
     for _ in 0..<Self.batch {
       do {
         guard let frames = try wire.front.socket.receive() else { break }
-        if MessageBatch.isBatch(frames, identities: 1) {
-          let client = frames[0]
-          var batch = openBatch(consume frames, .clientToScheduler)
-          // Only now: somebody without the key says nothing of a client.
-          if batch != nil { wire.clientTakesBatches(client) }
-          while let message = next(of: &batch) { submit(consume message, now: now) }
-        } else if let message = open(consume frames, identities: 1, .request(.task)) {
-          submit(consume message, now: now)
-        }
+        readRequests(consume frames, now: now)
       } catch {
         wire.rejections.note("\(error)")
         break
       }
     }
     afterEvents()
+  }
+
+  /// - Parameter frames: one message, or a batch.
+  private func readRequests(_ frames: consuming [Frame], now: ContinuousClock.Instant) {
+    if MessageBatch.isBatch(frames, identities: 1) {
+      let client = frames[0]
+      var batch = openBatch(consume frames, .clientToScheduler)
+      // Only now: somebody without the key says nothing of a client.
+      if batch != nil { wire.clientTakesBatches(client) }
+      while let message = next(of: &batch) { submit(consume message, now: now) }
+    } else if let message = open(consume frames, identities: 1, .request(.task)) {
+      submit(consume message, now: now)
+    }
   }
 
   /// - Parameter message: the only reference to it, so that it can let go of frames that others have too.
@@ -123,11 +132,7 @@ actor TaskScheduler: DeliversLater {
     for _ in 0..<Self.batch {
       do {
         guard let frames = try wire.back.socket.receive() else { break }
-        if MessageBatch.isBatch(frames, identities: 1) {
-          readReplies(batch: consume frames, now: now)
-        } else if let message = open(consume frames, identities: 2, .reply(.task)) {
-          complete(message, now: now)
-        }
+        readReplies(consume frames, now: now)
       } catch {
         wire.rejections.note("\(error)")
         break
@@ -136,9 +141,14 @@ actor TaskScheduler: DeliversLater {
     afterEvents()
   }
 
-  func readReplies(batch frames: consuming [Frame], now: ContinuousClock.Instant) {
-    var batch = openBatch(consume frames, .engineToScheduler)
-    while let message = next(of: &batch) { complete(message, now: now) }
+  /// - Parameter frames: one message, or a batch.
+  private func readReplies(_ frames: consuming [Frame], now: ContinuousClock.Instant) {
+    if MessageBatch.isBatch(frames, identities: 1) {
+      var batch = openBatch(consume frames, .engineToScheduler)
+      while let message = next(of: &batch) { complete(message, now: now) }
+    } else if let message = open(consume frames, identities: 2, .reply(.task)) {
+      complete(message, now: now)
+    }
   }
 
   private func complete(_ message: Envelope, now: ContinuousClock.Instant) {
@@ -163,7 +173,7 @@ actor TaskScheduler: DeliversLater {
   }
 
   /// - Returns: `nil` for what is no message, or not one of this cluster's.
-  func open(_ frames: consuming [Frame], identities: Int, _ scope: MessageScope? = nil) -> Envelope? {
+  private func open(_ frames: consuming [Frame], identities: Int, _ scope: MessageScope) -> Envelope? {
     do throws(Session.Rejection) {
       let envelope = try wire.session.open(frames, sealedFor: scope)
       if envelope.identities.count >= identities { return envelope }
@@ -174,7 +184,7 @@ actor TaskScheduler: DeliversLater {
 
   // MARK: after each turn
 
-  func afterEvents() {
+  private func afterEvents() {
     wire.deliver()
     armDeadline()
     deliverLater()
@@ -189,10 +199,12 @@ actor TaskScheduler: DeliversLater {
       loop.forget(paused)
       reader = nil
       isPaused = true
+      wire.lines?.pauseTasks(true)
       logger.warning("the queue is full: clients wait", metadata: ["bytes": "\(held)", "limit": "\(byteLimit)"])
     } else if isPaused, held < byteLimit - byteLimit / 10 {
       isPaused = false
       watchFront()
+      wire.lines?.pauseTasks(false)
       logger.warning("the queue has room again", metadata: ["bytes": "\(held)"])
     }
   }

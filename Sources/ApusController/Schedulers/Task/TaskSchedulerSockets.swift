@@ -10,7 +10,7 @@ import Transport
 struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   var front: BoundedRouter
   var back: EngineSocket
-  var local: LocalEngines
+  let lines: LocalLines?
   var session: Session
   var rejections: DroppedMessages
   private var events: TaskEventReporter
@@ -22,15 +22,18 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   private var batches = OutgoingBatches()
+  /// How libzmq calls the scheduler towards engines.
+  static let hop = Frame("task_out")
 
   init(
-    front: consuming BoundedRouter, back: consuming EngineSocket, listener: LocalListener?, session: Session,
+    front: consuming BoundedRouter, back: consuming EngineSocket, lines: LocalLines?, session: Session,
     rejections: DroppedMessages,
     events: TaskEventStream
   ) {
     self.front = front
     self.back = back
-    local = LocalEngines(listener: listener)
+    self.lines = lines
+    self.front.side = lines.map { LineSide(lines: $0, name: LocalSocket.Lane.task) }
     self.session = session
     self.rejections = rejections
     self.events = TaskEventReporter(events, .task)
@@ -104,14 +107,13 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     }
   }
 
-  private mutating func send(batch: [Frame], to receiver: OutgoingBatches.Receiver) {
-    if case .engine(let uuid) = receiver, local.send(batch, to: uuid) { return }
-    send(nil, batch[...], to: receiver)
-  }
+  private mutating func send(batch: [Frame], to receiver: OutgoingBatches.Receiver) { send(nil, batch[...], to: receiver) }
 
   private mutating func send(_ identity: Frame?, _ frames: ArraySlice<Frame>, to receiver: OutgoingBatches.Receiver) {
     switch receiver {
-    case .engine(let uuid): back.send(to: uuid, identity, frames)
+    case .engine(let uuid):
+      if let lines, lines.hasLine(uuid), lines.send((identity.map { [Self.hop, $0] } ?? [Self.hop]) + frames, to: uuid) { return }
+      back.send(to: uuid, identity, frames)
     case .client(let client): front.send(client, identity, frames)
     }
   }

@@ -1,0 +1,79 @@
+import ApusMessaging
+import Transport
+
+/// Local lines, and what comes by them.
+extension ClientConnection {
+  func watchLines() {
+    for lane in [LocalSocket.Lane.tasks, .requests] {
+      guard let socket = wire.lines.socket(lane) else { continue }
+      lineReaders[lane] = loop.whenReadable(descriptor: socket.descriptor) { [weak self] in
+        self?.assumeIsolated {
+          $0.readLine(lane, atMost: Self.batch)
+          $0.afterEvents()
+        }
+      }
+    }
+  }
+
+  func readLines(atMost limit: Int) { for lane in [LocalSocket.Lane.tasks, .requests] { readLine(lane, atMost: limit) } }
+
+  private func readLine(_ lane: LocalSocket.Lane, atMost limit: Int) {
+    guard let socket = wire.lines.socket(lane) else { return }
+    let now = ContinuousClock.now
+    for _ in 0..<limit {
+      switch socket.receive() {
+      case .message(let frames):
+        if wire.lines.isOpen(lane) { read(frames, now: now) } else { readWelcome(frames, lane) }
+      case .nothing: return
+      case .closed: return closeLine(lane)
+      }
+    }
+  }
+
+  private func read(_ frames: [Frame], now: ContinuousClock.Instant) {
+    let channel: Channel
+    switch frames[0] {
+    case LocalSocket.Lane.task: channel = .task
+    case LocalSocket.Lane.mux: channel = .mux
+    case LocalSocket.Lane.broadcast: channel = .broadcast
+    default: return wire.warn("dropped messages", "a reply on a channel that there is not")
+    }
+    read(Array(frames.dropFirst()), channel, isLocal: true, now: now)
+  }
+
+  /// From now on all that has an order goes by the line.
+  private func readWelcome(_ frames: [Frame], _ lane: LocalSocket.Lane) {
+    guard let message = Envelope(frames), message.messageType == LocalSocket.welcome, isGenuine(message) else {
+      return closeLine(lane)
+    }
+    wire.lines.open(lane)
+    if areEnginesKnown, !wire.lines.isPending { roster.becomeKnown() }
+  }
+
+  /// The client goes on with libzmq.
+  func closeLine(_ lane: LocalSocket.Lane) {
+    if let reader = lineReaders.removeValue(forKey: lane) { loop.forget(reader) }
+    wire.closeLine(lane)
+    if areEnginesKnown, !wire.lines.isPending { roster.becomeKnown() }
+  }
+
+  /// Who has not been answered by now uses libzmq, from the first request on.
+  func giveUpPendingLines() {
+    for lane in [LocalSocket.Lane.tasks, .requests] where !wire.lines.isOpen(lane) && wire.lines.socket(lane) != nil {
+      closeLine(lane)
+    }
+  }
+
+  /// A controller that is slow for a moment is tried again.
+  func deliverLater() {
+    guard wire.lines.hasWaiting, !isDeliveryDue else { return }
+    isDeliveryDue = true
+    loop.schedule(after: .milliseconds(2)) { [weak self] in
+      self?.assumeIsolated {
+        $0.isDeliveryDue = false
+        $0.wire.deliverWaiting()
+        $0.afterEvents()
+      }
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import ApusMessaging
+import DequeModule
+import Transport
+
+/// The client's lines to a controller on the same host, beside its libzmq sockets (`LocalSocket`): one for balanced tasks, one for direct requests
+/// and broadcasts. On the client's loop only.
+///
+/// Balanced tasks have no order, and go the other way where there is no room. Requests keep theirs: as long as the line is there, all of
+/// them go by it, and wait here for room.
+struct ClientLines {
+  private struct Line {
+    let socket: LocalSocket
+    /// The controller has said that it takes it.
+    var isOpen = false
+  }
+
+  private var tasks: Line?
+  private var requests: Line?
+  private var waiting = Deque<[Frame]>()
+  private let copies = SharedCopies()
+
+  /// Of a client without any.
+  init() {}
+
+  /// Connects, and says who is there.
+  /// - Parameter identity: of the client's libzmq sockets.
+  init(in directory: String, identity: String, key: String) {
+    var session = Session(key: key)
+    func line(_ lane: LocalSocket.Lane) -> Line? {
+      guard let socket = LocalSocket(connectingTo: LocalSocket.linesPath(in: directory)) else { return nil }
+      let greeting = session.message(
+        LocalSocket.greeting, content: ["client": .string(identity), "lane": .string(lane.rawValue)])
+      return socket.send(greeting.frames) == .sent ? Line(socket: socket) : nil
+    }
+    tasks = line(.tasks)
+    requests = line(.requests)
+  }
+
+  /// Whether an answer of the controller to a greeting is still to come.
+  var isPending: Bool { [tasks, requests].contains { $0.map { !$0.isOpen } ?? false } }
+  /// Whether `deliverWaiting` is to be called soon.
+  var hasWaiting: Bool { !waiting.isEmpty }
+
+  func socket(_ lane: LocalSocket.Lane) -> LocalSocket? {
+    switch lane {
+    case .tasks: tasks?.socket
+    case .requests: requests?.socket
+    }
+  }
+
+  func isOpen(_ lane: LocalSocket.Lane) -> Bool {
+    switch lane {
+    case .tasks: tasks?.isOpen ?? false
+    case .requests: requests?.isOpen ?? false
+    }
+  }
+
+  mutating func open(_ lane: LocalSocket.Lane) {
+    switch lane {
+    case .tasks: tasks?.isOpen = true
+    case .requests: requests?.isOpen = true
+    }
+  }
+
+  /// It has ended, or is not used.
+  /// - Returns: requests that have to go through libzmq.
+  mutating func close(_ lane: LocalSocket.Lane) -> [[Frame]] {
+    switch lane {
+    case .tasks:
+      tasks = nil
+      return []
+    case .requests:
+      requests = nil
+      defer { waiting = [] }
+      return Array(waiting)
+    }
+  }
+
+  // MARK: sending
+
+  /// - Returns: false if it has to go through libzmq.
+  func send(task frames: [Frame]) -> Bool {
+    guard let tasks, tasks.isOpen else { return false }
+    return tasks.socket.send([LocalSocket.Lane.task] + frames, copying: copies) == .sent
+  }
+
+  /// - Parameter channel: whose it is.
+  /// - Returns: false if it has to go through libzmq.
+  mutating func send(request frames: [Frame], on channel: Frame) -> Bool {
+    guard let requests, requests.isOpen else { return false }
+    let message = [channel] + frames
+    if waiting.isEmpty {
+      switch requests.socket.send(message, copying: copies) {
+      case .sent: return true
+      case .full: break
+      case .unfit, .closed: return false
+      }
+    }
+    waiting.append(message)
+    return true
+  }
+
+  /// - Returns: what does not go by the line after all.
+  mutating func deliverWaiting() -> [[Frame]] {
+    var unfit: [[Frame]] = []
+    while let message = waiting.first, let requests {
+      switch requests.socket.send(message, copying: copies) {
+      case .full: return unfit
+      case .sent: break
+      case .unfit, .closed: unfit.append(message)
+      }
+      waiting.removeFirst()
+    }
+    return unfit
+  }
+
+  /// Lets go of what was copied, and with it of the memory of callers.
+  func turnEnded() { if waiting.isEmpty { copies.removeAll() } }
+}

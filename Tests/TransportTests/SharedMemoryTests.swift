@@ -1,0 +1,178 @@
+import CAdmission
+import Glibc
+import Testing
+
+@testable import Transport
+
+/// Large frames between processes: `near` is an end, `far` passes on what it gets.
+@Suite("Shared memory", .serialized) struct SharedMemoryTests {
+  private static func pattern(_ count: Int) -> Frame {
+    Frame(
+      [UInt8](unsafeUninitializedCapacity: count) { bytes, filled in
+        for index in 0..<count { bytes[index] = UInt8(truncatingIfNeeded: index &* 31 >> 3) }
+        filled = count
+      })
+  }
+
+  private func pair() throws -> (near: LocalSocket, far: LocalSocket) {
+    let listener = try #require(LocalListener(path: "/tmp/apus-test-\(UInt32.random(in: 0...UInt32.max))"))
+    let near = try #require(LocalSocket(connectingTo: listener.path))
+    return (near, try #require(try listener.accept()))
+  }
+
+  private func frames(_ received: LocalSocket.Received) -> [Frame]? {
+    if case .message(let frames) = received { return frames }
+    return nil
+  }
+
+  /// Of memory that is shared: other tests open files meanwhile.
+  private func descriptors() -> Int {
+    (0..<1024).filter { number in
+      var target = [CChar](repeating: 0, count: 256)
+      let length = readlink("/proc/self/fd/\(number)", &target, 255)
+      return String(decoding: target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self).hasPrefix("/memfd:apus")
+    }.count
+  }
+
+  @Test("a large frame is copied once, and goes on without a copy") func passing() throws {
+    let before = descriptors()
+    do {
+      let (near, far) = try pair()
+      let large = Self.pattern(SharedMemory.threshold)
+      let message = [Frame("a"), large, .empty, large, Frame([1, 2])]
+      let copies = SharedCopies()
+      #expect(near.send(message, copying: copies) == .sent)
+      #expect(copies.memory(for: large) === copies.memory(for: large), "the second time it is there already")
+      let received = try #require(frames(far.receive()))
+      #expect(received == message)
+      #expect(received[1].sharedMemory != nil && received[0].sharedMemory == nil)
+      // Back, without leave to copy anything: it need not be copied.
+      #expect(far.send(received) == .sent)
+      let returned = try #require(frames(near.receive()))
+      #expect(returned == message)
+      #expect(returned[1].sharedMemory == nil, "who does not pass frames on keeps no descriptors")
+    }
+    #expect(descriptors() == before)
+  }
+
+  @Test("each holder writes into pages of its own") func privacy() throws {
+    let (near, far) = try pair()
+    let large = Self.pattern(SharedMemory.threshold)
+    #expect(near.send([large], copying: SharedCopies()) == .sent)
+    let first = try #require(frames(far.receive())?.first)
+    #expect(far.send([first]) == .sent)
+    let second = try #require(frames(near.receive())?.first)
+    second.withUnsafeBytes { UnsafeMutableRawPointer(mutating: $0.baseAddress)?.storeBytes(of: 0xff, as: UInt8.self) }
+    #expect(first == large && second != large)
+  }
+
+  @Test("a message that is too long for a packet", arguments: [1, 5, 3000]) func packed(_ count: Int) throws {
+    let before = descriptors()
+    do {
+      let (near, far) = try pair()
+      let message = (0..<count).map { Self.pattern($0 % 3 * 70_000 / count + 150_000 / count) }
+      #expect(near.send(message) == .unfit)
+      #expect(near.send(message + [Self.pattern(1 << 20)], copying: SharedCopies()) == .sent)
+      let received = try #require(frames(far.receive()))
+      #expect(received == message + [Self.pattern(1 << 20)])
+    }
+    #expect(descriptors() == before)
+  }
+
+  @Test("more large frames than descriptors may travel") func many() throws {
+    let (near, far) = try pair()
+    let message = [Frame](repeating: Self.pattern(SharedMemory.threshold), count: 100)
+    #expect(near.send(message, copying: SharedCopies()) == .sent)
+    #expect(frames(far.receive()) == message)
+  }
+
+  @Test("libzmq sends such a frame as ordinary bytes, also when it has gone here") func overLibzmq() throws {
+    let (near, far) = try pair()
+    let large = Self.pattern(SharedMemory.threshold)
+    #expect(near.send([large], copying: SharedCopies()) == .sent)
+    let context = try Context()
+    let sender = try Socket(.dealer, in: context)
+    try sender.bind("inproc://memory")
+    let receiver = try Socket(.dealer, in: context)
+    try receiver.connect("inproc://memory")
+    try sender.send(try #require(frames(far.receive())))
+    let ready = try receiver.waitReadable(milliseconds: 10_000)
+    #expect(ready)
+    let received = try receiver.receive()
+    #expect(received == [large])
+  }
+
+  @Test("a reader that stops holds a bounded number of bytes") func bound() throws {
+    let (near, far) = try pair()
+    let large = Self.pattern(16 << 20)
+    let copies = SharedCopies()
+    var sent = 0
+    while sent < 100, near.send([large], copying: copies) == .sent { sent += 1 }
+    #expect(sent == 5)
+    for _ in 0..<sent { #expect(frames(far.receive()) == [large]) }
+    #expect(near.send([large], copying: copies) == .sent)
+  }
+
+  // MARK: what is refused
+
+  enum Trick: CaseIterable {
+    case unsealed, onlyWriteSealed, shorter, longer, file, pipe, directory, none, tooMany, extra, emptyPack, sparsePack
+  }
+
+  @Test("what could change, shrink or surprise is refused, and its descriptors are closed", arguments: Trick.allCases)
+  func refusal(_ trick: Trick) throws {
+    let before = descriptors()
+    do {
+      let (near, far) = try pair()
+      let size = 1 << 20
+      let memory = apus_memory_create()
+      try #require(memory >= 0)
+      defer { close(memory) }
+      #expect(ftruncate(memory, trick == .emptyPack ? 0 : size) == 0)
+      if trick == .onlyWriteSealed {
+        #expect(fcntl(memory, 1033, 8) == 0)
+      } else if trick != .unsealed {
+        #expect(apus_memory_seal(memory) == 0)
+      }
+      var given = [memory]
+      var pipeEnds: [Int32] = [-1, -1]
+      defer { for end in pipeEnds where end >= 0 { close(end) } }
+      switch trick {
+      case .file: given = [open("/proc/self/exe", O_RDONLY)]
+      case .directory: given = [open("/tmp", O_RDONLY)]
+      case .pipe:
+        #expect(pipe(&pipeEnds) == 0)
+        given = [pipeEnds[0]]
+      case .none: given = []
+      case .extra: given = [memory, memory]
+      case .tooMany: given = [Int32](repeating: memory, count: 64)
+      default: break
+      }
+      defer { if trick == .file || trick == .directory { for descriptor in given { close(descriptor) } } }
+      var head: [UInt8] = [1, 0, UInt8(given.count), 0]
+      if trick == .emptyPack || trick == .sparsePack { head = [0, 0, 1, 0] }
+      var length = UInt64(size) | 1 << 63
+      if trick == .shorter { length -= 1 }
+      if trick == .longer { length += 1 }
+      if head[0] == 1 { withUnsafeBytes(of: length.littleEndian) { head.append(contentsOf: $0) } }
+      let sent = apus_send_descriptors(near.descriptor, head, head.count, given, Int32(given.count))
+      #expect(sent == head.count)
+      guard case .closed = far.receive() else {
+        Issue.record("taken: \(trick)")
+        return
+      }
+    }
+    #expect(descriptors() == before)
+  }
+
+  @Test("the same, as it should be") func accepted() throws {
+    let (near, far) = try pair()
+    let memory = apus_memory_create()
+    defer { close(memory) }
+    #expect(ftruncate(memory, 1 << 20) == 0 && apus_memory_seal(memory) == 0)
+    var head: [UInt8] = [1, 0, 1, 0]
+    withUnsafeBytes(of: (UInt64(1 << 20) | 1 << 63).littleEndian) { head.append(contentsOf: $0) }
+    #expect(apus_send_descriptors(near.descriptor, head, head.count, [memory], 1) == head.count)
+    #expect(frames(far.receive())?.first?.count == 1 << 20)
+  }
+}
