@@ -25,7 +25,10 @@ extension ClientConnection {
       case .message(let frames):
         if wire.lines.isOpen(lane) { read(frames, now: now) } else { readWelcome(frames, lane) }
       case .nothing: return
-      case .closed: return closeLine(lane)
+      case .closed:
+        // What was on its way may be lost. If the controller is gone, its other connections tell the same.
+        if wire.lines.isOpen(lane) { lineBroke() }
+        return closeLine(lane)
       }
     }
   }

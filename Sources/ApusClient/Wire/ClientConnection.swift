@@ -287,6 +287,9 @@ actor ClientConnection {
     afterEvents()
   }
 
+  /// As if the connection to the hub had broken: what is under way fails unless the controller is heard of again soon.
+  func lineBroke() { if state.failure == nil { state.hubDisconnected(now: .now) } }
+
   // MARK: after each turn
 
   func afterEvents() {

@@ -185,6 +185,7 @@ extension Engine {
     shellMonitor = consume watcher
     let handed = HandedSocket(shell)
     let local = localConnection()
+    line = local
     mailbox.put { contents in
       contents.socket = handed
       contents.local = local
@@ -227,6 +228,12 @@ extension Engine {
     while let event = (try? controlMonitor?.next()) ?? nil {
       if case .disconnected = event { connectionBroke() }
     }
+  }
+
+  /// Messages may have been lost with it: it broke, or something came by it that could not be taken over.
+  nonisolated func lineEnded(_ ended: LocalSocket) {
+    // By way of the loop: a line that was replaced has ended for that.
+    perform { if $0.line === ended { $0.connectionBroke() } }
   }
 
   /// What was on its way is lost, and only we know: the controller is told, so that no task waits for an engine that never got it.

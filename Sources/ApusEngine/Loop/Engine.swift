@@ -36,6 +36,8 @@ public actor Engine {
   var pong: Socket?
   var shellMonitor: SocketMonitor?
   var controlMonitor: SocketMonitor?
+  /// The shell's line, as long as the shell has it.
+  weak var line: LocalSocket?
   /// The publisher's socket, until the relay has subscribed to it.
   var unopenedPublisher: Socket?
   /// The heart for Jupyter frontends, once the kernel is bound.

@@ -55,6 +55,7 @@ public final class Shell {
   /// To the controller, if that is on this host: messages of all schedulers come this way, with the name of theirs in front.
   @exclusivity(unchecked) private var local: LocalSocket?
   @exclusivity(unchecked) private var isLocalNext = false
+  @exclusivity(unchecked) private var hasHeardLine = false
   /// Verifies what comes in; replies are signed by `engineSession`.
   @exclusivity(unchecked) private var session: Session
   @exclusivity(unchecked) private var rejections = RejectionLog()
@@ -140,14 +141,18 @@ public final class Shell {
   }
 
   private func receiveLocal() -> [Frame]? {
-    switch local?.receive() {
-    case .message(let frames): return frames
+    guard let local else { return nil }
+    switch local.receive() {
+    case .message(let frames):
+      hasHeardLine = true
+      return frames
     case .closed:
-      // The controller has gone, which the engine's loop notices for itself, or gave this way up.
-      local = nil
+      // Before the first message it was not wanted, and nothing is lost.
+      if hasHeardLine { engine.lineEnded(local) }
+      self.local = nil
       replies.use(socket, nil)
       return nil
-    case .nothing, nil: return nil
+    case .nothing: return nil
     }
   }
 
@@ -171,6 +176,7 @@ public final class Shell {
     if let (fresh, freshLocal) = mailbox.read({ contents in contents.socket.take().map { ($0, contents.local.take()) } }) {
       replies.use(fresh, freshLocal)
       (socket, local) = (fresh, freshLocal)
+      hasHeardLine = false
     }
     if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(engineSession.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }

@@ -19,7 +19,7 @@ public final class LocalSocket: @unchecked Sendable {
   public enum Received: Sendable {
     case message([Frame])
     case nothing
-    /// The other end is gone, or sent what is no message.
+    /// The other end is gone, or sent what is no message, or what this process has no descriptors for. Messages may be lost with it.
     case closed
   }
 

@@ -1,0 +1,119 @@
+import ApusMessaging
+import Glibc
+import Testing
+
+@testable import ApusClient
+@testable import Transport
+
+/// The client's lines, to a controller that the test plays.
+@Suite("Client: local lines") struct ClientLinesTests {
+  private static let key = "0123456789"
+
+  private func with(_ body: (inout ClientLines, [LocalSocket.Lane: LocalSocket]) throws -> Void) throws {
+    let directory = TestCluster.temporaryDirectory()
+    defer { rmdir(directory) }
+    let listener = try #require(LocalListener(path: LocalSocket.linesPath(in: directory)))
+    let identity = LocalSocket.clientIdentity()
+    var lines = ClientLines(in: directory, identity: identity, key: Self.key)
+    var ends: [LocalSocket.Lane: LocalSocket] = [:]
+    let session = Session(key: Self.key)
+    while let end = try listener.accept() {
+      guard case .message(let frames) = end.receive() else { continue }
+      let greeting = try session.open(frames)
+      let content = try greeting.content()
+      #expect(greeting.messageType == LocalSocket.greeting)
+      #expect(content["client"]?.stringValue == identity)
+      let lane = content["lane"]?.stringValue.flatMap { LocalSocket.Lane(rawValue: $0) }
+      ends[try #require(lane)] = end
+    }
+    try #require(ends.count == 2)
+    try body(&lines, ends)
+  }
+
+  private func receive(_ end: LocalSocket?) -> [Frame]? {
+    guard case .message(let frames)? = end?.receive() else { return nil }
+    return frames
+  }
+
+  @Test("nothing goes by a line before the controller has taken it") func opening() throws {
+    try with { lines, ends in
+      let isPending = lines.isPending
+      #expect(isPending)
+      let early = (lines.send(task: [Frame("a")]), lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux))
+      #expect(early == (false, false))
+      lines.open(.tasks)
+      let half = (lines.isPending, lines.send(task: [Frame("a")]), lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux))
+      #expect(half == (true, true, false))
+      lines.open(.requests)
+      let open = (lines.isPending, lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux))
+      #expect(open == (false, true))
+      #expect(receive(ends[.tasks]) == [LocalSocket.Lane.task, Frame("a")])
+      #expect(receive(ends[.requests]) == [LocalSocket.Lane.mux, Frame("b")])
+    }
+  }
+
+  @Test("requests wait for room in their order; tasks go another way") func order() throws {
+    try with { lines, ends in
+      lines.open(.tasks)
+      lines.open(.requests)
+      let body = Frame([UInt8](repeating: 1, count: 50_000))
+      var tasks = 0
+      while tasks < 10_000, lines.send(task: [body]) { tasks += 1 }
+      #expect(tasks < 10_000)
+      var sent = 0
+      while sent < 10_000, !lines.hasWaiting {
+        let isTaken = lines.send(request: [Frame("\(sent)"), body], on: LocalSocket.Lane.mux)
+        #expect(isTaken)
+        sent += 1
+      }
+      // A small one would find room, and waits all the same.
+      let isTaken = lines.send(request: [Frame("\(sent)")], on: LocalSocket.Lane.broadcast)
+      #expect(isTaken)
+      var received = 0
+      while received <= sent {
+        if let frames = receive(ends[.requests]) {
+          #expect(frames[1].text == "\(received)")
+          received += 1
+        } else {
+          let unfit = lines.deliverWaiting()
+          #expect(unfit == [])
+        }
+      }
+      let hasWaiting = lines.hasWaiting
+      #expect(!hasWaiting)
+    }
+  }
+
+  @Test("what waits for a line that ends is not lost") func end() throws {
+    try with { lines, ends in
+      lines.open(.requests)
+      let body = Frame([UInt8](repeating: 1, count: 50_000))
+      while !lines.hasWaiting { _ = lines.send(request: [body], on: LocalSocket.Lane.mux) }
+      let left = lines.close(.requests)
+      #expect(left == [[LocalSocket.Lane.mux, body]])
+      let isTaken = lines.send(request: [body], on: LocalSocket.Lane.mux)
+      #expect(!isTaken)
+    }
+  }
+
+  @Test("a frame for many engines is copied once") func copies() throws {
+    try with { lines, ends in
+      lines.open(.requests)
+      let large = Frame([UInt8](repeating: 1, count: 1 << 20))
+      for _ in 0..<3 {
+        let isTaken = lines.send(request: [large], on: LocalSocket.Lane.mux)
+        #expect(isTaken)
+      }
+      var places: Set<UInt> = []
+      for _ in 0..<3 {
+        let frame = try #require(receive(ends[.requests])?.last)
+        #expect(frame == large)
+        var status = stat()
+        fstat(try #require(frame.sharedMemory).descriptor, &status)
+        places.insert(UInt(status.st_ino))
+      }
+      #expect(places.count == 1)
+      lines.turnEnded()
+    }
+  }
+}
