@@ -22,7 +22,12 @@ actor BroadcastScheduler: DeliversLater {
       LocalLines.Party(
         lane: .requests, fromClient: { [unowned self] frames in self.assumeIsolated { $0.read(request: frames) } },
         fromEngine: { [unowned self] frames in self.assumeIsolated { $0.read(lineReply: frames) } },
-        turnEnds: { [unowned self] in self.assumeIsolated { $0.deliverLater() } }))
+        turnEnds: { [unowned self] in
+          self.assumeIsolated {
+            $0.wire.turnEnds()
+            $0.deliverLater()
+          }
+        }))
     loop.whenReadable(wire.front.socket) { [unowned self] in self.assumeIsolated { $0.frontIsReadable() } }
     for index in wire.leaves.indices {
       loop.whenReadable(wire.leaves[index].socket) { [unowned self] in self.assumeIsolated { $0.leafIsReadable(index) } }
