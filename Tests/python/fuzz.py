@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hmac
 import json
+import os
 import random
 import socket
 import struct
@@ -28,6 +30,10 @@ TYPES = [
 ]
 # Requests that would end what is to be found alive afterwards.
 DEADLY = {"shutdown_request", "unregistration_request", "registration_request", "signal_request", "interrupt_request", "status"}
+
+
+#: What the count of messages on the local lines is called.
+LINES = "local lines"
 
 
 class Fuzzer:
@@ -172,7 +178,7 @@ class Fuzzer:
             local = bool(self.local) and self.random.random() < 0.5
             kind = {"iopub": [zmq.PUB, zmq.SUB], "notification": [zmq.SUB], "hb_ping": [zmq.SUB]}.get(channel, [zmq.DEALER, zmq.DEALER, zmq.ROUTER])
             if self.local and self.random.random() < 0.05:
-                sent["the scheduler's local socket"] = sent.get("the scheduler's local socket", 0) + self.local_socket(max(1, count // rounds), signed)
+                sent[LINES] = sent.get(LINES, 0) + self.line(max(1, count // rounds), signed)
                 continue
             if not signed and self.random.random() < 0.02:
                 sent["bytes"] = sent.get("bytes", 0) + self.raw(port, local)
@@ -199,8 +205,8 @@ class Fuzzer:
         self.context.destroy(linger=2000)
         return sent
 
-    def local_socket(self, count: int, signed: bool) -> int:
-        """To the scheduler's own socket for engines, which keeps messages apart."""
+    def line(self, count: int, signed: bool) -> int:
+        """To the lines of the controller's own peers, which keep messages apart and carry memory by descriptors."""
         sent = 0
         end = None
         for _ in range(count):
@@ -208,13 +214,21 @@ class Fuzzer:
                 if end is None:
                     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                     end.settimeout(0.2)
-                    end.connect(f"{self.local}/tasks")
-                if self.random.random() < 0.3:
-                    data = self.noise(300) or b"\0"
-                else:
-                    frames = (self.batch(signed) if self.random.random() < 0.5 else self.message(signed))[:15]
-                    data = bytes([len(frames)]) + b"".join(struct.pack("<I", len(frame)) for frame in frames) + b"".join(frames)
-                end.send(data[:90_000])
+                    end.connect(f"{self.local}/lines")
+                    if self.random.random() < 0.8:
+                        end.send(self.packet(self.greeting(signed)))
+                memories = [self.memory() for _ in range(self.random.choice([0, 0, 0, 1, 3]))]
+                try:
+                    if self.random.random() < 0.3:
+                        data = self.noise(300) or b"\0"
+                    else:
+                        frames = self.batch(signed) if self.random.random() < 0.5 else self.message(signed)
+                        names = [b"task", b"mux", b"broadcast", b"task_out", b"mux_out", self.noise(5), *self.engines]
+                        data = self.packet([self.random.choice(names), *frames], len(memories))
+                    socket.send_fds(end, [data[:90_000]], memories) if memories else end.send(data[:90_000])
+                finally:
+                    for memory in memories:
+                        os.close(memory)
                 sent += 1
             except OSError:
                 if end:
@@ -223,6 +237,39 @@ class Fuzzer:
         if end:
             end.close()
         return sent
+
+    def greeting(self, signed: bool) -> list[bytes]:
+        """An introduction: of a client, or of an engine that is nobody's."""
+        header = json.dumps({"msg_id": f"fuzz-{self.random.getrandbits(64):x}", "msg_type": "local_connection", "session": "s", "version": "5.4"})
+        content = self.random.choice([
+            {"client": f"apus-client-{self.random.getrandbits(128):032x}", "lane": self.random.choice(["tasks", "requests", "x"])},
+            {"uuid": f"{uuid.UUID(int=self.random.getrandbits(128))}"}, {"client": "x"}, {},
+        ])
+        parts = [header.encode(), b"{}", b"{}", json.dumps(content).encode()]
+        return [DELIMITER, self.sign(*parts) if signed else self.random.choice([b"", b"0" * 64]), *parts]
+
+    def packet(self, frames: list[bytes], memories: int = 0) -> bytes:
+        """Frames as a line has them; some say that they are the memory of a descriptor, and some lie about their length."""
+        lengths, inline = [], b""
+        for frame in frames:
+            if memories and self.random.random() < 0.3:
+                lengths.append(1 << 63 | self.random.choice([4096, 300_000, 0, self.random.getrandbits(40)]))
+            else:
+                lengths.append(len(frame) if self.random.random() < 0.95 else self.random.getrandbits(self.random.choice([8, 20, 63])))
+                inline += frame
+        claimed = memories if self.random.random() < 0.9 else self.random.randrange(256)
+        return struct.pack("<HBB", len(frames), claimed, 0) + b"".join(struct.pack("<Q", length) for length in lengths) + inline
+
+    def memory(self) -> int:
+        """A descriptor that may be what it should be: of shared memory, sealed, of the right size."""
+        if self.random.random() < 0.2:
+            return os.open(self.random.choice(["/dev/null", "/proc/self/status", "/"]), os.O_RDONLY)
+        memory = os.memfd_create("fuzz", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(memory, self.random.choice([0, 4096, 300_000]))
+        if self.random.random() < 0.6:
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+            fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals if self.random.random() < 0.7 else fcntl.F_SEAL_GROW)
+        return memory
 
     def raw(self, port: int, local: bool) -> int:
         """Bytes that are not ZeroMQ's, or are so only at first."""

@@ -30,6 +30,7 @@ def test_the_cluster_serves_as_before(start_cluster, encrypted, signed):
     watched = {process.pid: fuzz.memory(process.pid) for process in cluster.processes() if process.role in ("controller", "engine")}
     sent = fuzz.Fuzzer(cluster, SEED, [client._engines[id] for id in client.ids]).run(COUNT // 10 if signed else COUNT, signed)
     print(f"APUS_SEED={SEED}", sum(sent.values()), sent)
+    assert sent.get(fuzz.LINES), f"APUS_SEED={SEED}: nothing was sent on the local lines"
     # Of messages with the key some are requests that run; those come first.
     other = cluster.client()
     assert other.ids == [0, 1], f"APUS_SEED={SEED}"
