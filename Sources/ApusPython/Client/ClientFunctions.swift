@@ -131,18 +131,12 @@ enum ClientFunctions {
     var whole = submission
     whole.buffers = buffers
     let timeout = milliseconds < 0 ? nil : Duration.milliseconds(milliseconds)
-    nonisolated(unsafe) var outcome: Result<[Int], any Error>?
-    // Most are taken at once: the lock is let go of only where there is something to wait for.
-    outcome = Result {
-      try client.submit(whole, place, isTracked: flags & 2 != 0, timeout: timeout, unlocked: PythonThread.unlocked) {
-        try runHandlers()
-      }
-    }
-    switch outcome {
-    case .success(let numbers): return Python.list(numbers.map { PyLong_FromLong($0) })
-    case .failure(let error): return raise(error)
-    case nil: return nil
-    }
+    do {
+      // Most are taken at once: the lock is let go of only where there is something to wait for.
+      let numbers = try client.submit(
+        whole, place, isTracked: flags & 2 != 0, timeout: timeout, unlocked: PythonThread.unlocked, onSignal: runHandlers)
+      return Python.list(numbers.map { PyLong_FromLong($0) })
+    } catch { return raise(error) }
   }
 
   /// client_submit_many(handle, type, content, metadata, buffer_lists, flags) -> first number
