@@ -168,6 +168,9 @@ def client_wait(handle: int, timeout_ms: int, /) -> bool:
 def client_unlead(handle: int, /) -> None:
     """Stop leading; the background thread is woken if events are left."""
 
+def client_wake(handle: int, /) -> None:
+    """The wait of who leads, or its next one, ends though there may be no events: it is to look again at what it waits for."""
+
 def client_wait_background(handle: int, /) -> bool:
     """For the one background thread: wait until there are events and nobody leads. False once the client is over and all events were taken."""
 
