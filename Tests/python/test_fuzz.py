@@ -38,11 +38,12 @@ def test_the_cluster_serves_as_before(start_cluster, encrypted, signed):
     # More at once than there are slots: each engine's is free.
     balanced = other.load_balanced_view()
     assert balanced.map_async(lambda x: x * 2, range(200)).get(60) == [x * 2 for x in range(200)], f"APUS_SEED={SEED}"
-    assert set(balanced.map_async(lambda _: __import__("time").sleep(0.2) or __import__("os").getpid(), range(4)).get(60)) == set(pids)
     assert other.broadcast_view().apply_async(lambda: 3).get(60) == [3, 3], f"APUS_SEED={SEED}"
     deadline = time.monotonic() + 20
     while (status := other.queue_status())["unassigned"] or any(status[id]["queue"] for id in other.ids):
         assert time.monotonic() < deadline, f"APUS_SEED={SEED}: {status}"
         time.sleep(0.02)
+    # An engine may have run what was sent with the key until now.
+    assert set(balanced.map_async(lambda _: __import__("time").sleep(0.2) or __import__("os").getpid(), range(4)).get(60)) == set(pids)
     for pid, before in watched.items():
         assert fuzz.memory(pid) - before < BOUND, f"APUS_SEED={SEED}"
