@@ -17,8 +17,12 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   var isVerbose = true
   private mutating func say(_ text: @autoclosure () -> String) { if isVerbose { messages.append(text()) } }
 
-  mutating func send(_ request: Envelope, to engine: EngineUUID) {
+  /// What each engine was sent. It takes no message twice, so a task that is tried again must differ.
+  private var sent: Set<String> = []
+
+  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int) {
     guard let id = request.messageID else { return }
+    #expect(sent.insert("\(id) \(engine) \(attempt)").inserted, "\(engine) is sent attempt \(attempt) of \(id) for the second time")
     say("\(id) → \(engine)")
   }
 

@@ -28,6 +28,8 @@ final class QueuedTask {
     var refused: Set<Int> = []
     /// Those of them that declined: a functional dependency is not met there.
     var declined: Set<Int> = []
+    /// How many times it has come back from an engine.
+    var attempt = 0
     /// When the present stay in the queue ends.
     var deadline: ContinuousClock.Instant?
     /// Whether the choice of engine is limited.
@@ -64,6 +66,7 @@ final class QueuedTask {
   }
 
   var hasConstraints: Bool { rare != nil }
+  var attempt: Int { rare?.value.attempt ?? 0 }
   var limitsPlacement: Bool { rare?.value.limitsPlacement ?? false }
 
   var constraints: Constraints {

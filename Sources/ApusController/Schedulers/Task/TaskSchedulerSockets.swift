@@ -55,7 +55,20 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   /// So many do not wait for the end of the turn: the others' work can begin.
   private static let fullOutbox = 32
 
-  mutating func send(_ request: Envelope, to engine: EngineUUID) { post(.request(request, engine)) }
+  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int) {
+    post(.request(attempt == 0 ? request : again(request, attempt: attempt), engine))
+  }
+
+  /// A task that is tried again may come to an engine that has had it, which takes no signature twice, be it of the message or of a batch
+  /// of it alone: its metadata says which attempt it is, so that no two are equal.
+  private func again(_ request: Envelope, attempt: Int) -> Envelope {
+    var metadata = (try? request.metadata()) ?? JSONObject()
+    metadata["attempt"] = .int(attempt)
+    return session.signed(
+      identities: Array(request.identities), header: request.headerFrame, parentHeader: request.parentHeaderFrame,
+      metadata: Frame(.object(metadata)), content: request.contentFrame, buffers: Array(request.buffers),
+      sealedFor: request.isSealed ? .request(.task) : nil, buffersOf: request.signature)
+  }
 
   mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply, to: request.identities) }
 

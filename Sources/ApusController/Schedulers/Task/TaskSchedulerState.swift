@@ -255,7 +255,7 @@ struct TaskSchedulerState {
     engines.placed(on: engine)
     let uuid = engines[engine].uuid
     effects.report(task.id, .placed(engine: uuid))
-    effects.send(task.message, to: uuid)
+    effects.send(task.message, to: uuid, attempt: task.attempt)
   }
 
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
@@ -308,6 +308,7 @@ struct TaskSchedulerState {
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     task.change {
+      $0.attempt += 1
       $0.refused.insert(engine)
       if reason == .unmetDependency { $0.declined.insert(engine) }
     }
