@@ -36,7 +36,7 @@ public final class Client: Sendable {
         .connectionFile, "the connection file asks for an SSH tunnel by way of \(file.ssh), which this client does not make",
         advice: "Open the tunnel yourself (ssh -L), and clear the key \"ssh\" in a copy of the file.")
     }
-    loop = EventLoop(name: "client")
+    loop = EventLoop(name: "client", looksBeforeSleeping: true)
     let ids = RequestIDs(session: .random(), processID: getpid())
     queue = SubmissionQueue(ids: ids, limit: configuration.maximumInFlight, loop: loop)
     roster = EngineRoster(listener: configuration.listener)

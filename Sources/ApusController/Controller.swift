@@ -63,7 +63,7 @@ public final class Controller: Service {
     self.stopped = stopped
     self.stop = stop
     hubLoop = EventLoop(name: "hub")
-    schedulerLoop = EventLoop(name: "schedulers")
+    schedulerLoop = EventLoop(name: "schedulers", looksBeforeSleeping: true)
     storeLoop = EventLoop(name: "tasks")
     let (hubLoop, schedulerLoop) = (hubLoop, schedulerLoop)
     let events = TaskEventStream(from: schedulerLoop, to: hubLoop)

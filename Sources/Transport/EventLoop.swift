@@ -79,10 +79,15 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   private let threadID = Atomic<UInt>(0)
   private let joinable = Mutex<pthread_t?>(nil)
   private let name: String
+  private let looksBeforeSleeping: Bool
 
-  /// - Parameter name: of the thread, at most 15 bytes; what `top -H` shows.
-  public init(name: String) {
+  /// - Parameters:
+  ///   - name: of the thread, at most 15 bytes; what `top -H` shows.
+  ///   - looksBeforeSleeping: for the loops that tasks go through: after its work the thread looks for more for a moment (`BriefWatch`).
+  ///     Others would take processors from them.
+  public init(name: String, looksBeforeSleeping: Bool = false) {
     self.name = name
+    self.looksBeforeSleeping = looksBeforeSleeping
     wakeup = apus_eventfd()
     poll = apus_epoll()
     // Each write is one report: nobody has to read it. No reader has the number 0.
@@ -260,7 +265,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   private func wait(_ tokens: inout [UInt64], timeout: Int32) -> Int32 {
-    guard timeout != 0 else { return apus_epoll_wait(poll, &tokens, 0) }
+    guard timeout != 0, looksBeforeSleeping else { return apus_epoll_wait(poll, &tokens, timeout) }
     var watch = BriefWatch()
     repeat {
       let count = apus_epoll_wait(poll, &tokens, 0)
