@@ -16,6 +16,13 @@ _functions = {}
 _KEPT = 256
 _LARGE_FUNCTION = 65536
 
+#: The tasks of a program have the same few metadata: bytes -> codec.
+_codecs = {}
+_LARGE_METADATA = 1024
+
+#: `apus.codec`, once there was a task in its form.
+_own = None
+
 
 class CodecError(ValueError):
     """A task whose form is wrong.
@@ -55,9 +62,16 @@ async def apply_async(kernel, buffers, metadata):
 
 
 def _codec(metadata):
-    import json
+    codec = _codecs.get(metadata, _codecs)
+    if codec is _codecs:
+        import json
 
-    return json.loads(metadata).get("codec")
+        codec = json.loads(metadata).get("codec")
+        if len(metadata) <= _LARGE_METADATA and isinstance(codec, (str, type(None))):
+            if len(_codecs) >= _KEPT:
+                _codecs.clear()
+            _codecs[metadata] = codec
+    return codec
 
 
 def _is_coroutine(value):
@@ -78,23 +92,25 @@ def _apply_pickled(kernel, codec, buffers):
         )
     if len(buffers) < 2:
         raise CodecError(f"a cloudpickle task has at least 2 buffers, not {len(buffers)}")
-    from .. import codec as own
+    global _own
+    if _own is None:
+        from .. import codec as _own
 
     namespace = kernel.user_ns
-    function = _load_function(own, buffers[0], namespace)
-    args, kwargs = own.load_call(buffers[1:], namespace)
+    function = _load_function(buffers[0], namespace)
+    args, kwargs = _own.load_call(buffers[1:], namespace)
     # The frames are not needed while the task runs.
     del buffers[:]
-    return own.dump(function(*args, **kwargs))
+    return _own.dump(function(*args, **kwargs))
 
 
-def _load_function(own, blob, namespace):
+def _load_function(blob, namespace):
     """The function of a task. Two tasks share nothing that a call could change, so only its stateless parts are kept."""
     if type(blob) is not bytes or len(blob) > _LARGE_FUNCTION:
-        return own.load([blob], namespace)
+        return _own.load([blob], namespace)
     kept = _functions.get(blob)
     if kept is None:
-        loaded = own.load_canned(blob)
+        loaded = _own.load_canned(blob)
         kept = _stateless(loaded)
         if kept is None:
             return canning.uncan(loaded, namespace)

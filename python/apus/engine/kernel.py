@@ -7,7 +7,7 @@ results, and saying what went wrong.
 import sys
 
 from .. import serialize, tracebacks
-from . import stock
+from . import codecs, stock
 
 #: Their frames are between the core and the user's code.
 _OWN_FILES = tuple(__file__.replace("kernel.py", name) for name in ("kernel.py", "codecs.py", "calls.py", "background.py"))
@@ -191,9 +191,7 @@ class Kernel:
         try:
             self.enter()
             if b'"codec"' in metadata:
-                from .codecs import apply
-
-                result, codec = apply(self, buffers, metadata)
+                result, codec = codecs.apply(self, buffers, metadata)
                 del buffers[:]
             else:
                 codec = None
@@ -214,11 +212,9 @@ class Kernel:
 
     async def apply_async(self, buffers, metadata):
         """As `apply`, for a task with a codec, inside the running event loop."""
-        from .codecs import apply_async
-
         try:
             self.enter()
-            result, codec = await apply_async(self, buffers, metadata)
+            result, codec = await codecs.apply_async(self, buffers, metadata)
             self.busy = False
         except BaseException as error:
             self.busy = False
@@ -231,8 +227,7 @@ class Kernel:
     def _reply_error(self, error):
         name, value = tracebacks.describe(error)
         lines = self.render(error)
-        codecs = sys.modules.get("apus.engine.codecs")
-        refused = codecs is not None and isinstance(error, codecs.CodecError) and error.refused
+        refused = isinstance(error, codecs.CodecError) and error.refused
         self.core.publish_error(name, value, lines)
         self.core.reply_error(name, value, lines, refused)
         self.log(10, "Exception in apply request:\n" + "\n".join(lines))
