@@ -17,8 +17,11 @@ from .magicoptions import execution_options, local_option, output_options, read_
 
 #: Seconds for which output may come after the results it belongs to.
 _OUTPUT_TIMEOUT = 5
-#: Seconds for which engines may go on after a signal that ends what they do, before the cell ends without them.
-_INTERRUPT_TIMEOUT = 2
+#: Seconds after a signal that ends what engines do, before it is said whom the cell waits for.
+_INTERRUPT_NOTICE = 2
+#: Further seconds, before the cell ends without them. An engine's first traceback is a second of computing, and many engines may share a
+#: processor.
+_INTERRUPT_TIMEOUT = 10
 #: Seconds for which the word that an engine has begun may be on its way.
 _BEGIN_TIMEOUT = 0.25
 #: Signals after which there is a result soon.
@@ -270,13 +273,24 @@ class ParallelMagics(Magics):
             # The answer to wait for is the code's end: an engine that a signal has killed answers nothing else.
             self.view.client.send_signal(sig, targets=running, block=False)
             if _name(sig) in _ENDING:
-                wait_until(lambda: not _unfinished(result, has_begun=True), _INTERRUPT_TIMEOUT)
-                running = _unfinished(result, has_begun=True)
+                running = self._wait_for_end(result)
                 if running:
                     print(f"Engines {targets_text(running, 8)} still run it; %pxresult{self.suffix} waits for them.", file=sys.stderr)
         waiting = _unfinished(result, has_begun=False)
         if waiting:
             print(f"It was taken back from engines {targets_text(waiting, 8)}, which have other tasks first.", file=sys.stderr)
+
+    def _wait_for_end(self, result):
+        """Wait until what was interrupted has ended. Returns the ids of the engines that go on all the same."""
+        wait_until = result._dispatcher.wait_until
+        for patience in (_INTERRUPT_NOTICE, _INTERRUPT_TIMEOUT):
+            wait_until(lambda: not _unfinished(result, has_begun=True), patience)
+            running = _unfinished(result, has_begun=True)
+            if not running:
+                break
+            if patience == _INTERRUPT_NOTICE:
+                print(f"Waiting for engines {targets_text(running, 8)} to end it; another interrupt leaves them to it.", file=sys.stderr)
+        return running
 
 
 def _unfinished(result, has_begun):

@@ -214,13 +214,13 @@ def test_interrupt_without_streaming_shows_what_there_is(shell, activate):
     view, _ = activate(waits=[KeyboardInterrupt, True], pending=[1])
     shell.run_cell_magic("px", "--no-stream", "pass")
     assert view.runs[0].calls[-1] == "display by type"
-    view, _ = activate(waits=[KeyboardInterrupt, False], pending=[1])
+    view, _ = activate(waits=[KeyboardInterrupt, False, False], pending=[1])
     shell.run_cell_magic("px", "--no-stream", "pass")
     assert "display by type" not in view.runs[0].calls
 
 
 def test_engines_that_have_not_begun_get_no_signal(shell, activate, capsys):
-    view, _ = activate(waits=[KeyboardInterrupt, False, False], begun=[1])
+    view, _ = activate(waits=[KeyboardInterrupt, False, False, False], begun=[1])
     shell.run_cell_magic("px", "", "pass")
     assert view.signals == [("SIGINT", [1])]
     assert "It was taken back from engines [0], which have other tasks first." in capsys.readouterr().err
@@ -231,9 +231,12 @@ def test_engines_that_have_not_begun_get_no_signal(shell, activate, capsys):
 
 
 def test_engines_that_go_on_are_named(shell, activate, capsys):
-    activate("_all", waits=[KeyboardInterrupt, False], pending=[0, 1])
+    view, _ = activate("_all", waits=[KeyboardInterrupt, False, False], pending=[0, 1])
     shell.run_cell_magic("px_all", "", "pass")
-    assert "Engines [0, 1] still run it; %pxresult_all waits for them." in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Waiting for engines [0, 1] to end it; another interrupt leaves them to it." in told
+    assert told.endswith("Engines [0, 1] still run it; %pxresult_all waits for them.\n")
+    assert view.runs[0].calls[-2:] == ["until 2", "until 10"]
 
 
 @pytest.mark.parametrize("text, sent", [("SIGKILL", "SIGKILL"), ("9", 9), ("SIGUSR1", "SIGUSR1"), ("0", None)])

@@ -139,12 +139,17 @@ def test_what_engines_print_stands_above_the_bar(terminal):
 def test_ctrl_c_interrupts_the_engines(terminal):
     terminal.run("%px import time, os; kept = os.getpid()")
     for options in ("", "--progress-after 0"):
-        code = 'print("begun", os.getpid(), flush=True); time.sleep(60); print("done")'
+        # Longer than this test takes: what ends was interrupted.
+        code = 'print("begun", os.getpid(), flush=True); time.sleep(600); print("done")'
         terminal.begin(f"get_ipython().run_cell_magic('px', '{options}', '{code}')")
         terminal.until(r"begun \d+\n(.*\n)*.*begun \d+")
         terminal.interrupt()
         lines = terminal.end()
         assert any("Sending signal SIGINT to engines..." in line for line in lines)
-        assert not any("still run it" in line or "Traceback" in line or line.strip() == "done" for line in lines), "\n".join(lines)
+        assert not any("Traceback" in line or line.strip() == "done" for line in lines), "\n".join(lines)
+        if any("still run it" in line for line in lines):
+            # A slow machine: the engines are about their first tracebacks.
+            lines = terminal.run("%pxresult")
+            assert any("KeyboardInterrupt" in line for line in lines), "\n".join(lines)
         shown = terminal.run("%px kept == os.getpid()")
         assert sum("True" in line for line in shown) == 2, "\n".join(shown)
