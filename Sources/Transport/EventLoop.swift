@@ -25,6 +25,16 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     /// Set under the lock before the loop polls: only then does a sender write the event descriptor.
     var asleep = false
     var stopping = false
+    /// Those who want the loop to stand still.
+    var holds: [Hold] = []
+    /// Nobody takes what comes now.
+    var hasEnded = false
+
+    mutating func takeHolds() -> [Hold] {
+      guard !holds.isEmpty else { return [] }
+      defer { holds = [] }
+      return holds
+    }
   }
 
   /// Somebody who wants to know when there is input.
@@ -80,14 +90,17 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   private let joinable = Mutex<pthread_t?>(nil)
   private let name: String
   private let looksBeforeSleeping: Bool
+  private let pause: ForkPause
 
   /// - Parameters:
   ///   - name: of the thread, at most 15 bytes; what `top -H` shows.
   ///   - looksBeforeSleeping: for the loops that tasks go through: after its work the thread looks for more for a moment (`BriefWatch`).
   ///     Others would take processors from them.
-  public init(name: String, looksBeforeSleeping: Bool = false) {
+  ///   - pause: what makes it stand still.
+  public init(name: String, looksBeforeSleeping: Bool = false, pause: ForkPause = .process) {
     self.name = name
     self.looksBeforeSleeping = looksBeforeSleeping
+    self.pause = pause
     wakeup = apus_eventfd()
     poll = apus_epoll()
     // Each write is one report: nobody has to read it. No reader has the number 0.
@@ -111,20 +124,23 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     sigfillset(&everySignal)
     pthread_sigmask(SIG_SETMASK, &everySignal, &previous)
     defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
-    var thread = pthread_t()
     let myself = Unmanaged.passRetained(self)
-    let failure = pthread_create(
-      &thread, nil,
-      { raw in
-        guard let raw else { return nil }
-        let loop = Unmanaged<EventLoop>.fromOpaque(raw).takeRetainedValue()
-        apus_name_thread(loop.name)
-        loop.threadID.store(UInt(pthread_self()), ordering: .releasing)
-        loop.run()
-        return nil
-      }, myself.toOpaque())
-    precondition(failure == 0, "the system refused a thread: \(String(cString: strerror(failure)))")
-    joinable.withLock { $0 = thread }
+    pause.began(self) {
+      var thread = pthread_t()
+      let failure = pthread_create(
+        &thread, nil,
+        { raw in
+          guard let raw else { return nil }
+          let loop = Unmanaged<EventLoop>.fromOpaque(raw).takeRetainedValue()
+          apus_name_thread(loop.name)
+          loop.threadID.store(UInt(pthread_self()), ordering: .releasing)
+          loop.run()
+          loop.pause.ended(loop)
+          return nil
+        }, myself.toOpaque())
+      precondition(failure == 0, "the system refused a thread: \(String(cString: strerror(failure)))")
+      joinable.withLock { $0 = thread }
+    }
   }
 
   /// Asks the loop to end after the work that it already has. Callable from anywhere; does not wait.
@@ -163,6 +179,20 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   private func wake() { _ = eventfd_write(wakeup, 1) }
+
+  /// Asks the loop to stand still after this turn. From anywhere.
+  /// - Returns: `nil` when it has ended.
+  func requestHold() -> Hold? {
+    let hold = Hold()
+    let (isTaken, mustWake) = mailbox.withLock { mailbox in
+      guard !mailbox.hasEnded else { return (false, false) }
+      mailbox.holds.append(hold)
+      defer { mailbox.asleep = false }
+      return (true, mailbox.asleep)
+    }
+    if mustWake { wake() }
+    return isTaken ? hold : nil
+  }
 
   // MARK: sockets and timers (on the loop only)
 
@@ -236,7 +266,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
       let now = timers.isEmpty || hasMore ? nil : ContinuousClock.now
       let untilTimer = now.flatMap { pollTimeout(at: $0) } ?? -1
       let (timeout, stop) = mailbox.withLock { mailbox in
-        let isIdle = mailbox.work.isEmpty && !hasMore
+        let isIdle = mailbox.work.isEmpty && mailbox.holds.isEmpty && !hasMore
         mailbox.asleep = isIdle
         return (isIdle ? untilTimer : 0, mailbox.stopping && mailbox.work.isEmpty)
       }
@@ -244,9 +274,10 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
       let count = wait(&tokens, timeout: Int32(clamping: timeout))
       if count > 0 { callReaders(tokens[..<Int(count)]) }
       if !timers.isEmpty { callTimers() }
-      mailbox.withLock { mailbox in
+      let holds = mailbox.withLock { mailbox in
         mailbox.asleep = false
         swap(&mailbox.work, &batch)
+        return mailbox.takeHolds()
       }
       for work in batch {
         switch work {
@@ -255,6 +286,7 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
         }
       }
       batch.removeAll(keepingCapacity: true)
+      for hold in holds { hold.stand() }
     }
     // Closures held here hold the actors, which hold the loop: break the circle.
     for reader in readers.values { _ = apus_epoll_remove(poll, reader.descriptor) }
@@ -262,6 +294,11 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     attentive = []
     timers = Heap()
     timerActions = [:]
+    let holds = mailbox.withLock { mailbox in
+      mailbox.hasEnded = true
+      return mailbox.takeHolds()
+    }
+    for hold in holds { hold.stand() }
   }
 
   private func wait(_ tokens: inout [UInt64], timeout: Int32) -> Int32 {

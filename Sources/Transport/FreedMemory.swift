@@ -1,6 +1,5 @@
 import CZeroMQ
 import Glibc
-import Synchronization
 
 /// Memory that was freed and that the allocator keeps for what comes next.
 ///

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Whether a socket is open still, for others that hold its handle.
 ///
 /// A monitor may live on another thread than its socket. libzmq starts and stops monitors under a lock of its own, so that only the socket's

@@ -1,7 +1,6 @@
 import CAdmission
 import CZeroMQ
 import Glibc
-import Synchronization
 
 /// A TCP port that is listened on and guarded before libzmq gets it, so that not one connection comes past the guard.
 public struct TCPListener: ~Copyable {

@@ -39,9 +39,6 @@ def stop(code: int = ..., /) -> None:
 def finish() -> None:
     """Leave the cluster, and wait until the last messages are out."""
 
-def forked() -> None:
-    """In a forked child: the engine stays with the parent."""
-
 def watch_signals(descriptor: int = ..., /) -> None:
     """Where the interpreter writes the numbers of signals (`signal.set_wakeup_fd`)."""
 
@@ -177,11 +174,16 @@ def client_wait_background(handle: int, /) -> bool:
 def client_in_flight(handle: int, /) -> tuple[int, int]:
     """Tasks under way, and their bytes."""
 
-def client_fork() -> None:
-    """Before the process forks: the clients' loops stand still, so that the child inherits nothing that they hold."""
+# Forks
 
-def client_fork_over() -> None:
-    """In the parent when it has forked: the loops go on."""
+def fork() -> None:
+    """Before the process forks: the loops of the engine and of the clients stand still, so that the child inherits nothing that they hold.
 
-def client_forked() -> None:
-    """In a forked child: all clients are closed there, and nothing is touched."""
+    Waits for the loops, half a second at most, and for other threads that fork. May be nested.
+    """
+
+def fork_over() -> None:
+    """In the parent when it has forked, or could not: the loops go on. On the thread of `fork`."""
+
+def forked() -> None:
+    """In the child: engine and clients stay with the parent; here all is closed, and nothing of theirs is touched."""

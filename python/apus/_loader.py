@@ -22,6 +22,21 @@ def _candidates(environment):
     ]
 
 
+_pauses_at_forks = False
+
+
+def _pause_at_forks(core):
+    """The core's threads stand still while this process forks: what they hold, the child would hold for ever."""
+    global _pauses_at_forks
+    if not _pauses_at_forks:
+        import os
+
+        _pauses_at_forks = True
+        # The core's own functions: one in Python could be interrupted before it calls them.
+        os.register_at_fork(before=core.fork, after_in_parent=core.fork_over, after_in_child=core.forked)
+    return core
+
+
 def load_core():
     """Return the module `apus._core`.
 
@@ -33,7 +48,8 @@ def load_core():
     name = "apus._core"
     loaded = sys.modules.get(name)
     if loaded is not None:
-        return loaded
+        # Perhaps by the ordinary import.
+        return _pause_at_forks(loaded)
     import os
     from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
@@ -45,7 +61,7 @@ def load_core():
             module = loader.create_module(spec)
             loader.exec_module(module)
             sys.modules[name] = module
-            return module
+            return _pause_at_forks(module)
     raise ImportError(
         "the compiled core of Apus was not found; looked for " + ", ".join(candidates) + ". Build it with `swift build --product _core`."
     )

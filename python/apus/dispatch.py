@@ -366,23 +366,8 @@ def _close_all():
         dispatcher._thread.join(1)
 
 
-def _before_fork():
-    """What the connections' threads hold, the child would hold for ever: they stand still."""
-    core = sys.modules.get("apus._core")
-    if core is not None and _dispatchers:
-        core.client_fork()
-
-
-def _after_fork():
-    core = sys.modules.get("apus._core")
-    if core is not None:
-        core.client_fork_over()
-
-
 def _forked():
-    core = sys.modules.get("apus._core")
-    if core is not None and _dispatchers:
-        core.client_forked()
+    """In a child: the core has closed all clients."""
     LOCK._at_fork_reinit()
     for dispatcher in list(_dispatchers):
         dispatcher.over = "closed", "the process was forked"
@@ -393,6 +378,6 @@ import atexit  # noqa: E402
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
+    os.register_at_fork(after_in_child=_forked)
 
 __all__ = ["LOCK", "Dispatcher", "load_core"]

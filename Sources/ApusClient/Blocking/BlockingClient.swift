@@ -258,8 +258,8 @@ final class BlockingSignal: Sendable {
   }
 
   /// - Returns: `.events`, or `.interrupted` after a signal of the system's.
-  func wait(until end: ContinuousClock.Instant? = nil) -> CompletionQueue.Wait {
-    let found = CompletionQueue.poll(descriptor, until: end)
+  func wait() -> CompletionQueue.Wait {
+    let found = CompletionQueue.poll(descriptor, until: nil)
     if case .events = found {
       var count: UInt64 = 0
       _ = Glibc.read(descriptor, &count, 8)

@@ -1,6 +1,5 @@
 import ApusMessaging
 import DequeModule
-import Synchronization
 import Transport
 
 /// The way from callers on any thread to the client's loop, and the account of what is under way.

@@ -1,5 +1,4 @@
 public import ApusMessaging
-import Synchronization
 import Transport
 
 /// A task that was submitted: a promise of its reply, and the way to its output.

@@ -1,5 +1,5 @@
 import DequeModule
-import Synchronization
+import Transport
 
 /// The tasks between the one who submits them and the one who reads their results: how many there are, and which are done.
 ///

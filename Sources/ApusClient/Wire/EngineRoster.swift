@@ -1,5 +1,4 @@
 import ApusMessaging
-import Synchronization
 import Transport
 
 /// The engines as callers on any thread see them, and those who wait for some to come.

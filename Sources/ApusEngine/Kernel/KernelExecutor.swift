@@ -1,6 +1,6 @@
 import CZeroMQ
 import Glibc
-import Synchronization
+import Transport
 
 /// Runs the Swift code of a task on the kernel's own thread: between a message and its reply no other thread is woken.
 ///

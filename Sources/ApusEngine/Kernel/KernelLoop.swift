@@ -1,6 +1,5 @@
 public import ApusMessaging
 import Glibc
-import Synchronization
 import Transport
 
 /// An engine whose kernel is Swift: registers, then runs requests one after another on the calling thread, until it is stopped.

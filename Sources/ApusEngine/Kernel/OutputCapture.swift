@@ -1,6 +1,6 @@
 @preconcurrency import Glibc
 import ApusProcess
-import Synchronization
+import Transport
 
 /// Takes what the process writes to its standard streams, so that clients see what tasks print.
 ///

@@ -1,7 +1,6 @@
 import ApusMessaging
 import CZeroMQ
 import Glibc
-import Synchronization
 import Transport
 
 /// Ports for Jupyter frontends: a running engine as a kernel that `jupyter console --existing` finds (`ipyparallel.bind_kernel`).

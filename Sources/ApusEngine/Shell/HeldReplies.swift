@@ -1,6 +1,5 @@
 import ApusMessaging
 import Glibc
-import Synchronization
 import Transport
 
 /// The shell's socket as far as it sends, and the replies that wait for those of the requests that came in the same batch.

@@ -1,6 +1,5 @@
 import ApusMessaging
 import Glibc
-import Synchronization
 import Transport
 
 /// What the engine tells everybody: status, output, results for display. The PUB socket and the text that waits for it.

@@ -1,4 +1,3 @@
-import Synchronization
 import Transport
 
 /// A `ReplayHistory` for all sockets of a party, on whichever of its threads.

@@ -10,8 +10,7 @@ enum ClientFunctions {
     ("client_submit", submit), ("client_submit_many", submitMany), ("client_abort", abort), ("client_take", take),
     ("client_lead", lead), ("client_wait", wait), ("client_unlead", stopLeading), ("client_wake", wake),
     ("client_wait_background", waitInBackground),
-    ("client_in_flight", inFlight), ("client_fork", fork), ("client_fork_over", forkIsOver),
-    ("client_forked", forked),
+    ("client_in_flight", inFlight),
   ]
 
   /// A signal's handler raised an exception, which is set.
@@ -275,23 +274,5 @@ enum ClientFunctions {
       case .timedOut, .interrupted: if PyErr_CheckSignals() != 0 { return nil }
       }
     }
-  }
-
-  /// client_fork(): to be called before the process forks; the clients' loops stand still until `client_fork_over`.
-  private static let fork: FastFunction = { _, _, _ in
-    Python.unlocked { ClientRegistry.hold() }
-    return Python.none()
-  }
-
-  /// client_fork_over(): to be called in the parent when it has forked.
-  private static let forkIsOver: FastFunction = { _, _, _ in
-    ClientRegistry.release()
-    return Python.none()
-  }
-
-  /// client_forked(): to be called in a child process; the clients stay with the parent.
-  private static let forked: FastFunction = { _, _, _ in
-    ClientRegistry.abandon()
-    return Python.none()
   }
 }

@@ -1,12 +1,11 @@
 import ApusClient
-import Synchronization
+import Transport
 
 /// The clients of this process, by the numbers that Python knows them by.
 enum ClientRegistry {
   private struct Contents {
     var clients: [Int: BlockingClient] = [:]
     var last = 0
-    var holds: [BlockingClient.Hold] = []
   }
 
   private static let contents = Mutex(Contents())
@@ -27,19 +26,6 @@ enum ClientRegistry {
   static func remove(_ handle: Int) {
     guard let client = contents.withLock({ $0.clients.removeValue(forKey: handle) }) else { return }
     LentBuffer.forget(client.completions)
-  }
-
-  static func hold() {
-    let holds = contents.withLock { Array($0.clients.values) }.compactMap { $0.hold() }
-    contents.withLock { $0.holds += holds }
-  }
-
-  static func release() {
-    let holds = contents.withLock { contents in
-      defer { contents.holds = [] }
-      return contents.holds
-    }
-    for hold in holds { hold.release() }
   }
 
   /// In a forked child: the parent's sockets must not be touched. What they hold is leaked on purpose.

@@ -7,8 +7,7 @@ import Transport
 enum EngineFunctions {
   static let table: [(StaticString, FastFunction)] = [
     ("start", start), ("ready", ready), ("next", next), ("descriptors", descriptors), ("stop", stop), ("finish", finish),
-    ("forked", forked), ("watch_signals", watchSignals), ("configure_log", configureLog), ("log", log),
-    ("interrupted_task", interruptedTask),
+    ("watch_signals", watchSignals), ("configure_log", configureLog), ("log", log), ("interrupted_task", interruptedTask),
   ]
 
   /// start(name, value, ...) -> (id, uuid). Registers the engine; RuntimeError says why it could not, ValueError what is wrong with
@@ -27,7 +26,8 @@ enum EngineFunctions {
       let shell = Shell(engine: engine)
       EngineRuntime.set(engine)
       EngineRuntime.shell = shell
-      engine.start()
+      // Not with the lock: a thread that forks has the loops' lock and waits for this one.
+      Python.unlocked { engine.start() }
       while true {
         nonisolated(unsafe) var outcome: Result<EngineID?, EngineError> = .success(nil)
         Python.unlocked {
@@ -128,12 +128,6 @@ enum EngineFunctions {
     }
     LentBuffer.giveBack()
     EngineRuntime.set(nil)
-    return Python.none()
-  }
-
-  /// forked(): to be called in a child process; the engine stays with the parent.
-  private static let forked: FastFunction = { _, _, _ in
-    EngineRuntime.abandon()
     return Python.none()
   }
 

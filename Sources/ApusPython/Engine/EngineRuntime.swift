@@ -1,7 +1,6 @@
 @preconcurrency import CPython
 import ApusEngine
 import ApusMessaging
-import Synchronization
 import Transport
 
 /// The engine of this process, as the functions of `apus._core` reach it.

@@ -1,7 +1,6 @@
 @preconcurrency import CPython
 import ApusClient
 import ApusEngine
-import Synchronization
 import Transport
 
 /// Memory of Python objects that libzmq sends without a copy. It is given back under the interpreter's lock, by the kernel's thread or a

@@ -185,6 +185,32 @@ def test_fork(run_program):
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "0 3 [2, 2]\n")
 
 
+def test_the_client_of_a_child_works_hard(run_program):
+    """Locks that two threads of a child want at once, in the second generation too."""
+    ended = run_program(
+        """
+        import signal
+        from concurrent.futures import ThreadPoolExecutor
+        client = ipp.Client(path)
+        client[:].apply_sync(abs, -1)
+        def work():
+            with ipp.Client(path) as own, ThreadPoolExecutor(4) as pool:
+                view = own.load_balanced_view()
+                def many(_):
+                    return sum(result.get(60) for result in [view.apply_async(abs, -1) for _ in range(300)])
+                return list(pool.map(many, range(4))) == [300] * 4
+        def generations(left):
+            child = os.fork()
+            if not child:
+                signal.alarm(60)
+                os._exit(0 if work() and (left == 0 or generations(left - 1) == 0) else 3)
+            return os.waitpid(child, 0)[1]
+        print(generations(1), client[:].apply_sync(abs, -2))
+        """
+    )
+    assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "0 [2, 2]\n")
+
+
 def test_multiprocessing_beside_a_client(run_program):
     ended = run_program(
         """

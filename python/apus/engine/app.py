@@ -41,6 +41,8 @@ def _refuse(error):
 def _run(settings):
     _change_directory(settings.get("Application", "work_dir"))
     directory = os.path.abspath(profile.profile_dir(settings))
+    # Before the core's own: signals wait in a child until that one lets them through.
+    os.register_at_fork(after_in_child=_after_fork)
     core = load_core()
     core.configure_log(_log_level(settings), 2)
     given = settings.get("Application", "work_dir")
@@ -206,12 +208,10 @@ def _install_signals(core, kernel):
     import faulthandler
 
     faulthandler.enable()
-    os.register_at_fork(after_in_child=lambda: _after_fork(core))
 
 
-def _after_fork(core):
-    """The child is a process of its own: the engine's sockets and signals stay with the parent."""
-    core.forked()
+def _after_fork():
+    """The child is a process of its own: the engine's signals stay with the parent."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
