@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -95,6 +96,7 @@ def try_everything(cluster, client, user: int | None, curve: dict | None, replay
     finally:
         attacker.kill()
         attacker.wait()
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -28,7 +28,8 @@ struct ConnectTests {
     #expect(try ConnectionSource.profileDirectory(profile, clusterID: "two").connectionFile() == expected)
     let environment = ClientEnvironment(["IPP_PROFILE_DIR": profile, "IPP_CLUSTER_ID": "two"])
     #expect(try ConnectionSource.environment.connectionFile(environment: environment) == expected)
-    let base = TestCluster.temporaryDirectory()
+    let folder = TemporaryDirectory()
+    let base = folder.path
     #expect(symlink(profile, "\(base)/profile_mine") == 0)
     let inBase = ClientEnvironment(["IPYTHONDIR": base, "IPP_CLUSTER_ID": "two"])
     #expect(try ConnectionSource.profile("mine").connectionFile(environment: inBase) == expected)
@@ -42,10 +43,12 @@ struct ConnectTests {
     #expect(client.ids == [])
     await client.close()
     await cluster.stop()
+    withExtendedLifetime(folder) {}
   }
 
   @Test func uselessFilesAreExplained() throws {
-    let directory = TestCluster.temporaryDirectory()
+    let folder = TemporaryDirectory()
+    let directory = folder.path
     let missing = failure(.environment, ["IPYTHONDIR": directory])
     #expect(missing?.code == .noCluster)
     #expect(missing?.description.contains("apus start") == true)
@@ -54,6 +57,7 @@ struct ConnectTests {
       #expect(failure(.file("\(directory)/file.json"))?.code == .connectionFile, "\(text)")
     }
     #expect(failure(.file(directory))?.code == .connectionFile)
+    withExtendedLifetime(folder) {}
   }
 
   @Test func staleFilesAreExplained() async throws {

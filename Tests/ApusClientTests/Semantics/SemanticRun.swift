@@ -19,7 +19,8 @@ struct SemanticRun {
 
   struct Unfit: Error { let step: String }
 
-  private let box: String
+  private let directory = TemporaryDirectory()
+  private var box: String { directory.path }
   private let client: Client
   private let connect: () async throws -> Client
   private var other: Client?
@@ -31,7 +32,6 @@ struct SemanticRun {
   init(_ client: Client, connect: @escaping () async throws -> Client) async throws {
     self.client = client
     self.connect = connect
-    box = TestCluster.temporaryDirectory()
     ids = client.ids
     pids = try await client.directView().python.apply("os.getpid", as: Int.self)
     TextFile.write("", to: "\(box)/log")

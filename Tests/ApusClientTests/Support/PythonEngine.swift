@@ -4,6 +4,7 @@ import Glibc
 /// A real Python engine, `python3 -m apus.engine` of this checkout, as a process of its own.
 final class PythonEngine: Sendable {
   let pid: pid_t
+  private let directory = TemporaryDirectory()
 
   /// The checkout.
   private static let root: String = {
@@ -37,11 +38,10 @@ final class PythonEngine: Sendable {
   /// - Parameter modules: a directory of modules that its tasks are in.
   init(_ file: ConnectionFile, modules: String? = nil) throws {
     guard let interpreter = Self.interpreter, let core = Self.core else { throw Unavailable() }
-    let directory = TestCluster.temporaryDirectory()
     let variables = [
       "PATH=" + (getenv("PATH").map { String(cString: $0) } ?? ""),
       "PYTHONPATH=\(Self.root)/python\(modules.map { ":\($0)" } ?? "")", "APUS_CORE=\(core)",
-      "IPP_CONNECTION_INFO=\(file.json.text)", "IPYTHONDIR=\(directory)", "HOME=\(directory)",
+      "IPP_CONNECTION_INFO=\(file.json.text)", "IPYTHONDIR=\(directory.path)", "HOME=\(directory.path)",
     ]
     let words = [interpreter, "-m", "apus.engine", "--log-level=40"]
     var arguments: [UnsafeMutablePointer<CChar>?] = words.map { word in strdup(word) } + [nil]

@@ -9,16 +9,12 @@ struct TestCluster: Sendable {
   let controller: Controller
   let engines: [EchoEngine]
   let running: Task<Void, any Error>
-
-  /// A folder of its own under the system's temporary one.
-  static func temporaryDirectory() -> String {
-    var template = Array("/tmp/apus-client-XXXXXX".utf8CString)
-    return mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
-  }
+  private let profile: TemporaryDirectory
 
   static func start(engines count: Int, _ configure: (inout ControllerConfiguration) -> Void = { _ in }) async throws -> TestCluster
   {
-    var configuration = ControllerConfiguration(profileDirectory: temporaryDirectory())
+    let profile = TemporaryDirectory()
+    var configuration = ControllerConfiguration(profileDirectory: profile.path)
     configuration.heartbeatPeriod = .milliseconds(50)
     configuration.database = .memory
     configure(&configuration)
@@ -34,7 +30,7 @@ struct TestCluster: Sendable {
       try await engine.start()
       engines.append(engine)
     }
-    return TestCluster(controller: controller, engines: engines, running: running)
+    return TestCluster(controller: controller, engines: engines, running: running, profile: profile)
   }
 
   func stop() async {

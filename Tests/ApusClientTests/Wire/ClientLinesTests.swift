@@ -10,8 +10,9 @@ import Testing
   private static let key = "0123456789"
 
   private func with(_ body: (inout ClientLines, [LocalSocket.Lane: LocalSocket]) throws -> Void) throws {
-    let directory = TestCluster.temporaryDirectory()
-    defer { rmdir(directory) }
+    let folder = TemporaryDirectory()
+    defer { withExtendedLifetime(folder) {} }
+    let directory = folder.path
     let listener = try #require(LocalListener(path: LocalSocket.linesPath(in: directory)))
     let identity = LocalSocket.clientIdentity()
     var lines = ClientLines(in: directory, identity: identity, key: Self.key)
