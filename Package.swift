@@ -104,24 +104,30 @@ let package = Package(
       name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
     .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
     .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
-    .testTarget(name: "TransportTests", dependencies: ["CAdmission", "Transport"], swiftSettings: strict),
+    .testTarget(name: "TransportTests", dependencies: ["CAdmission", "TestSupport", "Transport"], swiftSettings: strict),
     .testTarget(
       name: "ApusMessagingTests", dependencies: ["ApusMessaging", "TestSupport", "Transport", crypto], swiftSettings: strict),
-    .testTarget(name: "ApusProcessTests", dependencies: ["ApusProcess"], swiftSettings: strict),
+    .testTarget(name: "ApusProcessTests", dependencies: ["ApusProcess", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "ApusValuesTests", dependencies: ["ApusValues", "TestSupport", "Transport"], swiftSettings: strict),
     .testTarget(
       name: "ApusControllerTests",
-      dependencies: ["ApusController", "ApusMessaging", "Transport", logging, .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: [
+        "ApusController", "ApusMessaging", "TestSupport", "Transport", logging, .product(name: "GRDB", package: "GRDB.swift"),
+      ],
       swiftSettings: strict),
-    .testTarget(name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "Transport"], swiftSettings: strict),
     .testTarget(
-      name: "ApusClientTests", dependencies: ["ApusClient", "ApusController", "ApusMessaging", "ApusValues", "Transport", logging],
+      name: "ApusEngineTests", dependencies: ["ApusEngine", "ApusMessaging", "TestSupport", "Transport"], swiftSettings: strict),
+    .testTarget(
+      name: "ApusClientTests",
+      dependencies: [
+        "ApusClient", "ApusController", "ApusMessaging", "ApusValues", "TestSupport", "Transport", logging,
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "ApusTests",
       dependencies: [
         "Apus", "ApusClient", "ApusCluster", "ApusController", "ApusMessaging", "ApusProcess", "ApusTasks", "ApusValues",
-        "Transport",
+        "TestSupport", "Transport",
       ],
       swiftSettings: strict),
     .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging", "ApusProcess"], swiftSettings: strict),

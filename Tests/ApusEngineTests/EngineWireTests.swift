@@ -1,6 +1,7 @@
 import ApusEngine
 import ApusMessaging
 import Synchronization
+import TestSupport
 import Testing
 import Transport
 
@@ -49,7 +50,7 @@ import Transport
     }
 
     func receive(_ socket: borrowing Socket) throws -> Envelope {
-      try #require(try socket.waitReadable(milliseconds: 10_000), "nothing came")
+      try #require(try socket.waitReadable(milliseconds: 10_000 * patience), "nothing came")
       let frames = try #require(try socket.receive())
       return try #require(Envelope(frames))
     }
@@ -78,7 +79,7 @@ import Transport
     // Until the subscriptions are through, pings go nowhere.
     let beat = Frame("1.25")
     var answered = false
-    for _ in 0..<200 where !answered {
+    for _ in 0..<200 * patience where !answered {
       try controller.ping.send([beat])
       _ = try controller.iopub.waitReadable(milliseconds: 1)
       answered = try controller.pong.waitReadable(milliseconds: 50)
@@ -90,7 +91,7 @@ import Transport
     let task = controller.session.message(
       .applyRequest, metadata: ["label": "x"], identities: identities, buffers: [Frame("payload")])
     try controller.mux.send(task.frames)
-    guard case .request(let received) = shell.next(milliseconds: 10_000) else { throw Missing() }
+    guard case .request(let received) = shell.next(milliseconds: 10_000 * patience) else { throw Missing() }
     #expect(received.type == .applyRequest)
     #expect(Array(received.envelope.buffers) == [Frame("payload")])
     let cancelled = Mutex<[MessageID]>([])
@@ -118,7 +119,7 @@ import Transport
     try controller.control.send(goodbye.frames)
     let farewell = try controller.receive(controller.control)
     #expect(farewell.messageType == .shutdownReply)
-    guard case .stopped(0) = shell.next(milliseconds: 10_000) else { throw Missing() }
+    guard case .stopped(0) = shell.next(milliseconds: 10_000 * patience) else { throw Missing() }
     shell.close()
     engine.finish()
   }

@@ -2,12 +2,13 @@ import ApusProcess
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 /// Swift Testing has one of that name too.
 private typealias Status = ApusProcess.ExitStatus
 
-@Suite("Child processes", .timeLimit(.minutes(1)))
+@Suite("Child processes", .timeLimit(.minutes(1 * patience)))
 struct ChildProcessTests {
   private func shell(_ script: String, _ variables: [String: String] = [:]) -> ChildProcess.Command {
     ChildProcess.Command(

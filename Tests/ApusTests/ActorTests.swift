@@ -1,7 +1,8 @@
 import Apus
+import TestSupport
 import Testing
 
-@Suite("Distributed actors on engines", .timeLimit(.minutes(1))) struct ActorTests {
+@Suite("Distributed actors on engines", .timeLimit(.minutes(1 * patience))) struct ActorTests {
   @Test("state lasts between calls, on each engine") func state() async throws {
     try await withThreads { client in
       let view = client.directView()

@@ -1,7 +1,8 @@
 import Apus
+import TestSupport
 import Testing
 
-@Suite("Cancelling", .timeLimit(.minutes(1))) struct CancellationTests {
+@Suite("Cancelling", .timeLimit(.minutes(1 * patience))) struct CancellationTests {
   @Test("cancelling a Swift task frees its engine") func freesEngine() async throws {
     try await withThreads(1) { client in
       let tool = try client.loadBalancedView().actor(Tool.self)

@@ -1,7 +1,8 @@
 import Apus
+import TestSupport
 import Testing
 
-@Suite("Closures on engines", .timeLimit(.minutes(1))) struct ClosureTests {
+@Suite("Closures on engines", .timeLimit(.minutes(1 * patience))) struct ClosureTests {
   @Test("maps, whatever the chunks") func map() async throws {
     try await withThreads { client in
       let view = client.loadBalancedView()

@@ -1,13 +1,14 @@
 import Apus
 import ApusMessaging
 import ApusValues
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusTasks
 
 /// What reaches a kernel that no client of ours would send.
-@Suite("The Swift kernel", .timeLimit(.minutes(1))) struct KernelTests {
+@Suite("The Swift kernel", .timeLimit(.minutes(1 * patience))) struct KernelTests {
   private let loop = LoopbackTasks()
   private let tool = TypeNames.name(of: Tool.self) ?? ""
 

@@ -1,7 +1,8 @@
 import Apus
+import TestSupport
 import Testing
 
-@Suite("Values on engines", .timeLimit(.minutes(1))) struct ValueTests {
+@Suite("Values on engines", .timeLimit(.minutes(1 * patience))) struct ValueTests {
   @Test("push, use, pull") func pushPull() async throws {
     try await withThreads { client in
       let view = client.directView()

@@ -1,5 +1,6 @@
 import CZeroMQ
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Transport
@@ -116,7 +117,7 @@ struct EventLoopTests {
       #expect(await party.isAtHome())
       for number in 0..<100 { try push.send([Frame("\(number)")]) }
       var seen: [String] = []
-      for _ in 0..<5000 where seen.count < 100 {
+      for _ in 0..<5000 * patience where seen.count < 100 {
         seen = await party.seen
         if seen.count < 100 { try await Task.sleep(for: .milliseconds(1)) }
       }
@@ -294,7 +295,7 @@ struct EventLoopTests {
         let isThere = await loop.on {
           try? push.socket.send([Frame("x")])
           // Reads the descriptor: from now on it is silent about the message.
-          return (try? pull.socket.waitReadable(milliseconds: 5000)) ?? false
+          return (try? pull.socket.waitReadable(milliseconds: 5000 * patience)) ?? false
         }
         #expect(isThere)
         #expect(await eventually { counter.value == number })

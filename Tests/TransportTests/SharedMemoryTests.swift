@@ -1,5 +1,6 @@
 import CAdmission
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Transport
@@ -104,7 +105,7 @@ import Testing
     let receiver = try Socket(.dealer, in: context)
     try receiver.connect("inproc://memory")
     try sender.send(try #require(frames(far.receive())))
-    let ready = try receiver.waitReadable(milliseconds: 10_000)
+    let ready = try receiver.waitReadable(milliseconds: 10_000 * patience)
     #expect(ready)
     let received = try receiver.receive()
     #expect(received == [large])

@@ -1,11 +1,12 @@
 import CZeroMQ
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Transport
 
 extension SocketMonitor {
-  borrowing func nextEvent(within milliseconds: Int = 5000) throws -> Event? {
+  borrowing func nextEvent(within milliseconds: Int = 5000 * patience) throws -> Event? {
     guard try socket.waitReadable(milliseconds: milliseconds) else { return nil }
     return try next()
   }
@@ -23,7 +24,7 @@ struct SocketMonitorTests {
     let second = try connected("second", to: endpoint, in: context)
     var descriptors: [String: Int32] = [:]
     while descriptors.count < 2 {
-      #expect(try router.waitReadable(milliseconds: 5000))
+      #expect(try router.waitReadable(milliseconds: 5000 * patience))
       var source: Int32 = -1
       let parts = try #require(try router.receive(source: &source))
       #expect(source >= 0)
@@ -52,7 +53,7 @@ struct SocketMonitorTests {
     // Each of these is an event that nobody reads; the first of them used to stop libzmq's only thread.
     for number in 0..<3 {
       let peer = try connected("peer \(number)", to: endpoint, in: context)
-      #expect(try router.waitReadable(milliseconds: 5000))
+      #expect(try router.waitReadable(milliseconds: 5000 * patience))
       #expect(try router.receive()?.last?.text == "hello")
       withExtendedLifetime(peer) {}
     }

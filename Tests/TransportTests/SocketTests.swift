@@ -1,4 +1,5 @@
 import CZeroMQ
+import TestSupport
 import Testing
 
 @testable import Transport
@@ -99,7 +100,7 @@ struct SocketTests {
     try first.unbind(endpoint)
     // The I/O thread closes the listener in its own time.
     var isFree = false
-    for _ in 0..<1000 where !isFree {
+    for _ in 0..<1000 * patience where !isFree {
       isFree = (try? second.bind(endpoint)) != nil
       if !isFree { usleep(1000) }
     }
@@ -158,11 +159,11 @@ struct SocketTests {
     defer { close(descriptor) }
     #expect(try pull.waitReadable(or: descriptor, milliseconds: 1) == false)
     eventfd_write(descriptor, 1)
-    #expect(try pull.waitReadable(or: descriptor, milliseconds: 5000))
+    #expect(try pull.waitReadable(or: descriptor, milliseconds: 5000 * patience))
     var count: eventfd_t = 0
     eventfd_read(descriptor, &count)
     try push.send([Frame("x")])
-    #expect(try pull.waitReadable(or: descriptor, milliseconds: 5000))
+    #expect(try pull.waitReadable(or: descriptor, milliseconds: 5000 * patience))
     #expect(try pull.receive()?.count == 1)
     #expect(pull.pollDescriptor >= 0)
   }

@@ -1,10 +1,11 @@
 import Synchronization
+import TestSupport
 import Testing
 import Transport
 
 extension Socket {
   /// The next message, waited for a bounded time.
-  borrowing func next(within milliseconds: Int = 5000) throws -> [Frame]? {
+  borrowing func next(within milliseconds: Int = 5000 * patience) throws -> [Frame]? {
     guard try waitReadable(milliseconds: milliseconds) else { return nil }
     return try receive()
   }
@@ -23,9 +24,9 @@ final class Record<Element: Sendable>: Sendable {
   var count: Int { elements.withLock { $0.count } }
 }
 
-/// Waits until something is so, for at most five seconds.
+/// Waits until something is so, for at most five seconds (times `patience`).
 func eventually(_ condition: @Sendable () -> Bool) async -> Bool {
-  for _ in 0..<5000 {
+  for _ in 0..<5000 * patience {
     if condition() { return true }
     try? await Task.sleep(for: .milliseconds(1))
   }

@@ -2,13 +2,14 @@ import ApusController
 import ApusMessaging
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusClient
 
 /// Callers who hold a thread each, against a real controller.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(1 * patience)))
 struct BlockingClientTests {
   static let hang = TaskSubmission(content: ["do": "hang"])
 
@@ -123,7 +124,7 @@ struct BlockingClientTests {
       #expect(client.completions.lead())
       #expect(!client.completions.lead())
       _ = try client.submit(TaskSubmission(), .balanced, onSignal: {})
-      let found = client.completions.waitLeading(milliseconds: 20_000)
+      let found = client.completions.waitLeading(milliseconds: 20_000 * patience)
       let isThere = if case .events = found { true } else { false }
       #expect(isThere)
       // Nothing was taken: whoever comes next has it.
@@ -161,7 +162,7 @@ struct BlockingClientTests {
   @Test func nobodyThereIsSaid() async throws {
     let file = try await connectionOfAStoppedController()
     var configuration = ClientConfiguration()
-    configuration.connectTimeout = .milliseconds(200)
+    configuration.connectTimeout = .milliseconds(200 * patience)
     let code = try await onThread { [configuration] () -> ClientError.Code? in
       do {
         try BlockingClient.connect(file, configuration: configuration) {}.close()

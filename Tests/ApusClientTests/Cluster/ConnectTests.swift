@@ -1,13 +1,14 @@
 import ApusController
 import ApusMessaging
 import Glibc
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusClient
 
 /// Finding a cluster, or saying what is wrong.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(1 * patience)))
 struct ConnectTests {
   private func write(_ text: String, to path: String) throws { try AtomicFile.write(Array(text.utf8), to: path) }
 
@@ -62,7 +63,7 @@ struct ConnectTests {
 
   @Test func staleFilesAreExplained() async throws {
     var configuration = ClientConfiguration()
-    configuration.connectTimeout = .milliseconds(500)
+    configuration.connectTimeout = .milliseconds(500 * patience)
     var file: ConnectionFile
     do {
       let cluster = try await TestCluster.start(engines: 0)

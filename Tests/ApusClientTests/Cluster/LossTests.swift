@@ -1,12 +1,13 @@
 import ApusController
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusClient
 
 /// What happens when engines and controllers go.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(1 * patience)))
 struct LossTests {
   @Test func engineLossFailsWhatItOwes() async throws {
     try await withTestCluster(engines: 2) { cluster, client in
@@ -79,7 +80,7 @@ struct LossTests {
 
   @Test func controllerLossFailsWhatIsUnderWay() async throws {
     var configuration = ClientConfiguration()
-    configuration.controllerGrace = .milliseconds(200)
+    configuration.controllerGrace = .milliseconds(200 * patience)
     let client: Client
     let task: TaskHandle
     let engines: [EchoEngine]
@@ -117,7 +118,7 @@ struct LossTests {
       connection = client.connection
       _ = try await client[0].submit(TaskSubmission()).replies
     }
-    for _ in 0..<100 where connection != nil { try await Task.sleep(for: .milliseconds(20)) }
+    for _ in 0..<100 * patience where connection != nil { try await Task.sleep(for: .milliseconds(20)) }
     #expect(connection == nil)
     await cluster.stop()
   }

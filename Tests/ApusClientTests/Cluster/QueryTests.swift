@@ -1,12 +1,13 @@
 import ApusController
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusClient
 
 /// The hub's answers, and the control channel.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(1 * patience)))
 struct QueryTests {
   @Test func theHubKnowsOurTasks() async throws {
     try await withTestCluster(engines: 2) { _, client in

@@ -1,12 +1,13 @@
 import ApusMessaging
 import Synchronization
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusClient
 
 /// Many tasks, read one by one.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(1 * patience)))
 struct ResultsTests {
   @Test(arguments: [true, false])
   func everyTaskOfTheInputIsReadOnce(isOrdered: Bool) async throws {
@@ -42,7 +43,7 @@ struct ResultsTests {
       while client.inFlight.tasks < 10 { try await Task.sleep(for: .milliseconds(5)) }
       reading.cancel()
       await #expect(throws: CancellationError.self) { try await reading.value }
-      for _ in 0..<500 where client.inFlight.tasks > 0 { try await Task.sleep(for: .milliseconds(10)) }
+      for _ in 0..<500 * patience where client.inFlight.tasks > 0 { try await Task.sleep(for: .milliseconds(10)) }
       #expect(client.inFlight == (0, 0))
     }
   }

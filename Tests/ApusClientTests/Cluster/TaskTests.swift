@@ -1,11 +1,12 @@
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusClient
 
 /// Against a real controller, over real sockets.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(1 * patience)))
 struct TaskTests {
   static let hang = TaskSubmission(content: ["do": "hang"])
   static let fail = TaskSubmission(content: ["do": "fail"])

@@ -1,11 +1,12 @@
 import ApusMessaging
+import TestSupport
 import Testing
 
 @testable import ApusClient
 
 /// Python from Swift, with real Python engines.
 @Suite(
-  .serialized, .timeLimit(.minutes(2)),
+  .serialized, .timeLimit(.minutes(2 * patience)),
   .enabled(if: PythonEngine.isAvailable, "needs python3 and the compiled core: swift build --product _core"))
 struct PythonViewTests {
   struct Person: Codable, Hashable, Sendable {

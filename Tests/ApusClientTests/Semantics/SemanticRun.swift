@@ -1,6 +1,7 @@
 import ApusMessaging
 import ApusValues
 import Glibc
+import TestSupport
 import Testing
 
 @testable import ApusClient
@@ -27,7 +28,7 @@ struct SemanticRun {
   private let ids: [EngineID]
   private let pids: [Int]
   private var tasks: [String: Submitted] = [:]
-  private static let limit = Duration.seconds(40)
+  private static let limit = Duration.seconds(40 * patience)
 
   init(_ client: Client, connect: @escaping () async throws -> Client) async throws {
     self.client = client

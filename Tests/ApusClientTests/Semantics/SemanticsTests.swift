@@ -1,12 +1,13 @@
 import ApusController
 import ApusMessaging
+import TestSupport
 import Testing
 
 @testable import ApusClient
 
 /// What tasks mean, by the cases that a stock Python client runs too (Tests/python/test_semantics.py). Here the Swift client runs them.
 @Suite(
-  .serialized, .timeLimit(.minutes(2)),
+  .serialized, .timeLimit(.minutes(2 * patience)),
   .enabled(if: PythonEngine.isAvailable, "needs python3 and the compiled core: swift build --product _core"))
 struct SemanticsTests {
   @Test func thereAreCases() { #expect(SemanticCase.all.count >= 25) }

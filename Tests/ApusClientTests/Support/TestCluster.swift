@@ -3,6 +3,7 @@ import ApusController
 import ApusMessaging
 import Glibc
 import Logging
+import TestSupport
 
 /// A controller in this process with engines that echo, for one test.
 struct TestCluster: Sendable {
@@ -15,7 +16,7 @@ struct TestCluster: Sendable {
   {
     let profile = TemporaryDirectory()
     var configuration = ControllerConfiguration(profileDirectory: profile.path)
-    configuration.heartbeatPeriod = .milliseconds(50)
+    configuration.heartbeatPeriod = .milliseconds(50 * patience)
     configuration.database = .memory
     configure(&configuration)
     for directory in ["security", "log"] { mkdir("\(configuration.profileDirectory)/\(directory)", 0o700) }
@@ -43,7 +44,7 @@ struct TestCluster: Sendable {
 
   func connect(_ configuration: ClientConfiguration = ClientConfiguration()) async throws -> Client {
     let client = try await Client.connect(.connection(controller.clientConnection), configuration: configuration)
-    try await client.waitForEngines(engines.count, timeout: .seconds(20))
+    try await client.waitForEngines(engines.count, timeout: .seconds(20 * patience))
     return client
   }
 }

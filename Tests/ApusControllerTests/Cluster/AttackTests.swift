@@ -1,10 +1,11 @@
 import ApusController
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
 /// What somebody could do who got as far as a socket: each layer holds by itself (docs/security.md).
-@Suite("Cluster: attacks", .timeLimit(.minutes(2)))
+@Suite("Cluster: attacks", .timeLimit(.minutes(2 * patience)))
 struct AttackTests {
   private func leaves(_ file: ConnectionFile) -> [Int] {
     if case .engine(_, _, let leaves) = file.side { leaves } else { [] }

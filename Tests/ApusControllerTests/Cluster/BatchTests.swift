@@ -1,11 +1,12 @@
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// Messages that travel together, between those who do so and those who do not.
-@Suite("Cluster: batches", .serialized, .timeLimit(.minutes(1)))
+@Suite("Cluster: batches", .serialized, .timeLimit(.minutes(1 * patience)))
 struct BatchTests {
   @Test("who takes batches gets them, everybody else gets signed messages", arguments: [false, true], [false, true])
   func everyPair(client clientBatches: Bool, engine engineBatches: Bool) async throws {

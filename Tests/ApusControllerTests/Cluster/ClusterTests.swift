@@ -1,12 +1,13 @@
 import ApusMessaging
 import Foundation
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// A whole cluster in this process: a controller, and peers that are as short as the wire allows.
-@Suite("Cluster", .serialized, .timeLimit(.minutes(2)))
+@Suite("Cluster", .serialized, .timeLimit(.minutes(2 * patience)))
 struct ClusterTests {
   @Test("registration: a reply, a heartbeat, a notification, and the client's list")
   func registration() async throws {

@@ -1,11 +1,12 @@
 import ApusMessaging
 import Foundation
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
-@Suite("Cluster: engines that fail", .serialized, .timeLimit(.minutes(2)))
+@Suite("Cluster: engines that fail", .serialized, .timeLimit(.minutes(2 * patience)))
 struct EngineFaultTests {
   @Test("an engine whose connections drop is known to be gone long before a heartbeat would tell")
   func killed() async throws {
@@ -44,7 +45,7 @@ struct EngineFaultTests {
   @Test("an engine that answers no pings is given up; heard again it has its id and its tasks go on")
   func silent() async throws {
     try await TestCluster.with {
-      $0.heartbeatPeriod = .milliseconds(30)
+      $0.heartbeatPeriod = .milliseconds(30 * patience)
       $0.maximumHeartbeatMisses = 3
     } _: { cluster in
       try await TestClient.with(cluster.client) { client in
@@ -73,14 +74,14 @@ struct EngineFaultTests {
   @Test("an engine that never answers a ping never joins")
   func neverBeats() async throws {
     try await TestCluster.with {
-      $0.registrationTimeout = .milliseconds(50)
+      $0.registrationTimeout = .milliseconds(50 * patience)
     } _: { cluster in
       try await TestClient.with(cluster.client) { client in
         let engine = try TestEngine(cluster.engine)
         defer { engine.close() }
         await engine.setHeart(beats: false)
         try await engine.register()
-        try await Task.sleep(for: .milliseconds(300))
+        try await Task.sleep(for: .milliseconds(300 * patience))
         #expect(try await client.engines().isEmpty)
         // Its place was given up: it may try again.
         await engine.setHeart(beats: true)

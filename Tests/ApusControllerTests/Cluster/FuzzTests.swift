@@ -1,12 +1,13 @@
 import ApusMessaging
 import Glibc
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// What comes from outside changes nothing unless it is signed, and crashes nothing whatever it is.
-@Suite("Cluster: hostile frames", .serialized, .timeLimit(.minutes(2)))
+@Suite("Cluster: hostile frames", .serialized, .timeLimit(.minutes(2 * patience)))
 struct FuzzTests {
   /// Every port of a controller that reads.
   private func ports(_ cluster: TestCluster) -> [Int] {

@@ -1,10 +1,11 @@
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
-@Suite("Cluster: the hub's answers", .serialized, .timeLimit(.minutes(2)))
+@Suite("Cluster: the hub's answers", .serialized, .timeLimit(.minutes(2 * patience)))
 struct HubRequestTests {
   private func withOne(
     _ configure: (inout ControllerConfiguration) -> Void = { _ in }, _ body: (TestClient, TestEngine) async throws -> Void
@@ -115,7 +116,7 @@ struct HubRequestTests {
       let new = try #require(answer["resubmitted"]?[old.text]?.stringValue)
       #expect(new != old.text)
       var completed: [String] = []
-      for _ in 0..<1000 where completed.isEmpty {
+      for _ in 0..<1000 * patience where completed.isEmpty {
         let reply = try await client.hub(.resultRequest, ["msg_ids": [.string(new)]])
         completed = try reply.content()["completed"]?.stringArrayValue ?? []
         if !completed.isEmpty {
@@ -162,7 +163,7 @@ struct HubRequestTests {
     try await withOne { client, _ in
       let id = try await client.send(.mux, to: "nobody")
       var name: String?
-      for _ in 0..<1000 where name == nil {
+      for _ in 0..<1000 * patience where name == nil {
         name = try await client.content(.resultRequest, ["msg_ids": [.string(id.text)]])[id.text]?["result_content"]?["ename"]?
           .stringValue
         if name == nil { try await Task.sleep(for: .milliseconds(2)) }

@@ -1,11 +1,12 @@
 import ApusMessaging
 import Foundation
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
-@Suite("Cluster: beginning and end", .serialized, .timeLimit(.minutes(2)))
+@Suite("Cluster: beginning and end", .serialized, .timeLimit(.minutes(2 * patience)))
 struct LifecycleTests {
   private func mode(_ path: String) throws -> Int {
     try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
@@ -236,13 +237,13 @@ struct LifecycleTests {
       ports = [cluster.client.registration, cluster.client.task, cluster.engine.mux]
       try await TestClient.with(cluster.client) { _ = try await $0.engines() }
     }
-    for _ in 0..<1000 where controller != nil { try await Task.sleep(for: .milliseconds(2)) }
+    for _ in 0..<1000 * patience where controller != nil { try await Task.sleep(for: .milliseconds(2)) }
     #expect(controller == nil)
     let context = try Context()
     for port in ports {
       let socket = try Socket(.router, in: context)
       var isFree = false
-      for _ in 0..<1000 where !isFree {
+      for _ in 0..<1000 * patience where !isFree {
         isFree = (try? socket.bind("tcp://127.0.0.1:\(port)")) != nil
         if !isFree { try await Task.sleep(for: .milliseconds(2)) }
       }

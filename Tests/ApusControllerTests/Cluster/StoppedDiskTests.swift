@@ -1,12 +1,13 @@
 import ApusMessaging
 import Foundation
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// A disk that does not answer: whoever waits for it waits alone.
-@Suite("Cluster: a disk that stopped", .serialized, .timeLimit(.minutes(2)))
+@Suite("Cluster: a disk that stopped", .serialized, .timeLimit(.minutes(2 * patience)))
 struct StoppedDiskTests {
   /// The database's loop, held as a write to such a disk holds it.
   private final class Disk: Sendable {
@@ -58,7 +59,7 @@ struct StoppedDiskTests {
         try await client.waitForEngines(3)
         disk.goOn()
         let path = cluster.controller.configuration.engineStatePath
-        for _ in 0..<1000 {
+        for _ in 0..<1000 * patience {
           let engines = (try? JSONValue(parsing: AtomicFile.read(path)))?["engines"]?.objectValue
           if engines?.members.count == 3 { return }
           try await Task.sleep(for: .milliseconds(10))

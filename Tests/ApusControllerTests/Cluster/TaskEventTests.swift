@@ -1,5 +1,6 @@
 import ApusMessaging
 import Synchronization
+import TestSupport
 import Testing
 import Transport
 
@@ -23,7 +24,7 @@ private final class EventLog: Sendable {
   func of(_ id: MessageID) -> [String] { all.filter { $0.id == id }.map { $0.kind.text(of: "task") } }
 }
 
-@Suite("Cluster: task events", .serialized, .timeLimit(.minutes(2)))
+@Suite("Cluster: task events", .serialized, .timeLimit(.minutes(2 * patience)))
 struct TaskEventTests {
   @Test("a third reader has the whole story of each task when the hub has answered, with times, until it is removed")
   func third() async throws {
@@ -74,7 +75,7 @@ struct TaskEventTests {
   @Test("a lost engine ends its direct requests and broadcasts once, whatever it still answers")
   func loss() async throws {
     try await TestCluster.with {
-      $0.heartbeatPeriod = .milliseconds(30)
+      $0.heartbeatPeriod = .milliseconds(30 * patience)
       $0.maximumHeartbeatMisses = 3
     } _: { cluster in
       let log = EventLog(cluster.controller.events)

@@ -1,5 +1,6 @@
 import ApusController
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
@@ -47,7 +48,7 @@ actor TestClient {
   // MARK: the hub
 
   @discardableResult
-  func hub(_ type: MessageType, _ content: JSONValue = [:], within limit: Duration = .seconds(10)) throws -> Envelope {
+  func hub(_ type: MessageType, _ content: JSONValue = [:], within limit: Duration = .seconds(30 * patience)) throws -> Envelope {
     try answer(to: ask(type, content), within: limit)
   }
 
@@ -59,7 +60,7 @@ actor TestClient {
     return id
   }
 
-  func answer(to question: MessageID, within limit: Duration = .seconds(10)) throws -> Envelope {
+  func answer(to question: MessageID, within limit: Duration = .seconds(30 * patience)) throws -> Envelope {
     guard let reply = try query.next(within: limit, where: { $0.parentID == question }) else {
       throw TestFailure("the hub does not answer \(question)")
     }
@@ -85,7 +86,7 @@ actor TestClient {
     }
   }
 
-  func notification(_ type: MessageType, within limit: Duration = .seconds(20)) throws -> Envelope? {
+  func notification(_ type: MessageType, within limit: Duration = .seconds(20 * patience)) throws -> Envelope? {
     try notifications.next(within: limit) { $0.messageType == type }
   }
 
@@ -116,7 +117,7 @@ actor TestClient {
   }
 
   /// - Parameter original: the answer to a broadcast names its request in its metadata.
-  func answer(_ channel: Channel, to id: MessageID, original: Bool = false, within limit: Duration = .seconds(10)) throws
+  func answer(_ channel: Channel, to id: MessageID, original: Bool = false, within limit: Duration = .seconds(30 * patience)) throws
     -> Envelope
   {
     func fits(_ envelope: Envelope) -> Bool {
@@ -138,7 +139,7 @@ actor TestClient {
   }
 
   /// Whatever comes next.
-  func next(_ channel: Channel, within limit: Duration = .seconds(20)) throws -> Envelope {
+  func next(_ channel: Channel, within limit: Duration = .seconds(20 * patience)) throws -> Envelope {
     let found =
       switch channel {
       case .mux: try mux.next(within: limit)
@@ -190,7 +191,9 @@ actor TestClient {
     var found: [MessageID: Frame] = [:]
     var batched = 0
     while found.count < count {
-      guard try task.waitReadable(milliseconds: 10_000) else { throw TestFailure("\(count - found.count) answers are missing") }
+      guard try task.waitReadable(milliseconds: 10_000 * patience) else {
+        throw TestFailure("\(count - found.count) answers are missing")
+      }
       while let frames = try task.receive() {
         if MessageBatch.isBatch(frames, identities: 0) {
           var batch = try session.openBatch(frames, .schedulerToClient)

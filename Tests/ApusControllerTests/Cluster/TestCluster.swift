@@ -2,6 +2,7 @@ import ApusController
 import ApusMessaging
 import Foundation
 import Logging
+import TestSupport
 import Testing
 import Transport
 
@@ -46,7 +47,7 @@ final class TestCluster: Sendable {
     let profile = try directory ?? temporaryProfile()
     defer { if directory == nil { try? FileManager.default.removeItem(atPath: profile) } }
     var configuration = ControllerConfiguration(profileDirectory: profile)
-    configuration.heartbeatPeriod = .milliseconds(100)
+    configuration.heartbeatPeriod = .milliseconds(100 * patience)
     configuration.maximumHeartbeatMisses = 20
     configure(&configuration)
     let cluster = try await TestCluster(configuration)
@@ -114,7 +115,9 @@ struct Connector: Sendable {
 
 extension Socket {
   /// Reads until a message fits, for at most so long. To be called from a thread that may wait.
-  borrowing func next(within limit: Duration = .seconds(10), where fits: (Envelope) -> Bool = { _ in true }) throws -> Envelope? {
+  borrowing func next(within limit: Duration = .seconds(30 * patience), where fits: (Envelope) -> Bool = { _ in true }) throws
+    -> Envelope?
+  {
     let end = ContinuousClock.now + limit
     while true {
       let left = ContinuousClock.now.duration(to: end).components

@@ -1,5 +1,6 @@
 import ApusController
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
@@ -85,7 +86,7 @@ actor TestEngine {
     let wire = try self.wire ?? Wire(connector, uuid: uuid)
     if beatsFirst {
       for _ in 0..<3 {
-        guard try wire.ping.waitReadable(milliseconds: 5000), let frames = try wire.ping.receive() else {
+        guard try wire.ping.waitReadable(milliseconds: 5000 * patience), let frames = try wire.ping.receive() else {
           throw TestFailure("no ping")
         }
         try wire.pong.send(frames)

@@ -1,11 +1,12 @@
 import ApusMessaging
 import Synchronization
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
-@Suite("Task events: the stream", .timeLimit(.minutes(1)))
+@Suite("Task events: the stream", .timeLimit(.minutes(1 * patience)))
 struct TaskEventStreamTests {
   private final class Notes: Sendable {
     private let lines = Mutex<[String]>([])

@@ -1,12 +1,13 @@
 import ApusMessaging
 import Glibc
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// Lines of this host, by their raw ends, to a whole controller.
-@Suite("Local lines", .serialized, .timeLimit(.minutes(1))) struct LocalLinesTests {
+@Suite("Local lines", .serialized, .timeLimit(.minutes(1 * patience))) struct LocalLinesTests {
   /// One end, and what it waits for.
   private struct End {
     let socket: LocalSocket

@@ -1,12 +1,13 @@
 import ApusMessaging
 import Glibc
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// The scheduler on its loop, with a client's and an engine's socket.
-@Suite("Task scheduler: sockets", .serialized, .timeLimit(.minutes(1))) struct TaskSchedulerTests {
+@Suite("Task scheduler: sockets", .serialized, .timeLimit(.minutes(1 * patience))) struct TaskSchedulerTests {
   private static let key = "0123456789"
   private static let engine: EngineUUID = "engine-0"
 
@@ -142,7 +143,7 @@ import Transport
       var session = Session(key: Self.key)
       try self.localTasks(listener, &session, client, engine)
       let last = try self.submit(10, &session, by: client)
-      #expect(try engine.waitReadable(milliseconds: 10_000))
+      #expect(try engine.waitReadable(milliseconds: 10_000 * patience))
       let frames = try engine.receive()
       let request = try self.open(frames, &session)
       #expect(request.messageID == last)
@@ -156,7 +157,7 @@ import Transport
     #expect(local.send(greeting(&session)) == .sent)
     // The scheduler reads the greeting and the task in whichever order: until it knows the name, it uses libzmq.
     var viaLocal = 0
-    for _ in 0..<100 where viaLocal < 2 {
+    for _ in 0..<100 * patience where viaLocal < 2 {
       let task = try submit(10, &session, by: client)
       let (frames, isLocal) = try next(local, or: engine)
       if isLocal { viaLocal += 1 }

@@ -1,12 +1,13 @@
 import ApusMessaging
 import Foundation
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// Peers that do not read: nothing of theirs is lost that must not be, and memory has its bound.
-@Suite("Readers that stopped", .timeLimit(.minutes(1)))
+@Suite("Readers that stopped", .timeLimit(.minutes(1 * patience)))
 struct SlowReaderTests {
   private let directory = FileManager.default.temporaryDirectory.appendingPathComponent("apus-spool-\(UUID().uuidString)").path
 
@@ -20,12 +21,12 @@ struct SlowReaderTests {
   }
 
   private func wait(_ socket: borrowing Socket) throws {
-    let isReadable = try socket.waitReadable(milliseconds: 5000)
+    let isReadable = try socket.waitReadable(milliseconds: 5000 * patience)
     #expect(isReadable)
   }
 
   private func next(_ client: borrowing Socket) throws -> [Frame]? {
-    try client.waitReadable(milliseconds: 5000) ? try client.receive() : nil
+    try client.waitReadable(milliseconds: 5000 * patience) ? try client.receive() : nil
   }
 
   /// The identity by which the router knows the client, which has said something then.
@@ -80,7 +81,7 @@ struct SlowReaderTests {
   private func read(_ count: Int, _ size: Int, from client: borrowing Socket, _ socket: inout BoundedRouter) throws {
     for number in 0..<count {
       var message: [Frame]?
-      for _ in 0..<5000 where message == nil {
+      for _ in 0..<5000 * patience where message == nil {
         message = try client.receive()
         if message != nil { break }
         socket.deliverWaiting()
@@ -119,7 +120,7 @@ struct SlowReaderTests {
     #expect(answer?.first?.text == "for you")
     stopped = nil
     _ = consume stopped
-    for _ in 0..<2000 where socket.hasWaiting {
+    for _ in 0..<2000 * patience where socket.hasWaiting {
       socket.deliverWaiting()
       _ = try socket.socket.waitReadable(milliseconds: 2)
       _ = try socket.socket.receive()
@@ -149,7 +150,7 @@ struct SlowReaderTests {
     try engine.connect(endpoint)
     for number in 0..<150 {
       var message: [Frame]?
-      for _ in 0..<5000 where message == nil {
+      for _ in 0..<5000 * patience where message == nil {
         socket.deliverWaiting()
         _ = try socket.socket.receive()
         message = try engine.waitReadable(milliseconds: 2) ? try engine.receive() : nil
@@ -193,7 +194,7 @@ struct SlowReaderTests {
     #expect(lines.all.contains { $0.contains("a subscriber does not read") })
     #expect(!lines.all.contains { $0.contains("read again") })
     // It reads what waits for it, and nothing counts as missed any more.
-    for _ in 0..<200 where !lines.all.contains(where: { $0.contains("read again") }) {
+    for _ in 0..<200 * patience where !lines.all.contains(where: { $0.contains("read again") }) {
       while try stopped.waitReadable(milliseconds: 10), try stopped.receive() != nil {}
       socket.send([Frame("more")])
       _ = try next(good)

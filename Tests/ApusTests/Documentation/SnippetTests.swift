@@ -1,9 +1,10 @@
 import Apus
 import ApusController
+import TestSupport
 import Testing
 
 /// Runs the code of the catalogue as far as it needs no cluster of processes.
-@Suite("Code of the documentation", .timeLimit(.minutes(1))) struct SnippetTests {
+@Suite("Code of the documentation", .timeLimit(.minutes(1 * patience))) struct SnippetTests {
   static let simple: [@Sendable (Client) async throws -> Void] = [
     Snippets.closures, Snippets.sharedValue, Snippets.functionInBraces, Snippets.refusedCapture, Snippets.actors, Snippets.proxies,
     Snippets.thrownValue, Snippets.resolvable, Snippets.pushed, Snippets.scattered, Snippets.directViews, Snippets.balancedSettings,
