@@ -126,7 +126,8 @@ public final class Controller: Service {
         ping: sockets.heart.ping.take(), pong: sockets.heart.pong.take(), logger: logger,
         onStart: { uuid in reference.post { $0.heartStarted(uuid) } }, onStop: { uuid in reference.post { $0.heartStopped(uuid) } }),
       period: configuration.heartbeatPeriod, maximumMisses: configuration.maximumHeartbeatMisses)
-    var hubState = HubState(registrationTimeout: configuration.effectiveRegistrationTimeout)
+    var hubState = HubState(
+      registrationTimeout: configuration.effectiveRegistrationTimeout, graceAfterSilence: configuration.graceAfterSilence)
     if configuration.restoreEngines { Self.restore(&hubState, from: configuration.engineStatePath, logger: logger) }
     let store = TaskStore(loop: storeLoop, database: try Self.database(configuration), logger: logger)
     self.store = store

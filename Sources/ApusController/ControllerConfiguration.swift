@@ -54,6 +54,8 @@ public struct ControllerConfiguration: Sendable {
   public var heartbeatPeriod = Duration.milliseconds(3000)
   /// An engine is given up after one more than this many unanswered pings in a row.
   public var maximumHeartbeatMisses = 10
+  /// How long the answers of an engine that has gone silent may still arrive, for what it had been sent.
+  public var graceAfterSilence = Duration.seconds(5)
   /// How long a registered engine may take until its first heartbeat. `nil` is the greater of 30 s and ten periods.
   public var registrationTimeout: Duration?
 

@@ -57,9 +57,12 @@ struct HubState {
   static let largestWanted = Int(Int32.max)
   /// Replies that a killed engine has sent are in our buffers already; a silent one's may still be under way.
   static let graceAfterDisconnection = Duration.milliseconds(20)
-  static let graceAfterSilence = Duration.seconds(5)
+  private let graceAfterSilence: Duration
 
-  init(registrationTimeout: Duration) { self.registrationTimeout = registrationTimeout }
+  init(registrationTimeout: Duration, graceAfterSilence: Duration = .seconds(5)) {
+    self.registrationTimeout = registrationTimeout
+    self.graceAfterSilence = graceAfterSilence
+  }
 
   var sortedEngines: [Engine] { engines.values.sorted { $0.id < $1.id } }
   /// Ids and uuids, as the wire and the file of engines have them.
@@ -229,7 +232,7 @@ struct HubState {
     if cause != .unregistered {
       remember(engine.uuid, id: id, traits: engine.traits, connection: cause == .disconnected ? nil : engine.connection)
     }
-    let grace = cause == .silent ? Self.graceAfterSilence : Self.graceAfterDisconnection
+    let grace = cause == .silent ? graceAfterSilence : Self.graceAfterDisconnection
     effects.engineLeft(engine.uuid, id: id, cause: cause, grace: grace)
   }
 

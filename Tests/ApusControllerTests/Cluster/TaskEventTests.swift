@@ -77,6 +77,7 @@ struct TaskEventTests {
     try await TestCluster.with {
       $0.heartbeatPeriod = .milliseconds(30 * patience)
       $0.maximumHeartbeatMisses = 3
+      $0.graceAfterSilence = .seconds(5 * patience)
     } _: { cluster in
       let log = EventLog(cluster.controller.events)
       _ = log.add()
