@@ -63,7 +63,7 @@ def _run(settings):
     kernel = _make_kernel(core, settings, directory)
     _install_signals(core, kernel)
     try:
-        kernel.engine_id, kernel.uuid = core.start(*_start_options(settings, text, path))
+        kernel.engine_id, kernel.uuid = core.start(*_start_options(settings, text, path, core.log))
     except ValueError as error:
         core.log(50, f"Fatal: {source}{error}")
         return 65
@@ -132,7 +132,7 @@ def _connection(settings, directory, core):
         return None, None
 
 
-def _start_options(settings, text, path):
+def _start_options(settings, text, path, log):
     """Names and values for `core.start`."""
     given = {
         "connection": text,
@@ -142,7 +142,7 @@ def _start_options(settings, text, path):
         "misses": _whole(settings.number("IPEngine", "max_heartbeat_misses", None)),
         "location": settings.get("IPEngine", "location"),
         "key": _session_key(settings),
-        "id": _wanted_id(settings),
+        "id": _wanted_id(settings, log),
     }
     for name in ("curve_serverkey", "curve_publickey", "curve_secretkey"):
         given[name] = settings.get("IPEngine", name) or os.environ.get("IPP_" + name.upper())
@@ -162,21 +162,21 @@ def _session_key(settings):
     return key.decode("utf-8") if isinstance(key, bytes) else key
 
 
-def _wanted_id(settings):
+def _wanted_id(settings, log):
     value = settings.number("IPEngine", "id", None)
     if value is not None:
         return int(value)
     if not settings.flag("IPEngine", "use_mpi"):
         return None
-    from mpi4py import MPI
+    from .ranks import rank_and_size
 
-    rank = MPI.COMM_WORLD.Get_rank()
+    rank, size = rank_and_size(log)
     if rank >= 100:
         # Thousands of ranks start in the same moment.
         import time
 
         time.sleep(rank * settings.number("IPEngine", "mpi_registration_delay", 0.02))
-    return rank if MPI.COMM_WORLD.Get_size() > 1 else None
+    return rank if size > 1 else None
 
 
 def _make_kernel(core, settings, directory):

@@ -1,5 +1,6 @@
 """Code that runs before an engine accepts work: PYTHONSTARTUP, the profile's startup files, configured lines, `-c`, `-s`."""
 
+import importlib.util
 import os
 
 from .. import tracebacks
@@ -14,7 +15,7 @@ def run(kernel, settings, mpi_code):
     for path in files:
         _run_file(kernel, path)
     lines = settings.lines("IPKernelApp", "exec_lines")
-    if settings.flag("IPEngine", "use_mpi"):
+    if settings.flag("IPEngine", "use_mpi") and (settings.get("IPEngine", "init_mpi") or importlib.util.find_spec("mpi4py")):
         lines = [settings.text("IPEngine", "init_mpi", mpi_code), *lines]
     command = settings.get("IPEngine", "startup_command")
     if command:
