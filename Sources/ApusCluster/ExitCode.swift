@@ -19,6 +19,8 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
   public static let noController = ExitCode(rawValue: 12)
   /// Clients: an engine or a task that was named is not there, or there are no engines at all.
   public static let missing = ExitCode(rawValue: 13)
+  /// `start`, `engines`, `stop`: the system that is to run engines refused, or does not answer: a batch system, a host.
+  public static let refused = ExitCode(rawValue: 14)
   /// A connection file or cluster file is damaged.
   public static let damagedFile = ExitCode(rawValue: 65)
   /// A file or a profile that was named does not exist.

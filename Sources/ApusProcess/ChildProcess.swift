@@ -8,6 +8,12 @@ public struct ChildProcess: Sendable, Hashable {
   public let pid: Int32
   public let outputFile: String
 
+  /// A process that runs already.
+  public init(pid: Int32, outputFile: String) {
+    self.pid = pid
+    self.outputFile = outputFile
+  }
+
   /// - Parameter outputFile: gets standard output and standard error, appended. Standard input is `/dev/null`.
   public static func start(_ command: Command, outputFile: String) throws(ProcessError) -> ChildProcess {
     ChildProcess(pid: try command.spawn(output: .file(outputFile), isolation: .session), outputFile: outputFile)

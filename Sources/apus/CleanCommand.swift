@@ -11,7 +11,7 @@ struct CleanCommand {
     let profiles = all ? context.selection.ipythonDirectory.profiles() : [context.selection.profile]
     var running: [String] = []
     for profile in profiles {
-      let alive = force ? [] : profile.clusterFiles().filter { (try? ClusterStatus(reading: $0))?.isRunning ?? false }
+      let alive = force ? [] : profile.clusterFiles().filter(isRunning)
       if alive.isEmpty { clean(profile) } else { running += alive }
     }
     guard running.isEmpty else {
@@ -20,6 +20,12 @@ struct CleanCommand {
         advice: "'apus stop' ends a cluster first; --force removes the files and leaves the processes to you.")
     }
     return .success
+  }
+
+  private func isRunning(_ path: String) -> Bool {
+    guard var status = try? ClusterStatus(reading: path) else { return false }
+    status.ask(context.environment)
+    return status.isRunning
   }
 
   private func clean(_ profile: ProfileDirectory) {

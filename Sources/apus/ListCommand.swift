@@ -10,14 +10,21 @@ struct ListCommand {
     let profiles = context.selection.isExplicit ? [context.selection.profile] : context.selection.ipythonDirectory.profiles()
     var clusters: [ClusterStatus] = []
     for path in profiles.flatMap({ $0.clusterFiles() }) {
-      do throws(ClusterError) { clusters.append(try ClusterStatus(reading: path)) } catch { context.note(.warning, error.reason) }
+      do throws(ClusterError) {
+        var status = try ClusterStatus(reading: path)
+        status.ask(context.environment)
+        clusters.append(status)
+      } catch { context.note(.warning, error.reason) }
     }
     clusters.sort { ($0.file.profile, $0.file.clusterID) < ($1.file.profile, $1.file.clusterID) }
     if try context.configuration.string("output_format", of: "IPClusterList") == "json" {
       context.output.print(JSONValue.array(clusters.map(\.file.json)).text + "\n")
     } else {
       context.output.print(table(clusters))
+      // Not in the table, which scripts split.
+      for engine in clusters.flatMap(\.file.ended).suffix(20) { context.note(.info, engine.sentence) }
     }
+    for trouble in clusters.flatMap(\.troubles) { context.note(.warning, trouble.description) }
     return .success
   }
 
@@ -29,7 +36,7 @@ struct ListCommand {
         row(
           context.selection.ipythonDirectory.abbreviation(of: cluster.file.profile),
           cluster.file.clusterID.isEmpty ? "''" : cluster.file.clusterID, cluster.isControllerRunning ? "True" : "False",
-          pad(String(cluster.engineCount), 7, leading: true), LauncherName(cluster.file.engineLauncher).title))
+          pad(String(cluster.engineCount), 7, leading: true), cluster.file.launcherTitle))
     }
     return lines.map { $0 + "\n" }.joined()
   }

@@ -11,6 +11,10 @@ struct StartCommand {
       context.configuration, command: context.command, selection: context.selection, arguments: arguments,
       executable: context.executable,
       context.environment)
+    if try context.configuration.bool("dry_run", of: "Cluster") ?? false {
+      context.output.print(try configuration.preview())
+      return .success
+    }
     if context.command == .engines, !context.selection.profile.exists { throw noController }
     let launcher = try ClusterLauncher(configuration, announcer: Announcer(context: context))
     return try launcher.run()

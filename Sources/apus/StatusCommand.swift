@@ -27,6 +27,7 @@ struct StatusCommand {
         report = second.report
         report.measure(since: first.report, seconds: (second.at - first.at) / .seconds(1))
       }
+      report.ended = ended(at: connection.path)
       if isJSON {
         context.output.print(String(decoding: report.json.encoded(pretty: true), as: UTF8.self) + "\n")
       } else {
@@ -54,6 +55,17 @@ struct StatusCommand {
       defer { group.cancelAll() }
       try await group.next()
     }
+  }
+
+  /// Engines that this profile's launchers know to have ended; asked of their systems where the cluster is a profile's.
+  private func ended(at path: String) -> [EndedEngine] {
+    let profile = context.selection.profile
+    guard Path.parent(path) == profile.security else { return [] }
+    let id = (try? context.configuration.string("cluster_id", of: context.command.application)) ?? ""
+    guard var status = try? ClusterStatus(reading: profile.clusterFile(id)) else { return [] }
+    status.ask(context.environment)
+    for trouble in status.troubles { context.note(.warning, trouble.description) }
+    return status.file.ended
   }
 
   private func show(_ report: StatusReport, isJSON: Bool) {

@@ -24,18 +24,19 @@ struct StopCommand {
         // In ipyparallel's words, which programs look for.
         if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
         let status = try ClusterStatus(reading: path)
-        let hadToKill = try ClusterStopper.stop(status)
+        let stopped = try ClusterStopper.stop(status, context.environment)
         if let controller = status.deadController {
           context.note(
             .warning,
             "its controller (process \(controller.pid)) had died before; its last words may be in \(controller.outputFile)")
         }
-        let count = status.processes.count
+        let parts = [(stopped.processes, "process", "processes"), (stopped.engines, "engine elsewhere", "engines elsewhere")]
+          .filter { $0.0 > 0 }.map { "\($0.0) \($0.0 == 1 ? $0.1 : $0.2)" }
         context.note(
           .info,
-          count == 0
+          parts.isEmpty
             ? "nothing of it ran any more; its files are removed: \(path)"
-            : "stopped \(count) \(count == 1 ? "process" : "processes"): \(path)\(hadToKill ? " (by SIGKILL, in part)" : "")")
+            : "stopped \(parts.joined(separator: " and ")): \(path)\(stopped.hadToKill ? " (by SIGKILL, in part)" : "")")
       } catch {
         // The others are stopped all the same.
         context.output.error(error)

@@ -43,6 +43,26 @@ import Testing
     #expect(try !read(Self.slurm).isLocal)
   }
 
+  @Test func jobsHostsAndEndsAreKept() throws {
+    var file = ClusterFile(clusterID: "", profile: "/i/profile_default")
+    file.engineLauncher = "slurm"
+    let state: JSONObject = [
+      "n": 3, "job_id": "12",
+      "apus": [
+        "launcher": "slurm", "jobs": [["id": "12", "first": 0, "n": 3, "output_file": "/o", "script": "/s", "array": true]],
+      ],
+    ]
+    file.set("7", state)
+    file.ended = [EndedEngine(index: 1, end: .timeLimit, place: "job 12, node n1", lines: ["the last line"])]
+    let path = "\(directory.path)/cluster-.json"
+    try file.write(to: path)
+    let read = try ClusterFile(reading: path)
+    #expect(read == file)
+    #expect(read.engineSets["7"]?.count == 3)
+    #expect(!read.isLocal)
+    #expect(read.json["engines"]?["sets"]?["7"] == .object(state))
+  }
+
   @Test func deadProcessesAreLeftOut() throws {
     let file = try read(Self.stock)
     func status(alive: Set<Int32>) -> ClusterStatus { ClusterStatus(file, path: "p") { process, _ in alive.contains(process.pid) } }
@@ -91,8 +111,12 @@ import Testing
   @Test func onlyTheLocalLauncherIsThere() throws {
     #expect(LauncherName("ipyparallel.cluster.launcher.LocalEngineSetLauncher").isLocal)
     #expect(LauncherName("Local").isLocal)
-    #expect(try #require(throws: ClusterError.self) { try LauncherName("MPI").requireLocal("engines") }.exitCode == .unsupported)
     #expect(
-      try #require(throws: ClusterError.self) { try LauncherName("lokal").requireLocal("engines") }.reason.contains("'local'"))
+      try #require(throws: ClusterError.self) {
+        try LauncherName("SSHProxy").require(oneOf: LauncherRegistry.names, for: "engines")
+      }.exitCode == .unsupported)
+    #expect(
+      try #require(throws: ClusterError.self) { try LauncherName("lokal").require(oneOf: LauncherRegistry.names, for: "engines") }
+        .reason.contains("'local'"))
   }
 }

@@ -9,9 +9,12 @@ import Testing
     var done: [String] = []
     /// The engine that the system does not start.
     var refused: Int?
-    mutating func startEngine(_ index: Int) -> Bool {
-      done.append("start \(index)")
-      return index != refused
+    mutating func startEngines(_ engines: Range<Int>) -> Int {
+      for (count, index) in engines.enumerated() {
+        done.append("start \(index)")
+        if index == refused { return count }
+      }
+      return engines.count
     }
     mutating func watchRegistrations() { done.append("watch") }
     mutating func stopWatchingRegistrations() { done.append("unwatch") }
@@ -253,5 +256,55 @@ import Testing
     var life = plan(0)
     life.connectionInfoArrived(now: now, &recorder)
     recorder.expect("watch", "file", "ready(engines: 0, of: 0, after: \(Duration.zero))", "unwatch")
+  }
+
+  /// A plan for engines that a batch system runs.
+  func queued(_ engines: Int = 2) -> ClusterLifecycle {
+    plan(engines) {
+      $0.queues = true
+      $0.giveUpAfter = .seconds(60)
+    }
+  }
+
+  @Test mutating func timeInAQueueDoesNotCount() {
+    var life = queued()
+    life.connectionInfoArrived(now: now, &recorder)
+    life.engineWaits(0, reason: "Priority", now: now, &recorder)
+    recorder.done = []
+    // Hours later.
+    for hour in 1...5 {
+      life.timePassed(now: now + .seconds(hour * 3600), &recorder)
+      recorder.expect()
+      #expect(life.phase == .registering(until: now + .seconds(hour * 3600) + .seconds(60)))
+    }
+    let later = now + .seconds(20_000)
+    life.engineRuns(0, now: later, &recorder)
+    life.engineRuns(1, now: later, &recorder)
+    #expect(life.deadline == later + .seconds(60))
+    life.timePassed(now: later + .seconds(60), &recorder)
+    recorder.expect("enginesTimedOut(registered: 0, of: 2, after: \(Duration.seconds(60)))", "unwatch")
+  }
+
+  @Test mutating func enginesThatDieAfterLongInAQueueAreAFailedStartToo() {
+    var life = queued(1)
+    life.connectionInfoArrived(now: now, &recorder)
+    let later = now + .seconds(20_000)
+    life.engineRuns(0, now: later, &recorder)
+    recorder.done = []
+    life.engineEnded(0, .timeLimit, now: later + .seconds(1), &recorder)
+    recorder.expect(
+      "engineEnded(0, \(EngineEnd.timeLimit))", "file", "allEnginesEnded(early: true)", "unwatch", "signal 15 controller []")
+  }
+
+  @Test mutating func aSystemThatEndsNothingIsGivenUp() {
+    var life = queued(1)
+    life.connectionInfoArrived(now: now, &recorder)
+    life.controllerEnded(.exited(1), now: now, &recorder)
+    recorder.done = []
+    life.timePassed(now: now + .seconds(5), &recorder)
+    recorder.expect("killing(becauseAsked: false)", "signal 9 [0]")
+    life.timePassed(now: now + .seconds(65), &recorder)
+    recorder.expect("gaveUp(engines: Set([0]))")
+    #expect(life.exitCode == .refused)
   }
 }

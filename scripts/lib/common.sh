@@ -71,6 +71,37 @@ missing_packages() {
   fi
 }
 
+# The systems that launchers are tested with (Tests/systems), by what of them is not here.
+missing_systems() {
+  [[ -x /usr/sbin/sshd ]] || echo openssh-server
+  command -v ssh >/dev/null || echo openssh-client
+  command -v mpiexec.openmpi >/dev/null || echo openmpi-bin
+  command -v mpiexec.mpich >/dev/null || echo mpich
+  [[ -x /usr/sbin/slurmctld && -x /usr/sbin/slurmd ]] || printf '%s\n' slurmctld slurmd
+  command -v sbatch >/dev/null || echo slurm-client
+  [[ -x /usr/lib/gridengine/sge_qmaster && -x /usr/lib/gridengine/sge_execd ]] || printf '%s\n' gridengine-master gridengine-exec
+  command -v qconf >/dev/null || echo gridengine-client
+}
+
+# want_systems: installs them where that is possible; their tests are skipped where it is not, one line each.
+want_systems() {
+  local missing=()
+  mapfile -t missing < <(missing_systems)
+  ((${#missing[@]})) || return 0
+  if ! command -v apt-get >/dev/null || ((EUID != 0)); then
+    note "not here, and their tests are skipped: ${missing[*]} (installed by root, on systems with apt-get)"
+    return 0
+  fi
+  say "Installing ${missing[*]}"
+  apt-get update -qq || true
+  # One at a time: what one distribution lacks is no reason to go without the others.
+  local package
+  for package in "${missing[@]}"; do
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null \
+      || note "$package cannot be installed; its tests are skipped"
+  done
+}
+
 need_packages() {
   local missing=() sudo=()
   mapfile -t missing < <(missing_packages)

@@ -18,10 +18,12 @@ public struct ClusterFile: Sendable, Hashable {
   public struct EngineSet: Sendable, Hashable {
     /// Engines that were asked for.
     public var count: Int
-    /// By their index in the set. Launchers other than the local one name none.
+    /// By their index in the set: processes of this host, each an engine. Launchers other than the local one name none.
     public var engines: [String: Process]
-    /// As it stands in a file that another launcher wrote.
-    var original: JSONObject?
+    /// What its launcher keeps, where that is not the local one: it is written back as it is.
+    var state: JSONObject?
+    /// Which launcher that is, where the set itself says so.
+    var launcher: String? { state?["apus"]?["launcher"]?.stringValue }
 
     public init(count: Int, engines: [String: Process]) {
       self.count = count
@@ -42,6 +44,8 @@ public struct ClusterFile: Sendable, Hashable {
   public var engineLauncher = "local"
   public var controller: Process?
   public var engineSets: [String: EngineSet] = [:]
+  /// Engines that ended before the cluster did, oldest first.
+  public var ended: [EndedEngine] = []
   /// The class that wrote the file, as Python names it.
   var className = "ipyparallel.cluster.cluster.Cluster"
   var originalController: JSONObject?
@@ -51,7 +55,20 @@ public struct ClusterFile: Sendable, Hashable {
     self.profile = profile
   }
 
-  public var isLocal: Bool { LauncherName(controllerLauncher).isLocal && LauncherName(engineLauncher).isLocal }
+  /// How engines were started, for people: `Local`, `Slurm`, `Local+SSH`.
+  public var launcherTitle: String {
+    let titles = Set(engineSets.values.map { launcher(of: $0).title })
+    return titles.isEmpty ? LauncherName(engineLauncher).title : titles.sorted().joined(separator: "+")
+  }
+
+  /// Whether all of it is processes of this host.
+  public var isLocal: Bool { LauncherName(controllerLauncher).isLocal && engineSets.values.allSatisfy { launcher(of: $0).isLocal } }
+
+  /// How the engines of a set were started.
+  func launcher(of set: EngineSet) -> LauncherName { LauncherName(set.launcher ?? (set.state == nil ? "local" : engineLauncher)) }
+
+  /// More of these are not kept.
+  private static let mostEnded = 1000
 
   // MARK: reading
 
@@ -91,14 +108,25 @@ public struct ClusterFile: Sendable, Hashable {
     engineLauncher = json["engines"]?["class"]?.stringValue ?? "local"
     for (id, set) in json["engines"]?["sets"]?.objectValue?.members ?? [] {
       guard let state = set.objectValue else { continue }
-      var engines: [String: Process] = [:]
-      for (index, engine) in state["engines"]?.objectValue?.members ?? [] {
-        engines[index] = engine.objectValue.flatMap(Self.process)
-      }
-      var read = EngineSet(count: state["n"]?.intValue ?? engines.count, engines: engines)
-      if state["engines"] == nil { read.original = state }
-      engineSets[id] = read
+      engineSets[id] = read(state)
     }
+    ended = (json["apus"]?["ended"]?.arrayValue ?? []).compactMap { EndedEngine($0) }
+  }
+
+  /// Takes a set's state as its launcher tells it.
+  public mutating func set(_ id: String, _ state: JSONObject) { engineSets[id] = read(state) }
+
+  private func read(_ state: JSONObject) -> EngineSet {
+    var engines: [String: Process] = [:]
+    for (index, engine) in state["engines"]?.objectValue?.members ?? [] {
+      engines[index] = engine.objectValue.flatMap(Self.process)
+    }
+    var set = EngineSet(count: state["n"]?.intValue ?? engines.count, engines: engines)
+    if state["engines"] == nil || state["apus"] != nil {
+      set.state = state
+      set.engines = [:]
+    }
+    return set
   }
 
   private static func process(_ state: JSONObject) -> Process? {
@@ -124,11 +152,12 @@ public struct ClusterFile: Sendable, Hashable {
     var sets = JSONObject()
     for (id, set) in engineSets.sorted(by: { $0.key < $1.key }) { sets[id] = json(of: set) }
     object["engines"] = ["class": .string(engineLauncher), "sets": .object(sets)]
+    if !ended.isEmpty { object["apus"] = ["ended": .array(ended.suffix(Self.mostEnded).map(\.json))] }
     return .object(object)
   }
 
   private func json(of set: EngineSet) -> JSONValue {
-    if let original = set.original { return .object(original) }
+    if let state = set.state { return .object(state) }
     let engines = set.engines.sorted { (Int($0.key) ?? 0, $0.key) < (Int($1.key) ?? 0, $1.key) }
     return [
       "cluster_id": .string(clusterID), "n": .int(set.count), "pid": -1, "profile_dir": .string(profile), "state": "running",

@@ -1,10 +1,14 @@
-/// What of a cluster's file is still true: processes that have ended are left out.
+public import ApusProcess
+
+/// What of a cluster's file is still true: engines and a controller that have ended are left out.
 public struct ClusterStatus: Sendable, Hashable {
   public let path: String
   /// Without the processes that have ended.
   public private(set) var file: ClusterFile
   /// What the file names as its controller, where that has ended without being asked to.
   public private(set) var deadController: ClusterFile.Process?
+  /// Why batch systems and hosts could not be asked.
+  public private(set) var troubles: [ClusterError] = []
 
   public init(_ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:))
   {
@@ -14,8 +18,7 @@ public struct ClusterStatus: Sendable, Hashable {
       deadController = controller
       self.file.controller = nil
     }
-    guard LauncherName(file.engineLauncher).isLocal else { return }
-    for (id, set) in file.engineSets {
+    for (id, set) in file.engineSets where set.state == nil {
       let engines = set.engines.filter { isAlive($0.value, file) }
       if engines.isEmpty { self.file.engineSets[id] = nil } else { self.file.engineSets[id]?.engines = engines }
       if !engines.isEmpty { self.file.engineSets[id]?.count = engines.count }
@@ -23,6 +26,26 @@ public struct ClusterStatus: Sendable, Hashable {
   }
 
   public init(reading path: String) throws(ClusterError) { self.init(try ClusterFile(reading: path), path: path) }
+
+  /// Asks batch systems, hosts and mpiexec how their engines are, which takes as long as their commands do; without it, their engines count
+  /// as running for as long as the file says so. Those that have ended are taken out of the sets and put among the ended.
+  public mutating func ask(_ environment: Environment) {
+    for (id, set) in file.engineSets.sorted(by: { $0.key < $1.key }) {
+      guard let state = set.state else { continue }
+      let context = LauncherContext(environment: environment, profile: ProfileDirectory(file.profile))
+      do throws(ClusterError) {
+        var steps = LauncherSteps(try LauncherRegistry.reconnect(state, launcher: file.launcher(of: set), context), outputLimit: 20)
+        let ended = try steps.takeOver().sorted { $0.index < $1.index }
+        let count = steps.live.count
+        if count == 0 { file.engineSets[id] = nil } else { file.engineSets[id]?.count = count }
+        for var engine in ended where !file.ended.contains(where: { $0.set == id && $0.index == engine.index }) {
+          engine.set = id
+          file.ended.append(engine)
+        }
+        steps.leave()
+      } catch { troubles.append(error) }
+    }
+  }
 
   /// A controller on another host, or in a batch system, counts as running for as long as its file says so.
   public var isControllerRunning: Bool {
@@ -33,7 +56,10 @@ public struct ClusterStatus: Sendable, Hashable {
 
   /// Processes on this host that belong to the cluster.
   public var processes: [ClusterFile.Process] {
-    guard file.isLocal else { return [] }
-    return (file.controller.map { [$0] } ?? []) + file.engineSets.values.flatMap(\.engines.values)
+    let controller = LauncherName(file.controllerLauncher).isLocal ? file.controller : nil
+    return (controller.map { [$0] } ?? []) + file.engineSets.values.flatMap(\.engines.values)
   }
+
+  /// Beginnings of the names of logs that the engines write.
+  var logStems: [String] { file.engineSets.keys.map { "ipengine-\(file.clusterID)-\($0)" } }
 }

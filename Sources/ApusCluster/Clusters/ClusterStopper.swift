@@ -1,30 +1,84 @@
+public import ApusProcess
 import Glibc
 
 /// Ends the processes of a cluster that somebody else started.
 public enum ClusterStopper {
-  /// SIGTERM, patience, SIGKILL; then the cluster's file and the logs go.
-  /// - Returns: whether anything had to be killed.
+  /// What was stopped.
+  public struct Result: Sendable, Hashable {
+    /// Processes of this host.
+    public var processes: Int
+    /// Engines that other systems ran.
+    public var engines: Int
+    /// Whether anything had to be killed.
+    public var hadToKill: Bool
+  }
+
+  /// SIGTERM or its equal, patience, SIGKILL; then the cluster's file and the logs go.
+  /// - Throws: where something does not end, or a system does not answer: the file then stays, for another try.
   @discardableResult
-  public static func stop(_ status: ClusterStatus, killAfter: Duration = .seconds(5)) throws(ClusterError) -> Bool {
-    if !status.file.isLocal {
-      let launcher = LauncherName(status.file.engineLauncher).isLocal ? status.file.controllerLauncher : status.file.engineLauncher
+  public static func stop(_ status: ClusterStatus, killAfter: Duration = .seconds(5), _ environment: Environment)
+    throws(ClusterError)
+    -> Result
+  {
+    guard LauncherName(status.file.controllerLauncher).isLocal || status.file.originalController == nil else {
       throw ClusterError(
-        .unsupported, "the cluster \(status.path) was started by the launcher '\(launcher)', which Apus cannot stop",
+        .unsupported,
+        "the controller of \(status.path) was started by the launcher '\(status.file.controllerLauncher)', which Apus cannot stop",
         advice: "Stop it with the ipyparallel that started it.")
     }
+    var sets = try foreignSets(of: status, environment)
+    let engines = sets.reduce(0) { $0 + $1.live.count }
     let processes = status.processes
     for process in processes { kill(process.pid, SIGTERM) }
+    for index in sets.indices { _ = sets[index].perform(.stop(isForced: false)) }
     var left = wait(for: processes, atMost: killAfter)
-    let hadToKill = !left.isEmpty
+    var hadToKill = !left.isEmpty
     for process in left { kill(process.pid, SIGKILL) }
     left = wait(for: left, atMost: .seconds(5))
+    for index in sets.indices { hadToKill = try end(&sets[index], killAfter: killAfter) || hadToKill }
     if let stubborn = left.first {
       throw ClusterError(.failure, "process \(stubborn.pid) of the cluster \(status.path) does not end, not even by SIGKILL")
     }
     FileSystem.remove(status.path)
     removeConnectionFiles(of: status)
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
-    return hadToKill
+    return Result(processes: processes.count, engines: engines, hadToKill: hadToKill)
+  }
+
+  private static func foreignSets(of status: ClusterStatus, _ environment: Environment) throws(ClusterError) -> [LauncherSteps] {
+    let context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
+    var sets: [LauncherSteps] = []
+    for set in status.file.engineSets.values {
+      guard let state = set.state else { continue }
+      var steps = LauncherSteps(
+        try LauncherRegistry.reconnect(state, launcher: status.file.launcher(of: set), context), outputLimit: 0)
+      // Engines of a set that ended before the others are none of those that it counts.
+      steps.assumeRunning(steps.launcher.size)
+      sets.append(steps)
+    }
+    return sets
+  }
+
+  /// - Returns: whether it had to be killed.
+  private static func end(_ set: inout LauncherSteps, killAfter: Duration) throws(ClusterError) -> Bool {
+    var isForced = false
+    var deadline = MonotonicClock.now + max(killAfter, .seconds(10))
+    var trouble: ClusterError?
+    while !set.live.isEmpty {
+      _ = poll(nil, 0, Int32(clamping: set.schedule.pause.milliseconds))
+      for event in set.perform(.look) { if case .trouble(let error) = event { trouble = error } }
+      guard MonotonicClock.now >= deadline, !set.live.isEmpty else { continue }
+      guard !isForced else {
+        let places = set.live.sorted().prefix(5).map { set.launcher.place(of: $0) }.joined(separator: ", ")
+        throw trouble
+          ?? ClusterError(.refused, "\(set.live.count) engines do not end: \(places)", advice: "'apus stop' tries it again.")
+      }
+      isForced = true
+      deadline = MonotonicClock.now + .seconds(60)
+      for event in set.perform(.stop(isForced: true)) { if case .trouble(let error) = event { trouble = error } }
+    }
+    _ = set.perform(.removeFiles)
+    return isForced
   }
 
   /// Of a controller that could not do so itself: with them, clients would look for it in vain. Those that are meant to be used again stay.
@@ -41,7 +95,9 @@ public enum ClusterStopper {
   private static func wait(for processes: [ClusterFile.Process], atMost limit: Duration) -> [ClusterFile.Process] {
     let deadline = MonotonicClock.now + limit
     var left = processes
-    var watches = Dictionary(processes.compactMap { process in ProcessTable.watch(process.pid).map { (process.pid, $0) } }) { $1 }
+    var watches = Dictionary(processes.compactMap { process in ProcessDescriptor.open(process.pid).map { (process.pid, $0) } }) {
+      $1
+    }
     defer { for descriptor in watches.values { close(descriptor) } }
     while true {
       left.removeAll { process in

@@ -42,12 +42,13 @@ public struct EngineInterpreter: Sendable, Hashable {
   }
 
   /// `python -m apus.engine`, with the package on its path before everything else unless it is installed there.
-  public func command(arguments: [String], _ environment: Environment) -> ChildProcess.Command {
+  /// - Parameter preloads: whether the allocator of this host's Apus is to be loaded first; other hosts may not have it there.
+  public func command(arguments: [String], preloads: Bool = true, _ environment: Environment) -> ChildProcess.Command {
     var environment = environment
     if let packageDirectory {
       environment["PYTHONPATH"] = packageDirectory + (environment["PYTHONPATH"].map { ":\($0)" } ?? "")
     }
-    if let allocator { environment = allocator.added(to: environment) }
+    if preloads, let allocator { environment = allocator.added(to: environment) }
     return .init(program: python, arguments: [python, "-m", "apus.engine"] + arguments, environment: environment)
   }
 }

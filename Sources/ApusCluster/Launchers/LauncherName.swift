@@ -4,11 +4,21 @@ public struct LauncherName: Sendable, Hashable {
   public init(_ text: String) { self.text = text }
 
   private static let known = ["batch", "htcondor", "local", "lsf", "mpi", "pbs", "sge", "slurm", "ssh", "sshproxy", "winhpc"]
-  private static let localClasses = ["LocalEngineSetLauncher", "LocalControllerLauncher", "LocalEngineLauncher"]
 
   private var className: String { String(text.split { $0 == "." || $0 == ":" }.last ?? "") }
 
-  public var isLocal: Bool { text.lowercased() == "local" || Self.localClasses.contains(className) }
+  /// The name as an entry point, whatever form it was given in: `slurm` for `ipyparallel.cluster.launcher.SlurmEngineSetLauncher`.
+  public var entry: String? {
+    if Self.known.contains(text.lowercased()) { return text.lowercased() }
+    var name = className
+    guard let ending = ["EngineSetLauncher", "ControllerLauncher", "EngineLauncher"].first(where: { name.hasSuffix($0) }) else {
+      return nil
+    }
+    name.removeLast(ending.count)
+    return Self.known.contains(name.lowercased()) ? name.lowercased() : nil
+  }
+
+  public var isLocal: Bool { entry == "local" }
 
   /// What `list` shows: `Local`, `Slurm`.
   public var title: String {
@@ -23,19 +33,20 @@ public struct LauncherName: Sendable, Hashable {
     return titles[name.lowercased()] ?? name.prefix(1).uppercased() + name.dropFirst()
   }
 
+  /// - Parameter kind: `engines` or `the controller`.
   /// - Throws: where Apus cannot start processes in this way, with what to do instead.
-  public func requireLocal(_ kind: String) throws(ClusterError) {
-    if isLocal { return }
-    if Self.known.contains(text.lowercased()) || className.hasSuffix("Launcher") {
+  public func require(oneOf names: [String], for kind: String) throws(ClusterError) {
+    if let entry, names.contains(entry) { return }
+    if entry != nil || className.hasSuffix("Launcher") {
       throw ClusterError(
-        .unsupported, "the launcher '\(text)' for \(kind) is not in Apus yet: it starts processes on this machine",
-        advice: """
-          Start the controller here with --ip='*', copy the engines' connection file to the other hosts, and run \
-          'ipengine --file=…' there under the launcher's own command.
-          """)
+        .unsupported, "the launcher '\(text)' for \(kind) is not in Apus, which has \(names.joined(separator: ", "))",
+        advice: kind == "engines"
+          ? "Start the controller with --ip='*', and run 'ipengine --file=…' under the launcher's own command."
+          : "Run 'apus controller' under the launcher's own command, and 'apus engines' where its profile is.")
     }
-    let near = Suggestion.nearest(to: text.lowercased(), among: Self.known)
+    let near = Suggestion.nearest(to: text.lowercased(), among: names)
     throw ClusterError(
-      .usage, "there is no launcher '\(text)'\(near.map { "; did you mean '\($0)'?" } ?? "")", advice: "Apus has 'local'.")
+      .usage, "there is no launcher '\(text)'\(near.map { "; did you mean '\($0)'?" } ?? "")",
+      advice: "For \(kind) Apus has \(names.map { "'\($0)'" }.joined(separator: ", ")).")
   }
 }

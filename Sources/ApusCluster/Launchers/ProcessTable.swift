@@ -28,16 +28,17 @@ public enum ProcessTable {
     strings(of: "/proc/\(pid)/environ")
   }
 
+  /// Processes whose environment holds a variable with this value, whoever started them.
+  static func marked(_ name: String, _ value: String) -> [Int32] {
+    guard !value.isEmpty else { return [] }
+    let wanted = "\(name)=\(value)"
+    return FileSystem.entries(of: "/proc").compactMap { Int32($0) }.filter {
+      environment(of: $0)?.contains(wanted) == true && isRunning($0)
+    }
+  }
+
   private static func strings(of path: String) -> [String]? {
     guard let text = try? FileSystem.text(of: path), !text.isEmpty else { return nil }
     return text.split(separator: "\0").map(String.init)
-  }
-
-  /// A descriptor that becomes readable when the process ends; `nil` on systems without (Linux before 5.3, glibc before 2.36).
-  static func watch(_ pid: Int32) -> Int32? {
-    typealias Open = @convention(c) (pid_t, UInt32) -> Int32
-    guard let symbol = dlsym(nil, "pidfd_open") else { return nil }
-    let descriptor = unsafeBitCast(symbol, to: Open.self)(pid, 0)
-    return descriptor >= 0 ? descriptor : nil
   }
 }

@@ -40,9 +40,21 @@ extension CommandSpecification {
       "Do not sign messages. A controller asks for --insecure with it."),
   ]
 
+  /// How engines are started.
+  private static let launching: [CommandOption] = [
+    .value("engines", "Cluster", "engine_launcher_class"), .value("hosts", "Cluster", "hosts"),
+    .value("partition", "Cluster", "queue"), .value("queue", "Cluster", "queue", "The same as --partition."),
+    .value("account", "Cluster", "account"), .value("time", "Cluster", "time_limit"), .value("per-job", "Cluster", "per_job"),
+    .flag("dry-run", "Cluster", "dry_run"),
+  ]
+
+  /// Of engine sets.
+  private static let launchers =
+    ["LocalEngineSetLauncher", "SSHEngineSetLauncher", "MPIEngineSetLauncher", "SlurmEngineSetLauncher"]
+
   public static let start = CommandSpecification(
     name: "start", formerName: "ipcluster start", application: "IPClusterStart", configurationName: "ipcluster",
-    summary: "Start a controller and engines on this machine",
+    summary: "Start a controller on this machine, and engines here or elsewhere",
     discussion: """
       Starts a controller and n engines, says in one line when they are ready, and stops them at Ctrl-C. Clients find the
       cluster by its profile: ipyparallel.Client() in Python needs nothing else on the same machine.
@@ -52,18 +64,17 @@ extension CommandSpecification {
       ("-n 4 --daemonize", "in the background, until 'stop'"),
       ("--profile=work --cluster-id=a", "one of several clusters, each with its own name"),
       ("--ip='*' --location=node1", "reachable from other machines"),
+      ("-n 64 --engines=slurm --time=2h", "engines as a job of a batch system"),
+      ("--engines=ssh --hosts=hosts.txt", "engines on other hosts"),
       ("-- --sqlitedb --ping=1000", "arguments after -- go to the controller"),
     ],
     options: [
       .value("n", "Cluster", "n"),
       .flag("daemonize", "IPClusterStart", "daemonize"),
       .value("ip", "Cluster", "controller_ip"), .value("location", "Cluster", "controller_location"),
-      .value("engines", "Cluster", "engine_launcher_class"), .value("controller", "Cluster", "controller_launcher_class"),
-      .value("delay", "Cluster", "delay"), python,
-    ] + shared("IPClusterStart"),
-    classes: [
-      "Cluster", "LocalControllerLauncher", "LocalEngineSetLauncher", "ProfileDir",
-    ],
+      .value("controller", "Cluster", "controller_launcher_class"), .value("delay", "Cluster", "delay"), python,
+    ] + launching + shared("IPClusterStart"),
+    classes: ["Cluster", "LocalControllerLauncher"] + launchers + ["ProfileDir"],
     operands: .some("CONTROLLER ARGUMENT"), passesThrough: "the controller")
 
   public static let engines = CommandSpecification(
@@ -75,10 +86,9 @@ extension CommandSpecification {
       """,
     examples: [("-n 2", "two more engines for the default profile"), ("-n 2 --profile=work --daemonize", "in the background")],
     options: [
-      .value("n", "Cluster", "n"), .value("engines", "Cluster", "engine_launcher_class"),
-      .flag("daemonize", "IPClusterEngines", "daemonize"), python,
-    ] + shared("IPClusterEngines"),
-    classes: ["Cluster", "LocalEngineSetLauncher", "ProfileDir"], operands: .none, passesThrough: nil)
+      .value("n", "Cluster", "n"), .flag("daemonize", "IPClusterEngines", "daemonize"), python,
+    ] + launching + shared("IPClusterEngines"),
+    classes: ["Cluster"] + launchers + ["ProfileDir"], operands: .none, passesThrough: nil)
 
   public static let stop = CommandSpecification(
     name: "stop", formerName: "ipcluster stop", application: "IPClusterStop", configurationName: "ipcluster",

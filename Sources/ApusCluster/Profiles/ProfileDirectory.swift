@@ -55,6 +55,6 @@ public struct ProfileDirectory: Sendable, Hashable {
   /// Names of logs that launchers leave: ipyparallel's and ours.
   public static func isLauncherLog(_ name: String) -> Bool {
     guard name.hasPrefix("ipengine-") || name.hasPrefix("ipcontroller-") else { return false }
-    return [".log", ".err", ".out"].contains { name.hasSuffix($0) }
+    return [".log", ".err", ".out", ".sbatch", "_engines"].contains { name.hasSuffix($0) } || name.contains(".log.")
   }
 }

@@ -30,6 +30,8 @@ public struct StatusReport: Sendable {
   public var engines: [Engine]
   /// Balanced tasks that wait for an engine.
   public var unassigned: Int
+  /// Engines that ended before the cluster did, as far as their launcher knows.
+  public var ended: [EndedEngine] = []
 
   public init(controller: String, source: String, engines: [Engine], unassigned: Int) {
     self.controller = controller
@@ -66,7 +68,7 @@ public struct StatusReport: Sendable {
     text += "\(label("Tasks"))       \(open) under way, \(unassigned) of them wait for an engine"
     if let rate { text += "; \(Self.shown(rate)) tasks/s" }
     text += "\n"
-    guard !engines.isEmpty else { return text }
+    guard !engines.isEmpty else { return text + endedText }
     var table = TextTable([
       .init("ENGINE", isNumeric: true), .init("KIND"), .init("QUEUED", isNumeric: true), .init("TASKS", isNumeric: true),
       .init("DONE", isNumeric: true), .init("TASKS/S", isNumeric: true),
@@ -80,7 +82,15 @@ public struct StatusReport: Sendable {
         TextTable.Cell(engine.rate.map(Self.shown) ?? "", (engine.rate ?? 0) > 0 ? .green : .dim),
       ])
     }
-    return text + "\n" + table.text(isStyled: isStyled)
+    return text + "\n" + table.text(isStyled: isStyled) + endedText
+  }
+
+  /// The newest of those that are gone, with their last words.
+  private var endedText: String {
+    guard !ended.isEmpty else { return "" }
+    let lines = ended.suffix(10).flatMap { engine in [engine.sentence] + engine.lines.suffix(5).map { "  \($0)" } }
+    let more = ended.count > 10 ? ["\(ended.count - 10) more ended before"] : []
+    return "\n" + (more + lines).map { TerminalStyle.printable($0) + "\n" }.joined()
   }
 
   private static func shown(_ rate: Double) -> String { DurationText.fixed(rate, rate < 100 ? 1 : 0) }
@@ -88,7 +98,7 @@ public struct StatusReport: Sendable {
   public var json: JSONValue {
     [
       "controller": .string(controller), "source": .string(source), "unassigned": .int(unassigned),
-      "rate": rate.map { .double($0) } ?? .null,
+      "rate": rate.map { .double($0) } ?? .null, "ended": .array(ended.map(\.json)),
       "engines": .array(
         engines.map {
           [

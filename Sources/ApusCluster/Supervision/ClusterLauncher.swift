@@ -60,6 +60,7 @@ public final class ClusterLauncher {
     let arrivalDescriptor = arrival?.descriptor ?? -1
     descriptors.append(pollfd(fd: arrivalDescriptor, events: Int16(POLLIN), revents: 0))
     descriptors.append(pollfd(fd: processes.watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0))
+    descriptors.append(pollfd(fd: processes.engineDescriptor, events: Int16(POLLIN), revents: 0))
     var milliseconds: Int32 = -1
     if let deadline = lifecycle.deadline {
       milliseconds = Int32(clamping: max(0, (deadline - MonotonicClock.now).milliseconds + 1))
@@ -72,6 +73,7 @@ public final class ClusterLauncher {
       lifecycle.enginesRegistered(count, now: MonotonicClock.now, &processes)
       checkFailure()
     }
+    if descriptors[3].revents != 0 { reap() }
     guard descriptors[0].revents != 0 else { return }
     for signal in SignalPipe.read(signals) where signal != SIGCHLD {
       lifecycle.signaled(signal, now: MonotonicClock.now, &processes)
@@ -99,26 +101,47 @@ public final class ClusterLauncher {
   }
 
   private func reap() {
-    for (index, status) in processes.endedEngines() { lifecycle.engineEnded(index, status, now: MonotonicClock.now, &processes) }
+    for event in processes.takeEvents() { tell(event) }
+    checkRefusal()
     if let status = processes.endedController() { lifecycle.controllerEnded(status, now: MonotonicClock.now, &processes) }
+  }
+
+  private func tell(_ event: LauncherSteps.Event) {
+    let now = MonotonicClock.now
+    switch event {
+    case .waiting(let index, let reason): lifecycle.engineWaits(index, reason: reason, now: now, &processes)
+    case .running(let index, _): lifecycle.engineRuns(index, now: now, &processes)
+    case .ended(let engine):
+      // What was never started ends with the refusal of all, which is told of instead.
+      if case .refused = engine.end, processes.failure != nil { checkRefusal() }
+      lifecycle.engineEnded(engine.index, engine.end, now: now, &processes)
+    case .started, .refused, .trouble, .done: break
+    }
   }
 
   /// A process that could not be started ends the rest.
   private func checkFailure() {
+    guard processes.failure != nil else { return }
+    checkRefusal()
+    reap()
+  }
+
+  private func checkRefusal() {
     guard let failure = processes.failure else { return }
     processes.failure = nil
     announcer.say(.error, failure.description)
     lifecycle.failed(failure.exitCode, now: MonotonicClock.now, &processes)
-    reap()
   }
 
   /// Logs of clusters that still run stay.
   private func cleanLogs() {
     let profile = configuration.profile
-    let inUse = Set(profile.clusterFiles().compactMap { try? ClusterStatus(reading: $0) }.flatMap(\.processes).map(\.outputFile))
+    let clusters = profile.clusterFiles().compactMap { try? ClusterStatus(reading: $0) }
+    let inUse = Set(clusters.flatMap(\.processes).map(\.outputFile))
+    let stems = clusters.flatMap(\.logStems)
     for name in FileSystem.entries(of: profile.log) where ProfileDirectory.isLauncherLog(name) {
       let path = Path.join(profile.log, name)
-      if !inUse.contains(path) { FileSystem.remove(path) }
+      if !inUse.contains(path), !stems.contains(where: { name.hasPrefix($0) }) { FileSystem.remove(path) }
     }
   }
 }

@@ -23,6 +23,10 @@ public struct ClusterLifecycle: Sendable {
     public var earlyShutdown: Duration = .seconds(30)
     /// Between SIGTERM and SIGKILL.
     public var killAfter: Duration = .seconds(5)
+    /// Whether engines may wait in a queue before they run, as long as it takes: `engineTimeout` begins when they do.
+    public var queues = false
+    /// How long what was killed may take to end before the launcher gives up and says so; nil is for ever.
+    public var giveUpAfter: Duration?
 
     public init(engines: Int) { self.engines = engines }
   }
@@ -50,8 +54,12 @@ public struct ClusterLifecycle: Sendable {
   /// How many of those were there before ours; `nil` until the controller has answered.
   private var before: Int?
   private var failedEngines = 0
+  /// Engines that a queue has.
+  private var waitingEngines: Set<Int> = []
+  private var hasKilled = false
   private var wasAskedTwice = false
-  private var enginesStarted: Duration = .zero
+  /// `nil` while all are in a queue.
+  private var enginesStarted: Duration?
   private let began: Duration
 
   public init(_ plan: Plan, now: Duration) {
@@ -102,33 +110,56 @@ public struct ClusterLifecycle: Sendable {
       effects.report(.controllerTimedOut(after: plan.controllerTimeout))
       stop(plan.ownsController ? .failure : .noController, now: now, &effects)
     case .startingEngines: startEngines(now: now, &effects)
+    case .registering where !waitingEngines.isEmpty:
+      phase = .registering(until: now + plan.engineTimeout)
     case .registering:
       effects.report(.enginesTimedOut(registered: ours, of: plan.engines, after: plan.engineTimeout))
       serve(.failure, now: now, &effects)
     case .stopping(_, let code):
+      if hasKilled, !wasAskedTwice, plan.giveUpAfter != nil {
+        effects.report(.gaveUp(engines: liveEngines))
+        phase = .ended(.refused)
+        return
+      }
       effects.report(.killing(becauseAsked: wasAskedTwice))
       effects.signal(SIGKILL, controller: isControllerAlive, engines: liveEngines)
-      phase = .stopping(killAt: now + .seconds(60), code)
+      hasKilled = true
+      wasAskedTwice = false
+      phase = .stopping(killAt: now + (plan.giveUpAfter ?? .seconds(60)), code)
     case .serving, .ended: break
     }
   }
 
-  public mutating func engineEnded(_ index: Int, _ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects)
-  {
+  /// An engine that was in a queue runs.
+  public mutating func engineRuns(_ index: Int, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard waitingEngines.remove(index) != nil else { return }
+    if enginesStarted == nil { enginesStarted = now }
+    if waitingEngines.isEmpty, case .registering = phase { phase = .registering(until: now + plan.engineTimeout) }
+  }
+
+  /// An engine is in a queue, for the first time or again.
+  public mutating func engineWaits(_ index: Int, reason: String, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard liveEngines.contains(index) else { return }
+    waitingEngines.insert(index)
+    if case .registering = phase { effects.report(.waiting(engines: waitingEngines.count, reason: reason)) }
+  }
+
+  public mutating func engineEnded(_ index: Int, _ end: EngineEnd, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     liveEngines.remove(index)
+    waitingEngines.remove(index)
     if isStopping { return finishIfNothingLeft(&effects) }
-    effects.report(.engineEnded(index, status))
+    effects.report(.engineEnded(index, end))
     effects.updateClusterFile()
-    if !status.isSuccess { failedEngines += 1 }
+    if !end.isSuccess { failedEngines += 1 }
     guard liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
     // Engines that ended well without ever registering were none.
     let neverWorked = if case .registering = phase { true } else { false }
     let code: ExitCode = failedEngines == 0 && !neverWorked ? .success : .failure
     if !plan.ownsController {
       effects.report(.allEnginesEnded(early: neverWorked))
-      return end(code, &effects)
+      return finish(code, &effects)
     }
-    let isEarly = now - enginesStarted < plan.earlyShutdown
+    let isEarly = enginesStarted.map { now - $0 < plan.earlyShutdown } ?? true
     effects.report(.allEnginesEnded(early: isEarly && code != .success))
     // A controller without engines serves on, unless this looks like a start that went wrong.
     if isEarly { stop(code, now: now, &effects) }
@@ -184,13 +215,16 @@ public struct ClusterLifecycle: Sendable {
 
   private mutating func startEngines(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     guard case .startingEngines(var next, _) = phase else { return }
-    if next == 0 { enginesStarted = now }
+    if next == 0, !plan.queues { enginesStarted = now }
     while next < plan.engines {
+      let engines = next..<(plan.engineDelay > .zero ? next + 1 : plan.engines)
+      let count = effects.startEngines(engines)
+      liveEngines.formUnion(next..<next + count)
+      if plan.queues { waitingEngines.formUnion(next..<next + count) }
+      next += count
       // One that could not be started is the last that is tried: the launcher says why, and ends the rest.
-      guard effects.startEngine(next) else { return phase = .startingEngines(next: next, at: now) }
-      liveEngines.insert(next)
-      next += 1
-      if plan.engineDelay > .zero, next < plan.engines {
+      guard count == engines.count else { return phase = .startingEngines(next: next, at: now) }
+      if next < plan.engines {
         phase = .startingEngines(next: next, at: now + plan.engineDelay)
         return
       }
@@ -229,10 +263,10 @@ public struct ClusterLifecycle: Sendable {
 
   private mutating func finishIfNothingLeft(_ effects: inout some ClusterLifecycleEffects) {
     guard case .stopping(_, let code) = phase, !isControllerAlive, liveEngines.isEmpty else { return }
-    end(code, &effects)
+    finish(code, &effects)
   }
 
-  private mutating func end(_ code: ExitCode, _ effects: inout some ClusterLifecycleEffects) {
+  private mutating func finish(_ code: ExitCode, _ effects: inout some ClusterLifecycleEffects) {
     phase = .ended(code)
     effects.stopWatchingRegistrations()
     effects.removeFiles()

@@ -2,8 +2,9 @@ public import ApusProcess
 
 /// What a cluster's lifecycle has done: the launcher performs it, tests record it.
 public protocol ClusterLifecycleEffects {
-  /// - Returns: false if the system did not start it; `ClusterLifecycle.failed` follows.
-  mutating func startEngine(_ index: Int) -> Bool
+  /// - Returns: how many of them were started, or are being started: fewer than all if the system refused one, and
+  ///   `ClusterLifecycle.failed` follows.
+  mutating func startEngines(_ engines: Range<Int>) -> Int
   /// Ask the controller how many engines it has, now and whenever that changes.
   mutating func watchRegistrations()
   mutating func stopWatchingRegistrations()
@@ -22,7 +23,9 @@ public protocol ClusterLifecycleEffects {
 public enum ClusterReport: Sendable, Hashable {
   case progress(registered: Int, of: Int)
   case ready(engines: Int, of: Int, after: Duration)
-  case engineEnded(Int, ExitStatus)
+  /// Engines are in a queue, with its system's word for why.
+  case waiting(engines: Int, reason: String)
+  case engineEnded(Int, EngineEnd)
   /// - Parameter early: so soon, and with such exit codes, that the start must have failed.
   case allEnginesEnded(early: Bool)
   /// - Parameter early: before it was ready.
@@ -33,4 +36,6 @@ public enum ClusterReport: Sendable, Hashable {
   case stopping
   /// - Parameter becauseAsked: a second signal asked for it, before the time was over.
   case killing(becauseAsked: Bool)
+  /// Engines do not end, and their system does not say why.
+  case gaveUp(engines: Set<Int>)
 }

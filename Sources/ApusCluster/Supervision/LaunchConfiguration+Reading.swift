@@ -15,20 +15,27 @@ extension LaunchConfiguration {
     let reader = LaunchReader(
       configuration: configuration, command: command, selection: selection, arguments: arguments, executable: executable,
       environment: environment)
-    try reader.checkLaunchers()
-    let plan = try reader.plan()
-    let words = try reader.controllerWords()
+    let kind = try reader.engineLauncher()
+    try reader.checkControllerLauncher()
+    let launchers = LauncherReader(configuration: configuration, kind: kind, environment: environment, isStart: command == .start)
+    let launcher = try launchers.launcher(engines: try reader.wantedEngines())
+    let plan = try reader.plan(launchers, engines: launcher.count)
+    var words = try reader.controllerWords()
+    let address = try reader.makeReachable(&words, from: launcher.target)
     var controller = try reader.controller(words)
-    let engine = try reader.engine(plan, controller: &controller)
-    self.init(profile: selection.profile, plan: plan, controller: controller, engine: engine)
+    let engines = try reader.engines(plan, kind: kind, className: launchers.className, controller: &controller)
+    self.init(profile: selection.profile, plan: plan, controller: controller, engines: engines)
+    self.launcher = launcher.launcher
+    launcherName = kind
+    reachableAddress = address
+    startsElsewhere = launcher.target != .here
     clusterID = try configuration.string("cluster_id", of: command.application) ?? ""
     controllerArguments = words.added
     controllerIP = words.ip
     controllerLocation = words.location
     acceptsOldConnectionFiles = words.own != nil && words.reusesFiles
-    sendsConnectionInfo = try configuration.bool("send_engines_connection_env", of: "Cluster") ?? true
     cleansLogs = try configuration.bool("clean_logs", of: command.application) ?? reader.isStart
-    outputLimit = try configuration.integer("output_limit", of: LaunchReader.engineLauncher) ?? 100
+    outputLimit = try configuration.integer("output_limit", of: launchers.className) ?? 100
   }
 }
 
@@ -41,29 +48,47 @@ private struct LaunchReader {
   let executable: String
   let environment: Environment
 
-  static let engineLauncher = "LocalEngineSetLauncher"
   static let controllerLauncher = "LocalControllerLauncher"
 
   var isStart: Bool { command == .start }
 
-  func checkLaunchers() throws(ClusterError) {
-    try LauncherName(try configuration.string("engine_launcher_class", of: "Cluster") ?? "local").requireLocal("engines")
-    guard isStart else { return }
-    try LauncherName(try configuration.string("controller_launcher_class", of: "Cluster") ?? "local").requireLocal(
-      "the controller")
+  /// - Returns: the launcher's name as the registry has it.
+  func engineLauncher() throws(ClusterError) -> String {
+    let name = LauncherName(try configuration.string("engine_launcher_class", of: "Cluster") ?? LocalLauncher.name)
+    try name.require(oneOf: LauncherRegistry.names, for: "engines")
+    return name.entry ?? LocalLauncher.name
   }
 
-  func plan() throws(ClusterError) -> ClusterLifecycle.Plan {
+  func checkControllerLauncher() throws(ClusterError) {
+    guard isStart else { return }
+    let name = LauncherName(try configuration.string("controller_launcher_class", of: "Cluster") ?? LocalLauncher.name)
+    try name.require(oneOf: [LocalLauncher.name], for: "the controller")
+  }
+
+  /// `nil` where nobody has said.
+  func wantedEngines() throws(ClusterError) -> Int? { try configuration.integer("n", of: "Cluster") }
+
+  func plan(_ launchers: LauncherReader, engines: Int?) throws(ClusterError) -> ClusterLifecycle.Plan {
     let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-    var plan = ClusterLifecycle.Plan(engines: try configuration.integer("n", of: "Cluster") ?? cores)
+    var plan = ClusterLifecycle.Plan(engines: engines ?? cores)
     plan.ownsController = isStart
     plan.daemonizes = try configuration.bool("daemonize", of: command.application) ?? false
     plan.controllerTimeout = try duration("connection_info_timeout", Self.controllerLauncher, .seconds(isStart ? 60 : 10))
     plan.delay = isStart ? try duration("delay", "Cluster", .zero) : .zero
-    plan.engineDelay = try duration("delay", Self.engineLauncher, .zero)
     plan.engineTimeout = try duration("engine_timeout", "Cluster", .seconds(60))
     plan.earlyShutdown = try duration("early_shutdown", command.application, .seconds(30))
-    plan.killAfter = try duration("stop_seconds_until_kill", Self.engineLauncher, .seconds(5))
+    plan.killAfter = .seconds(5)
+    switch launchers.kind {
+    case LocalLauncher.name:
+      plan.engineDelay = try duration("delay", launchers.className, .zero)
+      plan.killAfter = try duration("stop_seconds_until_kill", launchers.className, plan.killAfter)
+    case MPILauncher.name: plan.killAfter = try duration("stop_seconds_until_kill", launchers.className, plan.killAfter)
+    default:
+      plan.queues = true
+      // Systems take a moment to end jobs in their own order.
+      if launchers.kind != SSHLauncher.name { plan.killAfter = .seconds(15) }
+      plan.giveUpAfter = try duration("stop_timeout", launchers.className, .seconds(60))
+    }
     return plan
   }
 
@@ -90,7 +115,14 @@ private struct LaunchReader {
     /// From the command line, else from the configuration.
     let added: [String]
     /// All arguments.
-    let all: [String]
+    var all: [String]
+
+    /// Whether somebody has said where the controller listens.
+    var saysAddress: Bool {
+      all.contains { word in
+        ["--ip", "--IPController.ip", "--IPController.engine_ip", "--location", "--enginessh"].contains { word.hasPrefix($0) }
+      }
+    }
 
     var reusesFiles: Bool {
       all.contains { $0 == "--reuse" || $0 == "--restore" || $0.hasPrefix("--IPController.reuse_files") }
@@ -127,18 +159,54 @@ private struct LaunchReader {
   // MARK: engines
 
   /// - Parameter controller: is told their Python: a client that asks for Dask gets its scheduler in it.
-  func engine(_ plan: ClusterLifecycle.Plan, controller: inout ChildProcess.Command) throws(ClusterError) -> ChildProcess.Command {
+  func engines(_ plan: ClusterLifecycle.Plan, kind: String, className: String, controller: inout ChildProcess.Command)
+    throws(ClusterError) -> EngineJob
+  {
     // Before Apus's own directory is put on PYTHONPATH: it must stay there.
     var engineBase = base
-    for (name, value) in try configuration.dictionary("environment", of: Self.engineLauncher) ?? [:] { engineBase[name] = value }
-    let arguments = try configuration.strings("engine_args", of: Self.engineLauncher) ?? []
-    if let words = try configuration.strings("engine_cmd", of: Self.engineLauncher), let program = words.first {
-      return .init(program: program, arguments: words + arguments, environment: engineBase)
+    let added = try configuration.dictionary("environment", of: className) ?? [:]
+    for (name, value) in added { engineBase[name] = value }
+    let arguments = try configuration.strings("engine_args", of: className) ?? []
+    let own = try configuration.strings("engine_cmd", of: className)
+    var packageDirectory: String?
+    let command: ChildProcess.Command
+    if let own, let program = own.first {
+      command = .init(program: program, arguments: own + arguments, environment: engineBase)
+    } else if plan.engines == 0 {
+      command = .init(program: executable, arguments: ["ipengine"], environment: base)
+    } else {
+      let interpreter = try EngineInterpreter(
+        named: try configuration.string("python", of: "IPEngine"), executable: executable, environment)
+      controller.environment["APUS_PYTHON"] = interpreter.python
+      packageDirectory = interpreter.packageDirectory
+      let isHere = kind == LocalLauncher.name || kind == MPILauncher.name
+      command = interpreter.command(arguments: arguments, preloads: isHere, engineBase)
     }
-    if plan.engines == 0 { return .init(program: executable, arguments: ["ipengine"], environment: base) }
-    let interpreter = try EngineInterpreter(
-      named: try configuration.string("python", of: "IPEngine"), executable: executable, environment)
-    controller.environment["APUS_PYTHON"] = interpreter.python
-    return interpreter.command(arguments: arguments, engineBase)
+    var job = EngineJob(
+      profile: selection.profile, clusterID: try configuration.string("cluster_id", of: self.command.application) ?? "",
+      command: command)
+    job.foreignCommand = own
+    job.engineArguments = arguments
+    job.packageDirectory = packageDirectory
+    job.sendsConnectionInfo = try configuration.bool("send_engines_connection_env", of: "Cluster")
+    job.variables = added
+    // Locally they are in the command's environment already.
+    for name in ["IPYTHONDIR", "PYTHONPATH"] { if let value = command.environment[name] { job.variables[name] = value } }
+    return job
+  }
+
+  // MARK: addresses
+
+  /// A controller that engines of other hosts are to reach must listen where they are, and say so: unless somebody has decided on it.
+  /// - Returns: its address, for people.
+  func makeReachable(_ words: inout ControllerWords, from target: LauncherReader.Target) throws(ClusterError) -> String? {
+    guard isStart, target != .here, words.ip.isEmpty, words.location.isEmpty, !words.saysAddress else { return nil }
+    // The controller reads its own files.
+    let files = try ConfigurationLoader(environment).load("ipcontroller", profile: selection.profile)
+    let traits = ["ip", "engine_ip", "location", "engine_ssh_server"]
+    for trait in traits where files.configuration.setting(trait, of: "IPController") != nil { return nil }
+    let address = ReachableAddress.of(target, environment)
+    words.all += ["--ip=*", "--location=\(address)"]
+    return address
   }
 }

@@ -5,28 +5,43 @@ public struct LaunchConfiguration: Sendable {
   public var profile: ProfileDirectory
   public var clusterID = ""
   public var plan: ClusterLifecycle.Plan
-  /// Command of the controller with its arguments, and of an engine.
+  /// Command of the controller with its arguments.
   public var controller: ChildProcess.Command
-  public var engine: ChildProcess.Command
+  public var engines: EngineJob
+  /// How the engines are started, and how the cluster's file names it.
+  public var launcher: any Launcher = LocalLauncher()
+  public var launcherName = LocalLauncher.name
+  /// Whether engines run on hosts that must reach the controller over the network.
+  public var startsElsewhere = false
+  /// For the first line: the address at which engines of other hosts find the controller; `nil` where all are here.
+  public var reachableAddress: String?
   /// What goes into the cluster file: arguments that are not part of the command.
   public var controllerArguments: [String] = []
   public var controllerIP = ""
   public var controllerLocation = ""
   /// Whether connection files from before the start will do: another controller than ours that reuses its files does not write them.
   public var acceptsOldConnectionFiles = false
-  /// Hand the engines their connection file as text.
-  public var sendsConnectionInfo = true
   /// Remove logs of earlier clusters first.
   public var cleansLogs = true
   /// Lines of a failed process's log to show; 0 is all.
   public var outputLimit = 100
 
   public init(
-    profile: ProfileDirectory, plan: ClusterLifecycle.Plan, controller: ChildProcess.Command, engine: ChildProcess.Command
+    profile: ProfileDirectory, plan: ClusterLifecycle.Plan, controller: ChildProcess.Command, engines: EngineJob
   ) {
     self.profile = profile
     self.plan = plan
     self.controller = controller
-    self.engine = engine
+    self.engines = engines
+  }
+
+  /// What a start would do, for people: the controller's command, and what the engines' launcher submits or runs.
+  public func preview() throws(ClusterError) -> String {
+    var job = engines
+    job.setID = "SET"
+    job.variables["IPP_CLUSTER_ID"] = clusterID
+    job.variables["IPP_PROFILE_DIR"] = profile.location
+    let first = plan.ownsController ? ShellText.line([controller.program] + controller.arguments.dropFirst(0)) + "\n" : ""
+    return first + (plan.engines > 0 ? try launcher.preview(plan.engines, job) : "")
   }
 }

@@ -9,10 +9,17 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   private let clusterFile: String
   private let setID: String
   private(set) var watch: RegistrationWatch?
+  /// What a launcher told that the lifecycle has not heard of.
+  private var events: [LauncherSteps.Event] = []
   /// What a start met that could not be; whoever takes it ends the cluster.
   var failure: ClusterError?
   private var controller: ChildProcess?
-  private var engines: [Int: ChildProcess] = [:]
+  private var driver: EngineDriver
+  /// Engines that were started and have not ended.
+  private var liveEngines: Set<Int> = []
+  /// The set's state, as its launcher last told it.
+  private var setState: JSONObject?
+  private var ended: [EndedEngine] = []
   private var connection: ConnectionFile?
   private var connectionInfo: String?
   /// Logs of processes that ended well, to be removed at the end; of those that did not, the user needs them.
@@ -25,6 +32,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   init(_ configuration: LaunchConfiguration, announcer: any ClusterAnnouncer) throws(ClusterError) {
     self.configuration = configuration
     self.announcer = announcer
+    driver = try EngineDriver(configuration.launcher, outputLimit: configuration.outputLimit)
     clusterFile = configuration.profile.clusterFile(configuration.clusterID)
     var id = "\(time(nil))"
     if FileSystem.exists(clusterFile) {
@@ -60,7 +68,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   mutating func startController() throws(ClusterError) {
     let id = configuration.clusterID.isEmpty ? "" : "\(configuration.clusterID)-"
     var command = configuration.controller
-    addClusterVariables(to: &command)
+    addClusterVariables(to: &command.environment.variables)
     let log = Path.join(configuration.profile.log, "ipcontroller-\(id)\(getpid()).log")
     let process = try Self.start(command, log)
     controller = process
@@ -73,39 +81,59 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     do throws(ProcessError) { return try ChildProcess.start(command, outputFile: log) } catch { throw ClusterError(error) }
   }
 
-  private func addClusterVariables(to command: inout ChildProcess.Command) {
-    command.environment["IPP_CLUSTER_ID"] = configuration.clusterID
-    command.environment["IPP_PROFILE_DIR"] = configuration.profile.location
+  private func addClusterVariables(to variables: inout [String: String]) {
+    variables["IPP_CLUSTER_ID"] = configuration.clusterID
+    variables["IPP_PROFILE_DIR"] = configuration.profile.location
   }
 
-  mutating func startEngine(_ index: Int) -> Bool {
-    var command = configuration.engine
-    addClusterVariables(to: &command)
-    if let connectionInfo, configuration.sendsConnectionInfo { command.environment["IPP_CONNECTION_INFO"] = connectionInfo }
-    let log = Path.join(configuration.profile.log, "ipengine-\(configuration.clusterID)-\(setID)-\(index).log")
-    do throws(ClusterError) {
-      let process = try Self.start(command, log)
-      engines[index] = process
-      announcer.say(.debug, "engine \(index) started: process \(process.pid), log \(log)")
-      return true
-    } catch {
-      // The lifecycle is in the middle of a step: the launcher tells it after.
-      let number = index == 0 ? "the first engine" : "engine \(index) (\(index) run already)"
-      failure = ClusterError(error.exitCode, "\(number): \(error.reason)", advice: error.advice)
-      return false
+  mutating func startEngines(_ engines: Range<Int>) -> Int {
+    var job = configuration.engines
+    job.setID = setID
+    job.connectionInfo = connectionInfo
+    addClusterVariables(to: &job.variables)
+    events += driver.send(.start(engines, job))
+    guard case .immediate(let steps) = driver else {
+      liveEngines.formUnion(engines)
+      return engines.count
     }
+    // The lifecycle is in the middle of a step: the launcher tells it after.
+    setState = steps.state
+    let refusal = events.compactMap { if case .refused(let error) = $0 { error } else { nil } }.first
+    events = []
+    let started = engines.filter { steps.live.contains($0) }
+    liveEngines.formUnion(started)
+    for index in started { announcer.say(.debug, "engine \(index) started: \(steps.launcher.place(of: index))") }
+    if let refusal { failure = refusal }
+    return refusal == nil ? engines.count : started.count
   }
 
-  /// Each engine's end is told once.
-  mutating func endedEngines() -> [(Int, ExitStatus)] {
-    var ended: [(Int, ExitStatus)] = []
-    for (index, process) in engines.sorted(by: { $0.key < $1.key }) {
-      guard let status = process.endedStatus() else { continue }
-      ended.append((index, status))
-      // Otherwise the report needs it.
-      if isStopping { finishedLogs.append(engines.removeValue(forKey: index)?.outputFile ?? "") }
+  /// Readable when `takeEvents` has something; -1 where SIGCHLD says so.
+  var engineDescriptor: Int32 { driver.descriptor }
+
+  /// What became of engines since the last call. Each engine's end is told once.
+  mutating func takeEvents() -> [LauncherSteps.Event] {
+    let taken = events + driver.events()
+    events = []
+    for event in taken { note(event) }
+    if !taken.isEmpty, case .immediate(let steps) = driver { setState = steps.state }
+    return taken
+  }
+
+  private mutating func note(_ event: LauncherSteps.Event) {
+    switch event {
+    case .started(let state):
+      setState = state
+      updateClusterFile()
+    case .refused(let error): failure = error
+    case .ended(let engine):
+      liveEngines.remove(engine.index)
+      guard !isStopping else { return }
+      var known = engine
+      known.set = setID
+      ended.append(known)
+    case .trouble(let error): announcer.say(.warning, error.description)
+    case .waiting, .running, .done: break
     }
-    return ended
   }
 
   mutating func endedController() -> ExitStatus? {
@@ -129,7 +157,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       } catch { throw ClusterError(.damagedFile, "the connection file could not be read: \(error)") }
     }
     connection = try read(client).file
-    connectionInfo = try read(engine).text
+    let (text, file) = try read(engine)
+    connectionInfo = text
+    guard configuration.startsElsewhere, ControllerAddress.isLoopback(file.host), file.ssh.isEmpty else { return }
+    announcer.say(
+      .warning,
+      "the controller listens on \(file.host) only, where engines of other hosts do not reach it\nA start of it with --ip='*' cures that."
+    )
   }
 
   mutating func watchRegistrations() {
@@ -146,7 +180,12 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   mutating func signal(_ signal: Int32, controller includesController: Bool, engines indices: Set<Int>) {
     if signal == SIGTERM { isStopping = true }
     if includesController { controller?.send(signal) }
-    for index in indices { engines[index]?.send(signal) }
+    guard !indices.isEmpty else { return }
+    switch signal {
+    case SIGTERM: events += driver.send(.stop(isForced: false))
+    case SIGKILL: events += driver.send(.stop(isForced: true))
+    default: events += driver.send(.signal(signal, indices))
+    }
   }
 
   // MARK: files
@@ -173,8 +212,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       file.delay = configuration.plan.delay.seconds
       if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
     }
-    let members = engines.map { (String($0.key), ClusterFile.Process(pid: $0.value.pid, outputFile: $0.value.outputFile)) }
-    file.engineSets[setID] = members.isEmpty ? nil : .init(count: members.count, engines: Dictionary(members) { $1 })
+    for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
+    if configuration.plan.ownsController { file.engineLauncher = configuration.launcherName }
+    if let setState, !liveEngines.isEmpty {
+      file.set(setID, setState)
+    } else {
+      file.engineSets[setID] = nil
+    }
     if file.controller == nil, file.engineSets.isEmpty, earlier == nil {
       FileSystem.remove(clusterFile)
     } else {
@@ -183,8 +227,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   }
 
   mutating func removeFiles() {
-    for process in engines.values { finishedLogs.append(process.outputFile) }
-    engines = [:]
+    liveEngines = []
+    settle(.removeFiles)
     if configuration.plan.ownsController {
       if let controller { finishedLogs.append(controller.outputFile) }
       controller = nil
@@ -196,12 +240,27 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     for log in finishedLogs { FileSystem.remove(log) }
   }
 
+  /// Lets the launcher do the last that there is to do, for as long as that may take.
+  private mutating func settle(_ request: LauncherSteps.Request) {
+    _ = driver.send(request)
+    let deadline = MonotonicClock.now + .seconds(15)
+    while case .threaded(let thread) = driver {
+      var descriptors = [pollfd(fd: thread.descriptor, events: Int16(POLLIN), revents: 0)]
+      let left = (deadline - MonotonicClock.now).milliseconds
+      guard left > 0, poll(&descriptors, 1, Int32(clamping: left)) >= 0 || errno == EINTR else { return }
+      let events = thread.read()
+      for event in events { if case .started(let state) = event { setState = state } }
+      if events.contains(where: { if case .done = $0 { true } else { false } }) { return thread.finish() }
+    }
+  }
+
   mutating func leaveRunning() -> Bool {
     if isFileStale { updateClusterFile() }
     if isFileStale {
       announcer.say(.error, "a cluster that its file does not name could not be stopped by anybody later: it is stopped now")
       return false
     }
+    settle(.leave)
     announcer.say(.info, "the cluster goes on in the background: 'apus stop' (or 'ipcluster stop') ends it; \(clusterFile)")
     return true
   }
@@ -213,8 +272,16 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     case .progress(let count, let all): announcer.show(progress: "\(count) of \(all) engines ready")
     case .ready(let count, let all, let duration):
       let engines = count == all ? "\(all) \(all == 1 ? "engine" : "engines")" : "\(count) of \(all) engines"
-      announcer.announce(ready: "\(engines) ready after \(duration.secondsText): \(place)")
-    case .engineEnded(let index, let status): engineEnded(index, status)
+      let address = configuration.reachableAddress.map { ", controller at \($0)" } ?? ""
+      announcer.announce(ready: "\(engines) ready after \(duration.secondsText): \(place)\(address)")
+    case .engineEnded(let index, let end): engineEnded(index, end)
+    case .waiting(let count, let reason):
+      let many = count == 1 ? "1 engine waits" : "\(count) engines wait"
+      announcer.say(.info, "\(many) in the queue\(reason.isEmpty ? "" : " (\(reason))"): \(waitingPlace)")
+    case .gaveUp(let engines):
+      announcer.say(
+        .error,
+        "\(engines.count) engines did not end, and may run still: 'apus stop' tries it again; \(clusterFile) names them")
     case .allEnginesEnded(let early): allEnginesEnded(early: early)
     case .controllerEnded(let status, let early): controllerEnded(status, early: early)
     case .controllerTimedOut(let time):
@@ -235,19 +302,29 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     }
   }
 
+  /// Which jobs those are.
+  private var waitingPlace: String {
+    let jobs = setState?["apus"]?["jobs"]?.arrayValue?.compactMap { $0["id"]?.stringValue } ?? []
+    return jobs.isEmpty ? "Ctrl-C stops waiting" : "job \(jobs.prefix(5).joined(separator: ", ")); Ctrl-C stops waiting"
+  }
+
   /// How clients find the cluster.
   private var place: String {
     let id = configuration.clusterID.isEmpty ? "" : ", cluster id '\(configuration.clusterID)'"
     return "profile \(configuration.profile.location)\(id)"
   }
 
-  private mutating func engineEnded(_ index: Int, _ status: ExitStatus) {
-    guard let process = engines.removeValue(forKey: index) else { return }
-    if status.isSuccess {
-      finishedLogs.append(process.outputFile)
-      return announcer.say(.info, "engine \(index) (process \(process.pid)) has ended")
-    }
-    announcer.say(.warning, "engine \(index) (process \(process.pid)) died with \(status)\(ending(of: process))")
+  private func engineEnded(_ index: Int, _ end: EngineEnd) {
+    guard let engine = ended.last(where: { $0.index == index }) else { return }
+    if end.isSuccess { return announcer.say(.info, "engine \(index) (\(engine.place)) has ended") }
+    let last = engine.lines.isEmpty ? "" : ". Its last words:\n" + engine.lines.map { "  \($0)" }.joined(separator: "\n")
+    let verb =
+      switch end {
+      case .exited, .signaled, .timeLimit, .outOfMemory, .nodeLost: "died with"
+      case .cancelled: "was"
+      case .refused, .vanished: "is gone:"
+      }
+    announcer.say(.warning, "engine \(index) (\(engine.place)) \(verb) \(end)\(last)")
   }
 
   private mutating func allEnginesEnded(early: Bool) {

@@ -163,3 +163,19 @@ def test_cleaning_up(make, profile):
     (profile / "security" / "ipcontroller-old-client.json").write_text("{}")
     clean_cluster_files(str(profile))
     assert list((profile / "security").iterdir()) == [] and list((profile / "log").iterdir()) == []
+
+
+def test_engines_that_only_the_commands_can_stop_are_not_forgotten(profile):
+    import json
+
+    from apus.cluster import clean_cluster_files
+
+    path = profile / "security" / "cluster-far.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {"n": 2, "engines": {}, "apus": {"launcher": "ssh", "hosts": []}}
+    path.write_text(json.dumps({"cluster": {"cluster_id": "far"}, "engines": {"class": "ssh", "sets": {"1": state}}}))
+    with pytest.raises(ValueError, match="apus stop"):
+        clean_cluster_files(str(profile))
+    assert path.exists()
+    clean_cluster_files(str(profile), force=True)
+    assert not path.exists()

@@ -267,10 +267,12 @@ def test_a_refused_job(make, command, profile, script, message):
     assert cluster.engines == {}
 
 
-def test_no_batch_system(make, profile):
+def test_no_batch_system(make, profile, monkeypatch):
     from apus.cluster.launcher import LauncherError
 
     cluster = make(n=1, engines="slurm")
     cluster.start_controller_sync()
+    # On this machine there may be one.
+    monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(LauncherError, match="sbatch cannot be run"):
         _in(profile, cluster.start_engines_sync)

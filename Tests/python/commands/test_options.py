@@ -47,7 +47,7 @@ def test_help(run, command, option):
         ("ipcluster start -n", 2, "needs a value"),
         ("ipcluster start -n two", 2, "Cluster.n should be an integer"),
         ("ipcluster start -- --dictbd", 2, "did you mean --dictdb?"),
-        ("ipcluster start --engines=slurm", 69, "not in Apus yet"),
+        ("ipcluster start --engines=winhpc", 69, "is not in Apus"),
         ("ipcluster start --engines=lokal", 2, "did you mean 'local'?"),
         ("ipcluster start --python=/no/python", 127, "/no/python"),
         ("ipcluster start --config=nowhere", 66, "nowhere"),

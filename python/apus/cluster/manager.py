@@ -1,5 +1,6 @@
 """Clusters of this machine's profiles, by name."""
 
+import json
 import os
 
 from traitlets import Dict
@@ -129,9 +130,23 @@ def _require_ended(path, log):
     except Exception as error:
         if log:
             log.warning("the cluster file %s was not understood: %s", path, error)
+        if _names_foreign_engines(path):
+            raise ValueError(
+                f"{path} names engines that the command 'apus start' has started elsewhere: 'apus stop' ends them. "
+                "force=True removes the file all the same, and nothing finds them then.") from error
         return
     if cluster._is_running():
         raise ValueError(f"{cluster} runs. force=True removes its files all the same, and nothing finds its processes then.")
+
+
+def _names_foreign_engines(path):
+    """Whether a launcher of the commands that this package does not have, such as ssh, keeps engines in the file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            sets = json.load(file)["engines"]["sets"].values()
+        return any("apus" in state for state in sets)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _remove(path, log):

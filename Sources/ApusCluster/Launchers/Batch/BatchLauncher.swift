@@ -1,0 +1,291 @@
+public import ApusMessaging
+import ApusProcess
+
+/// Engines as jobs of a batch system: a script is made from a template and submitted, and the system is asked how the jobs are.
+public struct BatchLauncher: Launcher {
+  /// The system's own is in `system`; this is ipyparallel's name for the family.
+  public static let name = "batch"
+  public let isImmediate = false
+
+  private var system: any BatchSystem
+  private let options: BatchOptions
+  private let shell: BatchShell
+  private(set) var jobs: [BatchJob] = []
+  /// How engines ended: said once, kept for those who ask again.
+  private var ended: [Int: EngineEnd] = [:]
+  /// Where they run.
+  private var hosts: [Int: String] = [:]
+  /// Looks in a row at which the system did not list an engine.
+  private var unlisted: [Int: Int] = [:]
+  private var deleted: Set<Int> = []
+
+  /// A job that is not listed so often, and of which nothing is to be found out, is over.
+  private static let patience = 5
+
+  init(_ system: any BatchSystem, _ options: BatchOptions, _ environment: Environment) {
+    self.system = system
+    self.options = options
+    shell = BatchShell(environment: environment, title: type(of: system).title)
+  }
+
+  public var size: Int { jobs.map(\.engines.upperBound).max() ?? 0 }
+
+  private var kind: any BatchSystem.Type { type(of: system) }
+
+  // MARK: start
+
+  public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
+    system.prepare(shell)
+    var first = engines.lowerBound
+    while first < engines.upperBound {
+      let part = first..<min(engines.upperBound, first + (options.perJob ?? engines.count))
+      do throws(ClusterError) { try submit(part, job) } catch {
+        for left in first..<engines.upperBound { ended[left] = .refused(error.reason) }
+        throw error
+      }
+      first = part.upperBound
+    }
+  }
+
+  private mutating func submit(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
+    var new = planned(engines, job)
+    let script = try script(new, job)
+    do throws(FileError) {
+      try FileSystem.makeDirectory(Path.parent(new.outputFile))
+      try AtomicFile.write(Array(script.utf8), to: new.script, mode: 0o700)
+    } catch { throw ClusterError(.cannotWrite, "the batch script: \(error)") }
+    let words = submitWords(new)
+    let shell = BatchShell(environment: job.environment(withInfo: job.sendsConnectionInfo ?? false), title: kind.title)
+    let output: String
+    do throws(ClusterError) { output = try shell.output(words, input: kind.readsScriptFromInput ? script : "") } catch {
+      if options.scriptPath == nil { FileSystem.remove(new.script) }
+      throw error
+    }
+    guard let id = try jobID(in: output) else {
+      throw ClusterError(
+        .refused, "\(words.first ?? "") did not say a job's id; it said: \(output.trimmed)",
+        advice: "\(kind.classStem)EngineSetLauncher.job_id_regexp says how to find it.")
+    }
+    new.id = id
+    jobs.append(new)
+  }
+
+  /// The job before the system has seen it.
+  private func planned(_ engines: Range<Int>, _ job: EngineJob) -> BatchJob {
+    let number = options.perJob.map { "-\(engines.lowerBound / max(1, $0))" } ?? ""
+    let output = options.outputFile.map { $0 + number } ?? "\(job.logStem)\(number).log"
+    let script = options.scriptPath.map { $0 + number } ?? "\(job.logStem)\(number)-\(kind.scriptName)"
+    var planned = BatchJob(id: "", engines: engines, outputFile: output, script: script)
+    // Where the system's own template has no array for one engine, and in templates that start their engines themselves.
+    planned.isArray = options.template == nil || options.template?.firstRange(of: "1-{n}") != nil
+    return planned
+  }
+
+  private func submitWords(_ job: BatchJob) -> [String] {
+    let words = options.submitCommand ?? kind.submitCommand
+    // A template of the user's own has its own lines; what the command line says goes before them.
+    let added = options.template == nil ? [] : system.arguments(options)
+    return words + added + (kind.readsScriptFromInput ? [] : [job.script])
+  }
+
+  private func jobID(in output: String) throws(ClusterError) -> String? {
+    guard let pattern = options.jobIDPattern else { return system.jobID(in: output) }
+    do {
+      let regex = try Regex(pattern)
+      guard let match = output.firstMatch(of: regex) else { return nil }
+      guard options.jobIDGroup >= 0, options.jobIDGroup < match.output.count else { return nil }
+      return match.output[options.jobIDGroup].substring.map(String.init)
+    } catch {
+      throw ClusterError(.failure, "\(kind.classStem)EngineSetLauncher.job_id_regexp is no regular expression: \(pattern)")
+    }
+  }
+
+  // MARK: the script
+
+  func script(_ batch: BatchJob, _ job: EngineJob) throws(ClusterError) -> String {
+    let words = programWords(job)
+    var variables = [
+      "n": String(batch.engines.count), "queue": options.queue, "profile_dir": job.profile.location, "cluster_id": job.clusterID,
+      "output_file": batch.outputFile, "account": options.account, "qos": options.qos, "timelimit": options.timeLimit,
+      "options": options.extra, "program": ShellText.quoted(words.first ?? ""),
+      "program_args": ShellText.line(Array(words.dropFirst())), "program_and_args": ShellText.line(words),
+      "executable": words.first ?? "", "arguments": words.dropFirst().map(Self.condorWord).joined(separator: " "),
+      "environment_json": JSONValue.object(
+        JSONObject(members: job.variables.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) })
+      ).text,
+    ]
+    variables.merge(options.namespace) { $1 }
+    let template = options.template ?? system.template(options, engines: batch.engines.count)
+    if options.template != nil, !["{program", "{executable", "engine"].contains(where: { template.contains($0) }) {
+      throw ClusterError(
+        .failure, "the batch template of \(kind.classStem)EngineSetLauncher starts no engine: it has no {program_and_args}",
+        advice: "A line like 'srun {program_and_args}' or 'mpiexec -n {n} {program_and_args}' is what it is for.")
+    }
+    let filled = try BatchTemplate(template).filled(variables)
+    return filled.hasSuffix("\n") ? filled : filled + "\n"
+  }
+
+  /// `env`, so that what the engines must know reaches them through every system, whatever it passes on of an environment.
+  private func programWords(_ job: EngineJob) -> [String] {
+    var variables = job.variables
+    variables[EngineJob.mark] = job.markValue
+    var words = ["/usr/bin/env"] + variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + job.command.arguments
+    // The file and not the environment: a queue shows its jobs' environment to others, and the key is in it.
+    if !(job.sendsConnectionInfo ?? false) {
+      words.append("--file=\(job.profile.connectionFile("engine", clusterID: job.clusterID))")
+    }
+    return words
+  }
+
+  /// In HTCondor's new syntax of arguments.
+  private static func condorWord(_ word: String) -> String {
+    let doubled = word.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
+    guard doubled.contains(where: { $0 == " " || $0 == "'" || $0 == "\t" }) || doubled.isEmpty else { return doubled }
+    return "'" + doubled.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+  }
+
+  public func preview(_ count: Int, _ job: EngineJob) throws(ClusterError) -> String {
+    var system = system
+    system.prepare(shell)
+    let copy = BatchLauncher(system, options, shell.environment)
+    let first = copy.planned(0..<min(count, options.perJob ?? count), job)
+    let words = ShellText.line(copy.submitWords(first)) + (kind.readsScriptFromInput ? " < \(ShellText.quoted(first.script))" : "")
+    let jobs = options.perJob.map { (count + $0 - 1) / max(1, $0) } ?? 1
+    let many = jobs > 1 ? ", and \(jobs - 1) more like it" : ""
+    return "\(words)    # \(first.engines.count) of \(count) engines\(many)\n\n\(try copy.script(first, job))"
+  }
+
+  // MARK: life
+
+  public mutating func states() throws(ClusterError) -> [Int: EngineState] {
+    var states = ended.mapValues { EngineState.ended($0) }
+    let open = jobs.filter { job in job.engines.contains { ended[$0] == nil } }
+    guard !open.isEmpty else { return states }
+    let listed = try system.list(open, shell)
+    for job in open {
+      for engine in job.engines where ended[engine] == nil {
+        switch listed[engine] {
+        case .ended(let end): states[engine] = finish(engine, system.end(of: engine, in: job, known: end, shell) ?? end)
+        case .running(let host):
+          unlisted[engine] = nil
+          hosts[engine] = host
+          states[engine] = .running(host)
+        case .waiting(let reason):
+          unlisted[engine] = nil
+          states[engine] = .waiting(reason)
+        case nil: states[engine] = missing(engine, in: job)
+        }
+      }
+    }
+    return states
+  }
+
+  private mutating func finish(_ engine: Int, _ end: EngineEnd) -> EngineState {
+    ended[engine] = end
+    return .ended(end)
+  }
+
+  /// A system may list a job a moment after it took it, and its accounting may know of an end a moment later than its queue.
+  private mutating func missing(_ engine: Int, in job: BatchJob) -> EngineState? {
+    if deleted.contains(engine) { return finish(engine, .cancelled(by: "")) }
+    if let end = system.end(of: engine, in: job, known: nil, shell) { return finish(engine, end) }
+    unlisted[engine, default: 0] += 1
+    if unlisted[engine, default: 0] < Self.patience { return nil }
+    return finish(engine, .vanished("\(kind.title) knows the job no more"))
+  }
+
+  public mutating func signal(_ signal: Int32, _ engines: Set<Int>) throws(ClusterError) {
+    guard let command = options.signalCommand ?? kind.signalCommand else {
+      throw ClusterError(.unsupported, "\(kind.title) has no command that sends signals to jobs")
+    }
+    let names = names(of: engines)
+    if !names.isEmpty { _ = try shell.output(command + [String(signal)] + names) }
+  }
+
+  /// Whole jobs where all of one is meant.
+  private func names(of engines: Set<Int>) -> [String] {
+    jobs.flatMap { job -> [String] in
+      let meant = job.engines.filter { engines.contains($0) && ended[$0] == nil }
+      if meant.isEmpty { return [] }
+      let isAll = meant.count == job.engines.filter { ended[$0] == nil }.count
+      return system.names(job, engines: isAll || !job.isArray ? nil : meant.map(job.place))
+    }
+  }
+
+  public mutating func stop(_ engines: Set<Int>, isForced: Bool) throws(ClusterError) {
+    let names = names(of: engines)
+    guard !names.isEmpty else { return }
+    var words = options.deleteCommand ?? kind.deleteCommand
+    if isForced, options.deleteCommand == nil, let kill = kind.killCommand { words = kill }
+    let result = try shell.run(words + names)
+    if result.isSuccess { return deleted.formUnion(engines) }
+    // Jobs that are over cannot be deleted, and need not be.
+    let listed = try system.list(jobs, shell)
+    deleted.formUnion(engines.filter { listed[$0] == nil })
+    let live = engines.filter { listed[$0].map { !$0.isEnded } ?? false }
+    if !live.isEmpty { throw BatchShell.failure(words + names, result) }
+  }
+
+  private func job(of engine: Int) -> BatchJob? { jobs.first { $0.engines.contains(engine) } }
+
+  public func output(of engine: Int, limit: Int) -> [String] {
+    guard let job = job(of: engine) else { return [] }
+    let own = "\(job.outputFile).\(job.place(of: engine) + kind.firstIndex)"
+    let lines = FileSystem.lastLines(of: own, limit: limit)
+    // What the system itself had to say, and the output of templates that have one file for all.
+    return lines.isEmpty || !FileSystem.exists(own) ? FileSystem.lastLines(of: job.outputFile, limit: limit) : lines
+  }
+
+  public func place(of engine: Int) -> String {
+    guard let job = job(of: engine) else { return "never submitted" }
+    let name =
+      job.engines.count > 1 ? system.names(job, engines: job.isArray ? [job.place(of: engine)] : nil).first ?? job.id : job.id
+    return "job \(name)" + (hosts[engine].flatMap { $0.isEmpty ? nil : ", node \($0)" } ?? "")
+  }
+
+  public mutating func removeFiles(logsOf engines: Set<Int>) {
+    for job in jobs {
+      if options.scriptPath == nil { FileSystem.remove(job.script) }
+      for engine in job.engines where engines.contains(engine) {
+        FileSystem.remove("\(job.outputFile).\(job.place(of: engine) + kind.firstIndex)")
+      }
+      if job.engines.allSatisfy(engines.contains) { FileSystem.remove(job.outputFile) }
+    }
+  }
+
+  // MARK: state
+
+  public func state(_ job: EngineJob) -> JSONObject {
+    [
+      "cluster_id": .string(job.clusterID), "profile_dir": .string(job.profile.location), "state": "running",
+      "n": .int(jobs.reduce(0) { $0 + $1.engines.count }), "job_id": .string(jobs.first?.id ?? ""),
+      "batch_file_name": .string(jobs.first?.script ?? ""), "queue": .string(options.queue),
+      "apus": [
+        "launcher": .string(kind.name), "jobs": .array(jobs.map(\.json)),
+        "delete_command": options.deleteCommand.map { JSONValue($0) } ?? .null,
+        "keeps_script": .bool(options.scriptPath != nil),
+      ],
+    ]
+  }
+
+  public init(reconnecting state: JSONObject, _ context: LauncherContext) throws(ClusterError) {
+    let own = state["apus"]
+    guard let name = own?["launcher"]?.stringValue, let system = LauncherRegistry.batchSystem(named: name) else {
+      throw ClusterError(.damagedFile, "the cluster's file names no batch system")
+    }
+    var options = BatchOptions()
+    options.deleteCommand = own?["delete_command"]?.stringArrayValue
+    options.queue = state["queue"]?.stringValue ?? ""
+    if own?["keeps_script"]?.boolValue == true { options.scriptPath = state["batch_file_name"]?.stringValue }
+    self.init(system, options, context.environment)
+    self.system.prepare(shell)
+    jobs = (own?["jobs"]?.arrayValue ?? []).compactMap { BatchJob($0) }
+    // As ipyparallel keeps it.
+    if own?["jobs"] == nil, let id = state["job_id"]?.stringValue, !id.isEmpty {
+      jobs = [
+        BatchJob(
+          id: id, engines: 0..<max(1, state["n"]?.intValue ?? 1), outputFile: state["output_file"]?.stringValue ?? "", script: "")
+      ]
+    }
+  }
+}

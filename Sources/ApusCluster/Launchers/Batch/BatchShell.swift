@@ -1,0 +1,44 @@
+import ApusProcess
+
+/// Runs the commands of a batch system.
+struct BatchShell: Sendable {
+  let environment: Environment
+  /// Of the system, as people know it.
+  let title: String
+  /// How long one command may take.
+  var limit: Duration = .seconds(60)
+
+  /// - Throws: where the program is not there, or does not end in time; how it ended is the caller's to judge.
+  func run(_ words: [String], input: String = "") throws(ClusterError) -> ToolCommand.Result {
+    let result: ToolCommand.Result
+    do throws(ProcessError) {
+      result = try ToolCommand(words, environment: environment, input: input, limit: limit).run()
+    } catch {
+      throw ClusterError(
+        ClusterError(error).exitCode, error.reason,
+        advice: "Is \(title) installed on this machine, and are its commands on PATH?")
+    }
+    guard result.status != nil else {
+      throw ClusterError(.refused, "\(words.first ?? "") did not end within \(limit.secondsText)\(Self.said(result))")
+    }
+    return result
+  }
+
+  /// The output of a command that must succeed.
+  func output(_ words: [String], input: String = "") throws(ClusterError) -> String {
+    let result = try run(words, input: input)
+    guard result.isSuccess else { throw Self.failure(words, result) }
+    return result.output
+  }
+
+  static func failure(_ words: [String], _ result: ToolCommand.Result) -> ClusterError {
+    ClusterError(
+      .refused, "\(ShellText.line(words)) failed with \(result.status.map { "\($0)" } ?? "no answer")\(said(result))")
+  }
+
+  /// The command's own words.
+  private static func said(_ result: ToolCommand.Result) -> String {
+    let lines = (result.errors + "\n" + result.output).split(whereSeparator: \.isNewline).map { "  \($0)" }
+    return lines.isEmpty ? ", and said nothing" : ":\n" + lines.prefix(20).joined(separator: "\n")
+  }
+}

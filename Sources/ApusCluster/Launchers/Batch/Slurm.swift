@@ -1,0 +1,179 @@
+import ApusProcess
+import Glibc
+
+/// Slurm: one job of n tasks, which `srun` starts.
+struct Slurm: BatchSystem {
+  static let name = "slurm"
+  static let title = "Slurm"
+  static let classStem = "Slurm"
+  static let submitCommand = ["sbatch"]
+  static let deleteCommand = ["scancel"]
+  static let killCommand: [String]? = ["scancel", "--signal=KILL"]
+  static let signalCommand: [String]? = ["scancel", "-s"]
+  static let scriptName = "slurm_engine.sbatch"
+  static let firstIndex = 0
+
+  func template(_ options: BatchOptions, engines: Int) -> String {
+    var lines = [
+      "#!/bin/sh", "#SBATCH --export=ALL", "#SBATCH --job-name=ipengine-{cluster_id}", "#SBATCH --ntasks={n}",
+      "#SBATCH --output={output_file}", "#SBATCH --open-mode=append",
+      // After the loss of a node Slurm would start the same engines again two minutes later, for a controller that may be gone.
+      "#SBATCH --no-requeue",
+    ]
+    lines += arguments(options).map { "#SBATCH \($0)" }
+    // One engine's death is not the others'.
+    lines += ["srun --kill-on-bad-exit=0 --output={output_file}.%t {program_and_args}", ""]
+    return lines.joined(separator: "\n")
+  }
+
+  func arguments(_ options: BatchOptions) -> [String] {
+    var words: [String] = []
+    if !options.queue.isEmpty { words.append("--partition=\(options.queue)") }
+    if !options.account.isEmpty { words.append("--account=\(options.account)") }
+    if !options.qos.isEmpty { words.append("--qos=\(options.qos)") }
+    if !options.timeLimit.isEmpty { words.append("--time=\(options.timeLimit)") }
+    words += options.extra.split(whereSeparator: \.isWhitespace).map(String.init)
+    return words
+  }
+
+  /// `Submitted batch job 12`, or `12;cluster` with `--parsable`.
+  func jobID(in output: String) -> String? {
+    for line in output.split(whereSeparator: \.isNewline) {
+      if let marker = line.firstRange(of: "batch job "), let id = Self.leadingNumber(line[marker.upperBound...]) { return id }
+      if let id = Self.leadingNumber(line), line.count == id.count || line.dropFirst(id.count).first == ";" { return id }
+    }
+    return nil
+  }
+
+  static func leadingNumber(_ text: Substring) -> String? {
+    let digits = text.prefix { $0.isASCII && $0.isNumber }
+    return digits.isEmpty ? nil : String(digits)
+  }
+
+  /// The tasks of a job have no names.
+  func names(_ job: BatchJob, engines: [Int]?) -> [String] { [job.id] }
+
+  func list(_ jobs: [BatchJob], _ shell: BatchShell) throws(ClusterError) -> [Int: EngineState] {
+    let words = ["squeue", "-h", "-t", "all", "-j", jobs.map(\.id).joined(separator: ","), "-o", "%i|%T|%r|%N"]
+    let result = try shell.run(words)
+    if !result.isSuccess {
+      // Older than MinJobAge, all of them.
+      if result.errors.contains("Invalid job id") { return [:] }
+      throw BatchShell.failure(words, result)
+    }
+    return Self.states(of: jobs, squeue: result.output)
+  }
+
+  static func states(of jobs: [BatchJob], squeue text: String) -> [Int: EngineState] {
+    var states: [Int: EngineState] = [:]
+    for line in text.split(whereSeparator: \.isNewline) {
+      let fields = line.split(separator: "|", omittingEmptySubsequences: false).map(String.init)
+      guard fields.count >= 4, let job = jobs.first(where: { $0.id == fields[0].trimmed }) else { continue }
+      let state = state(fields[1].trimmed, reason: fields[2].trimmed, node: fields[3].trimmed)
+      let ended = Self.tasksEnded(in: FileSystem.lastLines(of: job.outputFile, limit: 0))
+      for engine in job.engines {
+        let task = ended[job.place(of: engine)]
+        switch state {
+        case .waiting: states[engine] = state
+        case .running: states[engine] = task.map { .ended($0) } ?? state
+        // Engines of a failed job that srun says nothing of, while it does of others, had nothing to be told of.
+        case .ended(.exited(let code)): states[engine] = .ended(task ?? .exited(ended.isEmpty ? code : 0))
+        case .ended(let end): states[engine] = .ended(task ?? end)
+        }
+      }
+    }
+    return states
+  }
+
+  private static func state(_ name: String, reason: String, node: String) -> EngineState {
+    switch name {
+    case "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD":
+      return .waiting(reason == "None" ? "" : reason)
+    case "COMPLETED": return .ended(.exited(0))
+    case "FAILED": return .ended(.exited(1))
+    case "TIMEOUT", "DEADLINE": return .ended(.timeLimit)
+    case "OUT_OF_MEMORY": return .ended(.outOfMemory)
+    case "NODE_FAIL", "BOOT_FAIL": return .ended(.nodeLost(node))
+    case "CANCELLED", "REVOKED": return .ended(.cancelled(by: ""))
+    case "PREEMPTED": return .ended(.cancelled(by: "a job of higher priority (preempted)"))
+    // SUSPENDED, COMPLETING, STOPPED, SIGNALING, STAGE_OUT, RESIZING, and what newer versions may have: its processes are there.
+    default: return .running(node)
+    }
+  }
+
+  /// What `srun` says of tasks: `srun: error: n1: task 1: Exited with exit code 3`, `srun: error: n1: tasks 0-2,5: Killed`.
+  static func tasksEnded(in lines: [String]) -> [Int: EngineEnd] {
+    var ended: [Int: EngineEnd] = [:]
+    for line in lines where line.hasPrefix("srun: error: ") {
+      let parts = line.dropFirst("srun: error: ".count).split(separator: ":", maxSplits: 2).map { String($0).trimmed }
+      guard parts.count == 3, parts[1].hasPrefix("task") else { continue }
+      let list = parts[1].split(separator: " ").last.map(String.init) ?? ""
+      guard let end = taskEnd(parts[2]) else { continue }
+      for task in numbers(list) { ended[task] = end }
+    }
+    return ended
+  }
+
+  private static func taskEnd(_ words: String) -> EngineEnd? {
+    if words.hasPrefix("Exited with exit code "), let code = Int32(words.split(separator: " ").last ?? "") { return .ofShell(code) }
+    if words.hasPrefix("Out Of Memory") { return .outOfMemory }
+    let signals: [(String, Int32)] = [
+      ("Killed", SIGKILL), ("Terminated", SIGTERM), ("Segmentation fault", SIGSEGV), ("Aborted", SIGABRT), ("Bus error", SIGBUS),
+      ("Illegal instruction", SIGILL), ("Floating point exception", SIGFPE), ("Hangup", SIGHUP), ("Interrupt", SIGINT),
+    ]
+    return signals.first { words.hasPrefix($0.0) }.map { .signaled($0.1) }
+  }
+
+  /// `0-2,5`.
+  private static func numbers(_ list: String) -> [Int] {
+    list.split(separator: ",").flatMap { part -> [Int] in
+      let ends = part.split(separator: "-").compactMap { Int($0) }
+      guard let first = ends.first, let last = ends.last, first <= last, last - first < 1_000_000 else { return [] }
+      return Array(first...last)
+    }
+  }
+
+  func end(of engine: Int, in job: BatchJob, known: EngineEnd?, _ shell: BatchShell) -> EngineEnd? {
+    switch known {
+    case .cancelled(by: ""):
+      // Only the accounting knows by whom, and small sites have none.
+      guard let state = account(job, shell)?.state, let by = state.firstRange(of: "CANCELLED by ") else { return known }
+      return .cancelled(by: Self.userName(state[by.upperBound...]))
+    case .exited(let code) where code != 0:
+      guard Self.tasksEnded(in: FileSystem.lastLines(of: job.outputFile, limit: 0)).isEmpty,
+        let text = try? shell.output(["scontrol", "show", "job", "-o", job.id]), let field = text.firstRange(of: " ExitCode=")
+      else { return known }
+      return Self.exit(text[field.upperBound...].prefix { $0 != " " }) ?? known
+    case nil:
+      guard let record = account(job, shell) else { return nil }
+      if case .ended(let end) = Self.state(String(record.state.prefix { $0 != " " }), reason: "", node: record.node) {
+        if case .exited = end { return Self.exit(record.exitCode[...]) ?? end }
+        return end
+      }
+      return nil
+    default: return known
+    }
+  }
+
+  /// `3:0` is exit code and signal.
+  private static func exit(_ text: Substring) -> EngineEnd? {
+    let parts = text.split(separator: ":").compactMap { Int32($0) }
+    guard parts.count == 2 else { return nil }
+    return parts[1] != 0 ? .signaled(parts[1]) : .ofShell(parts[0])
+  }
+
+  private func account(_ job: BatchJob, _ shell: BatchShell) -> (state: String, exitCode: String, node: String)? {
+    guard let text = try? shell.output(["sacct", "-n", "-X", "-P", "-j", job.id, "-o", "State,ExitCode,NodeList"]) else {
+      return nil
+    }
+    let fields = text.split(whereSeparator: \.isNewline).first?.split(separator: "|", omittingEmptySubsequences: false).map(
+      String.init)
+    guard let fields, fields.count == 3 else { return nil }
+    return (fields[0], fields[1], fields[2])
+  }
+
+  private static func userName(_ text: Substring) -> String {
+    guard let number = UInt32(String(text).trimmed), let entry = getpwuid(number) else { return String(text) }
+    return String(cString: entry.pointee.pw_name)
+  }
+}

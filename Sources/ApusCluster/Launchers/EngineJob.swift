@@ -1,0 +1,58 @@
+public import ApusProcess
+import ApusMessaging
+
+/// What engines are started with, whatever starts them.
+public struct EngineJob: Sendable, Hashable {
+  public var profile: ProfileDirectory
+  public var clusterID: String
+  /// Tells sets of one cluster apart, and their files.
+  public var setID = ""
+  /// Program, arguments and environment of an engine on this host.
+  public var command: ChildProcess.Command
+  /// The command without its arguments, where it is not Apus's own engine; that one every host finds for itself.
+  public var foreignCommand: [String]?
+  public var engineArguments: [String] = []
+  /// Directory that holds the Python package `apus` on this host; on others that have it in the same place, it is taken too.
+  public var packageDirectory: String?
+  /// Those of its variables that this cluster needs, and that must reach engines on other hosts.
+  public var variables: [String: String] = [:]
+  /// The engines' connection file as text, once the controller has written it.
+  public var connectionInfo: String?
+  /// Whether connection info goes into the environment; `nil` where nobody has said so and the launcher knows best.
+  public var sendsConnectionInfo: Bool?
+
+  public init(profile: ProfileDirectory, clusterID: String, command: ChildProcess.Command) {
+    self.profile = profile
+    self.clusterID = clusterID
+    self.command = command
+  }
+
+  /// In the environment of every process of the set, on whatever host: by it they are found.
+  static let mark = "APUS_ENGINE_SET"
+
+  /// Unlike that of any other set, also of another profile or user.
+  var markValue: String { "\(profile.location):\(clusterID):\(setID)" }
+
+  /// The environment of a process on this host.
+  func environment(withInfo: Bool) -> Environment {
+    var environment = command.environment
+    for (name, value) in variables { environment[name] = value }
+    environment[Self.mark] = markValue
+    if withInfo, let connectionInfo { environment["IPP_CONNECTION_INFO"] = connectionInfo }
+    return environment
+  }
+
+  /// `ipengine-ID-SET`, the beginning of the names of its files in the profile's `log`.
+  var logStem: String { Path.join(profile.log, "ipengine-\(clusterID)-\(setID)") }
+}
+
+/// What a launcher needs of this process to take over a set.
+public struct LauncherContext: Sendable {
+  public var environment: Environment
+  public var profile: ProfileDirectory
+
+  public init(environment: Environment, profile: ProfileDirectory) {
+    self.environment = environment
+    self.profile = profile
+  }
+}

@@ -1,0 +1,69 @@
+public import ApusMessaging
+
+/// How an engine is, according to the system that runs it.
+public enum EngineState: Sendable, Hashable {
+  /// In a queue; with the system's word for why, which may be empty. Next: any.
+  case waiting(String)
+  /// With the name of its host, which may be empty. Next: `ended`, or `waiting` where the system starts it anew.
+  case running(String)
+  case ended(EngineEnd)
+
+  public var isEnded: Bool { if case .ended = self { true } else { false } }
+}
+
+/// A way to start engines and to know what becomes of them: processes of this host, `ssh`, `mpiexec`, a batch system.
+///
+/// A value of its kind stands for one set of engines, which are named by their index in it. Calls may take as long as the commands of the
+/// system do, and are made one after the other; `LauncherThread` makes them where nobody waits.
+public protocol Launcher: Sendable {
+  /// How options and the cluster's file name it: `slurm`.
+  static var name: String { get }
+
+  /// Whether calls return at once and SIGCHLD tells of every end: nothing has to be asked by the clock.
+  var isImmediate: Bool { get }
+
+  /// Engines of the set, ended ones too.
+  var size: Int { get }
+
+  /// Starts engines, or hands them to the system that will.
+  /// - Throws: with the system's own words. Whatever was started by then is known to `stop`.
+  mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError)
+
+  /// How all engines of the set are, in as few commands as the system allows.
+  /// - Throws: where the system does not answer: the engines are then as they were.
+  mutating func states() throws(ClusterError) -> [Int: EngineState]
+
+  /// Sends a signal to the processes of engines.
+  mutating func signal(_ signal: Int32, _ engines: Set<Int>) throws(ClusterError)
+
+  /// Ends engines: SIGTERM or the system's equal. `states` tells when they have ended. Those that are gone already are no error.
+  /// - Parameter isForced: SIGKILL or its equal.
+  mutating func stop(_ engines: Set<Int>, isForced: Bool) throws(ClusterError)
+
+  /// The last lines that an engine wrote.
+  /// - Parameter limit: 0 is all.
+  func output(of engine: Int, limit: Int) -> [String]
+
+  /// `process 4711`, `job 12, node n1`.
+  func place(of engine: Int) -> String
+
+  /// Removes what was made for engines: scripts, connections, files on other hosts; and the logs of those named.
+  mutating func removeFiles(logsOf engines: Set<Int>)
+
+  /// Closes what is kept open, and leaves the engines as they are.
+  mutating func leave()
+
+  /// What the cluster's file says of the set, in ipyparallel's schema as far as that goes; enough for `init(reconnecting:)`.
+  func state(_ job: EngineJob) -> JSONObject
+
+  /// Takes over a set that another process started, from its state in the cluster's file.
+  /// - Throws: with `.damagedFile`.
+  init(reconnecting state: JSONObject, _ context: LauncherContext) throws(ClusterError)
+
+  /// What `start` would submit or run, for people.
+  func preview(_ count: Int, _ job: EngineJob) throws(ClusterError) -> String
+}
+
+extension Launcher {
+  public mutating func leave() {}
+}

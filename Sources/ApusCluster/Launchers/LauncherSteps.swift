@@ -1,0 +1,131 @@
+import ApusMessaging
+import Glibc
+
+/// What a launcher is asked to do, and what comes of it: the same whether it is done at once or on a thread.
+struct LauncherSteps: Sendable {
+  enum Request: Sendable {
+    case start(Range<Int>, EngineJob)
+    case signal(Int32, Set<Int>)
+    case stop(isForced: Bool)
+    /// Look how they are.
+    case look
+    case removeFiles
+    /// Let go of the engines, which stay.
+    case leave
+  }
+
+  enum Event: Sendable {
+    /// They were handed over; the set's state for the cluster's file.
+    case started(JSONObject)
+    /// They could not be.
+    case refused(ClusterError)
+    case waiting(Int, String)
+    case running(Int, String)
+    case ended(EndedEngine)
+    /// The system does not do what it is asked, or does not answer; it is asked again.
+    case trouble(ClusterError)
+    /// Files are removed, or the engines are let go of.
+    case done
+  }
+
+  private(set) var launcher: any Launcher
+  /// The set as the cluster's file should have it.
+  var state: JSONObject? { job.map { launcher.state($0) } }
+  private let outputLimit: Int
+  private var job: EngineJob?
+  private var states: [Int: EngineState] = [:]
+  private(set) var schedule = PollSchedule()
+  private var isStopping = false
+  private var wellEnded: Set<Int> = []
+  private var troubles = 0
+
+  init(_ launcher: any Launcher, outputLimit: Int) {
+    self.launcher = launcher
+    self.outputLimit = outputLimit
+  }
+
+  /// All engines of the set.
+  var known: Set<Int> { Set(states.keys) }
+
+  /// Engines that have not ended.
+  var live: Set<Int> { Set(states.filter { !$0.value.isEnded }.keys) }
+
+  mutating func perform(_ request: Request) -> [Event] {
+    do throws(ClusterError) {
+      switch request {
+      case .start(let engines, let job): return try start(engines, job)
+      case .signal(let signal, let engines): try launcher.signal(signal, engines.intersection(live))
+      case .stop(let isForced):
+        isStopping = true
+        schedule.set(.stopping)
+        let open = live
+        if !open.isEmpty { try launcher.stop(open, isForced: isForced) }
+        return look()
+      case .look: return look()
+      case .removeFiles:
+        launcher.removeFiles(logsOf: wellEnded)
+        return [.done]
+      case .leave:
+        leave()
+        return [.done]
+      }
+      return []
+    } catch { return [.trouble(error)] }
+  }
+
+  /// Learns how the engines of a set are that somebody else started.
+  /// - Returns: those that have ended.
+  /// - Throws: where the system does not answer.
+  mutating func takeOver() throws(ClusterError) -> [EndedEngine] {
+    states = try launcher.states()
+    return states.compactMap { index, state in if case .ended(let end) = state { ended(index, end) } else { nil } }
+  }
+
+  /// Takes engines for running that nobody has asked about: to stop them, nobody has to.
+  mutating func assumeRunning(_ count: Int) { states = Dictionary(uniqueKeysWithValues: (0..<count).map { ($0, .running("")) }) }
+
+  /// Lets go of what was opened to ask; the engines stay.
+  mutating func leave() { launcher.leave() }
+
+  private mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) -> [Event] {
+    self.job = job
+    for index in engines { states[index] = launcher.isImmediate ? .running("") : .waiting("") }
+    do throws(ClusterError) { try launcher.start(engines, job) } catch {
+      // What runs by now is stopped as the rest is; what does not, never was.
+      return [.started(launcher.state(job)), .refused(error)] + look()
+    }
+    return [.started(launcher.state(job))]
+  }
+
+  private mutating func look() -> [Event] {
+    guard !live.isEmpty else { return [] }
+    let found: [Int: EngineState]
+    do throws(ClusterError) { found = try launcher.states() } catch {
+      schedule.failed()
+      // Once is a hiccup; and nobody wants to read it again and again.
+      return schedule.failures == 3 ? [.trouble(error)] : []
+    }
+    var events: [Event] = []
+    for (index, state) in found.sorted(by: { $0.key < $1.key }) {
+      guard let before = states[index], before != state, !before.isEnded else { continue }
+      states[index] = state
+      switch state {
+      case .waiting(let reason): events.append(.waiting(index, reason))
+      case .running(let host): events.append(.running(index, host))
+      case .ended(let end): events.append(.ended(ended(index, end)))
+      }
+    }
+    schedule.answered(changed: !events.isEmpty)
+    if !isStopping { schedule.set(states.values.contains { if case .waiting = $0 { true } else { false } } ? .starting : .serving) }
+    return events
+  }
+
+  private mutating func ended(_ index: Int, _ end: EngineEnd) -> EndedEngine {
+    if isStopping || end.isSuccess {
+      wellEnded.insert(index)
+      return EndedEngine(index: index, end: end, place: launcher.place(of: index), lines: [])
+    }
+    return EndedEngine(
+      index: index, end: end, place: launcher.place(of: index), lines: launcher.output(of: index, limit: outputLimit))
+  }
+}

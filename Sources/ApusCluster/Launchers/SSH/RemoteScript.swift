@@ -1,0 +1,227 @@
+import ApusMessaging
+
+/// What runs on another host: Python, because engines need it there anyhow, and every login shell can call it.
+///
+/// A script is the input of `ssh HOST PYTHON -`; what it is told is in it, as JSON in base 64, and so never on a command line that others of
+/// that host may read. It answers with one line of JSON behind a mark: what a login shell prints may come before.
+enum RemoteScript {
+  static let mark = "apus-answer:"
+
+  /// - Parameter order: what the script is told.
+  static func text(_ body: String, _ order: JSONValue) -> String {
+    """
+    import base64, json, os, sys
+    order = json.loads(base64.b64decode("\(Base64.text(order.encoded()))").decode())
+    def answer(value):
+        sys.stdout.write("\\n\(mark)" + json.dumps(value) + "\\n")
+        sys.stdout.flush()
+    \(process)
+    \(body)
+    """
+  }
+
+  static func answer(in output: String) -> JSONValue? {
+    for line in output.split(whereSeparator: \.isNewline).reversed() where line.hasPrefix(mark) {
+      return try? JSONValue(parsing: String(line.dropFirst(mark.count)))
+    }
+    return nil
+  }
+
+  /// Whether a process is the one that was started: its number may be another's by now.
+  private static let process = """
+    def began(pid):
+        try:
+            with open("/proc/%d/stat" % pid) as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    def lives(pid, start):
+        if os.path.exists("/proc/self/stat"):
+            return began(pid) == start
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    def told(index):
+        try:
+            with open(os.path.join(order["directory"], index + ".exit")) as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return None
+    def look():
+        import time
+        states = {}
+        # What watches over an engine writes down its end a moment after it came.
+        deadline = time.monotonic() + 1
+        for index, (pid, start) in order["engines"].items():
+            states[index] = told(index)
+            if states[index] is not None or lives(pid, start):
+                continue
+            while states[index] is None and os.path.isdir(order["directory"]) and time.monotonic() < deadline:
+                time.sleep(0.01)
+                states[index] = told(index)
+            if states[index] is None:
+                # Killed together with what watches over it, or by a host that was started anew.
+                states[index] = "lost"
+        return states
+    def send(number, to_group=False):
+        for index, (pid, start) in order["engines"].items():
+            if lives(pid, start):
+                try:
+                    (os.killpg if to_group else os.kill)(pid, number)
+                except OSError:
+                    pass
+    """
+
+  /// Engines are children of a process that waits for them and writes down how they end; it goes with the last.
+  static let start = """
+    import subprocess, tempfile
+    def fail(words):
+        answer({"error": words})
+        sys.exit(0)
+    variables = dict(os.environ)
+    variables.update(order["variables"])
+    command = order["command"]
+    if command is None:
+        package = order["package"]
+        if package and os.path.isfile(os.path.join(package, "apus", "__init__.py")):
+            old = variables.get("PYTHONPATH")
+            variables["PYTHONPATH"] = package + (":" + old if old else "")
+        else:
+            import importlib.util
+            if importlib.util.find_spec("apus") is None:
+                fail("there is no package 'apus' in %s of that host" % sys.executable)
+        command = [sys.executable, "-m", "apus.engine"]
+    profile = order["profile"]
+    if profile:
+        variables["IPP_PROFILE_DIR"] = os.path.join(os.path.expanduser("~"), profile)
+    os.umask(0o077)
+    for path, content in order["files"].items():
+        path = os.path.join(os.path.expanduser("~"), path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(content))
+    directory = tempfile.mkdtemp(prefix="apus-engines-")
+    connection = os.path.join(directory, "connection.json")
+    with os.fdopen(os.open(connection, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(order["connection"])
+    os.umask(0o022)
+    command = command + ["--file=" + connection] + order["arguments"]
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(reading)
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        children, engines, words = {}, {}, ""
+        try:
+            for index in order["indices"]:
+                with open(os.path.join(directory, "%d.log" % index), "ab") as log:
+                    child = subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables, cwd=os.path.expanduser("~"),
+                        start_new_session=True)
+                children[child.pid] = index
+                engines[str(index)] = [child.pid, began(child.pid)]
+        except Exception as error:
+            words = "%s: %s" % (command[0], error)
+        os.write(writing, json.dumps({"engines": engines, "error": words}).encode())
+        os.close(writing)
+        while children:
+            pid, status = os.wait()
+            index = children.pop(pid, None)
+            if index is None:
+                continue
+            code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            path = os.path.join(directory, "%d.exit" % index)
+            try:
+                with open(path + "-", "w") as file:
+                    file.write(str(code))
+                os.rename(path + "-", path)
+            except OSError:
+                pass
+        try:
+            os.remove(connection)
+        except OSError:
+            pass
+        os._exit(0)
+    os.close(writing)
+    told = b""
+    while True:
+        part = os.read(reading, 65536)
+        if not part:
+            break
+        told += part
+    os.wait()
+    result = json.loads(told.decode()) if told else {"engines": {}, "error": "nothing was started"}
+    result["directory"] = directory
+    answer(result)
+    """
+
+  static let states = "answer(look())\n"
+
+  static let signal = """
+    send(order["signal"])
+    answer(look())
+    """
+
+  /// Waits for a moment, so that one call is enough where engines end as they should.
+  static let stop = """
+    import shutil, time
+    send(order["signal"], order["signal"] == 9)
+    deadline = time.monotonic() + order["patience"]
+    while True:
+        states = look()
+        if all(state is not None for state in states.values()) or time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    if all(state is not None for state in states.values()) and os.path.basename(order["directory"]).startswith("apus-engines-"):
+        shutil.rmtree(order["directory"], ignore_errors=True)
+    answer(states)
+    """
+
+  static let output = """
+    try:
+        with open(os.path.join(order["directory"], order["log"]), "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 262144))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    answer(lines[-order["limit"]:])
+    """
+
+  static let removal = """
+    import shutil
+    name = os.path.basename(order["directory"])
+    if name.startswith("apus-engines-"):
+        shutil.rmtree(order["directory"], ignore_errors=True)
+    answer(True)
+    """
+}
+
+/// RFC 4648, without Foundation.
+enum Base64 {
+  private static let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+  static func text(_ bytes: [UInt8]) -> String {
+    var result: [UInt8] = []
+    result.reserveCapacity((bytes.count + 2) / 3 * 4)
+    var index = 0
+    while index < bytes.count {
+      let first = bytes[index]
+      let second = index + 1 < bytes.count ? bytes[index + 1] : nil
+      let third = index + 2 < bytes.count ? bytes[index + 2] : nil
+      result.append(letters[Int(first >> 2)])
+      result.append(letters[Int((first & 3) << 4 | (second ?? 0) >> 4)])
+      result.append(second.map { letters[Int(($0 & 15) << 2 | (third ?? 0) >> 6)] } ?? UInt8(ascii: "="))
+      result.append(third.map { letters[Int($0 & 63)] } ?? UInt8(ascii: "="))
+      index += 3
+    }
+    return String(decoding: result, as: UTF8.self)
+  }
+}

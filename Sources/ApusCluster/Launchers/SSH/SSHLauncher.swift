@@ -1,0 +1,369 @@
+public import ApusMessaging
+import ApusProcess
+import Glibc
+
+/// Engines on other hosts, over one connection of `ssh` to each, which is kept: a host is one command away, whatever is asked of it.
+public struct SSHLauncher: Launcher {
+  public static let name = "ssh"
+  public let isImmediate = false
+
+  /// What users say of all hosts.
+  struct Options: Sendable, Hashable {
+    var sshCommand = ["ssh"]
+    var sshArguments: [String] = []
+    var python = "python3"
+    /// Below the home directory there; empty is none.
+    var profileDirectory = ""
+    /// Files to send: path here, path there.
+    var files: [String: String] = [:]
+  }
+
+  /// A host with its engines.
+  private struct Site: Sendable {
+    var host: SSHHost
+    /// Where its files are, there; empty until engines were started.
+    var directory = ""
+    /// Whether nothing of the set is left on that host.
+    var isEmpty = false
+    /// Engine to process and the moment it began, as the host's system tells it.
+    var processes: [Int: (pid: Int, start: JSONValue)] = [:]
+  }
+
+  private let options: Options
+  private let environment: Environment
+  private let counts: [Int]
+  private var sites: [Site]
+  private var ended: [Int: EngineEnd] = [:]
+  /// Directory of the sockets of kept connections; made when the first is.
+  private var sockets: String?
+  /// That of the launcher that was taken over from, which may have been killed.
+  private var formerSockets: String?
+
+  /// - Parameter counts: engines of each host.
+  init(_ hosts: [SSHHost], counts: [Int], _ options: Options, _ environment: Environment) {
+    sites = hosts.map { Site(host: $0) }
+    self.counts = counts
+    self.options = options
+    self.environment = environment
+  }
+
+  public var size: Int { (sites.flatMap(\.processes.keys).max() ?? -1) + 1 }
+
+  // MARK: start
+
+  public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
+    let shares = shares(of: engines)
+    let used = sites.indices.filter { !shares[$0].isEmpty }
+    let files = try contents()
+    do throws(ClusterError) {
+      let orders = used.map { (site: $0, order: order(sites[$0].host, shares[$0], job, files)) }
+      let answers = try ask(orders, RemoteScript.start, limit: .seconds(60))
+      var failure: ClusterError?
+      for (index, answer) in zip(used, answers) {
+        switch answer {
+        case .success(let answer):
+          let refusal = started(index, answer)
+          failure = failure ?? refusal
+        case .failure(let error): failure = failure ?? error
+        }
+      }
+      if let failure { throw failure }
+    } catch {
+      let known = Set(sites.flatMap(\.processes.keys))
+      for engine in engines where !known.contains(engine) { ended[engine] = .refused(error.reason) }
+      throw error
+    }
+  }
+
+  /// - Returns: what the host could not do.
+  private mutating func started(_ index: Int, _ answer: JSONValue) -> ClusterError? {
+    sites[index].directory = answer["directory"]?.stringValue ?? ""
+    for (name, process) in answer["engines"]?.objectValue?.members ?? [] {
+      guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, let start = process.arrayValue?.last else {
+        continue
+      }
+      sites[index].processes[engine] = (pid, start)
+    }
+    guard let words = answer["error"]?.stringValue, !words.isEmpty else { return nil }
+    return ClusterError(
+      .refused, "no engine could be started on \(sites[index].host.name): \(words)",
+      advice: "Install Apus there (pip install apus), or name an interpreter that has it: SSHLauncher.remote_python, or engine_cmd."
+    )
+  }
+
+  /// Engines of each host, in the order of the hosts.
+  private func shares(of engines: Range<Int>) -> [Range<Int>] {
+    var next = engines.lowerBound
+    return counts.map { count in
+      let share = next..<min(engines.upperBound, next + count)
+      next = share.upperBound
+      return share
+    }
+  }
+
+  private func order(_ host: SSHHost, _ engines: Range<Int>, _ job: EngineJob, _ files: JSONObject) -> JSONValue {
+    var variables = job.variables
+    // Paths of this host.
+    for name in ["IPYTHONDIR", "IPP_PROFILE_DIR", "PYTHONPATH"] { variables[name] = nil }
+    for (name, value) in host.environment { variables[name] = value }
+    variables[EngineJob.mark] = job.markValue
+    let own = host.engineCommand ?? job.foreignCommand
+    return [
+      "variables": .object(
+        JSONObject(members: variables.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) })),
+      "command": own.map { JSONValue($0) } ?? .null, "package": job.packageDirectory.map { .string($0) } ?? .null,
+      "arguments": JSONValue(job.engineArguments + host.engineArguments),
+      "profile": .string(host.profileDirectory ?? options.profileDirectory),
+      "connection": .string(job.connectionInfo ?? ""), "indices": .array(engines.map { .int($0) }), "files": .object(files),
+    ]
+  }
+
+  private func contents() throws(ClusterError) -> JSONObject {
+    var files = JSONObject()
+    for (here, there) in options.files.sorted(by: { $0.key < $1.key }) {
+      do throws(FileError) { files[there] = .string(Base64.text(try AtomicFile.read(Path.expanded(here, environment)))) } catch {
+        throw ClusterError(.missingFile, "a file of SSHLauncher.to_send: \(error)")
+      }
+    }
+    return files
+  }
+
+  // MARK: hosts
+
+  private mutating func makeSockets() {
+    guard sockets == nil else { return }
+    // Short: the path of a socket has 107 characters at most.
+    var template = Array("/tmp/apus-ssh-XXXXXX".utf8CString)
+    if let path = mkdtemp(&template) { sockets = String(cString: path) }
+  }
+
+  private func words(_ host: SSHHost, _ command: [String], options added: [String] = []) -> [String] {
+    var words = options.sshCommand + added
+    words += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15"]
+    let given = options.sshArguments + host.sshArguments
+    if let sockets, !given.contains(where: { $0.contains("ControlPath") || $0.hasPrefix("-S") }) {
+      words += ["-o", "ControlMaster=auto", "-o", "ControlPath=\(sockets)/%C", "-o", "ControlPersist=60"]
+    }
+    words += given
+    if let port = host.port { words += ["-p", String(port)] }
+    return words + [host.destination] + command
+  }
+
+  /// What a host is told, by its place in `sites`.
+  private typealias Order = (site: Int, order: JSONValue)
+
+  /// Asks hosts at the same time.
+  /// - Returns: each one's answer, or why it gave none.
+  private mutating func ask(_ orders: [Order], _ script: String, limit: Duration = .seconds(30)) throws(ClusterError)
+    -> [Result<JSONValue, ClusterError>]
+  {
+    makeSockets()
+    let tools = orders.map { site, order in
+      let host = sites[site].host
+      return ToolCommand(
+        words(host, [ShellText.quoted(host.python ?? options.python), "-"]), environment: environment,
+        input: RemoteScript.text(script, order), limit: limit)
+    }
+    let results: [ToolCommand.Result]
+    do throws(ProcessError) { results = try ToolCommand.run(tools) } catch {
+      throw ClusterError(ClusterError(error).exitCode, error.reason, advice: "Is OpenSSH's client installed on this machine?")
+    }
+    return zip(orders, results).map { order, result in answer(sites[order.site].host, result, limit) }
+  }
+
+  private func answer(_ host: SSHHost, _ result: ToolCommand.Result, _ limit: Duration) -> Result<JSONValue, ClusterError> {
+    if let answer = RemoteScript.answer(in: result.output) { return .success(answer) }
+    let lines = (result.errors.isEmpty ? result.output : result.errors).split(whereSeparator: \.isNewline).suffix(8)
+    let words = lines.isEmpty ? "" : ": " + lines.joined(separator: "\n  ")
+    guard let status = result.status else {
+      return .failure(ClusterError(.refused, "\(host.name) did not answer within \(limit.secondsText)\(words)"))
+    }
+    if status == .exited(127) {
+      let python = host.python ?? options.python
+      return .failure(
+        ClusterError(
+          .missingProgram, "there is no \(python) on \(host.name)\(words)",
+          advice: "SSHLauncher.remote_python names an interpreter of that host, best by its whole path."))
+    }
+    return .failure(
+      ClusterError(
+        .refused, "\(host.name) cannot be worked with\(words.isEmpty ? ": ssh ended with \(status)" : words)",
+        advice: "'\(ShellText.line(options.sshCommand + [host.destination])) true' must work without a question."))
+  }
+
+  /// For each host that has engines that have not ended: all of them, or those that are meant.
+  private func orders(_ engines: Set<Int>? = nil, adding more: JSONObject = [:]) -> [Order] {
+    open(engines).map { ($0, order($0, engines, more)) }
+  }
+
+  private func order(_ index: Int, _ engines: Set<Int>?, _ more: JSONObject) -> JSONValue {
+    var object = more
+    object["directory"] = .string(sites[index].directory)
+    let meant = sites[index].processes.filter { ended[$0.key] == nil && engines?.contains($0.key) != false }.sorted {
+      $0.key < $1.key
+    }
+    object["engines"] = .object(
+      JSONObject(members: meant.map { (key: String($0.key), value: .array([.int($0.value.pid), $0.value.start])) }))
+    return .object(object)
+  }
+
+  private func open(_ engines: Set<Int>? = nil) -> [Int] {
+    sites.indices.filter { index in
+      sites[index].processes.keys.contains { ended[$0] == nil && engines?.contains($0) != false }
+    }
+  }
+
+  // MARK: life
+
+  public mutating func states() throws(ClusterError) -> [Int: EngineState] { try look(orders(), RemoteScript.states) }
+
+  /// - Throws: where no host answers; one that does not leaves its engines as they were.
+  private mutating func look(_ orders: [Order], _ script: String) throws(ClusterError) -> [Int: EngineState] {
+    var states: [Int: EngineState] = [:]
+    var failure: ClusterError?
+    if !orders.isEmpty {
+      for (index, answer) in zip(orders.map(\.site), try ask(orders, script)) {
+        switch answer {
+        case .success(let found): note(found, of: index, in: &states)
+        case .failure(let error): failure = error
+        }
+      }
+    }
+    for (engine, end) in ended { states[engine] = .ended(end) }
+    if let failure, states.allSatisfy({ $0.value.isEnded }) { throw failure }
+    return states
+  }
+
+  private mutating func note(_ found: JSONValue, of index: Int, in states: inout [Int: EngineState]) {
+    for (name, value) in found.objectValue?.members ?? [] {
+      guard let engine = Int(name), sites[index].processes[engine] != nil else { continue }
+      if let code = value.intValue.flatMap({ Int32(exactly: $0) }) {
+        ended[engine] = code < 0 ? .signaled(-code) : .exited(code)
+      } else if value.stringValue != nil {
+        ended[engine] = .vanished("its process is gone, and nobody saw how")
+      } else {
+        states[engine] = .running(sites[index].host.name)
+      }
+    }
+  }
+
+  public mutating func signal(_ signal: Int32, _ engines: Set<Int>) throws(ClusterError) {
+    _ = try look(orders(engines, adding: ["signal": .int(Int(signal))]), RemoteScript.signal)
+  }
+
+  public mutating func stop(_ engines: Set<Int>, isForced: Bool) throws(ClusterError) {
+    let order: JSONObject = ["signal": .int(Int(isForced ? SIGKILL : SIGTERM)), "patience": 1]
+    let touched = self.open(engines)
+    _ = try look(orders(engines, adding: order), RemoteScript.stop)
+    // The script has removed what was there, with the last engine.
+    for index in touched where sites[index].processes.keys.allSatisfy({ ended[$0] != nil }) { sites[index].isEmpty = true }
+  }
+
+  public func output(of engine: Int, limit: Int) -> [String] {
+    var copy = self
+    guard let index = sites.firstIndex(where: { $0.processes[engine] != nil }) else { return [] }
+    let order: JSONValue = ["directory": .string(sites[index].directory), "log": .string("\(engine).log"), "limit": .int(limit)]
+    guard case .success(let lines)? = try? copy.ask([(index, order)], RemoteScript.output).first else { return [] }
+    return lines.stringArrayValue ?? []
+  }
+
+  public func place(of engine: Int) -> String {
+    guard let site = sites.first(where: { $0.processes[engine] != nil }), let process = site.processes[engine] else {
+      return "never started"
+    }
+    return "process \(process.pid) on \(site.host.name)"
+  }
+
+  /// Directories there, and the kept connections.
+  public mutating func removeFiles(logsOf engines: Set<Int>) {
+    let used = sites.indices.filter { !sites[$0].directory.isEmpty && !sites[$0].isEmpty }
+    let orders = used.map { (site: $0, order: ["directory": .string(sites[$0].directory), "engines": [:]] as JSONValue) }
+    if !orders.isEmpty { _ = try? ask(orders, RemoteScript.removal, limit: .seconds(10)) }
+    closeConnections()
+  }
+
+  public mutating func leave() { closeConnections() }
+
+  private mutating func closeConnections() {
+    removeFormerSockets()
+    guard let sockets else { return }
+    let names = FileSystem.entries(of: sockets)
+    let tools = names.map {
+      ToolCommand(
+        options.sshCommand + ["-o", "ControlPath=\(Path.join(sockets, $0))", "-O", "exit", "-"], environment: environment,
+        limit: .seconds(5))
+    }
+    _ = try? ToolCommand.run(tools)
+    for name in FileSystem.entries(of: sockets) { FileSystem.remove(Path.join(sockets, name)) }
+    rmdir(sockets)
+    self.sockets = nil
+  }
+
+  /// Only when the engines are gone: until then another launcher may be at work with it.
+  private func removeFormerSockets() {
+    guard let path = formerSockets, path.hasPrefix("/tmp/apus-ssh-"), sites.allSatisfy(\.isEmpty) else { return }
+    for name in FileSystem.entries(of: path) { FileSystem.remove(Path.join(path, name)) }
+    rmdir(path)
+  }
+
+  // MARK: state
+
+  public func state(_ job: EngineJob) -> JSONObject {
+    let used = sites.filter { !$0.directory.isEmpty }
+    return [
+      "cluster_id": .string(job.clusterID), "profile_dir": .string(job.profile.location), "state": "running",
+      "n": .int(used.reduce(0) { $0 + $1.processes.count }), "engines": [:],
+      "apus": [
+        "launcher": .string(Self.name), "ssh_cmd": JSONValue(options.sshCommand), "ssh_args": JSONValue(options.sshArguments),
+        "sockets": sockets.map { .string($0) } ?? .null, "hosts": .array(used.map { json(of: $0) }),
+      ],
+    ]
+  }
+
+  private func json(of site: Site) -> JSONValue {
+    [
+      "destination": .string(site.host.destination), "port": site.host.port.map { .int($0) } ?? .null,
+      "ssh_args": JSONValue(site.host.sshArguments), "python": .string(site.host.python ?? options.python),
+      "directory": .string(site.directory),
+      "engines": .object(
+        JSONObject(
+          members: site.processes.sorted { $0.key < $1.key }.map {
+            (key: String($0.key), value: .array([.int($0.value.pid), $0.value.start]))
+          })),
+    ]
+  }
+
+  public init(reconnecting state: JSONObject, _ context: LauncherContext) throws(ClusterError) {
+    let own = state["apus"]
+    options = Options(
+      sshCommand: own?["ssh_cmd"]?.stringArrayValue ?? ["ssh"], sshArguments: own?["ssh_args"]?.stringArrayValue ?? [])
+    environment = context.environment
+    counts = []
+    sites = []
+    formerSockets = own?["sockets"]?.stringValue
+    for entry in own?["hosts"]?.arrayValue ?? [] {
+      guard var host = SSHHost(entry["destination"]?.stringValue ?? "") else {
+        throw ClusterError(.damagedFile, "the cluster's file names a host that is none: \(entry.text)")
+      }
+      host.port = entry["port"]?.intValue ?? host.port
+      host.python = entry["python"]?.stringValue
+      host.sshArguments = entry["ssh_args"]?.stringArrayValue ?? []
+      var site = Site(host: host, directory: entry["directory"]?.stringValue ?? "")
+      for (name, process) in entry["engines"]?.objectValue?.members ?? [] {
+        guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, pid > 1 else { continue }
+        site.processes[engine] = (pid, process.arrayValue?.last ?? .null)
+      }
+      sites.append(site)
+    }
+  }
+
+  public func preview(_ count: Int, _ job: EngineJob) throws(ClusterError) -> String {
+    let shares = shares(of: 0..<count)
+    return sites.indices.filter { !shares[$0].isEmpty }.map { index in
+      let host = sites[index].host
+      let command = host.engineCommand ?? job.foreignCommand ?? [host.python ?? options.python, "-m", "apus.engine"]
+      let line = ShellText.line(command + ["--file=CONNECTION"] + job.engineArguments + host.engineArguments)
+      return "\(ShellText.line(words(host, [host.python ?? options.python, "-"])))    # \(shares[index].count) times: \(line)\n"
+    }.joined()
+  }
+}

@@ -1,0 +1,57 @@
+import ApusProcess
+import Testing
+
+@Suite struct ToolCommandTests {
+  let environment = Environment.current()
+
+  func shell(_ script: String, input: String = "", limit: Duration = .seconds(30)) -> ToolCommand {
+    ToolCommand(["sh", "-c", script], environment: environment, input: input, limit: limit)
+  }
+
+  @Test func inputOutputErrorsAndTheEnd() throws {
+    let result = try shell("cat; echo wrong >&2; exit 3", input: "said\n").run()
+    #expect(result == .init(status: .exited(3), output: "said\n", errors: "wrong\n"))
+    #expect(!result.isSuccess)
+  }
+
+  @Test func severalRunAtTheSameTime() throws {
+    // Each waits for what the other does.
+    let folder = "${TMPDIR:-/tmp}/apus-tools-$PPID"
+    let results = try ToolCommand.run([
+      shell("mkdir -p \(folder); while ! [ -e \(folder)/b ]; do sleep 0.01; done; rm -r \(folder); echo a"),
+      shell("while ! [ -d \(folder) ]; do sleep 0.01; done; touch \(folder)/b; echo b"),
+    ])
+    #expect(results.map(\.output) == ["a\n", "b\n"])
+  }
+
+  @Test func muchInputThatNobodyReads() throws {
+    let result = try shell("exec <&-; echo done", input: String(repeating: "x", count: 1 << 20)).run()
+    #expect(result.output == "done\n")
+  }
+
+  @Test func muchInputAndOutput() throws {
+    let text = String(repeating: "a line of text\n", count: 50_000)
+    #expect(try shell("cat", input: text).run().output == text)
+  }
+
+  @Test func whatItLeavesRunningInTheBackgroundIsNotWaitedFor() throws {
+    // It holds the output open, as ssh's kept connection does.
+    let result = try shell("sleep 20 & echo $!").run()
+    #expect(result.status == .exited(0))
+    let pid = try #require(Int32(result.output.split(separator: "\n").first ?? ""))
+    _ = try ToolCommand(["kill", "\(pid)"], environment: environment).run()
+  }
+
+  @Test func whatTakesTooLongIsKilled() throws {
+    let result = try shell("echo before; sleep 20", limit: .milliseconds(300)).run()
+    #expect(result.status == nil)
+    #expect(result.output == "before\n")
+  }
+
+  @Test func aMissingProgramIsNamed() throws {
+    let error = try #require(throws: ProcessError.self) {
+      try ToolCommand(["no-such-program"], environment: environment).run()
+    }
+    #expect(error.kind == .missingProgram)
+  }
+}
