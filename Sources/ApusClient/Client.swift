@@ -53,7 +53,10 @@ public final class Client: Sendable {
     let wire = try ClientSockets.connect(
       file, in: context, ids: ids, queue: queue, roster: roster, configuration: configuration, logger: logger)
     connection = ClientConnection(
-      loop: loop, state: ClientState(outputGrace: configuration.outputGrace, controllerGrace: configuration.controllerGrace),
+      loop: loop,
+      state: ClientState(
+        outputGrace: configuration.outputGrace, controllerGrace: configuration.controllerGrace,
+        restartGrace: configuration.restartGrace),
       wire: wire,
       queue: queue, roster: roster)
     queue.onPosts { [weak connection] in connection?.assumeIsolated { $0.readPosts() } }

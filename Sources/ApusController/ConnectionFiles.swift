@@ -45,7 +45,7 @@ struct ConnectionFiles: Sendable {
   func write(_ configuration: ControllerConfiguration) throws(ControllerError) {
     do {
       try Self.protect(configuration.securityDirectory)
-      if configuration.reuseFiles, let curve {
+      if configuration.reuseFiles || configuration.journal != nil, let curve {
         let keys: JSONValue = ["curve_publickey": .string(curve.publicKey), "curve_secretkey": .string(curve.secretKey)]
         try AtomicFile.write(keys.encoded(pretty: true), to: configuration.curveFilePath)
       }
@@ -62,6 +62,11 @@ struct ConnectionFiles: Sendable {
     var status = stat()
     guard lstat(directory, &status) == 0, status.st_mode & 0o077 != 0 else { return }
     guard chmod(directory, 0o700) == 0 else { throw FileError(path: directory, action: "keep others out of", code: errno) }
+  }
+
+  /// After an end in order, where they are not going to be used again.
+  func removeSecret(_ configuration: ControllerConfiguration) {
+    if configuration.journal != nil { AtomicFile.remove(configuration.curveFilePath) }
   }
 
   /// Those that are still ours: somebody may have written others since.

@@ -14,6 +14,8 @@ extension Controller {
     /// Where parties of this host and user connect; `nil` if that is turned off, or cannot be.
     let local: LocalDirectory?
     let lock: ControllerLock
+    /// The controller before has not ended in order, and its tasks are in its journal.
+    let isResuming: Bool
 
     init(_ configuration: ControllerConfiguration, logger: Logger) throws(ControllerError) {
       self.configuration = configuration
@@ -25,7 +27,8 @@ extension Controller {
       }
       try Self.checkProtection(configuration)
       lock = try ControllerLock(configuration)
-      reused = configuration.reuseFiles ? ConnectionFiles.reusable(configuration, logger: logger) : nil
+      isResuming = configuration.journal != nil && JournalFiles.wasCutShort(configuration.journalDirectory)
+      reused = configuration.reuseFiles || isResuming ? ConnectionFiles.reusable(configuration, logger: logger) : nil
       do {
         if let inProcess = configuration.inProcess {
           context = inProcess.context

@@ -18,6 +18,7 @@ import Transport
 ///         ◄─ notification ─ Hub        HeartMonitor ◄► hearts
 ///                          │ TaskEvent
 ///                       TaskStore                      its own loop: it waits for the disk
+///             TaskScheduler ► Journal                  its own loop, where there is one
 /// ```
 public final class Controller: Service {
   public let configuration: ControllerConfiguration
@@ -28,6 +29,10 @@ public final class Controller: Service {
   private let hubLoop: EventLoop
   private let schedulerLoop: EventLoop
   private let storeLoop: EventLoop
+  private let journalLoop: EventLoop?
+  private let journal: Journal?
+  /// What the controller before has left, until the start.
+  private let former: (tasks: Restorer.Restored, engines: [EngineUUID])?
   let store: TaskStore
   private let hub: Hub
   private let heart: HeartMonitor
@@ -73,6 +78,8 @@ public final class Controller: Service {
 
     local = plan.local
     lock = plan.lock
+    let journalParts = try JournalParts(configuration, schedulerLoop: schedulerLoop)
+    journalLoop = journalParts?.loop
     var sockets: Plan.Sockets
     do { sockets = try Plan.Sockets(plan, logger: logger) } catch let error as ControllerError { throw error } catch {
       throw ControllerError(.messaging, "\(error)")
@@ -100,7 +107,7 @@ public final class Controller: Service {
       wire: TaskSchedulerSockets(
         front: sockets.clients.task.take(), back: sockets.engines.task.take(), lines: lines, session: session(),
         rejections: DroppedMessages("task", logger: logger),
-        events: events),
+        events: events, journal: journalParts?.feed),
       byteLimit: configuration.queueByteLimit, logger: logger)
     let mux = RequestRelay(
       .mux, loop: schedulerLoop, front: sockets.clients.mux.take(), back: sockets.engines.mux.take(), session: session(),
@@ -128,7 +135,17 @@ public final class Controller: Service {
       period: configuration.heartbeatPeriod, maximumMisses: configuration.maximumHeartbeatMisses)
     var hubState = HubState(
       registrationTimeout: configuration.effectiveRegistrationTimeout, graceAfterSilence: configuration.graceAfterSilence)
-    if configuration.restoreEngines { Self.restore(&hubState, from: configuration.engineStatePath, logger: logger) }
+    if configuration.restoreEngines || plan.isResuming {
+      Self.restore(&hubState, from: configuration.engineStatePath, logger: logger)
+    }
+    if plan.isResuming {
+      let restored = Self.readJournal(
+        configuration.journalDirectory, outcomeLimit: max(1, configuration.finishedTasks), logger: logger)
+      former = (restored, Array(hubState.lost.keys))
+    } else {
+      former = nil
+    }
+    journal = journalParts?.journal(for: tasks, on: schedulerLoop, tellEngine: control, logger: logger)
     let store = TaskStore(loop: storeLoop, database: try Self.database(configuration), logger: logger)
     self.store = store
     let hub = Hub(
@@ -139,6 +156,7 @@ public final class Controller: Service {
         audience: EngineAudience(loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast),
         events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
+        journal: journalParts?.id,
         announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
       store: store,
       settings: Hub.Settings(
@@ -174,6 +192,7 @@ public final class Controller: Service {
     hubLoop.start()
     schedulerLoop.start()
     storeLoop.start()
+    journalLoop?.start()
     await start()
     do { try files.write(configuration) } catch {
       if !configuration.reuseFiles { files.remove(configuration) }
@@ -193,7 +212,10 @@ public final class Controller: Service {
     } onGracefulShutdown: {
       self.stop.yield()
     }
-    if !configuration.reuseFiles { files.remove(configuration) }
+    if !configuration.reuseFiles {
+      files.remove(configuration)
+      files.removeSecret(configuration)
+    }
     await close()
     logger.info("the controller has stopped")
   }
@@ -215,6 +237,11 @@ public final class Controller: Service {
     await heart.start()
     await store.start()
     await hub.start(heart: heart)
+    if let former, let journal = configuration.journal {
+      await tasks.restore(former.tasks, engines: former.engines, journal)
+    }
+    await tasks.onWritten { [weak control] uuid, ids in control?.assumeIsolated { $0.repliesWritten(ids, by: uuid) } }
+    await journal?.start()
     await tasks.start()
     await mux.start()
     await control.start()
@@ -230,6 +257,11 @@ public final class Controller: Service {
     schedulerLoop.stop()
     hubLoop.stop()
     schedulerLoop.join()
+    if let journal, let journalLoop {
+      journalLoop.execute { journal.assumeIsolated { $0.end() } }
+      journalLoop.stop()
+      journalLoop.join()
+    }
     hubLoop.join()
     storeLoop.join()
   }

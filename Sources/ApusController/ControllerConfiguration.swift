@@ -80,6 +80,11 @@ public struct ControllerConfiguration: Sendable {
   /// For clients of this very process: everything that clients connect to is bound here as well.
   public var inProcess: InProcess?
 
+  // MARK: journal
+
+  /// Whether tasks survive the controller; `nil` is no. Its files are in `journal[-<cluster id>]/` of the profile, and gone after an end in order.
+  public var journal: JournalConfiguration?
+
   // MARK: task database
 
   public var database: Database = .memory
@@ -115,6 +120,7 @@ public struct ControllerConfiguration: Sendable {
   public var engineFilePath: String { file("engine", custom: engineFile) }
   /// The controller's secret key, where its files are going to be used again.
   var curveFilePath: String { "\(securityDirectory)/ipcontroller\(suffix)-curve.json" }
+  var journalDirectory: String { "\(profileDirectory)/journal\(suffix)" }
   /// Locked while a controller of this name lives.
   var lockPath: String { "\(profileDirectory)/pid/ipcontroller\(suffix).lock" }
   /// Where results wait for clients that do not read, in files without a name.

@@ -6,7 +6,7 @@ public enum ExitStatus: Sendable, Hashable, CustomStringConvertible {
   case signaled(Int32)
 
   /// From what `waitpid` says.
-  init(waitStatus: Int32) {
+  public init(waitStatus: Int32) {
     let signal = waitStatus & 0x7f
     self = signal == 0 ? .exited((waitStatus >> 8) & 0xff) : .signaled(signal)
   }

@@ -35,7 +35,10 @@ struct ClusterConnection {
 
   /// Said at once, where a client would wait for a controller that has died.
   private static func checkController(_ clusterFile: String) throws(ClusterError) {
-    guard let status = try? ClusterStatus(reading: clusterFile), let controller = status.deadController else { return }
+    guard let status = try? ClusterStatus(reading: clusterFile), let controller = status.deadController, !status.isRestarting else {
+      // One that is about to be started again is waited for.
+      return
+    }
     let engines = status.engineCount
     throw ClusterError(
       .noController,

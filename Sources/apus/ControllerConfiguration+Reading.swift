@@ -17,6 +17,7 @@ extension ControllerConfiguration {
     try readSecurity(configuration, environment)
     try readSchedulers(configuration)
     try readDatabase(configuration, environment)
+    try readJournal(configuration)
     // Only for a client that asks for Dask: a controller needs no Python.
     if let interpreter = try? EngineInterpreter(named: nil, executable: executable, environment) {
       python = interpreter.python
@@ -131,6 +132,22 @@ extension ControllerConfiguration {
       throw ClusterError(
         .failure, "IPController.broadcast_scheduler_depth is \(broadcastDepth): that is more than 1024 leaves", advice: "Up to 10.")
     }
+  }
+
+  private mutating func readJournal(_ configuration: Configuration) throws(ClusterError) {
+    // Who says how to write one wants one.
+    let isNamed = configuration.setting("journal_sync", of: "IPController") != nil
+    guard try configuration.bool("journal", of: "IPController") ?? isNamed else { return }
+    var settings = JournalConfiguration()
+    if let name = try configuration.string("journal_sync", of: "IPController"), let sync = JournalConfiguration.Sync(rawValue: name)
+    {
+      settings.sync = sync
+    }
+    settings.sizeLimit = try configuration.integer("journal_limit", of: "IPController") ?? settings.sizeLimit
+    if let seconds = try configuration.integer("journal_engine_timeout", of: "IPController") {
+      settings.engineTimeout = .seconds(seconds)
+    }
+    journal = settings
   }
 
   private mutating func readDatabase(_ configuration: Configuration, _ environment: Environment) throws(ClusterError) {

@@ -35,10 +35,14 @@ struct ListCommand {
       lines.append(
         row(
           context.selection.ipythonDirectory.abbreviation(of: cluster.file.profile),
-          cluster.file.clusterID.isEmpty ? "''" : cluster.file.clusterID, cluster.isControllerRunning ? "True" : "False",
+          cluster.file.clusterID.isEmpty ? "''" : cluster.file.clusterID, running(cluster),
           pad(String(cluster.engineCount), 7, leading: true), cluster.file.launcherTitle))
     }
     return lines.map { $0 + "\n" }.joined()
+  }
+
+  private func running(_ cluster: ClusterStatus) -> String {
+    cluster.isControllerRunning ? "True" : cluster.isRestarting ? "Restarting" : "False"
   }
 
   private func row(_ profile: String, _ id: String, _ running: String, _ engines: String, _ launcher: String) -> String {

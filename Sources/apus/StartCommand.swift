@@ -1,4 +1,6 @@
 import ApusCluster
+import ApusProcess
+import Glibc
 
 /// `apus start` and `apus engines`.
 struct StartCommand {
@@ -7,7 +9,7 @@ struct StartCommand {
 
   func run() throws(ClusterError) -> ExitCode {
     let arguments = context.arguments.operands + context.arguments.passedThrough
-    let configuration = try LaunchConfiguration(
+    var configuration = try LaunchConfiguration(
       context.configuration, command: context.command, selection: context.selection, arguments: arguments,
       executable: context.executable,
       context.environment)
@@ -16,8 +18,32 @@ struct StartCommand {
       return .success
     }
     if context.command == .engines, !context.selection.profile.exists { throw noController }
+    if configuration.plan.daemonizes, configuration.plan.restartsController {
+      guard let log = context.environment[DetachedSupervisor.variable] else { return try startSupervisor(configuration) }
+      configuration.plan.daemonizes = false
+      configuration.isSupervisor = true
+      configuration.supervisorLog = log
+    }
     let launcher = try ClusterLauncher(configuration, announcer: Announcer(context: context))
     return try launcher.run()
+  }
+
+  /// The same command again, in the background: somebody has to start the controller again.
+  private func startSupervisor(_ configuration: LaunchConfiguration) throws(ClusterError) -> ExitCode {
+    var environment = context.environment
+    environment["IPP_PROFILE_DIR"] = configuration.profile.location
+    environment["IPP_CLUSTER_ID"] = configuration.clusterID
+    let command = ChildProcess.Command(program: context.executable, arguments: CommandLine.arguments, environment: environment)
+    let id = configuration.clusterID.isEmpty ? "" : "\(configuration.clusterID)-"
+    let log = "\(configuration.profile.log)/ipcluster-\(id)\(getpid()).log"
+    let code = try DetachedSupervisor(command, log: log).run { context.output.print($0 + "\n") }
+    if code == .success {
+      context.note(
+        .info,
+        "the cluster goes on in the background: 'apus stop' (or 'ipcluster stop') ends it; "
+          + configuration.profile.clusterFile(configuration.clusterID))
+    }
+    return code
   }
 
   private var noController: ClusterError {
@@ -38,4 +64,6 @@ private struct Announcer: ClusterAnnouncer {
     if context.logsToFile { context.note(.info, ready) }
     context.output.print(ready + "\n")
   }
+
+  func serving(_ code: ExitCode) { context.output.print("\(DetachedSupervisor.readyMark)\(code.rawValue)\n") }
 }

@@ -25,7 +25,7 @@ struct StopCommand {
         if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
         let status = try ClusterStatus(reading: path)
         let stopped = try ClusterStopper.stop(status, context.environment)
-        if let controller = status.deadController {
+        if let controller = status.deadController, status.file.supervisor == nil {
           context.note(
             .warning,
             "its controller (process \(controller.pid)) had died before; its last words may be in \(controller.outputFile)")

@@ -16,6 +16,10 @@ import Testing
       }
       return engines.count
     }
+    mutating func restartController() -> Bool {
+      done.append("restart")
+      return true
+    }
     mutating func watchRegistrations() { done.append("watch") }
     mutating func stopWatchingRegistrations() { done.append("unwatch") }
     mutating func signal(_ signal: Int32, controller: Bool, engines: Set<Int>) {
@@ -234,6 +238,74 @@ import Testing
     life.engineEnded(0, .exited(0), now: now, &recorder)
     life.engineEnded(1, .exited(0), now: now, &recorder)
     recorder.expect("unwatch", "remove")
+  }
+
+  /// A cluster with a journal that is ready.
+  mutating func supervised() -> ClusterLifecycle {
+    var life = plan { $0.restartsController = true }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.enginesRegistered(2, now: now, &recorder)
+    recorder.done = []
+    return life
+  }
+
+  @Test mutating func aDeadControllerIsStartedAgain() {
+    var life = supervised()
+    #expect(life.startCode == .success)
+    life.controllerEnded(.signaled(9), now: now, &recorder)
+    recorder.expect("controllerRestarts(\(ExitStatus.signaled(9)), after: \(Duration.milliseconds(50)))", "file")
+    #expect(life.deadline == now + .milliseconds(50) && !life.isControllerAlive)
+    life.timePassed(now: now + .milliseconds(50), &recorder)
+    recorder.expect("restart")
+    #expect(life.phase == .serving && life.isControllerAlive && life.deadline == nil)
+  }
+
+  @Test mutating func aControllerThatDiesAgainAndAgainGetsTimeAndIsGivenUp() {
+    var life = supervised()
+    var time = now
+    var delays: [Duration] = []
+    for _ in 0..<5 {
+      life.controllerEnded(.exited(71), now: time, &recorder)
+      guard let next = life.deadline else { break }
+      delays.append(next - time)
+      time = next
+      life.timePassed(now: time, &recorder)
+    }
+    #expect(delays == [50, 200, 800, 3200, 12800].map { .milliseconds($0) })
+    recorder.done = []
+    life.controllerEnded(.exited(71), now: time, &recorder)
+    recorder.expect("controllerEnded(\(ExitStatus.exited(71)), early: false)", "file", "unwatch", "signal 15 [0, 1]")
+    // After a minute without it the first restart counts as the first.
+    life = supervised()
+    life.controllerEnded(.signaled(9), now: now, &recorder)
+    life.timePassed(now: now + .seconds(1), &recorder)
+    life.controllerEnded(.signaled(9), now: now + .seconds(70), &recorder)
+    #expect(life.deadline == now + .milliseconds(70_050))
+  }
+
+  @Test mutating func aControllerThatEndsInOrderIsNotStartedAgain() {
+    var life = supervised()
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    recorder.expect("controllerEnded(\(ExitStatus.exited(0)), early: false)", "file", "unwatch", "signal 15 [0, 1]")
+  }
+
+  @Test mutating func aSignalWhileTheControllerIsDeadStopsTheRest() {
+    var life = supervised()
+    life.controllerEnded(.signaled(9), now: now, &recorder)
+    recorder.done = []
+    life.signaled(SIGTERM, now: now, &recorder)
+    recorder.expect("stopping", "unwatch", "signal 15 [0, 1]")
+    life.timePassed(now: now + .milliseconds(50), &recorder)
+    recorder.expect()
+    for index in 0..<2 { life.engineEnded(index, .exited(0), now: now, &recorder) }
+    recorder.expect("unwatch", "remove")
+    #expect(life.exitCode == .success)
+  }
+
+  @Test mutating func withoutAJournalTheClusterEndsWithItsController() {
+    var life = served()
+    life.controllerEnded(.signaled(9), now: now, &recorder)
+    recorder.expect("controllerEnded(\(ExitStatus.signaled(9)), early: false)", "file", "unwatch", "signal 15 [0, 1]")
   }
 
   @Test mutating func nobodyAnswers() {

@@ -115,7 +115,10 @@ public final class BlockingClient: Sendable {
     let numbers = requests.flatMap { $0.handles.map(\.number) }
     if isTracked, let first = numbers.first {
       track(&submission.buffers, first)
-      for index in requests.indices { requests[index].buffers = submission.buffers }
+      for index in requests.indices {
+        requests[index].buffers = submission.buffers
+        requests[index].maySendAgain = false
+      }
     }
     switch route {
     case .hub, .control: try client.queue.postNow(requests)

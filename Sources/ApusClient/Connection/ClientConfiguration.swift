@@ -8,6 +8,8 @@ public struct ClientConfiguration: Sendable {
   public var requestTimeout = Duration.seconds(30)
   /// How long a broken connection to the controller may take to come back before all that is under way fails.
   public var controllerGrace = Duration.seconds(5)
+  /// The same of a controller that keeps a journal: it is going to be restarted, and tasks of load-balanced views go on.
+  public var restartGrace = Duration.seconds(60)
   /// Tasks that may be under way at once; who submits more waits.
   public var maximumInFlight = InFlightLimit()
   /// How long after its reply a task's output may take, where nothing says that it is complete.

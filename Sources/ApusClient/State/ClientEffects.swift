@@ -6,6 +6,8 @@ protocol ClientEffects: ~Copyable {
   /// Tells engines to leave out tasks that they have not begun. The task scheduler listens too.
   /// - Parameter interrupts: whether the one that runs is interrupted.
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool)
+  /// Asks the scheduler of a restarted controller for these balanced tasks; the answer comes as `resumed(unknown:)`.
+  mutating func resume(_ tasks: [TaskNumber])
   mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding)
   mutating func finishOutput(of handle: TaskHandle)
   /// Nothing is accepted from callers any more; said before the first of them learns why.

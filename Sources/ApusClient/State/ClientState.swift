@@ -20,6 +20,8 @@ struct ClientState {
     /// The broadcast that this is a share of.
     var share: (original: TaskNumber, engine: EngineUUID)?
     var phase = Phase.outstanding(isIdle: false)
+    /// To be sent again if a restarted controller does not know it; kept where the controller has a journal.
+    var request: Request?
     /// Messages of its output that have come.
     var received = 0
     var isOutstanding: Bool { if case .outstanding = phase { true } else { false } }
@@ -43,16 +45,21 @@ struct ClientState {
   private var departures: [EngineUUID: Int] = [:]
   private var serial = 0
   private var hub: SessionID?
+  /// The journal of the controller: one that is restarted with it knows our tasks.
+  private(set) var journal: String?
   private(set) var isHubReachable = false
   private var hubLostDeadline: ContinuousClock.Instant?
   private(set) var failure: ClientError?
 
   let outputGrace: Duration
   let controllerGrace: Duration
+  let restartGrace: Duration
 
-  init(outputGrace: Duration, controllerGrace: Duration) {
+  /// As of `ClientConfiguration`.
+  init(outputGrace: Duration, controllerGrace: Duration, restartGrace: Duration = .seconds(60)) {
     self.outputGrace = outputGrace
     self.controllerGrace = controllerGrace
+    self.restartGrace = restartGrace
   }
 
   var outstandingCount: Int { entries.values.reduce(0) { $0 + ($1.isOutstanding ? 1 : 0) } }
@@ -72,7 +79,9 @@ struct ClientState {
       return submitShares(of: request, to: targets, effects: &effects)
     }
     for handle in request.handles {
-      entries[request.number] = Entry(route: request.route, handle: handle, awaitsOutput: request.awaitsOutput)
+      var entry = Entry(route: request.route, handle: handle, awaitsOutput: request.awaitsOutput)
+      if journal != nil, request.maySendAgain { entry.request = request }
+      entries[request.number] = entry
     }
     if let deadline = request.deadline { deadlines[request.number] = deadline }
     effects.send(request)
@@ -134,6 +143,7 @@ struct ClientState {
     let expected = entry.awaitsOutput ? nil : reply.outputCount
     let isIncomplete = entry.awaitsOutput ? answered && !isIdle : entry.received < reply.outputCount
     if isIncomplete {
+      entries[number]?.request = nil
       entries[number]?.phase = .lingering(expected: expected)
       lingering.append((now + outputGrace, number))
     } else {
@@ -253,15 +263,14 @@ struct ClientState {
   mutating func askForEngines(effects: inout some ClientEffects & ~Copyable) { effects.askForEngines(asOf: serial) }
 
   /// The hub's list. Changes that were announced meanwhile are newer than it.
+  /// - Parameter journal: of the controller; `nil` without one.
   mutating func engines(
-    _ list: [RegisteredEngine], asOf asked: Int, hub session: SessionID?, effects: inout some ClientEffects & ~Copyable
+    _ list: [RegisteredEngine], asOf asked: Int, hub session: SessionID?, journal: String? = nil,
+    effects: inout some ClientEffects & ~Copyable
   ) {
-    if let hub, let session, hub != session {
-      let error = ClientError(
-        .controllerLost, "the controller was restarted while the task was under way", advice: "Submit the task again.")
-      failOutstanding(error, effects: &effects)
-    }
+    if let hub, let session, hub != session { controllerWasRestarted(journal: journal, effects: &effects) }
     hub = session ?? hub
+    self.journal = journal
     let listed = Set(list.map(\.uuid))
     for known in engines.values.sorted(by: { $0.engine < $1.engine })
     where known.serial <= asked && !listed.contains(known.engine.uuid) {
@@ -274,6 +283,36 @@ struct ClientState {
 
   // MARK: the controller
 
+  /// Balanced tasks are in its journal. What was sent to certain engines is known to nobody now: whether it ran, they alone could tell.
+  private mutating func controllerWasRestarted(journal: String?, effects: inout some ClientEffects & ~Copyable) {
+    let isSame = journal != nil && journal == self.journal
+    let error = ClientError(
+      .controllerLost,
+      isSame
+        ? "the controller was restarted while the task was under way: its engine may have run it"
+        : "the controller was restarted while the task was under way",
+      advice: isSame
+        ? "Submit it again if that does no harm, or to a load-balanced view, whose tasks survive." : "Submit the task again.")
+    failOutstanding(error, effects: &effects, sparingBalanced: isSame)
+    let waiting = entries.filter { $0.value.isOutstanding && $0.value.route == .balanced }.keys.sorted { $0.raw < $1.raw }
+    if isSame, !waiting.isEmpty { effects.resume(waiting) }
+  }
+
+  /// What a restarted controller says to `resume`.
+  /// - Parameter unknown: tasks that it never had, or that were not written down in time.
+  mutating func resumed(unknown: [TaskNumber], effects: inout some ClientEffects & ~Copyable) {
+    for number in unknown {
+      guard let entry = entries[number], entry.isOutstanding else { continue }
+      if let request = entry.request {
+        effects.send(request)
+      } else {
+        let error = ClientError(
+          .controllerLost, "the controller was restarted, and does not know the task", advice: "Submit the task again.")
+        finishUnanswered(number, with: error, effects: &effects)
+      }
+    }
+  }
+
   mutating func hubConnected(effects: inout some ClientEffects & ~Copyable) {
     let wasLost = hubLostDeadline != nil
     isHubReachable = true
@@ -281,9 +320,11 @@ struct ClientState {
     if wasLost { askForEngines(effects: &effects) }
   }
 
+  private var grace: Duration { journal == nil ? controllerGrace : restartGrace }
+
   mutating func hubDisconnected(now: ContinuousClock.Instant) {
     isHubReachable = false
-    if failure == nil { hubLostDeadline = hubLostDeadline ?? now + controllerGrace }
+    if failure == nil { hubLostDeadline = hubLostDeadline ?? now + grace }
   }
 
   /// Nothing will be answered any more, for this reason.
@@ -300,10 +341,12 @@ struct ClientState {
   }
 
   private mutating func failOutstanding(
-    _ error: ClientError, effects: inout some ClientEffects & ~Copyable, includingQueries: Bool = false
+    _ error: ClientError, effects: inout some ClientEffects & ~Copyable, includingQueries: Bool = false,
+    sparingBalanced: Bool = false
   ) {
     for (number, entry) in entries.sorted(by: { $0.key.raw < $1.key.raw }) {
       if case .hub = entry.route, !includingQueries { continue }
+      if case .balanced = entry.route, sparingBalanced { continue }
       if entry.isOutstanding {
         finishUnanswered(number, with: error, effects: &effects)
       } else {
@@ -336,7 +379,7 @@ struct ClientState {
   mutating func expire(now: ContinuousClock.Instant, effects: inout some ClientEffects & ~Copyable) {
     if let deadline = hubLostDeadline, deadline <= now {
       let error = ClientError(
-        .controllerLost, "the connection to the controller was lost and did not come back in \(controllerGrace)",
+        .controllerLost, "the connection to the controller was lost and did not come back in \(grace)",
         advice: "See whether the controller still runs (apus list), then connect again.")
       return close(error, effects: &effects)
     }

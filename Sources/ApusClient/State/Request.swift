@@ -31,6 +31,8 @@ struct Request: Sendable {
   var deadline: ContinuousClock.Instant?
   /// What it counts for while it is under way, in bytes.
   let cost: Int
+  /// Whether it may be kept until it is answered, and sent again: not where somebody waits for its memory.
+  var maySendAgain = true
 }
 
 /// An engine came or went.

@@ -5,7 +5,7 @@ import Transport
 extension ClientConnection {
   func watchLines() {
     for lane in [LocalSocket.Lane.tasks, .requests] {
-      guard let socket = wire.lines.socket(lane) else { continue }
+      guard lineReaders[lane] == nil, let socket = wire.lines.socket(lane) else { continue }
       lineReaders[lane] = loop.whenReadable(descriptor: socket.descriptor) { [weak self] in
         self?.assumeIsolated {
           $0.readLine(lane, atMost: Self.batch)
@@ -58,6 +58,13 @@ extension ClientConnection {
     if let reader = lineReaders.removeValue(forKey: lane) { loop.forget(reader) }
     wire.closeLine(lane)
     if areEnginesKnown, !wire.lines.isPending { roster.becomeKnown() }
+  }
+
+  /// The controller is another one.
+  func reopenLine() {
+    wire.lines.reopenTasks()
+    watchLines()
+    loop.schedule(after: .seconds(2)) { [weak self] in self?.assumeIsolated { $0.giveUpPendingLines() } }
   }
 
   /// Who has not been answered by now uses libzmq, from the first request on.

@@ -16,6 +16,8 @@ actor ClientConnection {
   var lineReaders: [LocalSocket.Lane: EventLoop.ReaderID] = [:]
   /// The hub has told its engines.
   private(set) var areEnginesKnown = false
+  /// The session of the hub that answered last.
+  private var lastHub: SessionID?
   /// A further attempt at what waits for a line.
   var isDeliveryDue = false
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
@@ -148,6 +150,9 @@ actor ClientConnection {
     guard let (message, match) = open(frames, channel, isLocal: isLocal) else { return }
     if channel == .query, let serial = wire.takeEngineQuery(match.number) {
       readEngines(message, asOf: serial)
+    } else if channel == .task, message.messageType == .resumeReply {
+      let unknown = (try? message.content())?["unknown"]?.stringArrayValue ?? []
+      state.resumed(unknown: unknown.compactMap { wire.ids.match($0)?.number }, effects: &wire)
     } else {
       state.replied(to: match, TaskReply(message), now: now, effects: &wire)
     }
@@ -215,7 +220,9 @@ actor ClientConnection {
       return RegisteredEngine(
         id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]), isOwn: own.contains(number))
     }
-    state.engines(engines, asOf: serial, hub: message.sessionID, effects: &wire)
+    if let lastHub, lastHub != message.sessionID { reopenLine() }
+    lastHub = message.sessionID
+    state.engines(engines, asOf: serial, hub: message.sessionID, journal: content["journal"]?.stringValue, effects: &wire)
     areEnginesKnown = true
     // A moment later, if a line is about to be opened: what comes first decides about the way of all.
     if !wire.lines.isPending { roster.becomeKnown() }

@@ -18,23 +18,29 @@ struct ClientLines {
   private var requests: Line?
   private var waiting = Deque<[Frame]>()
   private let copies = SharedCopies()
+  private let origin: (directory: String, identity: String, key: String)?
 
   /// Of a client without any.
-  init() {}
+  init() { origin = nil }
 
   /// Connects, and says who is there.
   /// - Parameter identity: of the client's libzmq sockets.
   init(in directory: String, identity: String, key: String) {
-    var session = Session(key: key)
-    func line(_ lane: LocalSocket.Lane) -> Line? {
-      guard let socket = LocalSocket(connectingTo: LocalSocket.linesPath(in: directory)) else { return nil }
-      let greeting = session.message(
-        LocalSocket.greeting, content: ["client": .string(identity), "lane": .string(lane.rawValue)])
-      return socket.send(greeting.frames) == .sent ? Line(socket: socket) : nil
-    }
+    origin = (directory, identity, key)
     tasks = line(.tasks)
     requests = line(.requests)
   }
+
+  private func line(_ lane: LocalSocket.Lane) -> Line? {
+    guard let origin, let socket = LocalSocket(connectingTo: LocalSocket.linesPath(in: origin.directory)) else { return nil }
+    var session = Session(key: origin.key)
+    let greeting = session.message(
+      LocalSocket.greeting, content: ["client": .string(origin.identity), "lane": .string(lane.rawValue)])
+    return socket.send(greeting.frames) == .sent ? Line(socket: socket) : nil
+  }
+
+  /// To a restarted controller. Balanced tasks have no order; requests go on by libzmq, as those before them.
+  mutating func reopenTasks() { if tasks == nil { tasks = line(.tasks) } }
 
   /// Whether an answer of the controller to a greeting is still to come.
   var isPending: Bool { [tasks, requests].contains { $0.map { !$0.isOpen } ?? false } }

@@ -237,6 +237,16 @@ struct ClientSockets: ~Copyable, ClientEffects {
     if engines.isEmpty { sendControl(.abortRequest, content, to: Self.nobody) }
   }
 
+  /// Behind all that was sent before by libzmq: what arrived is known to the scheduler then.
+  mutating func resume(_ tasks: [TaskNumber]) {
+    sendBatch()
+    let header = headers.header(ids.next(), .resumeRequest)
+    let content = Frame(["msg_ids": JSONValue(tasks.map { ids.id(of: $0).text })])
+    var frames: [Frame] = [.delimiter, .empty, header, .emptyObject, .emptyObject, content]
+    sign(&frames, 0, .task)
+    post(frames, .task)
+  }
+
   private static let nobody = Frame("nobody")
 
   private mutating func sendControl(_ type: MessageType, _ content: Frame, to identity: Frame) {

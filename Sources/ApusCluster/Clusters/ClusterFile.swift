@@ -43,6 +43,8 @@ public struct ClusterFile: Sendable, Hashable {
   public var controllerLauncher = "local"
   public var engineLauncher = "local"
   public var controller: Process?
+  /// The launcher that starts the controller again when it dies; only Apus's files have one.
+  public var supervisor: Process?
   public var engineSets: [String: EngineSet] = [:]
   /// Engines that ended before the cluster did, oldest first.
   public var ended: [EndedEngine] = []
@@ -105,6 +107,7 @@ public struct ClusterFile: Sendable, Hashable {
       controller = Self.process(state)
       originalController = state
     }
+    supervisor = json["supervisor"]?["state"]?.objectValue.flatMap(Self.process)
     engineLauncher = json["engines"]?["class"]?.stringValue ?? "local"
     for (id, set) in json["engines"]?["sets"]?.objectValue?.members ?? [] {
       guard let state = set.objectValue else { continue }
@@ -149,6 +152,7 @@ public struct ClusterFile: Sendable, Hashable {
     } else if let originalController, !LauncherName(controllerLauncher).isLocal {
       object["controller"] = ["class": .string(controllerLauncher), "state": .object(originalController)]
     }
+    if let supervisor { object["supervisor"] = ["class": "local", "state": state(supervisor, n: nil)] }
     var sets = JSONObject()
     for (id, set) in engineSets.sorted(by: { $0.key < $1.key }) { sets[id] = json(of: set) }
     object["engines"] = ["class": .string(engineLauncher), "sets": .object(sets)]

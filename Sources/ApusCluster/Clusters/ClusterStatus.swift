@@ -18,6 +18,7 @@ public struct ClusterStatus: Sendable, Hashable {
       deadController = controller
       self.file.controller = nil
     }
+    if let supervisor = file.supervisor, !isAlive(supervisor, file) { self.file.supervisor = nil }
     for (id, set) in file.engineSets where set.state == nil {
       let engines = set.engines.filter { isAlive($0.value, file) }
       if engines.isEmpty { self.file.engineSets[id] = nil } else { self.file.engineSets[id]?.engines = engines }
@@ -51,13 +52,16 @@ public struct ClusterStatus: Sendable, Hashable {
   public var isControllerRunning: Bool {
     file.controller != nil || !LauncherName(file.controllerLauncher).isLocal && file.originalController != nil
   }
-  public var isRunning: Bool { isControllerRunning || !file.engineSets.isEmpty }
+  /// The controller has died, and its launcher starts it again.
+  public var isRestarting: Bool { !isControllerRunning && file.supervisor != nil }
+  public var isRunning: Bool { isControllerRunning || isRestarting || !file.engineSets.isEmpty }
   public var engineCount: Int { file.engineSets.values.reduce(0) { $0 + $1.count } }
 
   /// Processes on this host that belong to the cluster.
   public var processes: [ClusterFile.Process] {
     let controller = LauncherName(file.controllerLauncher).isLocal ? file.controller : nil
-    return (controller.map { [$0] } ?? []) + file.engineSets.values.flatMap(\.engines.values)
+    // The supervisor first: it is not to start anything again.
+    return [file.supervisor, controller].compactMap { $0 } + file.engineSets.values.flatMap(\.engines.values)
   }
 
   /// Beginnings of the names of logs that the engines write.

@@ -41,6 +41,7 @@ public enum ClusterStopper {
     }
     FileSystem.remove(status.path)
     removeConnectionFiles(of: status)
+    removeJournal(of: status)
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
     return Result(processes: processes.count, engines: engines, hadToKill: hadToKill)
   }
@@ -89,6 +90,13 @@ public enum ClusterStopper {
     let keeps = status.file.controllerArguments.contains { $0.contains("reuse") || $0.contains("restore") }
     if keeps || FileSystem.exists(profile.connectionFile("curve", clusterID: id)) { return }
     for kind in ["client", "engine"] { FileSystem.remove(profile.connectionFile(kind, clusterID: id)) }
+  }
+
+  /// Of a controller that could not do so itself: whoever stops a cluster does not want its tasks back.
+  private static func removeJournal(of status: ClusterStatus) {
+    let directory = ProfileDirectory(status.file.profile).journal(clusterID: status.file.clusterID)
+    for name in FileSystem.entries(of: directory) { FileSystem.remove(Path.join(directory, name)) }
+    rmdir(directory)
   }
 
   /// - Returns: those that still run when the time is over.

@@ -36,6 +36,14 @@ extension TraitTable {
             "per_job", .integer(atLeast: 1), "all",
             "Engines in one job of a batch system: with many small jobs they join as they start."),
           Trait("dry_run", .bool, "False", "Print the script and the commands, and start nothing."),
+          Trait(
+            "journal", .bool, "False",
+            "Let the controller keep a journal, and start it again when it has died: its tasks, engines and clients go on."),
+          Trait(
+            "journal_sync", .choice(["", "always", "interval", "never"]), "''",
+            "When the journal is forced to the disk; implies the journal."),
+          Trait(
+            "controller_restarts", .integer(atLeast: 0), "5", "With a journal: restarts of the controller within a minute at most."),
           Trait("load_profile", .bool, "True", "Accepted: the profile's configuration is always read."),
         ]),
       TraitClass("BaseLauncher", "How a process is started.", launcherTraits),

@@ -45,6 +45,16 @@ extension TraitTable {
         Trait("broadcast_scheduler_depth", .integer(atLeast: 0), "1", "Depth of the tree that broadcast messages go through."),
         Trait(
           "registration_timeout", .integer(atLeast: 0), "0", "Seconds an engine may take to register. 0: 30, or ten heartbeats."),
+        Trait(
+          "journal", .bool, "False",
+          "Keep a journal of balanced tasks: a controller that died and is started again goes on with them."),
+        Trait(
+          "journal_sync", .choice(["always", "interval", "never"]), "'interval'",
+          "When the journal is forced to the disk: before anything follows from it, once a second, or when the system sees fit."),
+        Trait("journal_limit", .integer(atLeast: 1), "4294967296", "Bytes that the journal may have."),
+        Trait(
+          "journal_engine_timeout", .integer(atLeast: 1), "30",
+          "Seconds that engines may take to come back to a controller that was started again."),
         Trait("db_class", .text, "'DictDB'", "Task database: DictDB (memory), SQLiteDB, NoDB."),
       ]),
     TraitClass("Hub", "Accepted: its settings have moved to IPController.", isOpen: true),

@@ -10,7 +10,9 @@ public enum ProcessTable {
     guard let variables = environment(of: process.pid) else { return true }
     if variables.contains(where: { $0.hasPrefix("IPP_PROFILE_DIR=") || $0.hasPrefix("IPP_CLUSTER_ID=") }) { return true }
     let words = strings(of: "/proc/\(process.pid)/cmdline") ?? []
-    return words.contains { $0.hasPrefix("ipyparallel.") || ["ipcontroller", "ipengine"].contains(Path.name($0)) }
+    return words.contains {
+      $0.hasPrefix("ipyparallel.") || ["ipcontroller", "ipengine", "ipcluster", "apus"].contains(Path.name($0))
+    }
   }
 
   /// A zombie has ended: only its parent has not noticed.

@@ -62,6 +62,7 @@ extension CommandSpecification {
     examples: [
       ("-n 4", "four engines; without -n one for each core"),
       ("-n 4 --daemonize", "in the background, until 'stop'"),
+      ("-n 4 --journal", "tasks survive the end of the controller, which is started again"),
       ("--profile=work --cluster-id=a", "one of several clusters, each with its own name"),
       ("--ip='*' --location=node1", "reachable from other machines"),
       ("-n 64 --engines=slurm --time=2h", "engines as a job of a batch system"),
@@ -73,6 +74,7 @@ extension CommandSpecification {
       .flag("daemonize", "IPClusterStart", "daemonize"),
       .value("ip", "Cluster", "controller_ip"), .value("location", "Cluster", "controller_location"),
       .value("controller", "Cluster", "controller_launcher_class"), .value("delay", "Cluster", "delay"), python,
+      .flag("journal", "Cluster", "journal"), .value("journal-sync", "Cluster", "journal_sync"),
     ] + launching + shared("IPClusterStart"),
     classes: ["Cluster", "LocalControllerLauncher"] + launchers + ["ProfileDir"],
     operands: .some("CONTROLLER ARGUMENT"), passesThrough: "the controller")
@@ -141,6 +143,7 @@ extension CommandSpecification {
       ("", "for clients and engines on this machine"), ("--ip='*' --location=node1", "for those on other machines too"),
       ("--sqlitedb", "keep tasks and results in a file of the profile"), ("--scheme=lru --hwm=0", "how tasks are spread"),
       ("--ports=10101-10120", "through a firewall"), ("--reuse", "the same ports and key at the next start"),
+      ("--journal", "go on with the tasks of a controller that died"),
     ],
     options: [
       .value("ip", "IPController", "ip"), .value("location", "IPController", "location"), .value("ports", "IPController", "ports"),
@@ -156,6 +159,7 @@ extension CommandSpecification {
       .value("ssh", "IPController", "ssh_server"), .value("enginessh", "IPController", "engine_ssh_server"),
       .value("transport", "IPController", "transport"), .flag("usethreads", "IPController", "use_threads"),
       .flag("insecure", "IPController", "allow_insecure"),
+      .flag("journal", "IPController", "journal"), .value("journal-sync", "IPController", "journal_sync"),
     ] + session + shared("IPController"),
     classes: ["HeartMonitor", "TaskScheduler", "DictDB", "SQLiteDB", "Session", "ProfileDir"], operands: .none, passesThrough: nil)
 

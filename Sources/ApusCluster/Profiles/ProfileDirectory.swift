@@ -45,6 +45,9 @@ public struct ProfileDirectory: Sendable, Hashable {
     Path.join(security, "ipcontroller\(clusterID.isEmpty ? "" : "-\(clusterID)")-\(kind).json")
   }
 
+  /// Where the controller keeps its journal.
+  public func journal(clusterID: String) -> String { Path.join(location, "journal\(clusterID.isEmpty ? "" : "-\(clusterID)")") }
+
   public func clusterFile(_ clusterID: String) -> String { Path.join(security, "cluster-\(clusterID).json") }
 
   /// Cluster files of all clusters of this profile, running or not.

@@ -6,4 +6,6 @@ public protocol ClusterAnnouncer {
   func show(progress: String?)
   /// The one line that says the engines are ready.
   func announce(ready: String)
+  /// The cluster serves: how its start has ended. Of a launcher that stays with a cluster in the background.
+  func serving(_ code: ExitCode)
 }

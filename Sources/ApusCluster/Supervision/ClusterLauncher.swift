@@ -10,6 +10,7 @@ public final class ClusterLauncher {
   private var processes: LaunchedProcesses
   private let signals: Int32
   private var arrival: FileArrival?
+  private var isServing = false
 
   /// - Throws: with `.alreadyRunning`, `.noController`, `.cannotWrite` or `.missingProgram`.
   public init(_ configuration: LaunchConfiguration, announcer: any ClusterAnnouncer) throws(ClusterError) {
@@ -50,8 +51,14 @@ public final class ClusterLauncher {
       waitForEvents()
       lifecycle.timePassed(now: MonotonicClock.now, &processes)
       checkFailure()
+      if configuration.isSupervisor, !isServing, let code = lifecycle.startCode {
+        isServing = true
+        announcer.serving(code)
+      }
     }
     arrival?.close()
+    // Of a start that failed, whoever waits for it reads it.
+    if isServing { FileSystem.remove(configuration.supervisorLog) }
     return lifecycle.exitCode ?? .failure
   }
 

@@ -21,6 +21,10 @@ public struct ClusterLifecycle: Sendable {
     public var engineTimeout: Duration = .seconds(60)
     /// The death of all engines within this time is a failed start.
     public var earlyShutdown: Duration = .seconds(30)
+    /// Whether a controller that dies is started again: it has a journal.
+    public var restartsController = false
+    /// So many times within a minute at most.
+    public var restartLimit = 5
     /// Between SIGTERM and SIGKILL.
     public var killAfter: Duration = .seconds(5)
     /// Whether engines may wait in a queue before they run, as long as it takes: `engineTimeout` begins when they do.
@@ -38,8 +42,10 @@ public struct ClusterLifecycle: Sendable {
     case startingEngines(next: Int, at: Duration)
     /// Next: `serving`, or `stopping`.
     case registering(until: Duration)
-    /// Next: `stopping`, or `ended` where the cluster is left running.
+    /// Next: `stopping`, `restarting`, or `ended` where the cluster is left running.
     case serving
+    /// The controller has died, and is started again at that time. Next: `serving`, or `stopping`.
+    case restarting(at: Duration)
     /// SIGTERM is out, then SIGKILL. Next: `ended`.
     case stopping(killAt: Duration, ExitCode)
     case ended(ExitCode)
@@ -57,6 +63,10 @@ public struct ClusterLifecycle: Sendable {
   /// Engines that a queue has.
   private var waitingEngines: Set<Int> = []
   private var hasKilled = false
+  /// When the controller was started again within the last minute.
+  private var restarts: [Duration] = []
+  /// How the start ended, once it has.
+  public private(set) var startCode: ExitCode?
   private var wasAskedTwice = false
   /// `nil` while all are in a queue.
   private var enginesStarted: Duration?
@@ -74,7 +84,7 @@ public struct ClusterLifecycle: Sendable {
   public var deadline: Duration? {
     switch phase {
     case .awaitingController(let until), .registering(let until): until
-    case .startingEngines(_, let at): at
+    case .startingEngines(_, let at), .restarting(let at): at
     case .stopping(let killAt, _): killAt
     case .serving, .ended: nil
     }
@@ -112,6 +122,7 @@ public struct ClusterLifecycle: Sendable {
     case .startingEngines: startEngines(now: now, &effects)
     case .registering where !waitingEngines.isEmpty:
       phase = .registering(until: now + plan.engineTimeout)
+    case .restarting: restartController(now: now, &effects)
     case .registering:
       effects.report(.enginesTimedOut(registered: ours, of: plan.engines, after: plan.engineTimeout))
       serve(.failure, now: now, &effects)
@@ -168,6 +179,11 @@ public struct ClusterLifecycle: Sendable {
   public mutating func controllerEnded(_ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     isControllerAlive = false
     if isStopping { return finishIfNothingLeft(&effects) }
+    if !status.isSuccess, case .serving = phase, let delay = restartDelay(now: now) {
+      effects.report(.controllerRestarts(status, after: delay))
+      phase = .restarting(at: now + delay)
+      return effects.updateClusterFile()
+    }
     let isStart = if case .awaitingController = phase { true } else { false }
     effects.report(.controllerEnded(status, early: isStart))
     effects.updateClusterFile()
@@ -200,6 +216,27 @@ public struct ClusterLifecycle: Sendable {
   /// Something could not be started: the error is reported already.
   public mutating func failed(_ code: ExitCode, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     if !isStopping { stop(code, now: now, &effects) }
+  }
+
+  // MARK: restarts
+
+  private static let restartMemory = Duration.seconds(60)
+
+  /// - Returns: `nil` where the controller is not to be started again.
+  private mutating func restartDelay(now: Duration) -> Duration? {
+    guard plan.restartsController else { return nil }
+    restarts.removeAll { now - $0 > Self.restartMemory }
+    guard restarts.count < plan.restartLimit else { return nil }
+    // At once at first: whoever kills it once does not mean it. What dies again and again gets time.
+    return .milliseconds(50) * (1 << (2 * min(restarts.count, 4)))
+  }
+
+  private mutating func restartController(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    restarts.append(now)
+    phase = .serving
+    // One that could not be started ends the cluster: the launcher says why.
+    guard effects.restartController() else { return }
+    isControllerAlive = true
   }
 
   // MARK: steps
@@ -247,6 +284,7 @@ public struct ClusterLifecycle: Sendable {
 
   private mutating func serve(_ code: ExitCode, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     phase = .serving
+    startCode = code
     effects.stopWatchingRegistrations()
     guard plan.daemonizes else { return }
     // What nobody would find again is not left behind.

@@ -5,6 +5,8 @@ public protocol ClusterLifecycleEffects {
   /// - Returns: how many of them were started, or are being started: fewer than all if the system refused one, and
   ///   `ClusterLifecycle.failed` follows.
   mutating func startEngines(_ engines: Range<Int>) -> Int
+  /// - Returns: false if the system did not start it; `ClusterLifecycle.failed` follows.
+  mutating func restartController() -> Bool
   /// Ask the controller how many engines it has, now and whenever that changes.
   mutating func watchRegistrations()
   mutating func stopWatchingRegistrations()
@@ -30,6 +32,8 @@ public enum ClusterReport: Sendable, Hashable {
   case allEnginesEnded(early: Bool)
   /// - Parameter early: before it was ready.
   case controllerEnded(ExitStatus, early: Bool)
+  /// It died, and is started again after that time.
+  case controllerRestarts(ExitStatus, after: Duration)
   case controllerTimedOut(after: Duration)
   case enginesTimedOut(registered: Int, of: Int, after: Duration)
   case interrupting

@@ -19,11 +19,13 @@ extension LaunchConfiguration {
     try reader.checkControllerLauncher()
     let launchers = LauncherReader(configuration: configuration, kind: kind, environment: environment, isStart: command == .start)
     let launcher = try launchers.launcher(engines: try reader.wantedEngines())
-    let plan = try reader.plan(launchers, engines: launcher.count)
+    var plan = try reader.plan(launchers, engines: launcher.count)
     var words = try reader.controllerWords()
     let address = try reader.makeReachable(&words, from: launcher.target)
     var controller = try reader.controller(words)
     let engines = try reader.engines(plan, kind: kind, className: launchers.className, controller: &controller)
+    plan.restartsController = plan.ownsController && words.own == nil && words.keepsJournal
+    plan.restartLimit = try configuration.integer("controller_restarts", of: "Cluster") ?? plan.restartLimit
     self.init(profile: selection.profile, plan: plan, controller: controller, engines: engines)
     self.launcher = launcher.launcher
     launcherName = kind
@@ -102,6 +104,7 @@ private struct LaunchReader {
     base["IPYTHONDIR"] = selection.ipythonDirectory.location
     // Another cluster's, where this one is started by one of its engines.
     base["IPP_CONNECTION_INFO"] = nil
+    base[DetachedSupervisor.variable] = nil
     return base
   }
 
@@ -124,6 +127,10 @@ private struct LaunchReader {
       }
     }
 
+    var keepsJournal: Bool {
+      all.contains { $0 == "--journal" || $0.hasPrefix("--journal-sync") || $0.hasPrefix("--IPController.journal") }
+    }
+
     var reusesFiles: Bool {
       all.contains { $0 == "--reuse" || $0 == "--restore" || $0.hasPrefix("--IPController.reuse_files") }
     }
@@ -136,6 +143,9 @@ private struct LaunchReader {
     var all = try configuration.strings("controller_args", of: Self.controllerLauncher) ?? []
     if !ip.isEmpty { all.append("--ip=\(ip)") }
     if !location.isEmpty { all.append("--location=\(location)") }
+    let sync = try configuration.string("journal_sync", of: "Cluster") ?? ""
+    if isStart, try configuration.bool("journal", of: "Cluster") ?? !sync.isEmpty { all.append("--journal") }
+    if isStart, !sync.isEmpty { all.append("--journal-sync=\(sync)") }
     return ControllerWords(
       own: try configuration.strings("controller_cmd", of: Self.controllerLauncher), ip: ip, location: location, added: added,
       all: all + added)

@@ -21,6 +21,10 @@ public struct LaunchConfiguration: Sendable {
   public var controllerLocation = ""
   /// Whether connection files from before the start will do: another controller than ours that reuses its files does not write them.
   public var acceptsOldConnectionFiles = false
+  /// Of a launcher in the background: somebody waits to hear that the cluster is ready.
+  public var isSupervisor = false
+  /// Where what it says goes.
+  public var supervisorLog = ""
   /// Remove logs of earlier clusters first.
   public var cleansLogs = true
   /// Lines of a failed process's log to show; 0 is all.

@@ -55,7 +55,9 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
 
   private static func alreadyRunning(_ status: ClusterStatus) -> ClusterError {
     var reason = "the cluster is running already: \(status.path)"
-    if let controller = status.deadController {
+    if status.isRestarting {
+      reason = "the controller of this cluster has died and is about to be started again: \(status.path)"
+    } else if let controller = status.deadController {
       reason =
         "the controller (process \(controller.pid)) of this cluster has died, and \(status.engineCount) of its engines are left: \(status.path)"
     }
@@ -75,6 +77,17 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     announcer.say(.debug, "controller started: process \(process.pid), log \(process.outputFile)")
     // The controller is there already: it must be ended in order.
     do throws(ClusterError) { try writeClusterFile() } catch { failure = error }
+  }
+
+  mutating func restartController() -> Bool {
+    do throws(ClusterError) {
+      try startController()
+      announcer.say(.info, "the controller is started again: process \(controller?.pid ?? 0)")
+      return true
+    } catch {
+      failure = error
+      return false
+    }
   }
 
   private static func start(_ command: ChildProcess.Command, _ log: String) throws(ClusterError) -> ChildProcess {
@@ -210,6 +223,9 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       file.controllerIP = configuration.controllerIP
       file.controllerLocation = configuration.controllerLocation
       file.delay = configuration.plan.delay.seconds
+      if configuration.plan.restartsController {
+        file.supervisor = .init(pid: getpid(), outputFile: configuration.supervisorLog)
+      }
       if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
     }
     for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
@@ -219,7 +235,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     } else {
       file.engineSets[setID] = nil
     }
-    if file.controller == nil, file.engineSets.isEmpty, earlier == nil {
+    if file.controller == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil {
       FileSystem.remove(clusterFile)
     } else {
       try file.write(to: clusterFile)
@@ -284,6 +300,10 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
         "\(engines.count) engines did not end, and may run still: 'apus stop' tries it again; \(clusterFile) names them")
     case .allEnginesEnded(let early): allEnginesEnded(early: early)
     case .controllerEnded(let status, let early): controllerEnded(status, early: early)
+    case .controllerRestarts(let status, let delay):
+      announcer.say(
+        .warning, "the controller died, with \(status)\(ending(of: controller))\nIt is started again in \(delay.secondsText)")
+      controller = nil
     case .controllerTimedOut(let time):
       announcer.say(
         .error,

@@ -8,12 +8,15 @@ public enum EngineLoss: Sendable, Hashable {
   case disconnected
   /// It stopped answering heartbeats.
   case silent
+  /// It did not come back to a controller that was restarted.
+  case absent
 
   var sentence: String {
     switch self {
     case .unregistered: "it shut down"
     case .disconnected: "its connection was lost, which means that its process was killed or crashed; its log may say why"
     case .silent: "it stopped answering heartbeats"
+    case .absent: "the controller was restarted, and the engine did not come back to it"
     }
   }
 }

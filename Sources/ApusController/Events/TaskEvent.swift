@@ -70,6 +70,8 @@ public enum TaskQueue: String, Sendable, Hashable {
 
 public enum RetryReason: Sendable, Hashable {
   case failed, unmetDependency, engineLost
+  /// The request never reached the engine, which a restarted controller has learned from it: no try was spent.
+  case undelivered
 }
 
 /// The kinds of output that a task database keeps.

@@ -11,7 +11,12 @@ struct TaskEventReporter {
     self.queue = queue
   }
 
-  mutating func report(_ id: MessageID, _ kind: TaskEvent.Kind) { stream.report(event(id, kind)) }
+  @discardableResult
+  mutating func report(_ id: MessageID, _ kind: TaskEvent.Kind) -> TaskEvent {
+    let event = event(id, kind)
+    stream.report(event)
+    return event
+  }
 
   /// - Returns: false if it was left out: too much output waits for the task database.
   mutating func report(output id: MessageID, _ kind: OutputKind, _ message: Envelope) -> Bool {

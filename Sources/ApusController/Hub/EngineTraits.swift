@@ -5,11 +5,15 @@ struct EngineTraits: Hashable, Sendable {
   var kind = EngineKind.python
   /// It reads messages in batches (`MessageBatch`).
   var takesBatches = false
+  /// What it runs at the moment at which it comes back.
+  var running: [MessageID] = []
 }
 
 extension EngineTraits {
   /// - Parameter registration: content of a registration request.
   init(told registration: JSONObject) {
-    self.init(kind: EngineKind(told: registration["kind"]), takesBatches: registration["batches"]?.isTruthy ?? false)
+    self.init(
+      kind: EngineKind(told: registration["kind"]), takesBatches: registration["batches"]?.isTruthy ?? false,
+      running: registration["running"]?.stringArrayValue?.map { MessageID($0) } ?? [])
   }
 }

@@ -81,6 +81,7 @@ extension Hub {
     if request["batches"]?.isTruthy ?? false {
       content["batches"] = true
       content["own"] = state.ownEngines
+      if let journal = wire.journal { content["journal"] = .string(journal) }
     }
     return .object(content)
   }

@@ -105,6 +105,8 @@ actor Hub: DeliversLater {
   /// Before the sockets close.
   func close() {
     wire.events.drain()
+    // Clients would wait for it to come back, as after an end that nobody wanted.
+    if wire.journal != nil { wire.notify(.shutdownNotification, ["status": "ok"]) }
     writeEngines()
     dask?.stop()
   }
@@ -178,10 +180,12 @@ actor Hub: DeliversLater {
     guard let uuid = EngineUUID(told: content["uuid"]) else {
       return wire.rejections.note("a registration without a uuid")
     }
+    let cutOff = content["cut_off"]
+    let wasCutOff = cutOff?.stringValue.map { $0 == wire.session.id.text } ?? cutOff?.isTruthy ?? false
     do throws(RemoteError) {
       let id = try state.registrationRequested(
         uuid, wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
-        resumes: content["resume"]?.isTruthy ?? false, wasCutOff: content["cut_off"]?.isTruthy ?? false,
+        resumes: content["resume"]?.isTruthy ?? false, wasCutOff: wasCutOff,
         traits: EngineTraits(told: content), now: .now, effects: &wire)
       wire.accept(message, id: id)
     } catch { return wire.reply(to: message, .registrationReply, error.content) }

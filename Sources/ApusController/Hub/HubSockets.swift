@@ -11,12 +11,13 @@ struct EngineAudience: Sendable {
   let broadcast: BroadcastScheduler
 
   /// - Parameter done: called on the schedulers' loop when all of them know: clients may be told.
-  func engineJoined(_ uuid: EngineUUID, id: EngineID, takesBatches: Bool, done: @escaping @Sendable () -> Void) {
+  func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits, done: @escaping @Sendable () -> Void) {
+    let takesBatches = traits.takesBatches
     loop.execute {
       mux.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
       control.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
       broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id, isOwn: takesBatches) }
-      tasks.assumeIsolated { $0.engineRegistered(uuid, takesBatches: takesBatches) }
+      tasks.assumeIsolated { $0.engineRegistered(uuid, takesBatches: takesBatches, running: traits.running) }
       done()
     }
   }
@@ -47,6 +48,8 @@ struct HubSockets: ~Copyable, HubEffects {
   /// What `registration_reply` tells beside the id.
   let heartbeatPeriod: Duration
   let connectionInfo: JSONValue
+  /// The journal's name; `nil` without one.
+  let journal: String?
   /// Called when an engine's coming or going is to be announced; runs on the schedulers' loop.
   private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
   /// Whether the set of engines has changed since it was last written.
@@ -56,6 +59,7 @@ struct HubSockets: ~Copyable, HubEffects {
     query: consuming BoundedRouter, monitor: consuming SocketMonitor, notifier: consuming PublisherSocket, session: Session,
     audience: EngineAudience,
     events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
+    journal: String? = nil,
     announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
   ) {
     self.query = query
@@ -67,6 +71,7 @@ struct HubSockets: ~Copyable, HubEffects {
     self.logger = logger
     self.heartbeatPeriod = heartbeatPeriod
     self.connectionInfo = connectionInfo
+    self.journal = journal
     self.announce = announce
     rejections = DroppedMessages("registration", logger: logger)
   }
@@ -86,9 +91,10 @@ struct HubSockets: ~Copyable, HubEffects {
   mutating func accept(_ request: Envelope, id: EngineID) {
     let period = heartbeatPeriod.components
     let milliseconds = period.seconds * 1000 + period.attoseconds / 1_000_000_000_000_000
-    let content: JSONObject = [
+    var content: JSONObject = [
       "id": .int(id.number), "status": "ok", "hb_period": .int(Int(milliseconds)), "connection_info": connectionInfo,
     ]
+    if let journal { content["journal"] = .string(journal) }
     reply(to: request, .registrationReply, .object(content))
   }
 
@@ -102,7 +108,7 @@ struct HubSockets: ~Copyable, HubEffects {
     enginesChanged = true
     logger.info("engine registered", metadata: ["engine": "\(id)", "uuid": "\(uuid)"])
     let announce = announce
-    audience.engineJoined(uuid, id: id, takesBatches: traits.takesBatches) { announce(.registrationNotification, uuid, id) }
+    audience.engineJoined(uuid, id: id, traits: traits) { announce(.registrationNotification, uuid, id) }
   }
 
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {

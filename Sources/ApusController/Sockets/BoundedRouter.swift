@@ -18,6 +18,8 @@ struct BoundedRouter: ~Copyable {
   private let spoolLimit: Int
   private let peers: Peers
   private let logger: Logger
+  /// Clients of the controller before, which may come back until then: what is for them waits.
+  private var expected: (peers: Set<Frame>, until: ContinuousClock.Instant)?
   /// Own peers of this host have lines as well.
   var side: LineSide?
   /// Stands before a message that waits for a line. It may have to wait in a file, so its bytes say it.
@@ -101,7 +103,7 @@ struct BoundedRouter: ~Copyable {
     if waiting.isEmpty || waiting[peer] == nil {
       switch byLine ? deliverByLine(peer, second, rest) : deliver(peer, second, rest) {
       case .sent: return
-      case .gone: if !isExpected { return }
+      case .gone: if !isExpected, !expects(peer) { return }
       case .full: break
       }
     }
@@ -159,6 +161,15 @@ struct BoundedRouter: ~Copyable {
     backlog.append(message)
   }
 
+  mutating func expect(_ peers: Set<Frame>, until instant: ContinuousClock.Instant) { expected = (peers, instant) }
+
+  private mutating func expects(_ peer: Frame) -> Bool {
+    guard let expected, expected.peers.contains(peer) else { return false }
+    if ContinuousClock.now < expected.until { return true }
+    self.expected = nil
+    return false
+  }
+
   /// What waits for this peer will never be sent.
   mutating func forget(_ peer: Frame) { waiting[peer] = nil }
 
@@ -171,7 +182,7 @@ struct BoundedRouter: ~Copyable {
   }
 
   /// - Returns: false if nothing of it is to be kept, because the client is gone.
-  private func drain(_ backlog: inout Backlog, to peer: Frame) -> Bool {
+  private mutating func drain(_ backlog: inout Backlog, to peer: Frame) -> Bool {
     while true {
       if backlog.messages.isEmpty {
         guard let next = backlog.spool?.next() else {
@@ -184,7 +195,7 @@ struct BoundedRouter: ~Copyable {
       switch message.first == Self.lineMark ? deliverByLine(peer, nil, message.dropFirst()) : deliver(peer, nil, message[...]) {
       case .sent: backlog.removeFirst()
       case .full: return true
-      case .gone: return peers == .engines
+      case .gone: return peers == .engines || expects(peer)
       }
     }
   }

@@ -70,7 +70,9 @@ extension Engine {
     ]
     if let id { content["id"] = .int(id.number) }
     if resuming { content["resume"] = true }
-    if wasCutOff { content["cut_off"] = true }
+    // From whom: one that has just taken that one's place has lost nothing.
+    if wasCutOff { content["cut_off"] = controllerSession.map { .string($0.text) } ?? true }
+    if resuming, replies.keepsReplies, let running = mailbox.read({ $0.running }) { content["running"] = [.string(running.text)] }
     sendToHub(.registrationRequest, .object(content))
   }
 
@@ -90,6 +92,7 @@ extension Engine {
         }
         let content = try envelope.content()
         if let answer = Self.answer(content) {
+          if case .accepted = answer { met(envelope.sessionID, hasJournal: content["journal"] != nil) }
           decide { $0.answered(answer, effects: &$1) }
         } else {
           reject("a registration reply without an id", on: "registration")
@@ -97,6 +100,29 @@ extension Engine {
       } catch let error as Session.Rejection {
         reject(error.rawValue, on: "registration")
       } catch { reject("\(error)", on: "registration") }
+    }
+  }
+
+  /// A controller with a journal that took the place of another is to be told what this engine has.
+  private func met(_ session: SessionID?, hasJournal: Bool) {
+    // Until it is given: the controller may answer twice.
+    if let before = controllerSession, before != session, hasJournal { owesAccount = true }
+    controllerSession = session
+    replies.keepReplies(hasJournal)
+  }
+
+  /// The shell has the old sockets, which libzmq connects again by itself, and gets a new line. What they have brought from the controller before counts.
+  private func account() {
+    owesAccount = false
+    let local = localConnection()
+    line = local
+    mailbox.put { contents in
+      contents.local = local
+      contents.renewsLine = true
+    }
+    // Without a line it goes by libzmq, which does not say when it has found its way again. Twice the same does no harm.
+    for delay in local == nil ? [Duration.milliseconds(300), .seconds(1), .milliseconds(2500)] : [.zero] {
+      loop.schedule(after: delay) { [mailbox] in mailbox.put { $0.owesAccount = true } }
     }
   }
 
@@ -127,6 +153,7 @@ extension Engine {
     heartbeatPeriod = period
     if before == id, !hasStaleSockets {
       EngineLog.log(.info, "The connection to the controller is back; the engine keeps id \(id)")
+      if owesAccount { account() }
       return
     }
     publish(id)
@@ -139,6 +166,7 @@ extension Engine {
     } else {
       EngineLog.log(.info, "Joined the new controller with id \(id)")
       isHeartWanted = true
+      if owesAccount { account() }
     }
     // A scheduler that does not listen (yet) must not keep the engine out: libzmq goes on trying.
     loop.schedule(after: .seconds(1)) { [weak self] in

@@ -54,6 +54,10 @@ public actor Engine {
   var isHeartWanted = false
   /// The sockets belong to a controller that is gone.
   var hasStaleSockets = true
+  /// The session of the controller that answered last: another one is another controller.
+  var controllerSession: SessionID?
+  /// It keeps a journal, and is to be told what this engine has.
+  var owesAccount = false
   var isLeaving = false
   var wasShutdownAnnounced = false
   /// A look at the connection file is due.
@@ -178,7 +182,8 @@ public actor Engine {
     let socket = try Socket(kind, in: context)
     try socket.set(.linger, milliseconds)
     try socket.set(.reconnectInterval, 100)
-    try socket.set(.reconnectIntervalMaximum, 2000)
+    // On one host it costs nothing to look often whether the controller is back.
+    try socket.set(.reconnectIntervalMaximum, route.isTCP ? 2000 : 250)
     if kind != .sub { try socket.set(.identity, Array(engineSession.uuid.text.utf8)) }
     try socket.prepare(for: route, curve: try curve())
     return socket

@@ -16,6 +16,8 @@ final class HeldReplies: Sendable {
     var hop = Frame.empty
     var since = ContinuousClock.now
     var isGuarded = false
+    /// Replies that the controller has not confirmed; `nil` where it keeps no journal.
+    var kept: KeptReplies?
     /// Something was held since the loop last looked.
     var wasUsed = false
   }
@@ -50,13 +52,61 @@ final class HeldReplies: Sendable {
     }
   }
 
+  // MARK: replies that are kept
+
+  /// Whether the controller has a journal, and confirms the replies that are in it.
+  func keepReplies(_ isWanted: Bool) {
+    state.withLock { state in
+      if isWanted, state.kept == nil { state.kept = KeptReplies() }
+      if !isWanted { state.kept = nil }
+    }
+  }
+
+  /// Whether replies are kept.
+  var keepsReplies: Bool { state.withLock { $0.kept != nil } }
+
+  func confirm(_ ids: [MessageID]) { state.withLock { $0.kept?.confirm(ids) } }
+
+  /// To a controller that took the place of another: what this engine has, then the replies that the other did not confirm.
+  /// - Parameter waiting: requests that are here and have not been answered.
+  func account(waiting: [MessageID]) {
+    state.withLock { state in
+      guard let kept = state.kept?.all else { return }
+      let ids = waiting + kept.map(\.id)
+      let account = engineSession.message(
+        .tasksHeld, content: Frame(["msg_ids": JSONValue(ids.map(\.text))]), parent: .emptyObject,
+        metadata: engineSession.engineMetadata, identities: [Frame("task_out"), Frame("controller")], sealedFor: .reply(.task))
+      Self.sendAlone(account, &state, engineSession)
+      for (_, reply) in kept {
+        if let hop = reply.identities.first, reply.identities.count == 2,
+          state.batch.append(reply.identities.last, reply.payload)
+        {
+          state.hop = hop
+          if state.batch.isFull { Self.flush(&state, engineSession) }
+        } else {
+          Self.sendAlone(reply, &state, engineSession)
+        }
+      }
+      Self.flush(&state, engineSession)
+    }
+  }
+
+  // MARK: sending
+
   /// Sends it now, behind those that wait.
-  func send(_ message: Envelope) { state.withLock { Self.sendAlone(message, &$0, engineSession) } }
+  /// - Parameter task: the balanced task that it answers.
+  func send(_ message: Envelope, task: MessageID? = nil) {
+    state.withLock { state in
+      if let task { state.kept?.keep(message, to: task) }
+      Self.sendAlone(message, &state, engineSession)
+    }
+  }
 
   /// Sends it with the others of its batch, soon.
   /// - Parameter isLast: no request waits, and so it need not.
-  func hold(_ message: Envelope, isLast: Bool) {
+  func hold(_ message: Envelope, task: MessageID, isLast: Bool) {
     let mustGuard = state.withLock { state in
+      state.kept?.keep(message, to: task)
       guard let hop = message.identities.first else { return false }
       if state.hop != hop { Self.flush(&state, engineSession) }
       let isFirst = state.batch.isEmpty

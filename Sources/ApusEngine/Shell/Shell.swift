@@ -177,6 +177,23 @@ public final class Shell {
       replies.use(fresh, freshLocal)
       (socket, local) = (fresh, freshLocal)
       hasHeardLine = false
+    } else if let renewed = mailbox.read({ contents -> LocalSocket?? in
+      defer { contents.renewsLine = false }
+      return contents.renewsLine ? .some(contents.local.take()) : nil
+    }) {
+      // What the line before has brought is done, whoever asked for it.
+      readAll()
+      replies.use(socket, renewed)
+      local = renewed
+      hasHeardLine = false
+    }
+    let owesAccount = mailbox.read { contents in
+      defer { contents.owesAccount = false }
+      return contents.owesAccount
+    }
+    if owesAccount {
+      readAll()
+      replies.account(waiting: waiting[firstWaiting...].filter(\.isBalanced).map(\.id))
     }
     if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(engineSession.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }
@@ -237,9 +254,11 @@ public final class Shell {
 
   // MARK: aborting
 
+  private func readAll() { while let (frames, isLocal) = (try? receive()) ?? nil { open(frames, isLocal: isLocal) } }
+
   /// Answers `aborted` to everything queued that matches; the rest waits in its order.
   private func abortQueued(_ matches: (ShellRequest) -> Bool) {
-    while let (frames, isLocal) = (try? receive()) ?? nil { open(frames, isLocal: isLocal) }
+    readAll()
     let queue = waiting[firstWaiting...]
     firstWaiting = 0
     waiting = []
@@ -331,7 +350,12 @@ public final class Shell {
 
   private func send(_ message: Envelope, for request: ShellRequest) {
     switch request.origin {
-    case .shell: if request.isBatched { replies.hold(message, isLast: waiting.isEmpty) } else { replies.send(message) }
+    case .shell:
+      if request.isBatched {
+        replies.hold(message, task: request.id, isLast: waiting.isEmpty)
+      } else {
+        replies.send(message, task: request.isBalanced ? request.id : nil)
+      }
     case .control: engine.sendControl(message)
     }
   }

@@ -11,6 +11,10 @@ final class ShellMailbox: Sendable {
     var socket: HandedSocket?
     /// Comes with it, if the controller is on this host.
     var local: LocalSocket?
+    /// The line is new, or gone, and the socket the same.
+    var renewsLine = false
+    /// That controller can be told now what this engine has.
+    var owesAccount = false
     /// The key of a restarted controller; comes with its socket.
     var key: String?
     /// Requests of the control socket that need the interpreter; served before anything that waits on the shell socket.

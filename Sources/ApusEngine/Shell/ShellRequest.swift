@@ -31,6 +31,9 @@ public struct ShellRequest: Sendable {
     isBatched = isInBatch
   }
 
+  /// It came from the scheduler, which chose this engine for it.
+  var isBalanced: Bool { channel == .task }
+
   /// The channel by which it came, if it was sealed: so is the answer.
   var replyScope: MessageScope? { envelope.isSealed ? channel.map { .reply($0) } : nil }
 

@@ -38,6 +38,13 @@ public struct MessageType: Hashable, Sendable, CustomStringConvertible {
   public static let becomeDaskRequest = MessageType("become_dask_request")
   public static let stopDistributedRequest = MessageType("stop_distributed_request")
 
+  // after a controller's restart, among our own: a client says what it waits for, an engine what it has
+  public static let resumeRequest = MessageType("resume_request")
+  public static let resumeReply = MessageType("resume_reply")
+  public static let tasksHeld = MessageType("tasks_held")
+  /// To an engine: what followed from these replies is written.
+  public static let repliesWritten = MessageType("replies_written")
+
   // control
   public static let abortRequest = MessageType("abort_request")
   public static let clearRequest = MessageType("clear_request")

@@ -230,6 +230,49 @@ struct ClientStateTests {
     bench.effects.expect("0: controllerLost", "0: silent")
   }
 
+  @Test func aRestartedControllerWithAJournalIsAskedForBalancedTasks() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    bench.submit(.balanced)
+    bench.submit(.direct(e0))
+    bench.submit(.hub, deadline: 100)
+    bench.submit(.balanced)
+    bench.effects.forget()
+    bench.step { [now = bench.at(1)] state, _ in state.hubDisconnected(now: now) }
+    // It is going to be restarted, which may take a while.
+    #expect(bench.state.nextDeadline == bench.at(61))
+    bench.step { $0.hubConnected(effects: &$1) }
+    bench.step { $0.engines([], asOf: 1, hub: SessionID("other"), journal: "j", effects: &$1) }
+    bench.effects.expect("ask 1", "1: controllerLost", "1: silent", "resume 0,3", "-0")
+    bench.step { $0.resumed(unknown: [TaskNumber(raw: 3), TaskNumber(raw: 9)], effects: &$1) }
+    bench.effects.expect("send 3")
+    bench.reply(TaskNumber(raw: 0))
+    bench.reply(TaskNumber(raw: 3))
+    bench.reply(TaskNumber(raw: 3))
+    bench.effects.expect("0: ok", "0: silent", "3: ok", "3: silent")
+    #expect(bench.effects.ends == [TaskNumber(raw: 0): 1, TaskNumber(raw: 1): 1, TaskNumber(raw: 3): 1])
+  }
+
+  @Test func aTaskWhoseMemoryIsWantedBackIsNotSentAgain() {
+    var bench = ClientBench()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    bench.submit(.balanced, maySendAgain: false)
+    bench.effects.forget()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", effects: &$1) }
+    bench.step { $0.resumed(unknown: [TaskNumber(raw: 0)], effects: &$1) }
+    bench.effects.expect("resume 0", "0: controllerLost", "0: silent")
+  }
+
+  @Test func anotherJournalIsAnotherCluster() {
+    var bench = ClientBench()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    bench.submit(.balanced)
+    bench.effects.forget()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "k", effects: &$1) }
+    bench.effects.expect("0: controllerLost", "0: silent")
+  }
+
   @Test func aLostControllerEndsEverything() {
     var bench = ClientBench()
     bench.arrive(0)

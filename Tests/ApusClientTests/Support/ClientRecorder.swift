@@ -18,6 +18,8 @@ struct ClientRecorder: ClientEffects {
     )
   }
 
+  mutating func resume(_ tasks: [TaskNumber]) { lines.append("resume \(tasks.map { String($0.raw) }.joined(separator: ","))") }
+
   mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding) {
     ends[handle.number, default: 0] += 1
     switch ending.outcome {
@@ -70,16 +72,19 @@ struct ClientBench {
   }
 
   @discardableResult
-  mutating func submit(_ route: Request.Route, awaitsOutput: Bool = false, deadline: Double? = nil) -> TaskNumber {
+  mutating func submit(_ route: Request.Route, awaitsOutput: Bool = false, deadline: Double? = nil, maySendAgain: Bool = true)
+    -> TaskNumber
+  {
     let number = queue.ids.next()
     var handles = [TaskHandle(number, cost: 1, engine: nil, label: nil, queue: queue)]
     if case .broadcast(let engines) = route {
       handles = engines.map { TaskHandle(queue.ids.next(), shareOf: number, cost: 1, engine: $0, label: nil, queue: queue) }
     }
-    let request = Request(
+    var request = Request(
       number: number, route: route, type: .applyRequest, content: .emptyObject, metadata: .emptyObject, handles: handles,
       awaitsOutput: awaitsOutput, deadline: deadline.map { at($0) }, cost: handles.count)
-    step { $0.submit(request, effects: &$1) }
+    request.maySendAgain = maySendAgain
+    step { [request] in $0.submit(request, effects: &$1) }
     return number
   }
 

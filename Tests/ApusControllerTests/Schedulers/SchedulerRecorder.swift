@@ -11,6 +11,8 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   /// What is reported: `placed a e0` and so on.
   private(set) var events: [String] = []
   private(set) var stories = TaskStories()
+  /// What was told of tasks that others name.
+  private(set) var outcomes: [MessageID: JournalOutcome] = [:]
   /// How often each task was answered.
   private(set) var answers: [MessageID: Int] = [:]
   /// Whether messages and events are kept; a simulation keeps only the counts.
@@ -43,6 +45,8 @@ struct SchedulerRecorder: TaskSchedulerEffects {
     stories.note(task, kind)
     if isVerbose { events.append(kind.text(of: task)) }
   }
+
+  mutating func note(_ outcome: JournalOutcome, of task: MessageID) { outcomes[task] = outcome }
 
   /// Only the counts of answers stay, and the tasks' stories.
   mutating func forget() {

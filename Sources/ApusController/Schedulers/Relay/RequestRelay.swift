@@ -91,6 +91,19 @@ actor RequestRelay: DeliversLater {
     events.turnEnds()
   }
 
+  /// Tells one of our own engines that it need not keep these replies any longer.
+  func repliesWritten(_ ids: [MessageID], by uuid: EngineUUID) {
+    let identity = Frame(uuid.text)
+    guard back.isOwn(identity) else { return }
+    let notice = session.message(
+      .repliesWritten, content: ["msg_ids": JSONValue(ids.map(\.text))], sealedFor: .request(channel.scope))
+    back.send(to: identity, Self.controller, notice.payload)
+    deliverLater()
+  }
+
+  /// Who speaks where a client would.
+  private static let controller = Frame("controller")
+
   private func frontIsReadable() {
     for _ in 0..<Self.batch {
       guard let received = receive(front.socket, .request(channel.scope)) else { break }

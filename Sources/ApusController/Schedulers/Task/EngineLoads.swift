@@ -51,6 +51,15 @@ struct EngineLoads {
   func isFree(_ index: Int) -> Bool { engines[index].freeIndex != nil }
   func isRegistered(_ uuid: EngineUUID) -> Bool { indexes[uuid].map { engines[$0].isRegistered } ?? false }
 
+  /// - Returns: the index of an engine that may come, or has been here before.
+  mutating func know(_ uuid: EngineUUID) -> Int {
+    if let known = indexes[uuid] { return known }
+    let index = engines.count
+    engines.append(Engine(uuid: uuid, isRegistered: false, stamp: 0))
+    indexes[uuid] = index
+    return index
+  }
+
   /// - Returns: the engine's index: the one it had, if it has been here before.
   mutating func register(_ uuid: EngineUUID) -> Int {
     firstStamp -= 1

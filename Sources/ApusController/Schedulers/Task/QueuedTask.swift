@@ -1,5 +1,6 @@
 import ApusMessaging
 import Transport
+import Transport
 
 /// A task that the scheduler has not answered yet.
 ///
@@ -83,6 +84,11 @@ final class QueuedTask {
 
   /// When it is answered: queues that still refer to the task shall not hold its bytes.
   func releaseMessage() { message = Self.released }
+
+  /// Its client has another identity now.
+  func reroute(to client: Frame) {
+    if message.identities.first != client { message = message.routed(to: [client]) }
+  }
 
   private static let released = Envelope(
     signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject, content: .emptyObject)

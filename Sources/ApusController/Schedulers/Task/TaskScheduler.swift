@@ -8,8 +8,8 @@ actor TaskScheduler: DeliversLater {
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   // Isolation is what keeps accesses apart here; checking each of them again at run time took a few percent of all work.
-  @exclusivity(unchecked) private var state: TaskSchedulerState
-  @exclusivity(unchecked) private var wire: TaskSchedulerSockets
+  @exclusivity(unchecked) var state: TaskSchedulerState
+  @exclusivity(unchecked) var wire: TaskSchedulerSockets
   @exclusivity(unchecked) private var requests = TaskRequestReader()
   /// The most that the queue has held since memory was given back.
   private var mostHeld = 0
@@ -18,6 +18,8 @@ actor TaskScheduler: DeliversLater {
   /// Watches the clients' socket; none before the start and while the queue is full.
   private var reader: EventLoop.ReaderID?
   private var isPaused = false
+  /// Engines need not keep these replies any longer.
+  private(set) var tellEngine: (@Sendable (EngineUUID, [MessageID]) -> Void)?
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
   var deliveryTimer: EventLoop.TimerID?
   let logger: Logger
@@ -38,6 +40,9 @@ actor TaskScheduler: DeliversLater {
     self.logger = logger
   }
 
+  /// - Parameter tellEngine: that these replies are written; on the loop.
+  func onWritten(_ tellEngine: @escaping @Sendable (EngineUUID, [MessageID]) -> Void) { self.tellEngine = tellEngine }
+
   /// On the loop.
   func start() {
     watchFront()
@@ -56,9 +61,12 @@ actor TaskScheduler: DeliversLater {
 
   // MARK: the hub's calls
 
-  func engineRegistered(_ uuid: EngineUUID, takesBatches: Bool) {
+  /// - Parameters:
+  ///   - takesBatches: it is one of Apus's own.
+  ///   - running: tasks that an engine runs that comes back.
+  func engineRegistered(_ uuid: EngineUUID, takesBatches: Bool, running: [MessageID] = []) {
     wire.engineRegistered(uuid, takesBatches: takesBatches)
-    state.engineRegistered(uuid, now: .now, effects: &wire)
+    state.engineRegistered(uuid, running: running, accounts: takesBatches, now: .now, effects: &wire)
     afterEvents()
   }
 
@@ -114,6 +122,7 @@ actor TaskScheduler: DeliversLater {
     do throws(RemoteError) {
       // Anything else would take an engine's place until it answers, and it may never do.
       guard let type = message.messageType, type == .applyRequest || type == .executeRequest else {
+        if message.messageType == .resumeRequest { return resume(message) }
         throw RemoteError(
           name: "NotImplementedError",
           value:
@@ -153,6 +162,7 @@ actor TaskScheduler: DeliversLater {
 
   private func complete(_ message: Envelope, now: ContinuousClock.Instant) {
     guard message.identities.count >= 2, let result = TaskReply(message) else {
+      if message.messageType == .tasksHeld { return account(message, now: now) }
       return wire.rejections.note("a reply that names no request")
     }
     state.completed(result, by: wire.back.uuid(of: message.frames[0]), now: now, effects: &wire)
@@ -184,7 +194,7 @@ actor TaskScheduler: DeliversLater {
 
   // MARK: after each turn
 
-  private func afterEvents() {
+  func afterEvents() {
     wire.deliver()
     armDeadline()
     deliverLater()

@@ -11,6 +11,8 @@ protocol TaskSchedulerEffects: ~Copyable {
   /// - Returns: that reply.
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope
   mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind)
+  /// How tasks have ended that a new one names: who restores it has to know.
+  mutating func note(_ outcome: JournalOutcome, of task: MessageID)
 }
 
 /// How a task ends without an engine's answer.

@@ -1,4 +1,5 @@
 import ApusMessaging
+import DequeModule
 import Logging
 import Transport
 
@@ -15,6 +16,13 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   var rejections: DroppedMessages
   private var events: TaskEventReporter
   private(set) var outbox: [OutgoingMessage] = []
+  /// `nil` without a journal.
+  private let journal: JournalFeed?
+  /// Facts of this turn, for the journal.
+  private var facts: [JournalEntry] = []
+  /// What leaves when the facts that it follows from are on the disk; empty unless the journal asks for that.
+  private var held = Deque<(ticket: Int, messages: [OutgoingMessage])>()
+  private var writtenTicket = 0
 
   enum OutgoingMessage {
     case request(Envelope, EngineUUID)
@@ -28,7 +36,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   init(
     front: consuming BoundedRouter, back: consuming EngineSocket, lines: LocalLines?, session: Session,
     rejections: DroppedMessages,
-    events: TaskEventStream
+    events: TaskEventStream, journal: JournalFeed? = nil
   ) {
     self.front = front
     self.back = back
@@ -37,6 +45,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     self.session = session
     self.rejections = rejections
     self.events = TaskEventReporter(events, .task)
+    self.journal = journal
   }
 
   mutating func engineRegistered(_ uuid: EngineUUID, takesBatches: Bool) {
@@ -84,7 +93,22 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     return reply
   }
 
-  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) { events.report(task, kind) }
+  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) {
+    let event = events.report(task, kind)
+    if journal != nil, JournalEntry.keeps(kind) { facts.append(.event(event)) }
+  }
+
+  mutating func note(_ outcome: JournalOutcome, of task: MessageID) {
+    if journal != nil { facts.append(.outcome(task, outcome)) }
+  }
+
+  /// Of the scheduler's own.
+  mutating func reply(to request: Envelope, _ type: MessageType, _ content: JSONValue) {
+    send(
+      session.message(
+        type, content: content, parentHeader: request.headerFrame, sealedFor: request.isSealed ? .reply(.task) : nil),
+      to: request.identities)
+  }
 
   private mutating func send(_ reply: Envelope, to identities: ArraySlice<Frame>) {
     if let client = identities.first { post(.reply(reply, client: client)) }
@@ -95,17 +119,50 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     if outbox.count >= Self.fullOutbox { deliver() }
   }
 
+  // MARK: the journal
+
+  /// A snapshot takes the place of all that was said before, and of what was not said while the journal was suspended.
+  mutating func restate(_ entries: [JournalEntry]) {
+    journal?.open()
+    facts.append(contentsOf: entries)
+  }
+
+  /// - Parameter ticket: what was handed over up to this is written; the largest says that nothing is going to be.
+  mutating func written(_ ticket: Int) {
+    if ticket < .max { writtenTicket = max(writtenTicket, ticket) }
+    while let first = held.first, first.ticket <= ticket {
+      held.removeFirst()
+      leave(first.messages)
+    }
+  }
+
+  // MARK: the end of a turn
+
   /// At the end of each turn.
   mutating func deliver() {
     events.turnEnds()
+    if let journal {
+      let ticket = journal.handOver(&facts)
+      if journal.holdsMessages, ticket > writtenTicket {
+        if !outbox.isEmpty { held.append((ticket, outbox)) }
+        return outbox.removeAll()
+      }
+    }
     if outbox.isEmpty { return }
-    for letter in outbox {
+    var messages: [OutgoingMessage] = []
+    swap(&messages, &outbox)
+    leave(messages)
+    messages.removeAll(keepingCapacity: true)
+    swap(&messages, &outbox)
+  }
+
+  private mutating func leave(_ messages: [OutgoingMessage]) {
+    for letter in messages {
       switch letter {
       case .request(let request, let engine): send(request, behind: request.identities.first, to: .engine(engine))
       case .reply(let reply, let client): send(reply, behind: nil, to: .client(client))
       }
     }
-    outbox.removeAll(keepingCapacity: true)
     while let (receiver, batch) = batches.next(signedBy: session.signer) { send(batch: batch, to: receiver) }
   }
 

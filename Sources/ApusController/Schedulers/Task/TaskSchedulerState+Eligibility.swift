@@ -38,7 +38,7 @@ extension TaskSchedulerState {
   func everyEngineRefused(_ task: QueuedTask, and last: Int) -> Bool {
     let constraints = task.constraints
     return engines.engines.indices.allSatisfy { index in
-      index == last || !engines[index].isRegistered || constraints.refused.contains(index)
+      index == last || !engines[index].isRegistered && !isAwaited(index) || constraints.refused.contains(index)
         || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid)
     }
   }
@@ -63,6 +63,7 @@ extension TaskSchedulerState {
     guard !constraints.targets.isEmpty else { return nil }
     let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { constraints.refused.contains($0) } ?? false) }
     if left.isEmpty { return "every target refused the task" }
-    return left.contains(where: engines.isRegistered) ? nil : "no target is registered"
+    return left.contains { engines.isRegistered($0) || engines.index(of: $0).map(isAwaited) ?? false }
+      ? nil : "no target is registered"
   }
 }

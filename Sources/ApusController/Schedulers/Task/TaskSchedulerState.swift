@@ -8,34 +8,36 @@ import HeapModule
 /// served in the order of submission, by queues that find the next one without a search:
 /// `ready` for tasks that any engine may take, one queue an engine for tasks with targets, and `limited` for the rest.
 struct TaskSchedulerState {
-  private(set) var engines: EngineLoads
+  var engines: EngineLoads
   /// Every task that is not answered.
   private(set) var tasks: [MessageID: QueuedTask] = [:]
-  private(set) var finished: FinishedTasks
+  var finished: FinishedTasks
   /// Bytes of the messages of tasks that wait or are placed.
-  private(set) var messageBytes = 0
+  var messageBytes = 0
 
   private var ready = ReadyQueue()
   private var targeted: [Int: ReadyQueue] = [:]
   private var limited: [QueuedTask] = []
   private var dependents: [MessageID: [QueuedTask]] = [:]
-  private var deadlines = Heap<Deadline>()
+  var deadlines = Heap<Deadline>()
   /// Engines that are gone and whose tasks may still be answered by replies on their way.
-  private var losses: [Int: Loss] = [:]
-  private var lastSequence = 0
+  var losses: [Int: Loss] = [:]
+  /// After a restart with a journal.
+  var recovery: Recovery?
+  private(set) var lastSequence = 0
   /// Tasks that have ended and whose dependents are not told yet: a list, because a chain of them may be longer than a stack is deep.
   private var ended = Deque<(id: MessageID, succeeded: Bool, dependents: [QueuedTask])>()
   private var isSettling = false
   private let isPure: Bool
   private var lookAhead: LookAhead
 
-  private struct Loss {
+  struct Loss {
     let cause: EngineLoss
     let deadline: ContinuousClock.Instant
   }
 
-  private struct Deadline: Comparable {
-    enum Kind { case task(MessageID), loss(engine: Int) }
+  struct Deadline: Comparable {
+    enum Kind { case task(MessageID), loss(engine: Int), hold, results }
     let instant: ContinuousClock.Instant
     let kind: Kind
     static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
@@ -65,6 +67,16 @@ struct TaskSchedulerState {
   // MARK: events: clients
 
   mutating func submit(_ request: TaskRequest, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    submit(request, refused: [], declined: [], now: now, effects: &effects)
+  }
+
+  /// - Parameters:
+  ///   - refused: engines that it has met before, as of `QueuedTask.Constraints`; of a task that is restored.
+  ///   - place: where a task is that is restored.
+  mutating func submit(
+    _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, placedOn place: Int? = nil, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
     var request = request
     // The same id again is a message that came twice: the first one is answered.
     guard finished[request.id] == nil else { return }
@@ -74,6 +86,9 @@ struct TaskSchedulerState {
     lastSequence += 1
     effects.report(task.id, .submitted(request: request.message, engine: nil))
     messageBytes += request.message.byteCount
+    if !refused.isEmpty { task.change { ($0.refused, $0.declined) = (refused, declined) } }
+    if let place { return placeUnsent(task, on: place, effects: &effects) }
+    if recovery != nil, takesClaim(task, now: now, effects: &effects) { return }
     guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
     let named = request.after.ids.union(request.follow.ids)
     if let unknown = named.first(where: { $0 == task.id || tasks[$0] == nil && finished[$0] == nil }) {
@@ -88,6 +103,9 @@ struct TaskSchedulerState {
       || request.follow.isUnreachable(succeeded: didSucceed, failed: didFail)
     {
       return fail(task, .impossible(""), now: now, effects: &effects)
+    }
+    for id in named {
+      if let outcome = finished[id] { effects.note(JournalOutcome(outcome, in: engines), of: id) }
     }
     for id in named where finished[id] == nil { dependents[id, default: []].append(task) }
     if after.isMet(succeeded: didSucceed, failed: didFail) { return enqueue(task, now: now, effects: &effects) }
@@ -132,10 +150,20 @@ struct TaskSchedulerState {
   // MARK: events: engines
 
   mutating func engineRegistered(
+    _ uuid: EngineUUID, running: [MessageID] = [], accounts: Bool = true, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    if returned(uuid, running: running, accounts: accounts, now: now, effects: &effects) { return }
+    joined(uuid, now: now, effects: &effects)
+  }
+
+  /// It has its place among the others.
+  mutating func joined(
     _ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     let index = engines.register(uuid)
-    losses[index] = nil
+    // Of one that came back after a restart, and does not say what it has, tasks are still to be given up.
+    if recovery?.unconfirmed[index] == nil || losses[index]?.cause != .absent { losses[index] = nil }
     // One that comes back may be the only one there is for tasks that failed on it.
     for task in limited where task.isQueued { forgive(task) }
     serve(index, now: now, effects: &effects)
@@ -147,12 +175,11 @@ struct TaskSchedulerState {
     _ uuid: EngineUUID, cause: EngineLoss, grace: Duration, now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
+    if recovery != nil { lostAgain(uuid, cause: cause, deadline: now + grace, now: now, effects: &effects) }
     guard let index = engines.index(of: uuid), engines[index].isRegistered else { return }
     engines.unregister(index)
-    if engines[index].load > 0 {
-      losses[index] = Loss(cause: cause, deadline: now + grace)
-      deadlines.insert(Deadline(instant: now + grace, kind: .loss(engine: index)))
-    }
+    recovery?.unconfirmed[index] = nil
+    if engines[index].load > 0 { lose(index, cause: cause, deadline: now + grace) }
     refuseHopeless(now: now, effects: &effects)
   }
 
@@ -160,7 +187,9 @@ struct TaskSchedulerState {
     _ result: TaskReply, by uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     // Unknown: answered already, by another engine or as lost. Placed elsewhere: the engine that was given up came back with the answer.
-    guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else { return }
+    guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else {
+      return keepOrphan(result, by: uuid)
+    }
     lookAhead.answered(index, now: now)
     // An engine that becomes free by this belongs to the oldest task that waits, not to the first that depends on this one.
     let wasFull = !engines.isFree(index)
@@ -177,6 +206,7 @@ struct TaskSchedulerState {
       if outcome == .aborted { effects.report(task.id, .aborted) }
       effects.report(task.id, .finished(reply: result.message, engine: uuid, outcome: outcome))
       effects.relay(result.message, to: task.message)
+      recovery?.ended(task, with: result.message, outcome, on: uuid)
       finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
     }
     if wasFull { engines.relieved(index) }
@@ -203,6 +233,10 @@ struct TaskSchedulerState {
         guard let loss = losses[engine], loss.deadline == next.instant else { continue }
         losses[engine] = nil
         giveUp(engine, cause: loss.cause, now: now, effects: &effects)
+        gaveUpWaiting(for: engine, now: now, effects: &effects)
+        if engines[engine].isRegistered { serve(engine, now: now, effects: &effects) }
+      case .hold: endHold(now: now, effects: &effects)
+      case .results: recovery?.forgetResults()
       }
     }
   }
@@ -210,7 +244,7 @@ struct TaskSchedulerState {
   // MARK: placing
 
   /// The task may run as far as `after` is concerned.
-  private mutating func enqueue(
+  mutating func enqueue(
     _ task: QueuedTask, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     task.phase = .queued
@@ -318,7 +352,7 @@ struct TaskSchedulerState {
   }
 
   /// After an engine has gone: queued tasks that only it could have taken, or that have failed on all others.
-  private mutating func refuseHopeless(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+  mutating func refuseHopeless(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
     let candidates = limited + targeted.values.flatMap(\.waiting)
     for task in candidates.sorted(by: { $0.sequence < $1.sequence }) where task.isQueued {
       forgive(task)
@@ -333,9 +367,13 @@ struct TaskSchedulerState {
   private mutating func giveUp(
     _ engine: Int, cause: EngineLoss, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
-    let lost = tasks.values.filter { if case .placed(engine) = $0.phase { true } else { false } }.sorted {
-      $0.sequence < $1.sequence
-    }
+    // Of one that came back, and says nothing of what it had, only that.
+    let doubtful = engines[engine].isRegistered ? recovery?.unconfirmed[engine] : nil
+    recovery?.unconfirmed[engine] = nil
+    let lost = tasks.values.filter { task in
+      guard case .placed(engine) = task.phase else { return false }
+      return doubtful?.contains(task.id) ?? true
+    }.sorted { $0.sequence < $1.sequence }
     for task in lost {
       // A failure in the chain may have ended it meanwhile.
       guard case .placed = task.phase else { continue }
@@ -360,6 +398,7 @@ struct TaskSchedulerState {
     let outcome = failure.outcome
     if outcome == .aborted { effects.report(task.id, .aborted) }
     effects.report(task.id, .finished(reply: reply, engine: engine.map { engines[$0].uuid }, outcome: outcome))
+    recovery?.ended(task, with: reply, outcome, on: engine.map { engines[$0].uuid })
     finish(task, succeeded: false, engine: engine, now: now, effects: &effects)
   }
 
@@ -443,6 +482,8 @@ struct TaskSchedulerState {
         switch deadline.kind {
         case .task(let id): tasks[id]?.constraints.deadline == deadline.instant
         case .loss(let engine): losses[engine]?.deadline == deadline.instant
+        case .hold: recovery?.isHolding ?? false
+        case .results: true
         }
       })
   }

@@ -1,0 +1,69 @@
+import ApusMessaging
+import Transport
+
+/// One fact about balanced tasks, as the scheduler tells it to its journal: an event as everybody hears it, or a part of a snapshot.
+enum JournalEntry: Sendable {
+  /// `submitted`, `placed`, `retried` or `finished`; other events are not kept.
+  case event(TaskEvent)
+  /// How a task ended that another one names as a dependency, and that had ended before.
+  case outcome(MessageID, JournalOutcome)
+  /// Everything that follows up to the snapshot's end takes the place of all tasks before it.
+  case snapshotBegins
+  case restated(RestatedTask)
+  /// A result that may still have to be delivered.
+  case result(JournalResult)
+  /// - Parameter tasks: how many were restated: fewer that can be read are damage.
+  case snapshotEnds(tasks: Int)
+
+  /// Whether an event is worth keeping: the others follow from these.
+  static func keeps(_ kind: TaskEvent.Kind) -> Bool {
+    switch kind {
+    case .submitted, .placed, .retried, .finished: true
+    case .waiting, .queued, .started, .output, .lost, .aborted: false
+    }
+  }
+
+  /// Bytes that it keeps in memory, roughly.
+  var footprint: Int {
+    switch self {
+    case .event(let event): event.footprint
+    case .restated(let task): task.message.byteCount + 1024
+    case .result(let result): result.reply.byteCount + 1024
+    case .outcome, .snapshotBegins, .snapshotEnds: 256
+    }
+  }
+}
+
+/// A task as it stands: what a snapshot writes, and what is read back of a journal.
+struct RestatedTask: Sendable {
+  let id: MessageID
+  /// With the client's identity, and a seal or signature as it came.
+  var message: Envelope
+  /// Where it is; `nil` while it waits.
+  var engine: EngineUUID?
+  /// Of the retries that it asked for.
+  var spentRetries = 0
+  /// Engines where it failed or that declined it, and those among them that declined.
+  var refused: Set<EngineUUID> = []
+  var declined: Set<EngineUUID> = []
+}
+
+struct JournalOutcome: Sendable, Hashable {
+  var succeeded: Bool
+  /// Where it ran.
+  var engine: EngineUUID?
+}
+
+/// The reply of a task that has ended, for a client that may not have got it.
+struct JournalResult: Sendable {
+  let id: MessageID
+  let reply: Envelope
+  /// When it ended, by the controller's clock.
+  let time: Timestamp
+  let outcome: TaskOutcome
+  let engine: EngineUUID?
+  /// Whose task it was; `nil` where its request is not in the journal any more.
+  var client: Frame?
+  /// One of Apus's own clients, which asks for its results when it comes back.
+  var isOwnClient = true
+}

@@ -1,0 +1,144 @@
+import ApusMessaging
+import Glibc
+import Transport
+
+/// The segments of a journal in their directory: `00000001.log` and so on, and `id`, which names the journal.
+///
+/// Not `Sendable`: lives where the journal writes.
+final class JournalFiles {
+  let directory: String
+  private var descriptor: Int32 = -1
+  /// The one that is written.
+  private(set) var number: Int
+  private(set) var bytes = 0
+  /// Segments that are written no more, the oldest first.
+  private(set) var closed: [(number: Int, bytes: Int)] = []
+  /// Bytes that the segments may have together: where they would be more, it is as if the disk were full.
+  private let limit: Int
+
+  init(directory: String, limit: Int) {
+    self.directory = directory
+    self.limit = limit
+    closed = Self.segments(in: directory)
+    number = closed.last?.number ?? 0
+  }
+
+  deinit { if descriptor >= 0 { close(descriptor) } }
+
+  var totalBytes: Int { bytes + closed.reduce(0) { $0 + $1.bytes } }
+
+  // MARK: reading
+
+  static func segments(in directory: String) -> [(number: Int, bytes: Int)] {
+    DirectoryListing.names(in: directory).compactMap { name in
+      guard name.hasSuffix(".log"), let number = Int(name.dropLast(4)), number > 0 else { return nil }
+      var status = stat()
+      guard stat("\(directory)/\(name)", &status) == 0 else { return nil }
+      return (number, Int(status.st_size))
+    }.sorted { $0.number < $1.number }
+  }
+
+  static func path(_ number: Int, in directory: String) -> String {
+    let digits = String(number)
+    return "\(directory)/\(String(repeating: "0", count: max(0, 8 - digits.count)))\(digits).log"
+  }
+
+  /// The bytes of a segment, mapped for as long as the body runs.
+  static func withSegment(_ number: Int, in directory: String, _ body: (UnsafeRawBufferPointer) -> Void) throws(FileError) {
+    let path = path(number, in: directory)
+    let opened = open(path, O_RDONLY | O_CLOEXEC)
+    guard opened >= 0 else { throw FileError(path: path, action: "read", code: errno) }
+    defer { close(opened) }
+    var status = stat()
+    guard fstat(opened, &status) == 0 else { throw FileError(path: path, action: "read", code: errno) }
+    let size = Int(status.st_size)
+    if size == 0 { return }
+    guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, opened, 0), start != MAP_FAILED else {
+      throw FileError(path: path, action: "read", code: errno)
+    }
+    defer { munmap(start, size) }
+    body(UnsafeRawBufferPointer(start: start, count: size))
+  }
+
+  /// Whether the controller that wrote there has not ended in order: the name of its journal is left.
+  static func wasCutShort(_ directory: String) -> Bool { access("\(directory)/id", F_OK) == 0 }
+
+  /// The journal's name, made where there is none: clients that come back know by it that it is theirs.
+  static func id(in directory: String) throws(FileError) -> String {
+    if mkdir(directory, 0o700) != 0, errno != EEXIST { throw FileError(path: directory, action: "make", code: errno) }
+    let path = "\(directory)/id"
+    if let bytes = try? AtomicFile.read(path) {
+      let id = String(decoding: bytes, as: UTF8.self)
+      if !id.isEmpty, id.utf8.allSatisfy({ $0 > 32 && $0 < 127 }) { return id }
+    }
+    let id = SessionID.random().text
+    try AtomicFile.write(Array(id.utf8), to: path)
+    return id
+  }
+
+  // MARK: writing
+
+  /// Ends the segment that is written, and begins another.
+  func beginSegment() throws(FileError) {
+    endSegment()
+    let path = Self.path(number + 1, in: directory)
+    let opened = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0o600)
+    guard opened >= 0 else { throw FileError(path: path, action: "write", code: errno) }
+    descriptor = opened
+    number += 1
+    bytes = 0
+  }
+
+  private func endSegment() {
+    guard descriptor >= 0 else { return }
+    close(descriptor)
+    descriptor = -1
+    closed.append((number, bytes))
+    bytes = 0
+  }
+
+  /// - Throws: nothing of it counts then, and the segment is not to be written any more.
+  func append(_ block: [UInt8]) throws(FileError) {
+    let path = Self.path(number, in: directory)
+    guard totalBytes + block.count <= limit else {
+      throw FileError(path: path, action: "write more within the limit to", code: ENOSPC)
+    }
+    var written = 0
+    while written < block.count {
+      let count = block.withUnsafeBytes { buffer in
+        buffer.baseAddress.map { write(descriptor, $0 + written, buffer.count - written) } ?? 0
+      }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { throw FileError(path: path, action: "write", code: count == 0 ? EIO : errno) }
+      written += count
+    }
+    bytes += block.count
+  }
+
+  /// Waits until what was appended is on the disk.
+  func sync() throws(FileError) {
+    guard descriptor >= 0, fdatasync(descriptor) != 0 else { return }
+    throw FileError(path: Self.path(number, in: directory), action: "write", code: errno)
+  }
+
+  /// Removes segments that were closed, the oldest first, as long as the body says so.
+  func removeClosed(while isObsolete: (_ number: Int, _ bytesLeft: Int) -> Bool) {
+    while let first = closed.first, isObsolete(first.number, totalBytes - bytes - first.bytes) {
+      unlink(Self.path(first.number, in: directory))
+      closed.removeFirst()
+    }
+  }
+
+  /// Removes all segments: there is nothing that a restarted controller should know.
+  func removeAll() {
+    endSegment()
+    removeClosed { _, _ in true }
+  }
+
+  /// After an end in order.
+  func removeDirectory() {
+    removeAll()
+    unlink("\(directory)/id")
+    rmdir(directory)
+  }
+}

@@ -1,0 +1,93 @@
+import ApusMessaging
+import Transport
+
+/// What the task scheduler of a restarted controller keeps in mind until its engines and clients have come back.
+///
+/// Engines are known by their index. The journal may be some milliseconds behind the truth, and engines and clients know better: an engine says
+/// what it has, a client which of its tasks it still waits for.
+struct Recovery {
+  /// Engines of the controller before that have neither come back nor been given up.
+  var awaited: Set<Int>
+  /// Those among them that have not said what they have: it may be tasks that the journal does not know to be anywhere.
+  var silent: Set<Int>
+  /// Whether nothing is placed yet, because of them.
+  var isHolding = true
+  /// Engines that came back meanwhile, in their order.
+  var arrivals: [EngineUUID] = []
+  /// Tasks that the journal knows to be on an engine, which has not confirmed it.
+  var unconfirmed: [Int: Set<MessageID>] = [:]
+  /// Tasks that engines have, and that nobody has submitted as far as the journal knows: their clients will send them again.
+  private(set) var claims: [MessageID: Int] = [:]
+  /// Replies to such tasks.
+  private var orphans: [MessageID: TaskReply] = [:]
+  private var orphanBytes = 0
+  /// Results that clients may not have got.
+  private(set) var results: [MessageID: JournalResult] = [:]
+  private var resultBytes = 0
+  /// When the last of those of before ended: later ones are as new.
+  private let latest: Timestamp
+  /// Tasks up to this place in the order are of before the restart.
+  var lastRestored = 0
+  /// Clients that have said what they wait for.
+  private var returned: Set<Frame> = []
+
+  /// More of either is more than engines hold.
+  private static let claimLimit = 1 << 16
+  private static let orphanLimit = 64 << 20
+  private static let resultLimit = 64 << 20
+
+  init(awaited: Set<Int>, results: [JournalResult]) {
+    self.awaited = awaited
+    silent = awaited
+    latest = results.last?.time ?? Timestamp(microseconds: 0)
+    self.results = Dictionary(results.map { ($0.id, $0) }) { $1 }
+  }
+
+  /// It has said what it has, or is given up.
+  mutating func heard(_ engine: Int) { silent.remove(engine) }
+
+  mutating func claim(_ id: MessageID, by engine: Int) { if claims.count < Self.claimLimit { claims[id] = engine } }
+
+  mutating func keep(_ reply: TaskReply, of engine: Int) {
+    guard orphanBytes + reply.message.byteCount <= Self.orphanLimit, claims.count < Self.claimLimit else { return }
+    claims[reply.id] = engine
+    if let before = orphans.updateValue(reply, forKey: reply.id) { orphanBytes -= before.message.byteCount }
+    orphanBytes += reply.message.byteCount
+  }
+
+  /// Who has the task, and perhaps its reply, now that it is submitted again.
+  mutating func takeClaim(_ id: MessageID) -> (engine: Int, reply: TaskReply?)? {
+    guard let engine = claims.removeValue(forKey: id) else { return nil }
+    let reply = orphans.removeValue(forKey: id)
+    if let reply { orphanBytes -= reply.message.byteCount }
+    return (engine, reply)
+  }
+
+  /// Of an engine that is gone: its tasks are not anywhere now. Replies that it gave are good.
+  mutating func forgetClaims(of engine: Int) { claims = claims.filter { $0.value != engine || orphans[$0.key] != nil } }
+
+  /// A task has ended whose client may not be back: what is sent to it now goes to nobody.
+  mutating func ended(_ task: QueuedTask, with reply: Envelope, _ outcome: TaskOutcome, on engine: EngineUUID?) {
+    guard task.sequence <= lastRestored, let client = task.message.identities.first, !returned.contains(client),
+      resultBytes + reply.byteCount <= Self.resultLimit
+    else { return }
+    resultBytes += reply.byteCount
+    results[task.id] = JournalResult(
+      id: task.id, reply: reply, time: latest, outcome: outcome, engine: engine, client: client, isOwnClient: true)
+  }
+
+  mutating func clientReturned(_ client: Frame) { returned.insert(client) }
+
+  /// Whoever has not come back by now will not.
+  mutating func forgetResults() {
+    results = [:]
+    resultBytes = 0
+    lastRestored = 0
+    claims = [:]
+    orphans = [:]
+    orphanBytes = 0
+  }
+
+  /// A result leaves once: the client that asked for it has it, or will ask again after the next restart.
+  mutating func takeResult(_ id: MessageID) -> JournalResult? { results.removeValue(forKey: id) }
+}

@@ -1,0 +1,78 @@
+import ApusMessaging
+import Logging
+import Transport
+
+/// The task scheduler and its journal: what is read at the start, written from then on, and asked of engines and clients that come back.
+extension TaskScheduler {
+  /// Results of the last moments before the end were perhaps not sent; whoever has them already does not mind.
+  private static let lastMoments = 5 * 1_000_000
+
+  /// Before the start.
+  /// - Parameter engines: those of the controller before.
+  func restore(_ restored: Restorer.Restored, engines: [EngineUUID], _ configuration: JournalConfiguration) {
+    if restored.isEmpty { return }
+    state.restore(restored, engines: engines, configuration, now: .now, effects: &wire)
+    let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
+    let results = state.takeResultsForStockClients(since: Timestamp(microseconds: since))
+    // They come back without a word, and under the same name.
+    wire.front.expect(
+      Set(restored.tasks.compactMap(\.message.identities.first) + results.compactMap(\.client)),
+      until: .now + configuration.resultTime)
+    for result in results {
+      guard let client = result.client else { continue }
+      // Under a new header: stock clients raise an error for a signature that they have seen.
+      let reply = wire.session.signed(
+        header: wire.session.header(result.reply.messageType ?? .applyReply, id: wire.session.nextID()),
+        parentHeader: result.reply.parentHeaderFrame, metadata: result.reply.metadataFrame, content: result.reply.contentFrame,
+        buffers: Array(result.reply.buffers))
+      wire.relay(
+        reply,
+        to: Envelope(
+          identities: [client], signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject,
+          content: .emptyObject))
+    }
+    logger.notice(
+      "the tasks of the controller before are here again",
+      metadata: ["tasks": "\(state.tasks.count)", "engines": "\(engines.count)", "results": "\(restored.results.count)"])
+    afterEvents()
+  }
+
+  /// All tasks again, for a journal that begins anew.
+  func restate() {
+    wire.restate(state.snapshot())
+    afterEvents()
+  }
+
+  func written(_ ticket: Int) {
+    wire.written(ticket)
+    deliverLater()
+  }
+
+  /// An engine that has come back says what it has.
+  func account(_ message: Envelope, now: ContinuousClock.Instant) {
+    let uuid = wire.back.uuid(of: message.frames[0])
+    guard let ids = Self.ids(of: message) else { return wire.rejections.note("an engine that does not say which tasks it has") }
+    let ended = state.accounted(ids, by: uuid, now: now, effects: &wire)
+    if !ended.isEmpty { tellEngine?(uuid, ended) }
+  }
+
+  /// A client that has come back says what it waits for.
+  func resume(_ message: Envelope) {
+    guard let client = message.identities.first, let ids = Self.ids(of: message) else {
+      return wire.rejections.note("a client that does not say what it waits for")
+    }
+    let resumption = state.resumed(ids, by: client, effects: &wire)
+    for id in resumption.gone {
+      let request = Envelope(
+        identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
+        metadata: .emptyObject, content: .emptyObject)
+      let reason = "task \(id) ended before the controller was restarted, and its result was not kept for so long"
+      _ = wire.fail(request, with: .refused(RemoteError(name: "ResultLost", value: reason, traceback: [reason])))
+    }
+    wire.reply(to: message, .resumeReply, ["status": "ok", "unknown": JSONValue(resumption.unknown.map(\.text))])
+  }
+
+  private static func ids(of message: Envelope) -> [MessageID]? {
+    (try? message.content())?["msg_ids"]?.stringArrayValue?.map { MessageID($0) }
+  }
+}

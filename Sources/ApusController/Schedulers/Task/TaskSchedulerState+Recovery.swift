@@ -1,0 +1,286 @@
+import ApusMessaging
+import HeapModule
+import Transport
+
+extension JournalOutcome {
+  init(_ outcome: FinishedTasks.Outcome, in engines: EngineLoads) {
+    self.init(succeeded: outcome.succeeded, engine: outcome.engine.map { engines[$0].uuid })
+  }
+}
+
+/// What happens after a restart with a journal, and what a snapshot of the tasks is.
+extension TaskSchedulerState {
+  /// Before anything else happens to this scheduler.
+  /// - Parameters:
+  ///   - engines: those of the controller before, as far as they are known.
+  ///   - configuration: how long they are waited for.
+  mutating func restore(
+    _ restored: Restorer.Restored, engines known: [EngineUUID], _ configuration: JournalConfiguration,
+    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    for (id, outcome) in restored.outcomes {
+      finished.record(id, succeeded: outcome.succeeded, engine: outcome.engine.map { engines.know($0) })
+    }
+    var awaited = Set(known.map { engines.know($0) })
+    for task in restored.tasks { if let engine = task.engine { awaited.insert(engines.know(engine)) } }
+    recovery = Recovery(awaited: awaited, results: restored.results)
+    for engine in awaited { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
+    var reader = TaskRequestReader()
+    for task in restored.tasks {
+      var message = task.message
+      do throws(RemoteError) {
+        restore(task, try reader.read(&message, id: task.id), now: now, effects: &effects)
+      } catch { refuse(task.message, id: task.id, error, effects: &effects) }
+    }
+    recovery?.lastRestored = lastSequence
+    deadlines.insert(Deadline(instant: now + configuration.holdTime, kind: .hold))
+    deadlines.insert(Deadline(instant: now + configuration.resultTime, kind: .results))
+    endHoldIfComplete(now: now, effects: &effects)
+  }
+
+  private mutating func restore(
+    _ task: RestatedTask, _ request: TaskRequest, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    var request = request
+    request.retries = max(0, request.retries - task.spentRetries)
+    let refused = Set(task.refused.map { engines.know($0) })
+    let declined = Set(task.declined.map { engines.know($0) })
+    guard let engine = task.engine else {
+      return submit(request, refused: refused, declined: declined, now: now, effects: &effects)
+    }
+    let index = engines.know(engine)
+    submit(request, refused: refused, declined: declined, placedOn: index, now: now, effects: &effects)
+    recovery?.unconfirmed[index, default: []].insert(task.id)
+  }
+
+  // MARK: engines that come back
+
+  /// An engine is here, and has a place again when nothing is held any more.
+  /// - Parameters:
+  ///   - running: what it runs at this moment, as far as it says so.
+  ///   - accounts: it will say what it has, and send what it has answered: one of Apus's own.
+  /// - Returns: whether that is all for now.
+  mutating func returned(
+    _ uuid: EngineUUID, running: [MessageID], accounts: Bool, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) -> Bool {
+    guard recovery != nil else { return false }
+    let index = engines.know(uuid)
+    guard recovery?.awaited.remove(index) != nil else { return hold(uuid, now: now, effects: &effects) }
+    // What an engine of others has not answered by then is lost, though it is here: it does not say what it has.
+    if accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
+    for id in running { claim(id, by: index, runs: true, effects: &effects) }
+    // One that is busy says the rest later.
+    if !accounts || !running.isEmpty { recovery?.heard(index) }
+    return hold(uuid, now: now, effects: &effects)
+  }
+
+  private mutating func hold(
+    _ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) -> Bool {
+    guard recovery?.isHolding ?? false else { return false }
+    if recovery?.arrivals.contains(uuid) == false { recovery?.arrivals.append(uuid) }
+    endHoldIfComplete(now: now, effects: &effects)
+    return true
+  }
+
+  /// An engine that came back says all that it has: tasks that wait there, and replies that it has kept and sends now.
+  /// - Returns: those that have ended already: it need not keep their replies.
+  mutating func accounted(
+    _ ids: [MessageID], by uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) -> [MessageID] {
+    guard recovery != nil else { return ids.filter { tasks[$0] == nil } }
+    let index = engines.know(uuid)
+    var ended: [MessageID] = []
+    for id in ids {
+      if tasks[id] != nil {
+        claim(id, by: index, runs: false, effects: &effects)
+      } else if finished[id] != nil {
+        ended.append(id)
+      } else {
+        recovery?.claim(id, by: index)
+      }
+    }
+    let missing = (recovery?.unconfirmed.removeValue(forKey: index) ?? []).subtracting(ids)
+    for id in missing.sorted(by: { tasks[$0]?.sequence ?? 0 < tasks[$1]?.sequence ?? 0 }) {
+      guard let task = tasks[id], case .placed(index) = task.phase else { continue }
+      engines.relieved(index)
+      effects.report(id, .retried(from: uuid, reason: .undelivered))
+      enqueue(task, now: now, effects: &effects)
+    }
+    recovery?.heard(index)
+    endHoldIfComplete(now: now, effects: &effects)
+    return ended
+  }
+
+  /// The engine has the task: it is there, whatever the journal says, and need not be sent.
+  /// - Parameter runs: it says so itself at this moment; an answer that it has kept may be of an earlier try.
+  private mutating func claim(
+    _ id: MessageID, by index: Int, runs: Bool, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    guard let task = tasks[id] else {
+      if finished[id] == nil { recovery?.claim(id, by: index) }
+      return
+    }
+    switch task.phase {
+    case .waiting, .queued: placeUnsent(task, on: index, effects: &effects)
+    case .placed(index): recovery?.unconfirmed[index]?.remove(id)
+    case .placed(let other):
+      guard runs, recovery?.unconfirmed[other]?.remove(id) != nil else { return }
+      engines.relieved(other)
+      effects.report(id, .retried(from: engines[other].uuid, reason: .undelivered))
+      placeUnsent(task, on: index, effects: &effects)
+    case .finished: break
+    }
+  }
+
+  /// The reply of a task that nobody has submitted as far as is known.
+  mutating func keepOrphan(_ reply: TaskReply, by uuid: EngineUUID) {
+    guard recovery != nil, tasks[reply.id] == nil, finished[reply.id] == nil else { return }
+    recovery?.keep(reply, of: engines.know(uuid))
+  }
+
+  /// - Returns: whether the task is on an engine that has it already.
+  mutating func takesClaim(
+    _ task: QueuedTask, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) -> Bool {
+    guard let claim = recovery?.takeClaim(task.id) else { return false }
+    placeUnsent(task, on: claim.engine, effects: &effects)
+    if let reply = claim.reply { completed(reply, by: engines[claim.engine].uuid, now: now, effects: &effects) }
+    return true
+  }
+
+  /// An engine is lost that had come back.
+  mutating func lostAgain(
+    _ uuid: EngineUUID, cause: EngineLoss, deadline: ContinuousClock.Instant, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    guard let index = engines.index(of: uuid), recovery != nil else { return }
+    recovery?.forgetClaims(of: index)
+    recovery?.heard(index)
+    if let place = recovery?.arrivals.firstIndex(of: uuid) {
+      recovery?.arrivals.remove(at: place)
+      if engines[index].load > 0 { lose(index, cause: cause, deadline: deadline) }
+    }
+    endHoldIfComplete(now: now, effects: &effects)
+  }
+
+  /// It is there, and has the task already.
+  mutating func placeUnsent(_ task: QueuedTask, on engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    task.phase = .placed(engine: engine)
+    engines.placed(on: engine)
+    if task.hasConstraints { task.change { ($0.after, $0.deadline) = (.none, nil) } }
+    effects.report(task.id, .placed(engine: engines[engine].uuid))
+  }
+
+  /// The engine is gone; what it has not answered by then is lost.
+  mutating func lose(_ engine: Int, cause: EngineLoss, deadline: ContinuousClock.Instant) {
+    losses[engine] = Loss(cause: cause, deadline: deadline)
+    deadlines.insert(Deadline(instant: deadline, kind: .loss(engine: engine)))
+  }
+
+  // MARK: time
+
+  private mutating func endHoldIfComplete(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    if recovery?.silent.isEmpty ?? false { endHold(now: now, effects: &effects) }
+  }
+
+  /// From now on tasks are placed.
+  mutating func endHold(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    guard recovery?.isHolding ?? false else { return }
+    recovery?.isHolding = false
+    let arrivals = recovery?.arrivals ?? []
+    recovery?.arrivals = []
+    for uuid in arrivals { joined(uuid, now: now, effects: &effects) }
+  }
+
+  /// The time is over in which an engine of the controller before may come back, or of an engine of others answer.
+  mutating func gaveUpWaiting(
+    for engine: Int, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    guard recovery?.awaited.remove(engine) != nil else { return }
+    recovery?.heard(engine)
+    refuseHopeless(now: now, effects: &effects)
+    endHoldIfComplete(now: now, effects: &effects)
+  }
+
+  /// Whether the engine may still come back.
+  func isAwaited(_ engine: Int) -> Bool { recovery?.awaited.contains(engine) ?? false }
+
+  // MARK: clients that come back
+
+  /// What a client that has come back waits for.
+  struct Resumption: Equatable {
+    /// Tasks that nobody knows: the client sends them again.
+    var unknown: [MessageID] = []
+    /// Tasks that have ended and whose results are not kept any more.
+    var gone: [MessageID] = []
+  }
+
+  /// - Parameter client: the identity that it has now.
+  mutating func resumed(_ ids: [MessageID], by client: Frame, effects: inout some TaskSchedulerEffects & ~Copyable) -> Resumption {
+    var resumption = Resumption()
+    recovery?.clientReturned(client)
+    for id in ids {
+      if let task = tasks[id] {
+        messageBytes -= task.message.byteCount
+        task.reroute(to: client)
+        messageBytes += task.message.byteCount
+      } else if let result = recovery?.takeResult(id) {
+        let request = Envelope(
+          identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
+          metadata: .emptyObject, content: .emptyObject)
+        effects.relay(result.reply, to: request)
+      } else if finished[id] != nil {
+        resumption.gone.append(id)
+      } else {
+        resumption.unknown.append(id)
+      }
+    }
+    return resumption
+  }
+
+  /// Results for clients that do not ask: those of the last seconds before the end.
+  mutating func takeResultsForStockClients(since moment: Timestamp) -> [JournalResult] {
+    let results = (recovery?.results.values).map(Array.init) ?? []
+    return results.filter { !$0.isOwnClient && $0.client != nil && $0.time >= moment }.sorted { $0.time < $1.time }
+  }
+
+  // MARK: snapshots
+
+  /// Everything that a journal needs to know of the tasks there are.
+  func snapshot() -> [JournalEntry] {
+    var entries: [JournalEntry] = [.snapshotBegins]
+    var named: Set<MessageID> = []
+    let ordered = tasks.values.sorted { $0.sequence < $1.sequence }
+    for task in ordered where task.hasConstraints {
+      let constraints = task.constraints
+      named.formUnion(constraints.after.ids)
+      named.formUnion(constraints.follow.ids)
+      // Of `after` only what is awaited is left here; the request still names the rest.
+      if let request = try? TaskRequest(task.message, id: task.id) { named.formUnion(request.after.ids) }
+    }
+    for id in named {
+      guard let outcome = finished[id] else { continue }
+      entries.append(.outcome(id, JournalOutcome(outcome, in: engines)))
+    }
+    for result in (recovery?.results.values).map(Array.init) ?? [] { entries.append(.result(result)) }
+    for task in ordered { entries.append(.restated(restated(task))) }
+    entries.append(.snapshotEnds(tasks: ordered.count))
+    return entries
+  }
+
+  private func restated(_ task: QueuedTask) -> RestatedTask {
+    var restated = RestatedTask(id: task.id, message: task.message)
+    if case .placed(let engine) = task.phase { restated.engine = engines[engine].uuid }
+    guard task.hasConstraints else { return restated }
+    let constraints = task.constraints
+    restated.refused = Set(constraints.refused.map { engines[$0].uuid })
+    restated.declined = Set(constraints.declined.map { engines[$0].uuid })
+    if let request = try? TaskRequest(task.message, id: task.id) {
+      restated.spentRetries = max(0, request.retries - constraints.retries)
+    }
+    return restated
+  }
+}

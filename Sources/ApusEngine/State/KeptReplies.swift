@@ -1,0 +1,64 @@
+import ApusMessaging
+import DequeModule
+
+/// The replies to balanced tasks that a controller with a journal has not confirmed yet: the engine sends them again to the one that comes after it.
+struct KeptReplies: Sendable {
+  private struct Kept: Sendable {
+    var reply: Envelope
+    /// How many replies to this task are not confirmed: it may have been tried here before.
+    var count: Int
+    /// Where it stands in the order.
+    var place: Int
+  }
+
+  private var kept: [MessageID: Kept] = [:]
+  private var order = Deque<(id: MessageID, place: Int)>()
+  private var lastPlace = 0
+  private(set) var bytes = 0
+  /// Bytes beyond which the oldest are let go of. Their tasks end as lost if the controller dies at that very moment.
+  let limit: Int
+
+  init(limit: Int = 256 << 20) { self.limit = limit }
+
+  var count: Int { kept.count }
+
+  mutating func keep(_ reply: Envelope, to id: MessageID) {
+    lastPlace += 1
+    bytes += reply.byteCount
+    var count = 1
+    if let before = kept[id] {
+      bytes -= before.reply.byteCount
+      count += before.count
+    }
+    kept[id] = Kept(reply: reply, count: count, place: lastPlace)
+    order.append((id, lastPlace))
+    while bytes > limit, kept.count > 1, let oldest = order.popFirst() {
+      if kept[oldest.id]?.place == oldest.place { remove(oldest.id) }
+    }
+    if order.count > 2 * kept.count + 64 { order.removeAll { kept[$0.id]?.place != $0.place } }
+  }
+
+  /// What followed from the replies to these tasks is written.
+  mutating func confirm(_ ids: [MessageID]) {
+    for id in ids {
+      guard let one = kept[id] else { continue }
+      if one.count > 1 { kept[id]?.count -= 1 } else { remove(id) }
+    }
+    while let first = order.first, kept[first.id]?.place != first.place { order.removeFirst() }
+  }
+
+  private mutating func remove(_ id: MessageID) {
+    if let removed = kept.removeValue(forKey: id) { bytes -= removed.reply.byteCount }
+  }
+
+  mutating func removeAll() {
+    kept = [:]
+    order = []
+    bytes = 0
+  }
+
+  /// In the order in which they were given.
+  var all: [(id: MessageID, reply: Envelope)] {
+    order.compactMap { id, place in kept[id].flatMap { $0.place == place ? (id, $0.reply) : nil } }
+  }
+}

@@ -1,0 +1,183 @@
+import ApusMessaging
+import Foundation
+import Logging
+import Synchronization
+import Testing
+import Transport
+
+@testable import ApusController
+
+@Suite("Journal: files and commits", .timeLimit(.minutes(1)))
+struct JournalFilesTests {
+  private func withDirectory<R>(_ body: (String) async throws -> R) async throws -> R {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("apus-journal-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    _ = try JournalFiles.id(in: path)
+    return try await body(path)
+  }
+
+  @Test("segments are numbered on, read back, and go from the oldest on")
+  func segments() async throws {
+    try await withDirectory { directory in
+      let files = JournalFiles(directory: directory, limit: 1000)
+      for number in 1...3 {
+        try files.beginSegment()
+        try files.append([UInt8](repeating: UInt8(number), count: 10 * number))
+      }
+      try files.sync()
+      #expect(JournalFiles.segments(in: directory).map(\.number) == [1, 2, 3])
+      #expect(JournalFiles.segments(in: directory).map(\.bytes) == [10, 20, 30])
+      #expect(files.totalBytes == 60)
+      var read: [UInt8] = []
+      try JournalFiles.withSegment(2, in: directory) { read = Array($0) }
+      #expect(read == [UInt8](repeating: 2, count: 20))
+      files.removeClosed { number, left in number < 3 && left >= 20 }
+      #expect(JournalFiles.segments(in: directory).map(\.number) == [2, 3])
+      // Another life goes on behind what is there.
+      let next = JournalFiles(directory: directory, limit: 1000)
+      try next.beginSegment()
+      #expect(next.number == 4 && next.closed.map(\.number) == [2, 3])
+      #expect(throws: FileError.self) { try next.append([UInt8](repeating: 0, count: 1000)) }
+      next.removeDirectory()
+      #expect(!FileManager.default.fileExists(atPath: directory))
+    }
+  }
+
+  @Test("the name stays until an end in order, and a damaged one is replaced")
+  func name() async throws {
+    try await withDirectory { directory in
+      let name = try JournalFiles.id(in: directory)
+      #expect(try JournalFiles.id(in: directory) == name)
+      #expect(JournalFiles.wasCutShort(directory))
+      try AtomicFile.write([0, 200, 13], to: "\(directory)/id")
+      #expect(try JournalFiles.id(in: directory) != name)
+      JournalFiles(directory: directory, limit: 1).removeDirectory()
+      #expect(!JournalFiles.wasCutShort(directory))
+    }
+  }
+
+  /// A scheduler's side: it restates what it is told to, and notes what is written.
+  private final class Scheduler: Sendable {
+    let loop = EventLoop(name: "schedulers")
+    let journalLoop = EventLoop(name: "journal")
+    let feed: JournalFeed
+    let journal: Journal
+    let snapshots = Mutex(0)
+    let written = Mutex<(ticket: Int, replies: [EngineUUID: [MessageID]])>((0, [:]))
+
+    init(_ directory: String, _ configuration: JournalConfiguration, snapshot: @escaping @Sendable () -> [JournalEntry]) {
+      feed = JournalFeed(loop: loop, holdsMessages: configuration.sync == .always)
+      let box = WeakBox()
+      journal = Journal(
+        loop: journalLoop, feed: feed, files: JournalFiles(directory: directory, limit: configuration.sizeLimit),
+        configuration: configuration,
+        audience: Journal.Audience(
+          loop: loop,
+          written: { ticket, replies in
+            box.scheduler?.written.withLock { written in
+              written.ticket = max(written.ticket, ticket)
+              written.replies.merge(replies) { $0 + $1 }
+            }
+          },
+          snapshotWanted: { [feed] in
+            var entries = snapshot()
+            feed.open()
+            _ = feed.handOver(&entries)
+            box.scheduler?.snapshots.withLock { $0 += 1 }
+          }), logger: TestCluster.logger)
+      box.scheduler = self
+      loop.start()
+      journalLoop.start()
+      journalLoop.execute { [journal] in journal.assumeIsolated { $0.start() } }
+    }
+
+    private final class WeakBox: @unchecked Sendable {
+      // Set once, before the loops start.
+      weak var scheduler: Scheduler?
+    }
+
+    func handOver(_ entries: [JournalEntry]) {
+      loop.execute { [feed] in
+        var entries = entries
+        _ = feed.handOver(&entries)
+      }
+    }
+
+    func wait(until fits: () -> Bool) async throws {
+      let end = ContinuousClock.now + .seconds(20)
+      while !fits() {
+        guard ContinuousClock.now < end else { throw TestFailure("it does not come to that") }
+        try await Task.sleep(for: .milliseconds(2))
+      }
+    }
+
+    func stop() {
+      for loop in [loop, journalLoop] {
+        loop.stop()
+        loop.join()
+      }
+    }
+  }
+
+  private func restored(_ directory: String) -> Restorer.Restored {
+    Controller.readJournal(directory, outcomeLimit: 1000, logger: TestCluster.logger)
+  }
+
+  @Test(
+    "it begins with a snapshot; facts follow; engines hear of their replies when these are written",
+    arguments: JournalConfiguration.Sync.allCases)
+  func commits(sync: JournalConfiguration.Sync) async throws {
+    try await withDirectory { directory in
+      var configuration = JournalConfiguration()
+      configuration.sync = sync
+      let scheduler = Scheduler(directory, configuration) {
+        [.snapshotBegins, .restated(RestatedTask(id: "old", message: Messages.request("old"))), .snapshotEnds(tasks: 1)]
+      }
+      defer { scheduler.stop() }
+      try await scheduler.wait { scheduler.snapshots.withLock { $0 } == 1 }
+      scheduler.handOver([JournalBlockTests.submitted("a"), JournalBlockTests.placed("a", "e0")])
+      scheduler.handOver([
+        JournalBlockTests.submitted("b"), JournalBlockTests.finished("a", "e0"), JournalBlockTests.finished("b", nil),
+      ])
+      try await scheduler.wait { restored(directory).outcomes.count == 2 }
+      #expect(restored(directory).tasks.map(\.id) == ["old"])
+      try await scheduler.wait { scheduler.written.withLock { $0.replies } == ["e0": ["a"]] }
+    }
+  }
+
+  @Test("when much was written the scheduler restates its tasks, and what is older goes")
+  func compaction() async throws {
+    try await withDirectory { directory in
+      let scheduler = Scheduler(directory, JournalConfiguration()) { [.snapshotBegins, .snapshotEnds(tasks: 0)] }
+      defer { scheduler.stop() }
+      for number in 0..<18 {
+        // No more than the feed has room for.
+        scheduler.handOver([JournalBlockTests.finished(MessageID("t\(number)"), bytes: 16 << 20)])
+        try await scheduler.wait { scheduler.written.withLock { $0.replies["e0"]?.count } == number + 1 }
+      }
+      try await scheduler.wait { scheduler.snapshots.withLock { $0 } >= 2 }
+      scheduler.handOver([JournalBlockTests.submitted("last")])
+      try await scheduler.wait { restored(directory).tasks.map(\.id) == ["last"] }
+      let bytes = JournalFiles.segments(in: directory).reduce(0) { $0 + $1.bytes }
+      #expect(bytes < 300 << 20)
+    }
+  }
+
+  @Test("a disk that is full suspends the journal: its files go, and nothing is held back")
+  func fullDisk() async throws {
+    try await withDirectory { directory in
+      var configuration = JournalConfiguration()
+      configuration.sync = .always
+      configuration.sizeLimit = 4000
+      let scheduler = Scheduler(directory, configuration) { [.snapshotBegins, .snapshotEnds(tasks: 0)] }
+      defer { scheduler.stop() }
+      try await scheduler.wait { restored(directory).isEmpty && scheduler.snapshots.withLock { $0 } == 1 }
+      scheduler.handOver([JournalBlockTests.finished("a", bytes: 5000)])
+      try await scheduler.wait { scheduler.written.withLock { $0.ticket } == .max }
+      #expect(JournalFiles.segments(in: directory).isEmpty)
+      var entries = [JournalBlockTests.submitted("b")]
+      // Nobody is to wait for what is not going to be written.
+      #expect(scheduler.feed.handOver(&entries) == 0 && entries.isEmpty)
+    }
+  }
+}

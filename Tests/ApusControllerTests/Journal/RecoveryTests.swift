@@ -1,0 +1,352 @@
+import ApusMessaging
+import Testing
+import Transport
+
+@testable import ApusController
+
+/// The task scheduler after a restart: what engines and clients that come back make of what the journal knew.
+@Suite("Task scheduler: recovery")
+struct RecoveryTests {
+  private struct Bench {
+    var state = TaskSchedulerState()
+    var effects = SchedulerRecorder()
+    var now = ContinuousClock.now
+
+    mutating func restore(
+      _ tasks: [RestatedTask], engines: [EngineUUID] = [], results: [JournalResult] = [],
+      outcomes: [(id: MessageID, outcome: JournalOutcome)] = []
+    ) {
+      state.restore(
+        Restorer.Restored(tasks: tasks, outcomes: outcomes, results: results), engines: engines, JournalConfiguration(), now: now,
+        effects: &effects)
+      check()
+    }
+    mutating func register(_ uuid: EngineUUID, running: [MessageID] = [], accounts: Bool = true) {
+      state.engineRegistered(uuid, running: running, accounts: accounts, now: now, effects: &effects)
+      check()
+    }
+    mutating func account(_ uuid: EngineUUID, _ ids: MessageID...) -> [MessageID] {
+      defer { check() }
+      return state.accounted(ids, by: uuid, now: now, effects: &effects)
+    }
+    mutating func complete(_ id: MessageID, by uuid: EngineUUID, _ status: TaskReply.Status = .ok) {
+      state.completed(
+        TaskReply(id: id, message: Messages.reply(to: id, from: uuid.text), status: status), by: uuid, now: now, effects: &effects)
+      check()
+    }
+    mutating func submit(_ id: MessageID) {
+      state.submit(TaskRequest(id: id, message: Messages.request(id)), now: now, effects: &effects)
+      check()
+    }
+    mutating func resume(_ ids: MessageID...) -> TaskSchedulerState.Resumption {
+      defer { check() }
+      return state.resumed(ids, by: Frame("again"), effects: &effects)
+    }
+    mutating func pass(_ seconds: Double) {
+      now += .seconds(seconds)
+      state.expire(now: now, effects: &effects)
+      check()
+    }
+    func check(_ location: SourceLocation = #_sourceLocation) {
+      #expect(state.checkInvariants() == [], sourceLocation: location)
+      #expect(effects.stories.wrong == [], sourceLocation: location)
+    }
+  }
+
+  private func task(_ id: MessageID, on engine: EngineUUID? = nil, retries: Int = 0, spent: Int = 0, _ metadata: JSONObject = [:])
+    -> RestatedTask
+  {
+    var metadata = metadata
+    if retries > 0 { metadata["retries"] = .int(retries) }
+    return RestatedTask(id: id, message: Messages.request(id, metadata: .object(metadata)), engine: engine, spentRetries: spent)
+  }
+
+  private func result(_ id: MessageID, own: Bool = true) -> JournalResult {
+    JournalResult(
+      id: id, reply: Messages.reply(to: id), time: .now(), outcome: .ok, engine: "e0", client: Frame("client"), isOwnClient: own)
+  }
+
+  @Test("nothing is placed before the engines of before have said what they have")
+  func hold() {
+    var bench = Bench()
+    bench.restore([task("a"), task("b")], engines: ["e0", "e1"])
+    bench.register("e0")
+    bench.effects.expect()
+    #expect(bench.account("e0") == [])
+    bench.effects.expect()
+    bench.register("e1")
+    #expect(bench.account("e1") == [])
+    bench.effects.expect("a → e0", "b → e1")
+    bench.complete("a", by: "e0")
+    bench.complete("b", by: "e1")
+    bench.effects.expect("a: answer of e0", "b: answer of e1")
+    #expect(bench.state.tasks.isEmpty)
+  }
+
+  @Test("an engine that does not come back holds up the others for a moment only")
+  func holdEnds() {
+    var bench = Bench()
+    bench.restore([task("a")], engines: ["e0", "e1"])
+    bench.register("e0")
+    #expect(bench.account("e0") == [])
+    bench.pass(1.9)
+    bench.effects.expect()
+    bench.pass(0.2)
+    bench.effects.expect("a → e0")
+  }
+
+  @Test("an engine that is new needs not wait for those of before longer than they do")
+  func newEngine() {
+    var bench = Bench()
+    bench.restore([task("a")], engines: ["e0"])
+    bench.register("new")
+    bench.effects.expect()
+    bench.pass(2)
+    bench.effects.expect("a → new")
+  }
+
+  @Test("without engines of before the tasks wait for the first that comes")
+  func noEngines() {
+    var bench = Bench()
+    bench.restore([task("a")])
+    bench.register("new")
+    bench.effects.expect("a → new")
+  }
+
+  @Test("a task that its engine still has is left to it")
+  func confirmed() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0"), task("b")])
+    bench.register("e0")
+    #expect(bench.account("e0", "a") == [])
+    bench.effects.expect()
+    bench.complete("a", by: "e0")
+    bench.effects.expect("a: answer of e0", "b → e0")
+  }
+
+  @Test("a task that never reached its engine is placed anew, and no try is spent")
+  func undelivered() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0")])
+    bench.register("e0")
+    #expect(bench.account("e0") == [])
+    bench.effects.expect("a → e0")
+    #expect(bench.effects.events.contains("retried a e0 undelivered"))
+  }
+
+  @Test("an engine has a task that the journal believes to wait: it is not run twice")
+  func claimed() {
+    var bench = Bench()
+    bench.restore([task("a"), task("b")], engines: ["e0", "e1"])
+    bench.register("e0", running: ["a"])
+    bench.register("e1")
+    #expect(bench.account("e1", "b") == [])
+    bench.effects.expect()
+    bench.complete("b", by: "e1")
+    bench.complete("a", by: "e0")
+    bench.effects.expect("b: answer of e1", "a: answer of e0")
+    #expect(bench.account("e0") == [])
+    #expect(bench.state.tasks.isEmpty)
+  }
+
+  @Test("the account may come before the registration")
+  func early() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0"), task("b")])
+    #expect(bench.account("e0", "a") == [])
+    bench.complete("a", by: "e0")
+    bench.effects.expect("a: answer of e0")
+    bench.register("e0")
+    bench.effects.expect("b → e0")
+  }
+
+  @Test("a task runs elsewhere than the journal believes")
+  func moved() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0", retries: 2)], engines: ["e0", "e1"])
+    bench.register("e1", running: ["a"])
+    bench.register("e0")
+    // It failed there before, and that reply was not written down.
+    #expect(bench.account("e0", "a") == [])
+    bench.complete("a", by: "e0", .error)
+    bench.effects.expect()
+    bench.complete("a", by: "e1")
+    bench.effects.expect("a: answer of e1")
+  }
+
+  @Test("an engine that does not come back in time loses its tasks: they are tried again if they may be")
+  func absent() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0"), task("b", on: "e0", retries: 1), task("c", on: "e0", retries: 1, spent: 1)])
+    bench.register("e1")
+    bench.pass(29)
+    bench.effects.expect()
+    bench.pass(1)
+    bench.effects.expect("a: EngineError", "b → e1", "c: EngineError")
+    // Too late.
+    bench.register("e0")
+    bench.complete("a", by: "e0")
+    bench.effects.expect()
+  }
+
+  @Test("an engine of ipyparallel says nothing of what it has: what it answers in time counts")
+  func stockEngine() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0"), task("b", on: "e0"), task("c")])
+    bench.register("e0", accounts: false)
+    bench.complete("a", by: "e0")
+    bench.effects.expect("a: answer of e0")
+    bench.pass(30)
+    bench.effects.expect("b: EngineError", "c → e0")
+  }
+
+  @Test("an engine that came back and is lost takes its tasks with it")
+  func lostAgain() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0", retries: 1), task("b")], engines: ["e0", "e1"])
+    bench.register("e0")
+    #expect(bench.account("e0", "a") == [])
+    bench.state.engineLost("e0", cause: .disconnected, grace: .milliseconds(20), now: bench.now, effects: &bench.effects)
+    bench.pass(0.1)
+    bench.register("e1")
+    #expect(bench.account("e1") == [])
+    bench.effects.expect("a → e1")
+    bench.complete("a", by: "e1")
+    bench.effects.expect("a: answer of e1", "b → e1")
+  }
+
+  @Test("a client finds its tasks, its results, and what nobody knows")
+  func resumption() {
+    var bench = Bench()
+    bench.restore(
+      [task("a")], engines: ["e0"], results: [result("b")],
+      outcomes: [("b", JournalOutcome(succeeded: true, engine: "e0")), ("c", JournalOutcome(succeeded: true, engine: "e0"))])
+    #expect(bench.resume("a", "b", "c", "d") == .init(unknown: ["d"], gone: ["c"]))
+    bench.effects.expect("b: answer of engine")
+    #expect(bench.state.tasks["a"]?.message.identities.first == Frame("again"))
+    // A result leaves once in a controller's life.
+    #expect(bench.resume("b") == .init(gone: ["b"]))
+    bench.effects.expect()
+  }
+
+  @Test("what ends before its client is back is kept for it")
+  func endedMeanwhile() {
+    var bench = Bench()
+    bench.restore([task("a"), task("b")])
+    bench.register("e0")
+    bench.complete("a", by: "e0")
+    bench.effects.expect("a → e0", "a: answer of e0", "b → e0")
+    #expect(bench.resume("a", "b") == .init())
+    bench.effects.expect("a: answer of e0")
+    // From now on it is there.
+    bench.state.tasks["b"]?.reroute(to: Frame("again"))
+    bench.complete("b", by: "e0")
+    bench.effects.expect("b: answer of e0")
+    #expect(bench.resume("b") == .init(gone: ["b"]))
+  }
+
+  @Test("a client sends a task again that an engine has: it is not run twice")
+  func sentAgain() {
+    var bench = Bench()
+    bench.restore([], engines: ["e0", "e1"], outcomes: [("x", JournalOutcome(succeeded: true))])
+    bench.register("e1")
+    #expect(bench.account("e1") == [])
+    bench.register("e0")
+    #expect(bench.account("e0", "a", "b", "x") == ["x"])
+    bench.complete("b", by: "e0")
+    bench.effects.expect()
+    #expect(bench.resume("a", "b") == .init(unknown: ["a", "b"]))
+    bench.submit("a")
+    bench.submit("b")
+    bench.effects.expect("b: answer of e0")
+    bench.complete("a", by: "e0")
+    bench.effects.expect("a: answer of e0")
+    #expect(bench.state.tasks.isEmpty)
+  }
+
+  @Test("what nobody has asked for within a minute is let go of")
+  func resultsEnd() {
+    var bench = Bench()
+    bench.restore([], results: [result("a")], outcomes: [("a", JournalOutcome(succeeded: true))])
+    bench.pass(60)
+    #expect(bench.resume("a") == .init(gone: ["a"]))
+    #expect(bench.state.nextDeadline == nil)
+  }
+
+  @Test("dependencies on tasks that ended before the restart hold")
+  func dependencies() {
+    var bench = Bench()
+    bench.restore(
+      [task("b", ["after": ["a"]]), task("c", ["after": ["b"]]), task("d", ["follow": ["a"]])], engines: ["e0", "e1"],
+      outcomes: [("a", JournalOutcome(succeeded: true, engine: "e0"))])
+    for uuid in ["e1", "e0"] as [EngineUUID] {
+      bench.register(uuid)
+      #expect(bench.account(uuid) == [])
+    }
+    bench.effects.expect("b → e1", "d → e0")
+    bench.complete("b", by: "e1")
+    bench.effects.expect("b: answer of e1", "c → e1")
+  }
+
+  @Test("a task for a certain engine waits until that is back, or given up")
+  func targets() {
+    var bench = Bench()
+    bench.restore([task("a", ["targets": ["e0"]]), task("b", ["targets": ["e1"]])], engines: ["e0", "e1"])
+    bench.register("e0")
+    #expect(bench.account("e0") == [])
+    bench.pass(2)
+    bench.effects.expect("a → e0")
+    bench.pass(28)
+    bench.effects.expect("b: ImpossibleDependency")
+  }
+
+  @Test("a snapshot restores what there was", arguments: 0..<12)
+  func snapshots(round: UInt64) {
+    let seed = SeededRandom.newSeed() &+ round
+    var random = SeededRandom(seed: seed)
+    var state = TaskSchedulerState(highWaterMark: 2, lookAhead: 2)
+    var effects = SchedulerRecorder()
+    let now = ContinuousClock.now
+    let uuids = (0..<3).map { EngineUUID("e\($0)") }
+    for uuid in uuids { state.engineRegistered(uuid, now: now, effects: &effects) }
+    var ids: [MessageID] = []
+    for step in 0..<120 {
+      let id = MessageID("t\(step)")
+      if random.chance(60) {
+        var metadata: JSONObject = [:]
+        if random.chance(30), let other = ids.randomElement(using: &random) { metadata["after"] = [.string(other.text)] }
+        if random.chance(30) { metadata["retries"] = .int(Int.random(in: 1...3, using: &random)) }
+        let message = Messages.request(id, metadata: .object(metadata))
+        guard let request = try? TaskRequest(message, id: id) else { continue }
+        state.submit(request, now: now, effects: &effects)
+        ids.append(id)
+      } else if let task = state.tasks.values.filter({ if case .placed = $0.phase { true } else { false } })
+        .min(by: { $0.sequence < $1.sequence }), case .placed(let index) = task.phase
+      {
+        let status: TaskReply.Status = random.chance(70) ? .ok : .error
+        let uuid = state.engines[index].uuid
+        state.completed(
+          TaskReply(id: task.id, message: Messages.reply(to: task.id), status: status), by: uuid, now: now, effects: &effects)
+      }
+    }
+    var restorer = Restorer()
+    JournalBlockTests.block(state.snapshot()).withUnsafeBytes { restorer.read(segment: $0, name: "") }
+    #expect(restorer.damages.isEmpty)
+    var other = TaskSchedulerState(highWaterMark: 2, lookAhead: 2)
+    other.restore(restorer.finish(), engines: uuids, JournalConfiguration(), now: now, effects: &effects)
+    #expect(other.checkInvariants() == [])
+    func describe(_ state: TaskSchedulerState) -> [String] {
+      state.tasks.values.sorted { $0.sequence < $1.sequence }.map { task in
+        var place = "waits"
+        if case .placed(let index) = task.phase { place = "on \(state.engines[index].uuid)" }
+        let constraints = task.constraints
+        var awaited: [String] = []
+        if case .waiting = task.phase { awaited = constraints.after.ids.map(\.text).sorted() }
+        return "\(task.id) \(place) \(constraints.retries) \(awaited) "
+          + "\(constraints.refused.map { state.engines[$0].uuid.text }.sorted())"
+      }
+    }
+    #expect(describe(other) == describe(state), "APUS_SEED=\(seed &- round), round \(round)")
+    #expect(other.messageBytes == state.messageBytes)
+  }
+}

@@ -1,0 +1,167 @@
+import ApusMessaging
+import Testing
+import Transport
+
+@testable import ApusController
+
+@Suite("Journal: restorer")
+struct RestorerTests {
+  private typealias Sample = JournalBlockTests
+
+  private func restored(_ segments: [UInt8]...) -> (Restorer.Restored, Restorer) {
+    var restorer = Restorer()
+    for (index, bytes) in segments.enumerated() {
+      bytes.withUnsafeBytes { restorer.read(segment: $0, name: "segment \(index)") }
+    }
+    let restored = restorer.finish()
+    return (restored, restorer)
+  }
+
+  private func text(_ task: RestatedTask) -> String {
+    "\(task.id) \(task.engine?.text ?? "-") \(task.spentRetries) \(task.refused.map(\.text).sorted().joined(separator: "+"))"
+  }
+
+  @Test("tasks are where they were, in the order of submission, and those that ended are not")
+  func tasks() {
+    let (restored, restorer) = restored(
+      Sample.segment([
+        [Sample.submitted("a"), Sample.submitted("b"), Sample.submitted("c"), Sample.placed("a", "e0")],
+        [Sample.placed("b", "e1"), Sample.finished("a", "e0"), Sample.retried("b", "e1", .failed), Sample.placed("b", "e2")],
+      ]), Sample.segment([[Sample.submitted("d"), Sample.placed("c", "e0"), Sample.retried("c", "e0", .undelivered)]]))
+    #expect(restored.tasks.map(text) == ["b e2 1 e1", "c - 0 ", "d - 0 "])
+    #expect(restored.outcomes.map(\.id) == ["a"])
+    #expect(restored.outcomes.first?.outcome == JournalOutcome(succeeded: true, engine: "e0"))
+    #expect(restored.results.map(\.id) == ["a"])
+    #expect(restored.results.first?.client == Frame("client"))
+    #expect(restorer.damages.isEmpty && restorer.tornBytes == 0)
+  }
+
+  @Test("a snapshot takes the place of what was before it")
+  func snapshots() {
+    let (restored, restorer) = restored(
+      Sample.segment([[Sample.submitted("a"), Sample.submitted("b"), Sample.finished("x")]]),
+      Sample.segment([
+        [
+          .snapshotBegins, .outcome("y", JournalOutcome(succeeded: false)),
+          .restated(RestatedTask(id: "b", message: Messages.request("b"), engine: "e9")),
+        ],
+        [.snapshotEnds(tasks: 1), Sample.submitted("c")],
+      ]))
+    #expect(restored.tasks.map(text) == ["b e9 0 ", "c - 0 "])
+    // Results and outcomes of before stay: clients and dependencies may ask for them.
+    #expect(restored.outcomes.map(\.id) == ["x", "y"])
+    #expect(restored.results.map(\.id) == ["x"])
+    #expect(restorer.damages.isEmpty)
+  }
+
+  @Test("a snapshot that was cut off adds to what was before it")
+  func tornSnapshot() {
+    let (restored, _) = restored(
+      Sample.segment([[Sample.submitted("a"), Sample.submitted("b"), Sample.placed("b", "e1")]]),
+      Sample.segment([[.snapshotBegins, .restated(RestatedTask(id: "a", message: Messages.request("a")))]]))
+    #expect(restored.tasks.map(text) == ["a - 0 ", "b e1 0 "])
+  }
+
+  @Test("a snapshot with a damaged part leaves tasks as they were before it, and says so")
+  func damagedSnapshot() {
+    var middle = Sample.block([.restated(RestatedTask(id: "b", message: Messages.request("b"), engine: "e9"))])
+    middle[20] ^= 1
+    let (restored, restorer) = restored(
+      Sample.segment([[Sample.submitted("a"), Sample.submitted("b"), Sample.placed("b", "e1")]]),
+      Sample.block([.snapshotBegins, .restated(RestatedTask(id: "a", message: Messages.request("a"), engine: "e5"))]) + middle
+        + Sample.block([.snapshotEnds(tasks: 2)]))
+    #expect(restored.tasks.map(text).sorted() == ["a e5 0 ", "b e1 0 "])
+    #expect(restorer.damages.count == 2, "\(restorer.damages)")
+  }
+
+  @Test("a torn tail is cut and counted; a damaged middle is reported and skipped")
+  func damage() {
+    var broken = Sample.block([Sample.submitted("b")])
+    broken[broken.count - 1] ^= 4
+    let torn = Sample.block([Sample.finished("a")]).dropLast(3)
+    let (restored, restorer) = restored(
+      Sample.block([Sample.submitted("a")]) + broken + Sample.block([Sample.submitted("c")]) + torn)
+    #expect(restored.tasks.map(text) == ["a - 0 ", "c - 0 "])
+    #expect(restorer.tornBytes == torn.count)
+    #expect(restorer.damages.count == 1)
+  }
+
+  @Test("a request that came twice is one task, also when it has ended between the two")
+  func twice() {
+    let (restored, _) = restored(
+      Sample.segment([
+        [Sample.submitted("a"), Sample.submitted("b"), Sample.submitted("a"), Sample.finished("b"), Sample.submitted("b")]
+      ]))
+    #expect(restored.tasks.map(text) == ["a - 0 "])
+  }
+
+  @Test("results are kept for a minute and up to a size, outcomes up to a number")
+  func bounds() {
+    let start = Timestamp.now()
+    func at(_ seconds: Int) -> Timestamp { Timestamp(microseconds: start.microseconds + seconds * 1_000_000) }
+    let (late, _) = restored(
+      Sample.segment([[Sample.finished("old", at: at(0)), Sample.finished("a", at: at(2)), Sample.finished("b", at: at(61))]]))
+    #expect(late.results.map(\.id) == ["a", "b"])
+    let (large, _) = restored(Sample.segment((0..<5).map { [Sample.finished(MessageID("t\($0)"), at: at(0), bytes: 20 << 20)] }))
+    #expect(large.results.map(\.id) == ["t2", "t3", "t4"])
+    var restorer = Restorer(outcomeLimit: 2)
+    Sample.segment([["a", "b", "c"].map { Sample.finished($0) }]).withUnsafeBytes { restorer.read(segment: $0, name: "") }
+    #expect(restorer.finish().outcomes.map(\.id) == ["b", "c"])
+  }
+
+  @Test("whatever happened to tasks, the journal tells the same story", arguments: 0..<20)
+  func histories(round: UInt64) {
+    let seed = SeededRandom.newSeed() &+ round
+    var random = SeededRandom(seed: seed)
+    var expected: [(id: MessageID, engine: EngineUUID?, spent: Int)] = []
+    var blocks: [[JournalEntry]] = [[]]
+    var finished: [MessageID] = []
+    var segments: [[[JournalEntry]]] = []
+    for step in 0..<400 {
+      switch Int.random(in: 0..<100, using: &random) {
+      case 0..<35:
+        let id = MessageID("t\(step)")
+        blocks[blocks.count - 1].append(Sample.submitted(id))
+        expected.append((id, nil, 0))
+      case 35..<60:
+        guard let index = expected.indices.randomElement(using: &random), expected[index].engine == nil else { continue }
+        let engine = EngineUUID("e\(Int.random(in: 0..<4, using: &random))")
+        expected[index].engine = engine
+        blocks[blocks.count - 1].append(Sample.placed(expected[index].id, engine))
+      case 60..<70:
+        guard let index = expected.indices.randomElement(using: &random), let engine = expected[index].engine else { continue }
+        let reason = [RetryReason.failed, .unmetDependency, .engineLost, .undelivered][Int.random(in: 0..<4, using: &random)]
+        expected[index].engine = nil
+        if reason == .failed || reason == .engineLost { expected[index].spent += 1 }
+        blocks[blocks.count - 1].append(Sample.retried(expected[index].id, engine, reason))
+      case 70..<85:
+        guard let index = expected.indices.randomElement(using: &random) else { continue }
+        let task = expected.remove(at: index)
+        finished.append(task.id)
+        blocks[blocks.count - 1].append(Sample.finished(task.id, task.engine, random.chance(80) ? .ok : .error))
+      case 85..<94: blocks.append([])
+      case 94..<97:
+        segments.append(blocks)
+        blocks = [[]]
+      default:
+        // The journal restates what there is, and what was before goes, sometimes.
+        segments.append(blocks)
+        if random.chance(50) { segments = [] }
+        var entries: [JournalEntry] = [.snapshotBegins]
+        entries += expected.map {
+          .restated(RestatedTask(id: $0.id, message: Messages.request($0.id), engine: $0.engine, spentRetries: $0.spent))
+        }
+        blocks = [entries, [.snapshotEnds(tasks: expected.count)]]
+      }
+    }
+    segments.append(blocks)
+    var restorer = Restorer()
+    for segment in segments { Sample.segment(segment).withUnsafeBytes { restorer.read(segment: $0, name: "") } }
+    let restored = restorer.finish()
+    let found = restored.tasks.map { "\($0.id) \($0.engine?.text ?? "-") \($0.spentRetries)" }
+    #expect(
+      found == expected.map { "\($0.id) \($0.engine?.text ?? "-") \($0.spent)" }, "APUS_SEED=\(seed &- round), round \(round)")
+    #expect(Set(restored.outcomes.map(\.id)).isSubset(of: finished))
+    #expect(restorer.damages.isEmpty)
+  }
+}

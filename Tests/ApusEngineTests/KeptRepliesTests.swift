@@ -1,0 +1,57 @@
+import ApusMessaging
+import Testing
+import Transport
+
+@testable import ApusEngine
+
+@Suite struct KeptRepliesTests {
+  private func reply(_ text: String, bytes: Int = 0) -> Envelope {
+    Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject, content: Frame(text),
+      buffers: bytes > 0 ? [Frame([UInt8](repeating: 0, count: bytes))] : [])
+  }
+
+  @Test func repliesAreKeptInTheirOrderUntilTheyAreConfirmed() {
+    var kept = KeptReplies()
+    for id in ["a", "b", "c"] as [MessageID] { kept.keep(reply(id.text), to: id) }
+    kept.confirm(["b", "unknown"])
+    #expect(kept.all.map(\.id) == ["a", "c"])
+    kept.confirm(["a", "c"])
+    #expect(kept.all.isEmpty && kept.bytes == 0 && kept.count == 0)
+  }
+
+  /// The confirmation of the first must not drop the second.
+  @Test func aTaskThatIsTriedHereTwiceHasTwoReplies() {
+    var kept = KeptReplies()
+    kept.keep(reply("first"), to: "a")
+    kept.keep(reply("b"), to: "b")
+    kept.keep(reply("second"), to: "a")
+    kept.confirm(["a"])
+    #expect(kept.all.map(\.reply.contentFrame.text) == ["b", "second"])
+    kept.confirm(["a"])
+    #expect(kept.all.map(\.id) == ["b"])
+  }
+
+  @Test func beyondItsLimitTheOldestGo() {
+    var kept = KeptReplies(limit: 2500)
+    for id in ["a", "b", "c"] as [MessageID] { kept.keep(reply(id.text, bytes: 1000), to: id) }
+    #expect(kept.all.map(\.id) == ["b", "c"])
+    // One that is larger than everything is kept all the same.
+    kept.keep(reply("d", bytes: 5000), to: "d")
+    #expect(kept.all.map(\.id) == ["d"])
+    kept.removeAll()
+    #expect(kept.bytes == 0 && kept.all.isEmpty)
+  }
+
+  @Test func memoryOfWhatIsConfirmedIsNotHeld() {
+    var kept = KeptReplies()
+    kept.keep(reply("stays"), to: "stays")
+    for number in 0..<10_000 {
+      let id = MessageID("t\(number)")
+      kept.keep(reply("x"), to: id)
+      kept.confirm([id])
+    }
+    #expect(kept.all.map(\.id) == ["stays"])
+    #expect(kept.count == 1)
+  }
+}

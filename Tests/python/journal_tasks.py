@@ -1,0 +1,13 @@
+"""Functions of `test_journal.py`, in a module that engines find."""
+
+
+def note(path: str, number: int, seconds: float) -> int:
+    """A task that leaves a mark for each time it runs."""
+    import os
+    import time
+
+    mark = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(mark, b"%d\n" % number)
+    os.close(mark)
+    time.sleep(seconds)
+    return number * number

@@ -1,0 +1,311 @@
+"""A cluster with a journal: its controller is killed, and everybody goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(os.environ.get("APUS_PREFIX", ROOT / ".build" / "prefix")) / "lib" / "apus" / "python"
+sys.path.insert(0, str(PACKAGE))
+
+import processes  # noqa: E402
+
+import apus as ipp  # noqa: E402
+from journal_tasks import note  # noqa: E402
+
+#: Moments at which the controller is killed; more of them for a long look.
+ROUNDS = int(os.environ.get("APUS_JOURNAL_ROUNDS", "4"))
+
+
+def connect(cluster, n: int, **options) -> ipp.Client:
+    """A client of ours that sees so many engines."""
+    deadline = time.monotonic() + 60
+    while not cluster.connection_file.exists():
+        assert cluster.process.poll() is None and time.monotonic() < deadline, cluster.output()
+        time.sleep(0.005)
+    client = ipp.Client(str(cluster.connection_file), **options)
+    client.wait_for_engines(n, timeout=60)
+    return client
+
+
+def controllers(cluster) -> list[int]:
+    return [process.pid for process in cluster.processes() if process.role == "controller"]
+
+
+def kill_controller(cluster) -> int:
+    """Kills it as nothing can be killed harder, and gives its number."""
+    deadline = time.monotonic() + 20
+    while not (found := controllers(cluster)):
+        assert time.monotonic() < deadline, cluster.output()
+        time.sleep(0.005)
+    os.kill(found[0], signal.SIGKILL)
+    return found[0]
+
+
+@pytest.fixture
+def journaled(start_cluster):
+    """``journaled(4)`` starts a cluster with a journal, and gives it with a client of ours."""
+    clients = []
+
+    def start(n: int, *arguments: str):
+        cluster = start_cluster(n, ["--journal", *arguments])
+        client = connect(cluster, n)
+        clients.append(client)
+        return cluster, client
+
+    yield start
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("sync", ["interval", "always"])
+def test_whenever_the_controller_is_killed_every_task_ends_once(journaled, tmp_path, record_property, sync):
+    seed = int(os.environ.get("APUS_SEED", random.randrange(1 << 32)))
+    print(f"APUS_SEED={seed}")
+    dice = random.Random(seed)
+    cluster, client = journaled(4, f"--journal-sync={sync}", "--Cluster.controller_restarts=1000")
+    ids = client.ids
+    view = client.load_balanced_view()
+    again = 0
+    for round in range(ROUNDS):
+        marks = tmp_path / f"marks{round}"
+        tasks = [view.apply_async(note, str(marks), number, dice.choice([0, 0.002, 0.02])) for number in range(200)]
+        time.sleep(dice.uniform(0, 0.6))
+        former = kill_controller(cluster)
+        results = [task.get(60) for task in tasks]
+        assert results == [number * number for number in range(200)], f"APUS_SEED={seed}, round {round}"
+        ran = [int(line) for line in marks.read_text().split()]
+        assert set(ran) == set(range(200))
+        again += len(ran) - 200
+        client.wait_for_engines(4, timeout=30)
+        assert client.ids == ids
+        assert former not in controllers(cluster)
+    record_property("run_twice", again)
+    print(f"{again} of {200 * ROUNDS} tasks ran twice")
+    # Nobody promises that none does, but it takes a crash within milliseconds of a task's first steps.
+    assert again <= 2 * ROUNDS
+
+
+def test_engines_come_back_with_their_names_and_their_memory(journaled, wait_until):
+    cluster, client = journaled(2)
+    client[:].push({"kept": 17}, block=True)
+    pids = client[:].apply_sync(os.getpid)
+    former = kill_controller(cluster)
+    # A task ends only when everybody is back.
+    assert client.load_balanced_view().apply_sync(pow, 2, 3) == 8
+    assert controllers(cluster) != [former]
+    client.wait_for_engines(2, timeout=20)
+    assert client.ids == [0, 1]
+    assert client[:].apply_sync(os.getpid) == pids
+    assert client[:]["kept"] == [17, 17]
+
+
+def test_a_task_that_runs_is_not_run_again(journaled, tmp_path, wait_until):
+    cluster, client = journaled(1)
+    marks = tmp_path / "marks"
+    task = client.load_balanced_view().apply_async(note, str(marks), 3, 3)
+    wait_until(marks.exists, 20)
+    kill_controller(cluster)
+    assert task.get(30) == 9
+    assert marks.read_text() == "3\n"
+
+
+def test_a_task_whose_engine_dies_with_the_controller(start_cluster):
+    cluster = start_cluster(2, ["--journal", "--", "--IPController.journal_engine_timeout=2"])
+    client = connect(cluster, 2)
+    engine = client[0].apply_sync(os.getpid)
+    lost = client.load_balanced_view(targets=[0]).apply_async(time.sleep, 60)
+    time.sleep(0.5)
+    kill_controller(cluster)
+    os.kill(engine, signal.SIGKILL)
+    with pytest.raises(ipp.error.RemoteError) as caught:
+        lost.get(20)
+    assert caught.value.ename == "EngineError"
+    assert "did not come back" in str(caught.value.evalue) or "its connection was lost" in str(caught.value.evalue)
+    # The other one goes on.
+    assert client.load_balanced_view().apply_sync(pow, 2, 3) == 8
+    client.close()
+
+
+def test_what_was_sent_to_certain_engines_ends_with_the_reason(journaled):
+    cluster, client = journaled(2)
+    direct = client[0].apply_async(time.sleep, 2)
+    both = client.broadcast_view().apply_async(time.sleep, 2)
+    balanced = client.load_balanced_view(targets=[1]).apply_async(pow, 2, 3)
+    time.sleep(0.3)
+    kill_controller(cluster)
+    with pytest.raises(ipp.error.RemoteError) as caught:
+        direct.get(20)
+    assert "restarted" in str(caught.value.evalue)
+    with pytest.raises(ipp.error.CompositeError):
+        both.get(20)
+    assert balanced.get(30) == 8
+    assert not client.outstanding
+
+
+def test_a_stock_client_gets_what_it_waits_for(start_cluster, wait_until):
+    cluster = start_cluster(2, ["--journal"])
+    client = cluster.client()
+    tasks = [client.load_balanced_view().apply_async(pow, number, 2) for number in range(3)]
+    slow = [client.load_balanced_view().apply_async(time.sleep, 1.5) for _ in range(2)]
+    queued = [client.load_balanced_view().apply_async(pow, number, 3) for number in range(20)]
+    assert [task.get(10) for task in tasks] == [0, 1, 4]
+    # What has not arrived, or is not written yet, is lost with it: nobody sends it again.
+    def arrived() -> int:
+        status = client.queue_status()
+        return status["unassigned"] + sum(status[engine]["tasks"] + status[engine]["completed"] for engine in client.ids)
+
+    wait_until(lambda: arrived() == 25, 10)
+    time.sleep(0.1)
+    kill_controller(cluster)
+    assert [task.get(30) for task in slow] == [None, None]
+    assert [task.get(30) for task in queued] == [number**3 for number in range(20)]
+
+
+def test_a_full_disk_suspends_the_journal_and_nothing_else(start_cluster):
+    cluster = start_cluster(2, ["--journal", "--", "--IPController.journal_limit=20000"])
+    client = connect(cluster, 2)
+    view = client.load_balanced_view()
+    assert [task.get(20) for task in [view.apply_async(pow, number, 2) for number in range(200)]] == [n * n for n in range(200)]
+    journal = cluster.ipython_dir / "profile_default" / "journal"
+    assert list(journal.glob("*.log")) == []
+    # Our own client has its tasks and sends them again.
+    tasks = [view.apply_async(time.sleep, 0.01) for _ in range(100)]
+    kill_controller(cluster)
+    assert [task.get(30) for task in tasks] == [None] * 100
+    client.close()
+    logs = "".join(path.read_text() for path in (cluster.ipython_dir / "profile_default" / "log").glob("ipcontroller*.log"))
+    assert "the journal is suspended" in logs
+
+
+def test_an_end_in_order_leaves_nothing(start_cluster, wait_until):
+    cluster = start_cluster(1, ["--journal"])
+    client = connect(cluster, 1)
+    profile = cluster.ipython_dir / "profile_default"
+    assert (profile / "journal" / "id").exists()
+    tasks = [client.load_balanced_view().apply_async(time.sleep, 60) for _ in range(3)]
+    cluster.process.send_signal(signal.SIGINT)
+    assert cluster.process.wait(20) == 0
+    for task in tasks:
+        with pytest.raises(ipp.error.ControllerLost if hasattr(ipp.error, "ControllerLost") else Exception):
+            task.get(10)
+    client.close()
+    assert not (profile / "journal").exists()
+    assert [path.name for path in (profile / "security").iterdir()] == []
+
+
+@pytest.fixture
+def supervised(run, tmp_path):
+    """A cluster in the background with a journal; ``supervised(n)`` starts it."""
+
+    def start(n: int, *arguments: str):
+        started = run("apus", "start", "-n", str(n), "--daemonize", "--journal", *arguments, timeout=60)
+        assert started.returncode == 0, started.stdout + started.stderr
+        return started
+
+    yield start
+    run("apus", "stop")
+
+
+def listed(run) -> dict:
+    return json.loads(run("apus", "list", "--json").stdout)[0]
+
+
+def test_a_cluster_in_the_background_has_somebody_who_watches(run, supervised, tmp_path, wait_until):
+    started = supervised(2)
+    assert "2 engines ready" in started.stdout
+    before = listed(run)
+    pid = before["controller"]["state"]["pid"]
+    supervisor = before["supervisor"]["state"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: listed(run).get("controller", {}).get("state", {}).get("pid", pid) != pid, 10)
+    after = listed(run)
+    assert after["supervisor"]["state"]["pid"] == supervisor
+    assert after["engines"] == before["engines"]
+    wait_until(lambda: json.loads(run("apus", "status", "--json").stdout or "{}").get("engines", []) != [], 15)
+    assert "True" in run("apus", "list").stdout
+    assert run("apus", "start", "--journal", "-n", "1").returncode == 10
+    stopped = run("apus", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert json.loads(run("apus", "list", "--json").stdout) == []
+    for pid in (supervisor, after["controller"]["state"]["pid"]):
+        # Somebody may have to take the dead from the table first.
+        assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    profile = tmp_path / "ipython" / "profile_default"
+    assert not (profile / "journal").exists()
+
+
+def test_list_tells_of_a_controller_that_is_about_to_come_back(run, supervised, wait_until):
+    supervised(1)
+    # Several times in a row: it gets a moment between.
+    seen = set()
+    for _ in range(3):
+        state = listed(run).get("controller")
+        if state:
+            os.kill(state["state"]["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline and listed(run).get("controller", state) == state:
+            seen.add(run("apus", "list").stdout.splitlines()[1].split()[2])
+    assert "Restarting" in seen | {run("apus", "list").stdout.splitlines()[1].split()[2]}
+    assert "True" not in seen or seen - {"True"} <= {"Restarting"}
+    # It can be stopped in that state as in any other.
+    assert run("apus", "stop").returncode == 0
+    assert json.loads(run("apus", "list", "--json").stdout) == []
+
+
+def test_a_start_in_the_background_that_fails_says_why(run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        failed = run("apus", "start", "-n", "1", "--daemonize", "--journal", "--", f"--ports={port}", timeout=60)
+    assert failed.returncode == 71
+    assert "port" in failed.stdout + failed.stderr
+    assert json.loads(run("apus", "list", "--json").stdout) == []
+
+
+def test_a_controller_that_dies_again_and_again_is_given_up(run, supervised, wait_until):
+    supervised(1, "--Cluster.controller_restarts=1")
+    for _ in range(2):
+        wait_until(lambda: "controller" in listed(run), 10)
+        pid = listed(run)["controller"]["state"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        if _ == 0:
+            wait_until(lambda: listed(run).get("controller", {}).get("state", {}).get("pid", pid) != pid, 10)
+    wait_until(lambda: json.loads(run("apus", "list", "--json").stdout) == [], 20)
+
+
+def test_ten_thousand_queued_tasks_are_back_soon(parts, wait_until, record_property):
+    parts.start("ipcontroller", "--journal")
+    client_file = parts.security / "ipcontroller-client.json"
+    wait_until(client_file.exists, 20)
+    client = ipp.Client(str(client_file))
+    view = client.load_balanced_view()
+    tasks = [view.apply_async(pow, number, 2) for number in range(10_000)]
+    wait_until(lambda: client.queue_status()["unassigned"] == 10_000, 30)
+    # Their facts are on the way to the file for milliseconds.
+    time.sleep(0.2)
+    controller = next(process for process in processes.processes(parts.mark) if process.role == "controller")
+    os.kill(controller.pid, signal.SIGKILL)
+    engine = parts.start("ipengine")
+    began = time.perf_counter()
+    again = parts.start("ipcontroller", "--journal")
+    wait_until(lambda: "the journal is read" in parts.log(again), 20)
+    record_property("seconds_until_read", time.perf_counter() - began)
+    tasks[0].wait(30)
+    took = time.perf_counter() - began
+    record_property("seconds_until_first_result", took)
+    print(f"first result {took:.2f} s after the restart")
+    assert [task.get(120) for task in tasks] == [number * number for number in range(10_000)]
+    assert engine.poll() is None
+    client.close()
