@@ -62,7 +62,7 @@ extension CommandSpecification {
     examples: [
       ("-n 4", "four engines; without -n one for each core"),
       ("-n 4 --daemonize", "in the background, until 'stop'"),
-      ("-n 4 --journal", "tasks survive the end of the controller, which is started again"),
+      ("-n 4 --journal", "tasks survive the controller, which is started again"),
       ("--profile=work --cluster-id=a", "one of several clusters, each with its own name"),
       ("--ip='*' --location=node1", "reachable from other machines"),
       ("-n 64 --engines=slurm --time=2h", "engines as a job of a batch system"),

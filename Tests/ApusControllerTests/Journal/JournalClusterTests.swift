@@ -1,12 +1,13 @@
 import ApusMessaging
 import Foundation
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
 /// A controller is ended as if it had been killed: what its journal has at a moment is put back after it.
-@Suite("Cluster: journal", .timeLimit(.minutes(2)))
+@Suite("Cluster: journal", .timeLimit(.minutes(3 * patience)))
 struct JournalClusterTests {
   private static func configure(_ configuration: inout ControllerConfiguration) {
     configuration.journal = JournalConfiguration()
@@ -22,7 +23,7 @@ struct JournalClusterTests {
 
   /// Waits until the journal says so. Facts take some milliseconds to the file, and nobody tells of that.
   private func wait(for profile: String, until fits: (Restorer.Restored) -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(20)
+    let end = ContinuousClock.now + .seconds(60 * patience)
     while !fits(restored(profile)) {
       guard ContinuousClock.now < end else { throw TestFailure("the journal has \(restored(profile).tasks.count) tasks") }
       try await Task.sleep(for: .milliseconds(5))

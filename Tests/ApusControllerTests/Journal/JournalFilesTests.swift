@@ -2,12 +2,13 @@ import ApusMessaging
 import Foundation
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import Transport
 
 @testable import ApusController
 
-@Suite("Journal: files and commits", .timeLimit(.minutes(1)))
+@Suite("Journal: files and commits", .timeLimit(.minutes(3 * patience)))
 struct JournalFilesTests {
   private func withDirectory<R>(_ body: (String) async throws -> R) async throws -> R {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("apus-journal-\(UUID().uuidString)").path
@@ -104,7 +105,7 @@ struct JournalFilesTests {
     }
 
     func wait(until fits: () -> Bool) async throws {
-      let end = ContinuousClock.now + .seconds(20)
+      let end = ContinuousClock.now + .seconds(60 * patience)
       while !fits() {
         guard ContinuousClock.now < end else { throw TestFailure("it does not come to that") }
         try await Task.sleep(for: .milliseconds(2))
