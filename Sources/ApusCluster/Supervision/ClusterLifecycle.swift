@@ -170,7 +170,7 @@ public struct ClusterLifecycle: Sendable {
       effects.report(.allEnginesEnded(early: neverWorked))
       return finish(code, &effects)
     }
-    let isEarly = enginesStarted.map { now - $0 < plan.earlyShutdown } ?? true
+    let isEarly = enginesStarted.map { now - $0 < plan.earlyShutdown } ?? (plan.earlyShutdown > .zero)
     effects.report(.allEnginesEnded(early: isEarly && code != .success))
     // A controller without engines serves on, unless this looks like a start that went wrong.
     if isEarly { stop(code, now: now, &effects) }
