@@ -36,15 +36,17 @@ class PlayedSystem(System):
             "PATH": f"{programs}:{os.environ['PATH']}", "STANDIN_DIR": str(self.folder), "STANDIN_KIND": self.kind}
 
     def faults(self, **wanted) -> None:
-        (self.folder / "faults.json").write_text(json.dumps(wanted))
+        new = self.folder / "faults.json.new"
+        new.write_text(json.dumps(wanted))
+        new.rename(self.folder / "faults.json")
 
     def calls(self, name: str | None = None) -> list[list[str]]:
         """Commands that were called, in order."""
         try:
-            lines = (self.folder / "calls").read_text().splitlines()
+            lines = (self.folder / "calls").read_text().splitlines(keepends=True)
         except OSError:
             return []
-        found = [json.loads(line) for line in lines]
+        found = [json.loads(line) for line in lines if line.endswith("\n")]
         return [call for call in found if name in (None, call[0])]
 
     def elements(self) -> list:

@@ -21,8 +21,11 @@ JOBS = HERE / "jobs"
 
 
 def record() -> None:
-    with (HERE / "calls").open("a") as file:
-        file.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\n")
+    # In one write: others append and read meanwhile.
+    line = json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\n"
+    file = os.open(HERE / "calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, line.encode())
+    os.close(file)
 
 
 def faults() -> dict:
@@ -49,7 +52,10 @@ def meet_status_faults() -> None:
     wanted = faults()
     left = wanted.get("status_failures", 0)
     if left > 0:
-        (HERE / "faults.json").write_text(json.dumps(wanted | {"status_failures": left - 1}))
+        # Whole or not at all.
+        new = HERE / f"faults.json.{os.getpid()}"
+        new.write_text(json.dumps(wanted | {"status_failures": left - 1}))
+        new.rename(HERE / "faults.json")
         leave("the daemon does not answer: Connection timed out", 1)
 
 
