@@ -61,7 +61,7 @@ extension TraitTable {
         [
           Trait(
             "engines", .any, "{}",
-            "Hosts with their numbers of engines: {'host1': 2, 'ada@host2:2222': {'n': 4, 'engine_args': []}}."),
+            "Hosts with their numbers of engines: {'host1': 2, 'user@host2:2222': {'n': 4, 'engine_args': []}}."),
           Trait("delay", .seconds, "0", "Accepted, without effect: all engines of a host are started at once."),
         ]),
       TraitClass("SSHControllerLauncher", parents: ["SSHLauncher"], "Not in Apus yet.", isOpen: true),

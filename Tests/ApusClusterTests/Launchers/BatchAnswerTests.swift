@@ -96,7 +96,7 @@ import Testing
     let text =
       "8, 0, 2, slot1@h1, undefined, undefined\n8, 1, 5, undefined, 34, memory usage, exceeded\n8, 2, 1, undefined, undefined, undefined\n"
     #expect(HTCondor.states(of: [job("8")], queue: text) == [0: .running("h1"), 1: .ended(.outOfMemory), 2: .waiting("")])
-    #expect(HTCondor.end(history: "3,undefined,undefined,undefined,via condor_rm (by user ada)\n") == .cancelled(by: "ada"))
+    #expect(HTCondor.end(history: "3,undefined,undefined,undefined,via condor_rm (by user user)\n") == .cancelled(by: "user"))
     #expect(HTCondor.end(history: "4,3,false,undefined,undefined\n") == .exited(3))
     #expect(HTCondor.end(history: "4,undefined,true,11,undefined\n") == .signaled(11))
     #expect(HTCondor.end(history: "") == nil)

@@ -39,7 +39,7 @@ import Testing
 
   @Test func hostsAreReadFromAFile() throws {
     let file = try HostsFile("# ours\nhost1\n host2 4 # big\nada@host3:2222 slots=2\n\n", path: "hosts")
-    #expect(file.hosts.map(\.destination) == ["host1", "host2", "ada@host3"])
+    #expect(file.hosts.map(\.destination) == ["host1", "host2", "user@host3"])
     #expect(file.hosts.map(\.count) == [nil, 4, 2])
     #expect(file.hosts[2].port == 2222)
     #expect(file.hosts[2].name == "host3")
@@ -63,14 +63,14 @@ import Testing
     #expect(try SSHHost.read("host1", 2).count == 2)
     let pair = try SSHHost.read("host2", [4, ["--debug"]])
     #expect(pair.count == 4 && pair.engineArguments == ["--debug"])
-    let host = try SSHHost.read("ada@host3:2222", ["n": 3, "remote_python": "/opt/python", "environment": ["A": "1"]])
+    let host = try SSHHost.read("user@host3:2222", ["n": 3, "remote_python": "/opt/python", "environment": ["A": "1"]])
     #expect(host.count == 3 && host.python == "/opt/python" && host.port == 2222 && host.environment == ["A": "1"])
     #expect(throws: ClusterError.self) { try SSHHost.read("host", "two") }
     #expect(throws: ClusterError.self) { try SSHHost.read("host", ["m": 3]) }
   }
 
   @Test(arguments: [
-    EngineEnd.exited(3), .signaled(9), .timeLimit, .outOfMemory, .nodeLost("n1"), .cancelled(by: "ada"), .refused("no"),
+    EngineEnd.exited(3), .signaled(9), .timeLimit, .outOfMemory, .nodeLost("n1"), .cancelled(by: "user"), .refused("no"),
     .vanished(""),
   ])
   func endsAreKept(_ end: EngineEnd) { #expect(EngineEnd(end.json) == end) }

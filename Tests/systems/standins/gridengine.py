@@ -31,9 +31,9 @@ def qstat(words: list[str]) -> None:
             if element.is_waiting:
                 waiting.append(element.index)
             elif element.exit_code is None:
-                lines.append(f"{folder.name:>7} 0.50000 ipengine   ada          r     11/28/2026 22:33:10 all.q@node1      1 {element.index}")
+                lines.append(f"{folder.name:>7} 0.50000 ipengine   usr          r     11/28/2026 22:33:10 all.q@node1      1 {element.index}")
         if waiting:
-            lines.append(f"{folder.name:>7} 0.00000 ipengine   ada          qw    11/28/2026 22:33:10      1 {waiting[0]}-{waiting[-1]}:1")
+            lines.append(f"{folder.name:>7} 0.00000 ipengine   usr          qw    11/28/2026 22:33:10      1 {waiting[0]}-{waiting[-1]}:1")
     if lines:
         print("job-ID  prior   name       user         state submit/start at     queue          slots ja-task-ID\n" + "-" * 100)
         print("\n".join(lines))
@@ -50,7 +50,7 @@ def qacct(words: list[str]) -> None:
     failed = {"time": "37  : qmaster enforced h_rt, h_cpu, or h_vmem limit", "node": "22  : invalid execution state"}
     print(f"hostname     node1\nfailed       {failed.get(element.reason, '0' if code < 128 else '100 : assumedly after job')}\nexit_status  {code}")
     if element.reason == "cancelled":
-        print("deleted_by   ada@node1")
+        print("deleted_by   usr@node1")
 
 
 def qdel(words: list[str]) -> None:
@@ -63,5 +63,5 @@ def qdel(words: list[str]) -> None:
             code = 1
         for element in live:
             element.end("cancelled", signal.SIGKILL)
-            print(f"ada has registered the job-array task {job}.{element.index} for deletion")
+            print(f"usr has registered the job-array task {job}.{element.index} for deletion")
     sys.exit(code)

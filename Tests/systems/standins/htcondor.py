@@ -59,7 +59,7 @@ def condor_history(words: list[str]) -> None:
             continue
         code = element.exit_code
         if element.reason == "cancelled":
-            print("3,undefined,undefined,undefined,via condor_rm (by user ada)")
+            print("3,undefined,undefined,undefined,via condor_rm (by user usr)")
         elif code < 0:
             print(f"4,undefined,true,{-code},undefined")
         else:

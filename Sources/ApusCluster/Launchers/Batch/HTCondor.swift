@@ -100,7 +100,7 @@ struct HTCondor: BatchSystem {
     let fields = line.split(separator: ",", maxSplits: 4).map { String($0).trimmed }
     guard fields.count == 5 else { return nil }
     if fields[0] == "3" {
-      // `via condor_rm (by user ada)`.
+      // `via condor_rm (by user user)`.
       guard let by = fields[4].firstRange(of: "by user ") else { return .cancelled(by: "") }
       return .cancelled(by: String(fields[4][by.upperBound...].prefix { $0 != ")" }))
     }

@@ -37,7 +37,7 @@ struct SSHHost: Sendable, Hashable {
     func wrong(_ what: String) -> ClusterError {
       ClusterError(
         .failure, "SSHEngineSetLauncher.engines: \(what)",
-        advice: "Like {'host1': 2, 'ada@host2:2222': {'n': 4, 'remote_python': '/opt/venv/bin/python'}}.")
+        advice: "Like {'host1': 2, 'user@host2:2222': {'n': 4, 'remote_python': '/opt/venv/bin/python'}}.")
     }
     guard var host = SSHHost(key) else { throw wrong("'\(key)' is no host") }
     if let count = value.intValue, count >= 0 {
