@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test func hostsAreReadFromAFile() throws {
-    let file = try HostsFile("# ours\nhost1\n host2 4 # big\nada@host3:2222 slots=2\n\n", path: "hosts")
+    let file = try HostsFile("# ours\nhost1\n host2 4 # big\nuser@host3:2222 slots=2\n\n", path: "hosts")
     #expect(file.hosts.map(\.destination) == ["host1", "host2", "user@host3"])
     #expect(file.hosts.map(\.count) == [nil, 4, 2])
     #expect(file.hosts[2].port == 2222)
