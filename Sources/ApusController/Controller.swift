@@ -195,8 +195,9 @@ public final class Controller: Service {
     journalLoop?.start()
     await start()
     do { try files.write(configuration) } catch {
-      if !configuration.reuseFiles { files.remove(configuration) }
-      await close()
+      // What a controller before has left is for the next one: this one never served.
+      if !configuration.reuseFiles, former == nil { files.remove(configuration) }
+      await close(keepsJournal: true)
       throw error
     }
     logger.info(
@@ -251,14 +252,14 @@ public final class Controller: Service {
     if let lines { schedulerLoop.execute { lines.start() } }
   }
 
-  private func close() async {
+  private func close(keepsJournal: Bool = false) async {
     await hub.close()
     store.stop()
     schedulerLoop.stop()
     hubLoop.stop()
     schedulerLoop.join()
     if let journal, let journalLoop {
-      journalLoop.execute { journal.assumeIsolated { $0.end() } }
+      journalLoop.execute { journal.assumeIsolated { keepsJournal ? $0.abandon() : $0.end() } }
       journalLoop.stop()
       journalLoop.join()
     }

@@ -11,3 +11,15 @@ def note(path: str, number: int, seconds: float) -> int:
     os.close(mark)
     time.sleep(seconds)
     return number * number
+
+
+def fail_slowly(path: str, seconds: float) -> None:
+    """Leaves a mark, takes its time, and fails."""
+    import os
+    import time
+
+    mark = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(mark, b"x")
+    os.close(mark)
+    time.sleep(seconds)
+    raise ValueError("as ever")

@@ -20,7 +20,7 @@ sys.path.insert(0, str(PACKAGE))
 import processes  # noqa: E402
 
 import apus as ipp  # noqa: E402
-from journal_tasks import note  # noqa: E402
+from journal_tasks import fail_slowly, note  # noqa: E402
 
 #: Moments at which the controller is killed; more of them for a long look.
 ROUNDS = int(os.environ.get("APUS_JOURNAL_ROUNDS", "4"))
@@ -94,6 +94,23 @@ def test_whenever_the_controller_is_killed_every_task_ends_once(journaled, tmp_p
     print(f"{again} of {200 * ROUNDS} tasks ran twice")
     # Nobody promises that none does, but it takes a crash within milliseconds of a task's first steps.
     assert again <= 2 * ROUNDS
+
+
+def test_what_is_tried_again_after_a_restart_is_no_replay(journaled, tmp_path, wait_until):
+    """One engine: it has had the task from the controller before, and takes no message twice."""
+    cluster, client = journaled(1)
+    mark = tmp_path / "tries"
+    view = client.load_balanced_view()
+    view.retries = 3
+    task = view.apply_async(fail_slowly, str(mark), 0.7)
+    wait_until(lambda: mark.exists() and mark.stat().st_size == 2, 20)
+    kill_controller(cluster)
+    with pytest.raises(ipp.RemoteError, match="as ever"):
+        task.get(60)
+    # The tries that the controller before had counted may not all be known.
+    assert 3 <= mark.stat().st_size <= 5
+    view.retries = 0
+    assert view.apply_async(pow, 2, 3).get(20) == 8
 
 
 def test_engines_come_back_with_their_names_and_their_memory(journaled, wait_until):

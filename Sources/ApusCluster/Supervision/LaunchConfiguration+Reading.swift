@@ -128,7 +128,10 @@ private struct LaunchReader {
     }
 
     var keepsJournal: Bool {
-      all.contains { $0 == "--journal" || $0.hasPrefix("--journal-sync") || $0.hasPrefix("--IPController.journal") }
+      all.contains {
+        $0 == "--journal" || $0.hasPrefix("--journal-sync") || $0.hasPrefix("--IPController.journal_sync")
+          || $0 == "--IPController.journal=True"
+      }
     }
 
     var reusesFiles: Bool {

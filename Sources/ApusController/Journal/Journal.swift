@@ -85,6 +85,12 @@ actor Journal {
     files.removeDirectory()
   }
 
+  /// The controller could not begin: what it has read stays for the next one.
+  func abandon() {
+    mode = .ended
+    feed.close()
+  }
+
   // MARK: commits
 
   private func commit() {

@@ -164,6 +164,26 @@ struct JournalFilesTests {
     }
   }
 
+  @Test("a snapshot may be larger than what else waits for the disk: it is the scheduler's own memory")
+  func largeSnapshot() throws {
+    let loop = EventLoop(name: "test")
+    let feed = JournalFeed(loop: loop, holdsMessages: false)
+    feed.open()
+    let buffer = Frame([UInt8](repeating: 7, count: 1 << 20))
+    var entries: [JournalEntry] = (0..<1000).map { number in
+      let request = Messages.request(MessageID("t\(number)"))
+      return .restated(
+        RestatedTask(
+          id: MessageID("t\(number)"),
+          message: Envelope(
+            signature: .empty, header: request.headerFrame, parentHeader: .emptyObject, metadata: .emptyObject,
+            content: .emptyObject, buffers: [buffer])))
+    }
+    _ = feed.handOver(&entries)
+    let taken = feed.take()
+    #expect(!taken.hasOverflowed && taken.entries.count == 1000)
+  }
+
   @Test("a disk that is full suspends the journal: its files go, and nothing is held back")
   func fullDisk() async throws {
     try await withDirectory { directory in

@@ -66,6 +66,20 @@ struct RecoveryTests {
       id: id, reply: Messages.reply(to: id), time: .now(), outcome: .ok, engine: "e0", client: Frame("client"), isOwnClient: own)
   }
 
+  @Test("what is restored is sent as another attempt: an engine may have had it, and takes no message twice")
+  func attempts() {
+    var bench = Bench()
+    bench.restore([task("a"), task("b", on: "e0", retries: 2)], engines: ["e0"])
+    bench.register("e0")
+    #expect(bench.account("e0") == [])
+    bench.complete("a", by: "e0")
+    bench.complete("b", by: "e0", .error)
+    bench.complete("b", by: "e0")
+    #expect(bench.effects.attempts.values.allSatisfy { !$0.contains(0) && Set($0).count == $0.count })
+    #expect(Set(bench.effects.attempts.keys) == ["a", "b"])
+    #expect(bench.effects.answers == ["a": 1, "b": 1])
+  }
+
   @Test("nothing is placed before the engines of before have said what they have")
   func hold() {
     var bench = Bench()

@@ -104,9 +104,16 @@ public struct BatchLauncher: Launcher {
 
   func script(_ batch: BatchJob, _ job: EngineJob) throws(ClusterError) -> String {
     let words = programWords(job)
+    for (name, text) in [
+      ("path of the output", batch.outputFile), ("profile's path", job.profile.location), ("cluster id", job.clusterID),
+    ]
+    where text.contains(where: \.isNewline) {
+      throw ClusterError(.failure, "the \(name) has a line break, which would be a line of the script: \(text.debugDescription)")
+    }
     var variables = [
       "n": String(batch.engines.count), "queue": options.queue, "profile_dir": job.profile.location, "cluster_id": job.clusterID,
-      "output_file": batch.outputFile, "account": options.account, "qos": options.qos, "timelimit": options.timeLimit,
+      "output_file": batch.outputFile, "output_path": ShellText.quoted(batch.outputFile), "account": options.account,
+      "qos": options.qos, "timelimit": options.timeLimit,
       "options": options.extra, "program": ShellText.quoted(words.first ?? ""),
       "program_args": ShellText.line(Array(words.dropFirst())), "program_and_args": ShellText.line(words),
       "executable": words.first ?? "", "arguments": words.dropFirst().map(Self.condorWord).joined(separator: " "),

@@ -17,7 +17,7 @@ struct GridEngine: BatchSystem {
       "#$ -r n",
     ]
     lines += pairs(options).map { "#$ \($0) \($1)" }
-    lines += ["exec >>{output_file}.$SGE_TASK_ID 2>&1", "exec {program_and_args}", ""]
+    lines += ["exec >>{output_path}.$SGE_TASK_ID 2>&1", "exec {program_and_args}", ""]
     return lines.joined(separator: "\n")
   }
 
@@ -64,7 +64,7 @@ struct GridEngine: BatchSystem {
       // Without an array the last column is the number of slots.
       let elements = job.isArray ? numbers(last) : Array(1...max(1, job.engines.count))
       for element in elements {
-        let engine = job.engines.lowerBound + element - firstIndex
+        let engine = job.engines.lowerBound &+ element &- firstIndex
         if job.engines.contains(engine) { states[engine] = state(fields[4], node) }
       }
     }

@@ -60,7 +60,7 @@ struct HTCondor: BatchSystem {
     for line in text.split(whereSeparator: \.isNewline) {
       let fields = line.split(separator: ",", maxSplits: 5).map { String($0).trimmed }
       guard fields.count >= 3, let job = jobs.first(where: { $0.id == fields[0] }), let number = Int(fields[1]),
-        job.engines.contains(job.engines.lowerBound + max(0, number))
+        job.engines.contains(job.engines.lowerBound &+ number)
       else { continue }
       func field(_ index: Int) -> String { fields.count > index && fields[index] != "undefined" ? fields[index] : "" }
       let state: EngineState? =

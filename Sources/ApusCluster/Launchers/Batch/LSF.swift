@@ -15,7 +15,7 @@ struct LSF: BatchSystem {
   func template(_ options: BatchOptions, engines: Int) -> String {
     var lines = ["#!/bin/sh", "#BSUB -J ipengine[1-{n}]", "#BSUB -env all", "#BSUB -oo {output_file}", "#BSUB -rn"]
     lines += pairs(options).map { "#BSUB \($0) \($1)" }
-    lines += ["exec >>{output_file}.$LSB_JOBINDEX 2>&1", "exec {program_and_args}", ""]
+    lines += ["exec >>{output_path}.$LSB_JOBINDEX 2>&1", "exec {program_and_args}", ""]
     return lines.joined(separator: "\n")
   }
 
@@ -65,7 +65,7 @@ struct LSF: BatchSystem {
       }
       let index = Int(fields[1]) ?? PBS.numbers(fields[0]).1 ?? 0
       guard let state = state(fields) else { continue }
-      let engine = job.engines.lowerBound + max(index, firstIndex) - firstIndex
+      let engine = job.engines.lowerBound &+ (max(index, firstIndex) - firstIndex)
       if job.engines.contains(engine) { states[engine] = state }
     }
     return states

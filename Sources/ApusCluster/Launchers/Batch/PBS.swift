@@ -24,7 +24,7 @@ struct PBS: BatchSystem {
     // OpenPBS has no arrays of one, and Torque counts by another option.
     if !isOpenPBS { lines.append("#PBS -t 1-{n}") } else if engines > 1 { lines.append("#PBS -J 1-{n}") }
     lines += pairs(options).map { "#PBS \($0) \($1)" }
-    lines += ["exec >>{output_file}.${{PBS_ARRAY_INDEX:-${{PBS_ARRAYID:-1}}}} 2>&1", "exec {program_and_args}", ""]
+    lines += ["exec >>{output_path}.${{PBS_ARRAY_INDEX:-${{PBS_ARRAYID:-1}}}} 2>&1", "exec {program_and_args}", ""]
     return lines.joined(separator: "\n")
   }
 
@@ -67,7 +67,7 @@ struct PBS: BatchSystem {
       let (number, index) = numbers(record.id)
       guard let job = jobs.first(where: { numbers($0.id).0 == number }), let state = state(record.fields) else { continue }
       if let index {
-        let engine = job.engines.lowerBound + index - firstIndex
+        let engine = job.engines.lowerBound &+ index &- firstIndex
         if job.engines.contains(engine) { states[engine] = state }
       } else {
         // The array itself, or a job of one.

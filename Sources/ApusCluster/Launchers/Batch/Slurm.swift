@@ -22,7 +22,7 @@ struct Slurm: BatchSystem {
     ]
     lines += arguments(options).map { "#SBATCH \($0)" }
     // One engine's death is not the others'.
-    lines += ["srun --kill-on-bad-exit=0 --output={output_file}.%t {program_and_args}", ""]
+    lines += ["srun --kill-on-bad-exit=0 --output={output_path}.%t {program_and_args}", ""]
     return lines.joined(separator: "\n")
   }
 

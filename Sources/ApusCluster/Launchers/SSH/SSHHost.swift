@@ -65,6 +65,9 @@ struct SSHHost: Sendable, Hashable {
     } else {
       throw wrong("the value of '\(key)' is \(value.text)")
     }
+    if let count = host.count, !(0...10_000).contains(count) {
+      throw wrong("'\(key)' has \(count) engines; 0 to 10 000 are possible")
+    }
     return host
   }
 

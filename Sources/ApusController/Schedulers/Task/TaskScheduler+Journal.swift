@@ -10,7 +10,8 @@ extension TaskScheduler {
   /// Before the start.
   /// - Parameter engines: those of the controller before.
   func restore(_ restored: Restorer.Restored, engines: [EngineUUID], _ configuration: JournalConfiguration) {
-    if restored.isEmpty { return }
+    // Engines may have what the journal does not.
+    if restored.isEmpty, engines.isEmpty { return }
     state.restore(restored, engines: engines, configuration, now: .now, effects: &wire)
     let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
     let results = state.takeResultsForStockClients(since: Timestamp(microseconds: since))

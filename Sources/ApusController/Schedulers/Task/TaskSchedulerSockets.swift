@@ -69,10 +69,11 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   /// A task that is tried again may come to an engine that has had it, which takes no signature twice, be it of the message or of a batch
-  /// of it alone: its metadata says which attempt it is, so that no two are equal.
+  /// of it alone: its metadata says which attempt it is, and of which controller if others were there before, so that no two are equal.
   private func again(_ request: Envelope, attempt: Int) -> Envelope {
     var metadata = (try? request.metadata()) ?? JSONObject()
     metadata["attempt"] = .int(attempt)
+    metadata["scheduler"] = .string(session.id.text)
     return session.signed(
       identities: Array(request.identities), header: request.headerFrame, parentHeader: request.parentHeaderFrame,
       metadata: Frame(.object(metadata)), content: request.contentFrame, buffers: Array(request.buffers),

@@ -47,10 +47,11 @@ extension TaskSchedulerState {
     let refused = Set(task.refused.map { engines.know($0) })
     let declined = Set(task.declined.map { engines.know($0) })
     guard let engine = task.engine else {
-      return submit(request, refused: refused, declined: declined, now: now, effects: &effects)
+      return submit(request, refused: refused, declined: declined, attempt: 1, now: now, effects: &effects)
     }
     let index = engines.know(engine)
-    submit(request, refused: refused, declined: declined, placedOn: index, now: now, effects: &effects)
+    // Whatever it is sent to may have had it from the controller before, and takes no message twice.
+    submit(request, refused: refused, declined: declined, attempt: 1, placedOn: index, now: now, effects: &effects)
     recovery?.unconfirmed[index, default: []].insert(task.id)
   }
 
@@ -106,6 +107,7 @@ extension TaskSchedulerState {
     for id in missing.sorted(by: { tasks[$0]?.sequence ?? 0 < tasks[$1]?.sequence ?? 0 }) {
       guard let task = tasks[id], case .placed(index) = task.phase else { continue }
       engines.relieved(index)
+      task.change { $0.attempt += 1 }
       effects.report(id, .retried(from: uuid, reason: .undelivered))
       enqueue(task, now: now, effects: &effects)
     }

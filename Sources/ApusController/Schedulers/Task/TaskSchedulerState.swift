@@ -72,10 +72,11 @@ struct TaskSchedulerState {
 
   /// - Parameters:
   ///   - refused: engines that it has met before, as of `QueuedTask.Constraints`; of a task that is restored.
+  ///   - attempt: how many times it may have been placed before.
   ///   - place: where a task is that is restored.
   mutating func submit(
-    _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, placedOn place: Int? = nil, now: ContinuousClock.Instant,
-    effects: inout some TaskSchedulerEffects & ~Copyable
+    _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, attempt: Int = 0, placedOn place: Int? = nil,
+    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     var request = request
     // The same id again is a message that came twice: the first one is answered.
@@ -87,6 +88,7 @@ struct TaskSchedulerState {
     effects.report(task.id, .submitted(request: request.message, engine: nil))
     messageBytes += request.message.byteCount
     if !refused.isEmpty { task.change { ($0.refused, $0.declined) = (refused, declined) } }
+    if attempt > 0 { task.change { $0.attempt = attempt } }
     if let place { return placeUnsent(task, on: place, effects: &effects) }
     if recovery != nil, takesClaim(task, now: now, effects: &effects) { return }
     guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
