@@ -68,6 +68,12 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   // MARK: processes
 
   mutating func startController() throws(ClusterError) {
+    try spawnController()
+    // The controller is there already: it must be ended in order.
+    do throws(ClusterError) { try writeClusterFile() } catch { failure = error }
+  }
+
+  private mutating func spawnController() throws(ClusterError) {
     let id = configuration.clusterID.isEmpty ? "" : "\(configuration.clusterID)-"
     var command = configuration.controller
     addClusterVariables(to: &command.environment.variables)
@@ -75,13 +81,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     let process = try Self.start(command, log)
     controller = process
     announcer.say(.debug, "controller started: process \(process.pid), log \(process.outputFile)")
-    // The controller is there already: it must be ended in order.
-    do throws(ClusterError) { try writeClusterFile() } catch { failure = error }
   }
 
   mutating func restartController() -> Bool {
     do throws(ClusterError) {
-      try startController()
+      try spawnController()
+      // A file that cannot be written now is written later: the tasks are worth more.
+      updateClusterFile()
       announcer.say(.info, "the controller is started again: process \(controller?.pid ?? 0)")
       return true
     } catch {
