@@ -26,8 +26,10 @@ from temporary_cluster import TemporaryCluster, environment  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "timeout: the seconds a case may take")
-    # Whoever runs the tests may ignore it, as nohup does, and processes inherit that: then no case could send it.
+    # Whoever runs the tests may ignore them, as nohup does and a shell for what it has in the background, and processes inherit that: then no
+    # case could send them.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

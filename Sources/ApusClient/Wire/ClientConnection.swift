@@ -150,12 +150,17 @@ actor ClientConnection {
     guard let (message, match) = open(frames, channel, isLocal: isLocal) else { return }
     if channel == .query, let serial = wire.takeEngineQuery(match.number) {
       readEngines(message, asOf: serial)
-    } else if channel == .task, message.messageType == .resumeReply {
-      let unknown = (try? message.content())?["unknown"]?.stringArrayValue ?? []
-      state.resumed(unknown: unknown.compactMap { wire.ids.match($0)?.number }, effects: &wire)
     } else {
-      state.replied(to: match, TaskReply(message), now: now, effects: &wire)
+      replied(match, message, now: now)
     }
+  }
+
+  private func replied(_ match: RequestIDs.Match, _ message: Envelope, now: ContinuousClock.Instant) {
+    guard match.number == wire.resumption else {
+      return state.replied(to: match, TaskReply(message), now: now, effects: &wire)
+    }
+    let unknown = (try? message.content())?["unknown"]?.stringArrayValue ?? []
+    state.resumed(unknown: unknown.compactMap { wire.ids.match($0)?.number }, effects: &wire)
   }
 
   private func readBatch(_ frames: [Frame], now: ContinuousClock.Instant) {
@@ -165,7 +170,7 @@ actor ClientConnection {
     do throws(MessageError) {
       while let message = try batch.next() {
         if let match = wire.ids.match(message.parentHeaderFrame) {
-          state.replied(to: match, TaskReply(message), now: now, effects: &wire)
+          replied(match, message, now: now)
         }
       }
     } catch { wire.warn("dropped messages", error.reason) }
