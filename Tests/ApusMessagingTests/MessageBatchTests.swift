@@ -72,6 +72,7 @@ import Transport
 
   @Test func damagedBodiesAreRefused() throws {
     let whole = batch([message(1), message(2)])[3].bytes
+    let first = batch([message(1)])[3].count
     let session = Session(id: SessionID("r"), key: "")
     func messages(_ body: [UInt8]) -> (count: Int, isDamaged: Bool) {
       guard var reader = try? session.openBatch([outer, MessageBatch.marker, .empty, Frame(body)], .clientToScheduler) else {
@@ -94,11 +95,15 @@ import Transport
     #expect(messages([]) == (0, false))
     for length in 1..<whole.count {
       let found = messages(Array(whole.prefix(length)))
-      #expect(found.isDamaged == (length * 2 != whole.count) && found.count == (length * 2 < whole.count ? 0 : 1))
+      #expect(found.isDamaged == (length != first) && found.count == (length < first ? 0 : 1))
     }
     #expect(messages([0, 3] + [UInt8](repeating: 0, count: 12)).isDamaged, "fewer than four dictionaries")
     #expect(messages([9, 4] + [UInt8](repeating: 0, count: 16)).isDamaged, "more identities than frames")
-    #expect(messages([0, 4] + [UInt8](repeating: 255, count: 16)).isDamaged, "absurd lengths")
+    #expect(messages([0, 4] + [UInt8](repeating: 254, count: 16)).isDamaged, "absurd lengths")
+    #expect(messages([0, 4] + [UInt8](repeating: 255, count: 16)).isDamaged, "as before, where there was nothing before")
+    let empty: [UInt8] = [0, 4] + [UInt8](repeating: 0, count: 16)
+    #expect(messages(empty + [0, 4] + [UInt8](repeating: 255, count: 16)) == (2, false))
+    #expect(messages(empty + [0, 5] + [UInt8](repeating: 255, count: 20)) == (1, true), "a frame that the one before had not")
     var random = SystemRandomNumberGenerator()
     let seed = random.next()
     var state = seed
@@ -109,6 +114,32 @@ import Transport
         body[Int(state >> 33) % body.count] = UInt8(truncatingIfNeeded: state >> 24)
       }
       #expect(messages(body).count <= 2 + whole.count / 18, "seed \(seed)")
+    }
+  }
+
+  @Test func whatTheMessageBeforeHadIsNotSaidAgain() throws {
+    let function = Frame([UInt8](repeating: 9, count: 3000))
+    let messages = (1...8).map { message($0, buffers: [function, Frame("\($0 / 3)")]) }
+    let frames = batch(messages)
+    #expect(frames[3].count < 3000 + 8 * 300)
+    let found = try read(frames, Session(id: SessionID("r"), key: "k"))
+    #expect(found.map { Array($0.buffers) } == messages.map { Array($0.buffers) })
+    #expect(
+      found.allSatisfy { $0.buffers.first.map { $0.isIdentical(to: found[0].buffers[found[0].buffers.startIndex]) } ?? false })
+    // Each of other frames, and of other numbers of them.
+    let mixed = [
+      message(1, buffers: [function]), message(2), message(3, buffers: [function, function]), message(4, buffers: [function]),
+    ]
+    let back = try read(batch(mixed), Session(id: SessionID("r"), key: "k"))
+    #expect(back.map { Array($0.buffers) } == mixed.map { Array($0.buffers) })
+    // A writer begins anew with each batch.
+    var writer = MessageBatchWriter()
+    for message in messages.prefix(2) {
+      let isTaken = writer.append(message.identities.first, message.payload)
+      #expect(isTaken)
+      let alone = try read(
+        [outer] + writer.take(signedBy: Signer(key: Array("k".utf8)), .clientToScheduler), Session(id: SessionID("r"), key: "k"))
+      #expect(alone.first.map { Array($0.buffers) } == Array(message.buffers))
     }
   }
 

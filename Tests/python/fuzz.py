@@ -21,6 +21,7 @@ import zmq
 
 DELIMITER = b"<IDS|MSG>"
 BATCH = b"<APUS|BATCH>"
+REPEATED = 0xFFFFFFFF
 SCOPES = [f"apus batch {hop}".encode() for hop in ("client scheduler", "scheduler engine", "engine scheduler", "scheduler client")]
 TYPES = [
     "apply_request", "execute_request", "apply_reply", "execute_reply", "abort_request", "clear_request", "signal_request",
@@ -157,11 +158,17 @@ class Fuzzer:
 
     def batch(self, signed: bool) -> list[bytes]:
         body = b""
+        before: list[bytes] = []
         for _ in range(self.random.randrange(1, 6)):
             parts = [self.header(signed), b"{}", self.dictionary(), self.dictionary(), *self.buffers()]
             identities = [self.random.choice([b"client", self.noise(5)])] if self.random.random() < 0.5 else []
             every = [*identities, *parts]
-            body += bytes([len(identities), len(every)]) + b"".join(struct.pack("<I", len(part)) for part in every) + b"".join(every)
+            # What the message before had at this place need not be said again; now and then it is said though there was nothing.
+            known = [part in before[place : place + 1] or self.random.random() < 0.02 for place, part in enumerate(every)]
+            body += bytes([len(identities), len(every)])
+            body += b"".join(struct.pack("<I", REPEATED if again else len(part)) for again, part in zip(known, every))
+            body += b"".join(part for again, part in zip(known, every) if not again)
+            before = every
         if self.random.random() < 0.5:
             body = bytearray(body)
             for _ in range(3):

@@ -98,11 +98,11 @@ _ErrorCode = Literal[
 #: Hub, an engine's control channel, an engine's shell, balanced, broadcast with one share an engine, coalescing broadcast.
 _Route = Literal[0, 1, 2, 3, 4, 5]
 
-_Buffers = list[bytes | memoryview]
+_Buffers = tuple[bytes | memoryview, ...]
 #: Number and kind, then what the kind brings: see `client_take`.
 _Event = (
-    # Succeeded, failed there: metadata, header, content, buffers of the reply.
-    tuple[int, Literal[0, 1], bytes, bytes, bytes, _Buffers]
+    # Succeeded, failed there: metadata, header, content, buffers of the reply. Without the content where `apply` succeeded.
+    tuple[int, Literal[0, 1], bytes, bytes, bytes | None, _Buffers]
     # Failed here: content as a reply would have had it.
     | tuple[int, Literal[2], None, None, bytes, _Buffers | None]
     # Output: message type, header, content, buffers.
@@ -144,6 +144,9 @@ def client_submit(
     Content and metadata are JSON objects. Large buffers are lent, not copied. Flags: 1 awaits output, 2 tells when the buffers were sent.
     A deadline of -1 is never. Tasks wait here while too many are under way. Raises ClientError.
     """
+
+def client_submit_task(handle: int, metadata: bytes, function: bytes, buffers: Sequence[Buffer], /) -> int:
+    """Send a balanced call that nobody awaits the output of; returns its number. What many calls have in common is copied once."""
 
 def client_submit_many(
     handle: int, type: str, content: bytes, metadata: bytes, buffer_lists: Sequence[Sequence[Buffer]], flags: int, /

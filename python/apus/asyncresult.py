@@ -16,6 +16,13 @@ def _seconds(timeout):
     return None if timeout is None or timeout < 0 else timeout
 
 
+class _OneChild:
+    """The messages of a result that has one, as the others have them: made when they are asked for."""
+
+    def __get__(self, instance, owner):
+        return self if instance is None else (instance._message,)
+
+
 class AsyncResult(Output, PendingResult):
     """The result of one call on one or several engines, which may still be to come.
 
@@ -24,7 +31,11 @@ class AsyncResult(Output, PendingResult):
     call went to a list of engines.
     """
 
-    _single_result = False
+    # As results of one call are, of which there are many.
+    _single_result = True
+    owner = True
+    _children = _OneChild()
+    _message = None
     _targets = None
     _fname = "unknown"
     _client = None
@@ -32,12 +43,11 @@ class AsyncResult(Output, PendingResult):
     _chunk_sizes = None
     _msg_ids = None
     _parts = None
-    owner = False
 
     def __init__(self, client, children, fname="unknown", targets=None, owner=False, return_exceptions=False, chunk_sizes=None):
-        if not isinstance(children, list):
+        self._single_result = not isinstance(children, list)
+        if self._single_result:
             children = [children]
-            self._single_result = True
         self._client = client
         self._fname = fname
         self._targets = targets
@@ -57,10 +67,8 @@ class AsyncResult(Output, PendingResult):
         self = cls.__new__(cls)
         self._client = client
         self._dispatcher = message.dispatcher
-        self._children = (message,)
+        self._message = message
         self._fname = fname
-        self._single_result = True
-        self.owner = True
         message.listener = self
         return self
 
@@ -177,11 +185,12 @@ class AsyncResult(Output, PendingResult):
     def _read(self):
         try:
             if self._single_result:
-                message = self._children[0]
+                message = self._message or self._children[0]
+                value = message.value()
                 if message.reply[1]:
-                    self._exception = message.value()
+                    self._exception = value
                 else:
-                    self._result = message.value()
+                    self._result = value
                 return
             self._result = self._reconstruct_result(self._collect_exceptions(self._raw_results))
         except Exception as failure:

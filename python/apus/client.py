@@ -128,6 +128,7 @@ class Client(EngineWait, Control, Hub):
         engines = Engines(core.client_engines(handle))
         self._core = core
         self._handle = handle
+        self._submit_task = core.client_submit_task
         self._dispatcher = Dispatcher(core, handle, engines)
 
     def _activate_magics(self):

@@ -9,7 +9,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from concurrent.futures._base import PENDING
+from concurrent.futures._base import FINISHED, PENDING
 from itertools import chain
 from time import monotonic, time
 
@@ -137,10 +137,31 @@ class Dispatcher:
     def _handle_event(self, event):
         number, kind = event[0], event[1]
         if kind <= 2:
-            message = self.under_way.get(number)
+            under_way = self.under_way
+            message = under_way.get(number)
             if message is None:
                 return self._keep_early(event)
-            self._replied(message, event)
+            result = message.listener
+            if (
+                result is None
+                or type(result) is list
+                or result._waiting_for is not None
+                or result._is_watched
+                or message.has_output_pending != UNTIL_REPLY
+                or message._metadata is not None
+                or not message.is_sent
+                or kind == 2
+                or b'"output"' in event[2]
+            ):
+                return self._replied(message, event)
+            # What `_replied` does with most of them: one result has one message, nobody was told of it, and it printed nothing.
+            message.has_output_pending = False
+            message.received = time()
+            message.reply = event
+            if result._state is PENDING:
+                result._state = FINISHED
+            message.listener = None
+            del under_way[number]
         elif kind == _OUTPUT:
             message = self.under_way.get(number)
             if message is None:

@@ -7,7 +7,7 @@ from . import serialize
 from .asyncresult import AsyncMapResult, AsyncResult
 from .batching import SMALL, Batches
 from .canning import dependent
-from .codec import NO_ARGUMENTS, dump_call, dump_function
+from .codec import dump_call, dump_function
 from .dependency import Dependency
 from .message import APPLY, APPLY_CODEC, ITEMS, Message
 from .partition import dists
@@ -115,11 +115,11 @@ class LoadBalancedView(View):
         dispatcher = client._dispatcher
         if kwargs or self._has_flags or not dispatcher.engines.are_all_own or serialize.mode != "pickle" or not callable(__ipp_f):
             return self._really_apply(__ipp_f, args, kwargs, block=False)
-        frames = [dump_function(__ipp_f), *dump_call(args, kwargs)] if args else [dump_function(__ipp_f), NO_ARGUMENTS]
-        if frames[1] is None:
+        buffers = dump_call(args, kwargs)
+        if buffers[0] is None:
             return self._really_apply(__ipp_f, args, kwargs, block=False)
         try:
-            number = client._core.client_submit(client._handle, _BALANCED, None, "apply_request", b"{}", _PLAIN_CODEC, frames, 0, -1)[0]
+            number = client._submit_task(client._handle, _PLAIN_CODEC, dump_function(__ipp_f), buffers)
         except client._core.ClientError as failure:
             client._raise(failure)
         client.history.recent.append(number)

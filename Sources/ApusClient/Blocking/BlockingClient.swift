@@ -127,6 +127,16 @@ public final class BlockingClient: Sendable {
     return numbers.map(\.raw)
   }
 
+  /// A balanced task, as `submit` sends it.
+  /// - Returns: its number.
+  public func submit(
+    _ submission: TaskSubmission, unlocked: @escaping Unlocked = { try $0() }, onSignal: @escaping () throws -> Void
+  ) throws -> Int {
+    let request = request(submission, client.queue.ids.next(), .balanced, cost: submission.cost, nil)
+    if !(try client.queue.submitNow(request)) { try admit([request], Room(unlocked: unlocked, onSignal: onSignal)) }
+    return request.number.raw
+  }
+
   /// Many balanced tasks that differ in their buffers.
   /// - Returns: the number of the first; the others follow it.
   public func submit(

@@ -92,6 +92,11 @@ final class SubmissionQueue: Sendable {
     }
   }
 
+  /// - Returns: false if there is no room now.
+  func submitNow(_ request: Request) throws(ClientError) -> Bool {
+    try admit(request.handles.count, request.cost) { $0.append(.submit(request)) }
+  }
+
   private func admit(_ count: Int, _ cost: Int, _ append: (inout [Post]) -> Void) throws(ClientError) -> Bool {
     let (isAdmitted, mustWake, closed) = contents.withLock { contents -> (Bool, Bool, ClientError?) in
       if let closed = contents.closed { return (false, false, closed) }

@@ -1,4 +1,5 @@
 public import ApusMessaging
+import Synchronization
 import Transport
 
 /// A task that was submitted: a promise of its reply, and the way to its output.
@@ -27,6 +28,8 @@ public final class TaskHandle: Sendable {
   /// Whether the listener is told of the end of output where there was none.
   private let awaitsOutput: Bool
   private let state: Mutex<State>
+  /// For a listener: the reply said that there is output.
+  private let hasOutput = Atomic(false)
 
   private struct Waiter {
     let id: Int
@@ -40,8 +43,6 @@ public final class TaskHandle: Sendable {
     var observer: (@Sendable (TaskOutcome) -> Void)?
     var output: OutputState?
     var isOutputComplete = false
-    /// The reply said that there is some.
-    var hasOutput = false
   }
 
   /// Apart, because most tasks have none.
@@ -145,7 +146,7 @@ public final class TaskHandle: Sendable {
   /// Called once, on the client's loop.
   func finish(_ ending: TaskEnding) {
     if let listener {
-      if case .reply(let reply) = ending, reply.outputCount > 0 { state.withLock { $0.hasOutput = true } }
+      if case .reply(let reply) = ending, reply.outputCount > 0 { hasOutput.store(true, ordering: .relaxed) }
       return listener.ended(number, ending)
     }
     let outcome = ending.outcome
@@ -216,7 +217,7 @@ public final class TaskHandle: Sendable {
 
   func finishOutput() {
     if let listener {
-      if awaitsOutput || state.withLock({ $0.hasOutput }) { listener.outputEnded(number) }
+      if awaitsOutput || hasOutput.load(ordering: .relaxed) { listener.outputEnded(number) }
       return
     }
     state.withLock { state in

@@ -52,7 +52,23 @@ public struct HeaderScanner {
     return memcmp(start + index, word.utf8Start, word.utf8CodeUnitCount) == 0
   }
 
+  /// Whether the word stands in quotation marks anywhere. What is often asked for is seldom there, and this is quicker than a look at every
+  /// member.
+  private func mayHave(_ key: StaticString) -> Bool {
+    guard let start = json.baseAddress else { return false }
+    let size = key.utf8CodeUnitCount
+    var position = 0
+    while let mark = memchr(start + position, 0x22, json.count - position) {
+      position = UnsafeRawPointer(mark) - start + 1
+      let end = position + size
+      guard end < json.count else { return false }
+      if json[end] == 0x22, memcmp(start + position, key.utf8Start, size) == 0 { return true }
+    }
+    return false
+  }
+
   private func valueStart(of key: StaticString) -> Int? {
+    guard mayHave(key) else { return nil }
     var index = 0
     var depth = 0
     var expectsKey = false

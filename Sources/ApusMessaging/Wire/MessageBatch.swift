@@ -7,7 +7,9 @@ public import Transport
 /// The messages in it have no signatures of their own: who passes one on outside of a batch signs it (`Envelope.payload(signedBy:)`).
 ///
 /// The body is message after message: a byte with the number of identities, a byte with the number of all frames (identities, the four
-/// dictionaries, buffers; the delimiter and the signature are left out), their lengths as 32-bit little-endian numbers, their bytes.
+/// dictionaries, buffers; the delimiter and the signature are left out), their lengths as 32-bit little-endian numbers, their bytes. A frame
+/// that is equal to the one at the same place of the message before has `repeated` for its length, and no bytes: of many calls of one function,
+/// the function is there once.
 public enum MessageBatch {
   public static let marker = Frame("<APUS|BATCH>")
   /// What is larger travels alone: copying it would cost more than its own frames.
@@ -17,6 +19,7 @@ public enum MessageBatch {
   static let fullCount = 32
   /// Header, parent header, metadata, content.
   static let dictionaries = 4
+  static let repeated = UInt32.max
 
   /// Whether this is a batch from behind so many identities.
   public static func isBatch(_ frames: [Frame], identities: Int) -> Bool {
@@ -28,6 +31,10 @@ public enum MessageBatch {
 public struct MessageBatchWriter: Sendable {
   private var body: [UInt8] = []
   private var count = 0
+  /// Of the message before.
+  private var previous: [Frame] = []
+  /// Which frames of this message are those of the one before.
+  private var isRepeated: [Bool] = []
 
   public init() {}
 
@@ -48,25 +55,31 @@ public struct MessageBatchWriter: Sendable {
     if body.capacity == 0 { body.reserveCapacity(MessageBatch.fullSize + 2 * MessageBatch.largestMessage) }
     body.append(identity == nil ? 0 : 1)
     body.append(UInt8(frames))
-    if let identity { append(length: identity.count) }
-    for part in parts { append(length: part.count) }
-    if let identity { append(identity) }
-    for part in parts { append(part) }
+    if previous.count > frames { previous.removeLast(previous.count - frames) }
+    isRepeated.removeAll(keepingCapacity: true)
+    if let identity { append(lengthOf: identity) }
+    for part in parts { append(lengthOf: part) }
+    for (index, frame) in previous.enumerated() where !isRepeated[index] {
+      frame.withUnsafeBytes { body.append(contentsOf: $0) }
+    }
     count += 1
     return true
   }
 
-  private mutating func append(length: Int) {
-    let length = UInt32(length)
-    for shift in [UInt32(0), 8, 16, 24] { body.append(UInt8(truncatingIfNeeded: length >> shift)) }
+  private mutating func append(lengthOf frame: Frame) {
+    let index = isRepeated.count
+    let isKnown = index < previous.count && previous[index] == frame
+    isRepeated.append(isKnown)
+    if index == previous.count { previous.append(frame) } else if !isKnown { previous[index] = frame }
+    let length = isKnown ? MessageBatch.repeated : UInt32(frame.count)
+    withUnsafeBytes(of: length.littleEndian) { body.append(contentsOf: $0) }
   }
-
-  private mutating func append(_ frame: Frame) { frame.withUnsafeBytes { body.append(contentsOf: $0) } }
 
   /// The three frames of the batch; the writer is empty afterwards.
   public mutating func take(signedBy signer: Signer, _ scope: MessageScope) -> [Frame] {
     let frame = Frame(body)
     body.removeAll(keepingCapacity: true)
+    previous.removeAll(keepingCapacity: true)
     count = 0
     return [MessageBatch.marker, signer.sign([scope.frame, MessageBatch.marker, frame]), frame]
   }
@@ -80,6 +93,7 @@ public struct MessageBatchReader: Sendable {
   /// Frames of the message before: those of a batch have most of them in common, and share them.
   private var previous: [Frame] = []
   private var lengths: [Int] = []
+  private static let repeated = -1
 
   /// - Parameter frames: identities, marker, signature and body, of which the signature was found good.
   init(verified frames: [Frame]) {
@@ -116,10 +130,15 @@ public struct MessageBatchReader: Sendable {
     lengths.removeAll(keepingCapacity: true)
     var rest = bytes.count - position - 2 - 4 * count
     for index in 0..<count {
-      let length = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: position + 2 + 4 * index, as: UInt32.self)))
-      rest -= length
+      let word = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: position + 2 + 4 * index, as: UInt32.self))
+      if word == MessageBatch.repeated {
+        guard index < previous.count else { return nil }
+        lengths.append(Self.repeated)
+        continue
+      }
+      rest -= Int(word)
       guard rest >= 0 else { return nil }
-      lengths.append(length)
+      lengths.append(Int(word))
     }
     position += 2 + 4 * count
     var frames: [Frame] = []
@@ -130,6 +149,10 @@ public struct MessageBatchReader: Sendable {
       if index == identities {
         frames.append(.delimiter)
         frames.append(.empty)
+      }
+      if lengths[index] == Self.repeated {
+        frames.append(previous[index])
+        continue
       }
       let frame = frame(UnsafeRawBufferPointer(rebasing: bytes[position..<position + lengths[index]]), at: index)
       frames.append(frame)

@@ -7,7 +7,8 @@ import Transport
 enum ClientFunctions {
   static let table: [(StaticString, FastFunction)] = [
     ("client_open", open), ("client_close", close), ("client_session", session), ("client_engines", engines),
-    ("client_submit", submit), ("client_submit_many", submitMany), ("client_abort", abort), ("client_take", take),
+    ("client_submit", submit), ("client_submit_task", submitTask), ("client_submit_many", submitMany), ("client_abort", abort),
+    ("client_take", take),
     ("client_lead", lead), ("client_wait", wait), ("client_unlead", stopLeading), ("client_wake", wake),
     ("client_wait_background", waitInBackground),
     ("client_in_flight", inFlight),
@@ -138,6 +139,25 @@ enum ClientFunctions {
     } catch { return raise(error) }
   }
 
+  /// client_submit_task(handle, metadata, function, buffers) -> number: a call for any engine, the usual kind. The first two are bytes
+  /// objects that many calls have in common.
+  private static let submitTask: FastFunction = { _, arguments, count in
+    guard let client = client(arguments, count, expected: 4, "client_submit_task(handle, metadata, function, buffers)"),
+      let arguments
+    else { return nil }
+    guard let metadata = metadataFrame.frame(arguments[1]), let function = functionFrame.frame(arguments[2]),
+      let buffers = LentBuffer.frames(arguments[3], behind: function)
+    else { return nil }
+    do {
+      let submission = TaskSubmission(.applyRequest, content: .emptyObject, metadata: metadata, buffers: buffers)
+      return PyLong_FromLong(try client.submit(submission, unlocked: PythonThread.unlocked, onSignal: runHandlers))
+    } catch { return raise(error) }
+  }
+
+  // Under the interpreter's lock.
+  nonisolated(unsafe) private static var metadataFrame = RecentFrame()
+  nonisolated(unsafe) private static var functionFrame = RecentFrame()
+
   /// client_submit_many(handle, type, content, metadata, buffer_lists, flags) -> first number
   private static let submitMany: FastFunction = { _, arguments, count in
     guard
@@ -213,7 +233,7 @@ enum ClientFunctions {
   private static let take: FastFunction = { _, arguments, count in
     guard let client = clientOrNone(arguments, count, expected: 1, "client_take(handle)") else { return nil }
     LentBuffer.giveBack()
-    return Python.list((client?.completions.take() ?? []).map { ClientObjects.tuple($0) })
+    return ClientObjects.list(client?.completions.take() ?? [])
   }
 
   /// client_lead(handle) -> whether this thread may wait in the foreground

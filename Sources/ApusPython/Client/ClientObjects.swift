@@ -29,9 +29,11 @@ enum ClientObjects {
   static func tuple(_ event: CompletionQueue.Event) -> Object? {
     switch event {
     case .replied(let number, let reply):
-      let kind = reply.isSuccess ? 0 : 1
+      let isSuccess = reply.isSuccess
+      // What the content of a task's reply says besides is known then.
+      let content = isSuccess && reply.type == .applyReply ? Python.none() : bytes(reply.contentFrame)
       return tuple(
-        number, kind, bytes(reply.metadataFrame), bytes(reply.headerFrame), bytes(reply.contentFrame), views(reply.buffers))
+        number, isSuccess ? 0 : 1, bytes(reply.metadataFrame), bytes(reply.headerFrame), content, views(reply.buffers))
     case .failed(let number, let error):
       return tuple(number, 2, Python.none(), Python.none(), bytes(Frame(content(of: error))), Python.none())
     case .output(let number, let message):
@@ -50,7 +52,7 @@ enum ClientObjects {
   private static func tuple(
     _ number: Int, _ kind: Int, _ a: Object? = Python.none(), _ b: Object? = Python.none(), _ c: Object? = Python.none(),
     _ d: Object? = Python.none()
-  ) -> Object? { Python.tuple([PyLong_FromLong(number), PyLong_FromLong(kind), a, b, c, d]) }
+  ) -> Object? { Python.tuple(PyLong_FromLong(number), PyLong_FromLong(kind), a, b, c, d) }
 
   private static func engine(_ engine: RegisteredEngine, _ kind: Int) -> Object? {
     tuple(
@@ -60,7 +62,31 @@ enum ClientObjects {
 
   private static func bytes(_ frame: Frame) -> Object? { frame.withUnsafeBytes { Python.bytes($0) } }
 
-  private static func views(_ frames: ArraySlice<Frame>) -> Object? { Python.list(frames.map { FrameView.object(for: $0) }) }
+  /// A tuple: the collector of cycles does not look into one of `bytes` again.
+  private static func views(_ frames: ArraySlice<Frame>) -> Object? {
+    guard let whole = PyTuple_New(frames.count) else { return nil }
+    for (index, frame) in frames.enumerated() {
+      guard let view = FrameView.object(for: frame) else {
+        Py_DecRef(whole)
+        return nil
+      }
+      PyTuple_SetItem(whole, index, view)
+    }
+    return whole
+  }
+
+  /// A list of `tuple`s. A new reference.
+  static func list(_ events: [CompletionQueue.Event]) -> Object? {
+    guard let whole = PyList_New(events.count) else { return nil }
+    for (index, event) in events.enumerated() {
+      guard let object = tuple(event) else {
+        Py_DecRef(whole)
+        return nil
+      }
+      PyList_SetItem(whole, index, object)
+    }
+    return whole
+  }
 
   private static func content(of error: any Error) -> JSONValue {
     if let error = error as? RemoteError { return error.content }

@@ -53,11 +53,13 @@ enum LentBuffer {
     return Frame(shared: UnsafeRawBufferPointer(start: view.buf, count: view.len))
   }
 
-  static func frames(_ object: Object?) -> [Frame]? {
-    if Python.isNone(object) { return [] }
+  /// - Parameter first: what comes before them.
+  static func frames(_ object: Object?, behind first: Frame? = nil) -> [Frame]? {
+    if Python.isNone(object) { return first.map { [$0] } ?? [] }
     guard let items = Python.items(object) else { return nil }
     var frames: [Frame] = []
-    frames.reserveCapacity(items.count)
+    frames.reserveCapacity(items.count + 1)
+    if let first { frames.append(first) }
     for item in items {
       guard let frame = frame(item) else { return nil }
       frames.append(frame)
@@ -76,5 +78,28 @@ enum LentBuffer {
       PyBuffer_Release(view)
       view.deallocate()
     }
+  }
+}
+
+/// The frame of the `bytes` object that was asked for last: of many calls of one function, the function is copied once, and all of them
+/// share it.
+struct RecentFrame {
+  private var object: Object?
+  private var frame = Frame.empty
+
+  /// - Returns: nil with an exception set, for what has no contiguous memory.
+  mutating func frame(_ object: Object?) -> Frame? {
+    if let object, object == self.object { return frame }
+    guard let copy = LentBuffer.copy(object) else { return nil }
+    // Nothing but `bytes` is sure to be what it was.
+    if let object, PyBytes_AsString(object) != nil {
+      Py_IncRef(object)
+      Py_DecRef(self.object)
+      self.object = object
+      frame = copy
+    } else {
+      PyErr_Clear()
+    }
+    return copy
   }
 }

@@ -69,6 +69,18 @@ enum Python {
     gather(items, PyTuple_New) { PyTuple_SetItem($0, $1, $2) }
   }
 
+  /// As above, for the tuples of which there are many.
+  static func tuple(_ a: Object?, _ b: Object?, _ c: Object?, _ d: Object?, _ e: Object?, _ f: Object?) -> Object? {
+    guard let a, let b, let c, let d, let e, let f, let whole = PyTuple_New(6) else { return tuple([a, b, c, d, e, f]) }
+    PyTuple_SetItem(whole, 0, a)
+    PyTuple_SetItem(whole, 1, b)
+    PyTuple_SetItem(whole, 2, c)
+    PyTuple_SetItem(whole, 3, d)
+    PyTuple_SetItem(whole, 4, e)
+    PyTuple_SetItem(whole, 5, f)
+    return whole
+  }
+
   /// A list of these new references, which it takes over.
   static func list(_ items: [Object?]) -> Object? {
     gather(items, PyList_New) { PyList_SetItem($0, $1, $2) }
