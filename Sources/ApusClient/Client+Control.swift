@@ -6,7 +6,12 @@ extension Client {
   /// - Parameters:
   ///   - targets: who is told; by default all engines, and with them the scheduler.
   ///   - interruptsRunning: whether one that runs is interrupted, in Python by a `KeyboardInterrupt`. Engines of ipyparallel let it go on.
-  public func abort(_ ids: [MessageID], on targets: EngineSelection = .all, interruptsRunning: Bool = false) async throws {
+  ///   - killAfter: with that, what still runs so long after the interrupt ends with its engine's process, which starts anew.
+  public func abort(
+    _ ids: [MessageID], on targets: EngineSelection = .all, interruptsRunning: Bool = false, killAfter: Duration? = nil
+  )
+    async throws
+  {
     guard !ids.isEmpty else { return }
     // Without engines there still may be tasks that wait for one.
     if targets == .all, engines.isEmpty {
@@ -16,6 +21,7 @@ extension Client {
     }
     var content: JSONObject = ["msg_ids": JSONValue(ids.map(\.text))]
     if interruptsRunning { content["interrupt"] = true }
+    if interruptsRunning, let killAfter { content["kill_after"] = .double(killAfter / .seconds(1)) }
     try await tell(.abortRequest, content, targets)
   }
 

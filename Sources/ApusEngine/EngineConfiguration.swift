@@ -13,6 +13,8 @@ public struct EngineConfiguration: Sendable {
   public var kind = EngineKind.python
   /// The number to ask for: an MPI rank, `--IPEngine.id`. The controller may give another.
   public var wantedID: EngineID?
+  /// What tasks may ask for by name (`resources={"gpu": 1}`), and how much of it is here.
+  public var resources: [String: Double] = [:]
   /// How long the controller may take to answer the first registration.
   public var registrationTimeout: Duration = .seconds(5)
   /// Heartbeat checks in a row without a ping before the engine gives up; 0 is never.
@@ -26,6 +28,8 @@ public struct EngineConfiguration: Sendable {
   public var fallbackServerKey: String?
   /// How long a running task may go on after a request to shut down.
   public var shutdownGrace: Duration = .seconds(1)
+  /// How it starts anew when a task does not end and the process is ended under it; `nil`: that is for whoever has started it.
+  public var restartCommand: RestartCommand?
   /// How long printed text may wait for more of it during a long task.
   public var outputDelay: Duration = .milliseconds(100)
 

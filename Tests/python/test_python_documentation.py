@@ -1,6 +1,6 @@
 """The Python code of the documentation runs, and gives what it says it gives.
 
-Every fenced ``python`` block of the pages ``docs/coming-from-*.md`` is run. Its info string may name libraries: ``python dask`` is code
+Every fenced ``python`` block of the pages ``docs/coming-from-*.md`` and ``docs/tasks.md`` is run. Its info string may name libraries: ``python dask`` is code
 for Dask, ``python apus joblib`` needs both. The blocks of a page with the same words are one program, in their order; it runs in a
 process of its own, and only where its libraries are installed. A line that ends in ``# → value`` is an expression, and must have that value.
 """
@@ -21,7 +21,7 @@ import pytest
 from temporary_cluster import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs").glob("coming-from-*.md"))
+PAGES = [*sorted((ROOT / "docs").glob("coming-from-*.md")), ROOT / "docs" / "tasks.md"]
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.M | re.S)
 VALUE = re.compile(r"^(?P<expression>\S.*?)\s+# → (?P<value>.+)$")
 
@@ -56,7 +56,7 @@ PROGRAMS = programs()
 
 def test_there_are_programs():
     assert {page.name for page, _, _ in PROGRAMS} >= {
-        "coming-from-ipyparallel.md", "coming-from-multiprocessing.md", "coming-from-dask.md"}
+        "coming-from-ipyparallel.md", "coming-from-multiprocessing.md", "coming-from-dask.md", "tasks.md"}
     for _, _, code in PROGRAMS:
         assert "expect(" in code
 

@@ -153,7 +153,7 @@ def client_submit_many(
 ) -> int:
     """Send many balanced tasks at once; returns the number of the first, the others follow it."""
 
-def client_abort(handle: int, numbers: Sequence[int], interrupts: bool, /) -> None:
+def client_abort(handle: int, numbers: Sequence[int], interrupts: bool, kill_after: float, /) -> None:
     """Take back what has not begun; with interrupts also end what runs, by a KeyboardInterrupt there."""
 
 def client_take(handle: int, /) -> list[_Event]:

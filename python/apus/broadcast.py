@@ -83,7 +83,7 @@ class BroadcastView(DirectView):
             form = COALESCED_CODEC if is_codec else COALESCED
         else:
             form = APPLY_CODEC if is_codec else APPLY
-        metadata = metadata_bytes({} if label is None else {"label": label}, is_codec)
+        metadata = metadata_bytes(self._fields(label), is_codec)
         flags = (_TRACK if track else 0) | (0 if are_own else _AWAITS_OUTPUT)
         messages = self._broadcast(ids, "apply_request", form, b"{}", metadata, frames, flags, label)
         children = messages[0] if self.is_coalescing else messages
@@ -103,7 +103,7 @@ class BroadcastView(DirectView):
 
     def _send_code(self, code, silent, ids, label):
         content = json.dumps({"code": code, "silent": bool(silent), "user_expressions": {}}).encode()
-        metadata = metadata_bytes({} if label is None else {"label": label}, False)
+        metadata = metadata_bytes(self._fields(label), False)
         return self._broadcast(ids, "execute_request", EXECUTE, content, metadata, [], _AWAITS_OUTPUT, label)
 
     @_not_coalescing

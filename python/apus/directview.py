@@ -41,7 +41,8 @@ class DirectView(View):
         engines = client._dispatcher.engines
         are_own = engines.are_own(ids)
         frames, is_codec = self._pack_call(are_own, f, args, kwargs)
-        metadata = _PLAIN[is_codec] if label is None else metadata_bytes({"label": label}, is_codec)
+        fields = self._fields(label)
+        metadata = metadata_bytes(fields, is_codec) if fields else _PLAIN[is_codec]
         # Stock engines do not say how much a task prints: their idle status does.
         flags = (_TRACK if track else 0) | (0 if are_own else _AWAITS_OUTPUT)
         messages = self._send(_DIRECT, ids, "apply_request", APPLY_CODEC if is_codec else APPLY, b"{}", metadata, frames, flags, label)
@@ -99,7 +100,7 @@ class DirectView(View):
 
     def _send_code(self, code, silent, ids, label):
         content = json.dumps({"code": code, "silent": bool(silent), "user_expressions": {}}).encode()
-        metadata = b"{}" if label is None else metadata_bytes({"label": label}, False)
+        metadata = metadata_bytes(self._fields(label), False)
         return self._send(_DIRECT, ids, "execute_request", EXECUTE, content, metadata, [], _AWAITS_OUTPUT, label)
 
     def run(self, filename, targets=None, block=None, label=None):

@@ -332,10 +332,10 @@ class Dispatcher:
                 if waker.locked():
                     waker.release()
 
-    def abort(self, numbers, interrupts):
-        """Take tasks back; interrupts: those that run, too."""
+    def abort(self, numbers, interrupts, kill_after=None):
+        """Take tasks back. interrupts: those that run, too. kill_after: seconds after which what still runs ends with its engine."""
         if numbers and not self.over:
-            self.core.client_abort(self.handle, numbers, interrupts)
+            self.core.client_abort(self.handle, numbers, interrupts, -1.0 if kill_after is None else kill_after)
 
     def run_calls(self):
         """Call what waits for the lock to be free."""

@@ -108,7 +108,7 @@ def client_html(client):
 def view_html(view):
     """A view's targets, flags and engines, as HTML."""
     client = view.client
-    flags = [(name, getattr(view, name, None)) for name in ("block", "track", "label", "after", "follow", "timeout", "retries")]
+    flags = [(name, getattr(view, name, None)) for name in view._flag_names if name != "targets"]
     said = ", ".join(f"{name} = <code>{escape(_short(value))}</code>" for name, value in flags if value)
     targets = view.targets
     present = set(client.ids)

@@ -12,7 +12,7 @@ from .dependency import Dependency
 from .message import APPLY, APPLY_CODEC, ITEMS, Message
 from .partition import dists
 from .serialize import PrePickled
-from .views import View, metadata_bytes, name_of
+from .views import View, check_seconds, metadata_bytes, name_of
 from .wire import EngineFunction
 
 _BALANCED = 3
@@ -26,7 +26,10 @@ _PLAIN = {False: b"{}", True: metadata_bytes({}, True)}
 
 _PLAIN_CODEC = _PLAIN[True]
 
-_RARE_FLAGS = frozenset(("after", "follow", "targets", "timeout", "retries", "track", "label", "_task_scheme"))
+#: Flags for Apus's own scheduler.
+PREFERENCES = ("priority", "resources", "retry_delay", "retry_on")
+
+_RARE_FLAGS = frozenset(("after", "follow", "targets", "timeout", "retries", "track", "label", "_task_scheme", *PREFERENCES, "time_limit", "kill_after"))
 #: Recent ids of a history before they are put into runs.
 _RECENT = 4096
 
@@ -35,14 +38,21 @@ class LoadBalancedView(View):
     """A view whose calls each run on one engine, which the scheduler chooses.
 
     Flags beside those of all views: `after` (tasks that must have ended before), `follow` (tasks on whose engine it must run), `timeout`
-    (seconds to wait for these), `retries`, `targets` (the engines that may be chosen).
+    (seconds to wait for these), `retries`, `targets` (the engines that may be chosen); and where the controller is Apus's `priority` (tasks
+    of a higher one are served first, from -10000 to 10000), `resources` (what an engine must have: `{"gpu": 1}`; engines say what they have
+    by `--resources`), `retry_delay` (seconds before a task is tried again; each further pause is twice as long), `retry_on` (exceptions or
+    their names after which it is tried again; by default any. EngineError is the loss of its engine).
     """
 
     after = None
     follow = None
     timeout = 0.0
     retries = 0
-    _flag_names = ("targets", "block", "track", "follow", "after", "timeout", "retries", "label")
+    priority = 0
+    resources = None
+    retry_delay = 0.0
+    retry_on = None
+    _flag_names = ("follow", "after", "timeout", "retries", *PREFERENCES, *View._flag_names)
     _is_balanced = True
     _task_scheme = None
 
@@ -67,6 +77,10 @@ class LoadBalancedView(View):
             raise TypeError(f"Invalid type for timeout: {type(timeout)!r}")
         if timeout is not None and timeout < 0:
             raise ValueError(f"Invalid timeout: {timeout}")
+        check_seconds("retry_delay", kwargs.get("retry_delay"))
+        if kwargs.get("retry_on") is not None:
+            kwargs["retry_on"] = _names(kwargs["retry_on"])
+        _check_preferences(kwargs.get("priority"), kwargs.get("resources"))
         return super().set_flags(**kwargs)
 
     def _validate_dependency(self, dependency):
@@ -94,7 +108,9 @@ class LoadBalancedView(View):
         uuids = [] if targets is None else [uuid.decode() for uuid in self.client._build_targets(targets)[0]]
         fields = {
             "after": self._render_dependency(after), "follow": self._render_dependency(follow), "timeout": timeout, "targets": uuids,
-            "retries": retries, "label": label,
+            "retries": retries, "label": label, "time_limit": self.time_limit, "kill_after": self.kill_after,
+            "priority": self.priority, "resources": self.resources, "retry_delay": self.retry_delay,
+            "retry_on": _names(self.retry_on) if self.retry_on else None,
         }  # fmt: skip
         return {name: value for name, value in fields.items() if value}
 
@@ -205,7 +221,10 @@ class LoadBalancedView(View):
 
     def _map_in_batches(self, function, sequences, count):
         """The result of a map whose items are grouped on the way; None if they are to be sent one by one."""
-        has_flags = self.after is not None or self.follow is not None or self.retries or self.timeout or self._task_scheme == "pure"
+        # Each item is a task of its own then.
+        has_flags = self._task_scheme == "pure" or any(
+            getattr(self, flag) for flag in ("after", "follow", "retries", "timeout", "time_limit", "kill_after", *PREFERENCES)
+        )
         is_plain = serialize.mode == "pickle" and type(function.func) is not PrePickled
         if count <= SMALL or has_flags or not is_plain or not self._are_own(self.targets):
             return None
@@ -279,3 +298,23 @@ class LoadBalancedView(View):
         from ._joblib import IPythonParallelBackend
 
         register_parallel_backend(name, lambda **kwargs: IPythonParallelBackend(view=self, **kwargs), make_default=make_default)
+
+
+def _names(exceptions):
+    """Names of exceptions, of which classes and names may be given. Raises TypeError for others."""
+    exceptions = [exceptions] if isinstance(exceptions, (str, type)) else list(exceptions)
+    for one in exceptions:
+        if not isinstance(one, str) and not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise TypeError(f"retry_on has exceptions and their names, not {one!r}")
+    return [one if isinstance(one, str) else one.__name__ for one in exceptions]
+
+
+def _check_preferences(priority, resources):
+    """Raises ValueError."""
+    if priority is not None and (not isinstance(priority, int) or abs(priority) > 10_000):
+        raise ValueError(f"priority is a whole number from -10000 to 10000, not {priority!r}")
+    if resources is None:
+        return
+    amounts = resources.items() if isinstance(resources, dict) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(amount, (int, float)) and amount >= 0 for name, amount in amounts):
+        raise ValueError(f'resources are names with amounts from 0 on, such as {{"gpu": 1}}, not {resources!r}')

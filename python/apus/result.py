@@ -106,17 +106,22 @@ class PendingResult(Future):
     def running(self):
         return False
 
-    def cancel(self):
+    def cancel(self, kill_after=None):
         """Take the tasks back; those that run are interrupted, so that their engines are free.
 
-        Returns False if they are done already. A cancelled result raises CancelledError.
+        kill_after: seconds; what still runs so long after the interrupt ends with its engine's process, which starts anew (and has lost
+        what was pushed to it). None: never. Engines of ipyparallel let it run in any case.
+
+        Returns False if they are done already. A cancelled result raises CancelledError. Raises ValueError for a negative time.
         """
+        if kill_after is not None and not kill_after >= 0:
+            raise ValueError(f"kill_after is a number of seconds from 0 on, not {kill_after!r}")
         with LOCK:
             if self._state is not PENDING:
                 return self._state is not FINISHED
             numbers = [message.number for message in self._children if message.reply is None]
             self._finish(self._dispatcher, CANCELLED_AND_NOTIFIED)
-        self._dispatcher.abort(numbers, True)
+        self._dispatcher.abort(numbers, True, kill_after)
         self._dispatcher.run_calls()
         return True
 

@@ -18,14 +18,18 @@ class View:
     """Engines, and how to call functions on them. Its subclasses say which engine a call goes to.
 
     Flags, as attributes and for `set_flags` and `temp_flags`: `block` (wait for results), `track` (tell when arrays that were sent may be
-    changed again), `targets`, `label` (a text that goes into the records of tasks).
+    changed again), `targets`, `label` (a text that goes into the records of tasks), `time_limit` (seconds that a task may run on an engine
+    of Apus, before it is interrupted and fails with TaskTimeout), `kill_after` (seconds after an interrupt, by the time limit or
+    `AsyncResult.cancel`, after which a task that still runs ends with its engine's process, which starts anew; with a time limit it is 10).
     """
 
     block = False
     track = False
     targets = None
     label = None
-    _flag_names = ("targets", "block", "track", "label")
+    time_limit = 0.0
+    kill_after = 0.0
+    _flag_names = ("targets", "block", "track", "label", "time_limit", "kill_after")
     _is_balanced = False
 
     def __init__(self, client=None, **flags):
@@ -67,7 +71,9 @@ class View:
     # -- flags
 
     def set_flags(self, **kwargs):
-        """Set flags by name. Returns the view. Raises KeyError for a name that is none."""
+        """Set flags by name. Returns the view. Raises KeyError for a name that is none, ValueError for a time that is none."""
+        for name in ("time_limit", "kill_after"):
+            check_seconds(name, kwargs.get(name))
         for name, value in kwargs.items():
             if name not in self._flag_names:
                 raise KeyError(f"Invalid name: {name!r}")
@@ -84,6 +90,11 @@ class View:
         finally:
             for name, value in saved.items():
                 setattr(self, name, value)
+
+    def _fields(self, label):
+        """The flags that every kind of task has, as its metadata has them."""
+        fields = {"label": label, "time_limit": self.time_limit, "kill_after": self.kill_after}
+        return {name: value for name, value in fields.items() if value}
 
     # -- calls
 
@@ -210,6 +221,12 @@ class View:
         elif isinstance(jobs, (list, tuple, set)):
             jobs = [self.history[job] if isinstance(job, int) else job for job in jobs]
         return self.client.get_result(jobs, block=block, owner=owner)
+
+
+def check_seconds(name, value):
+    """Raises ValueError if a time is none: a number of seconds from 0 on, or None."""
+    if value is not None and not (isinstance(value, (int, float)) and value >= 0):
+        raise ValueError(f"{name} is a number of seconds from 0 on, not {value!r}")
 
 
 def metadata_bytes(fields, is_codec):

@@ -161,9 +161,8 @@ public final class BlockingClient: Sendable {
   }
 
   /// Takes tasks back that have not begun.
-  /// - Parameter interrupts: those that run are interrupted.
-  public func abort(_ numbers: [Int], interrupts: Bool) {
-    for number in numbers { client.queue.post(.abort(TaskNumber(raw: number), interrupts: interrupts)) }
+  public func abort(_ numbers: [Int], _ cancellation: Cancellation) {
+    for number in numbers { client.queue.post(.abort(TaskNumber(raw: number), cancellation)) }
   }
 
   private func engines(_ ids: [EngineID]) throws(ClientError) -> [RegisteredEngine] {

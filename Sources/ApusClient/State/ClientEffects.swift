@@ -4,8 +4,7 @@ import ApusMessaging
 protocol ClientEffects: ~Copyable {
   mutating func send(_ request: Request)
   /// Tells engines to leave out tasks that they have not begun. The task scheduler listens too.
-  /// - Parameter interrupts: whether the one that runs is interrupted.
-  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool)
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], _ cancellation: Cancellation)
   /// Asks the scheduler of a restarted controller for these balanced tasks; the answer comes as `resumed(unknown:)`.
   mutating func resume(_ tasks: [TaskNumber])
   mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding)

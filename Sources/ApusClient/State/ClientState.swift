@@ -164,8 +164,9 @@ struct ClientState {
   }
 
   /// Somebody no longer wants these tasks. They end with what their engines, or the scheduler, say to that.
-  /// - Parameter interrupts: those that run are interrupted.
-  mutating func abort(_ numbers: [TaskNumber], interrupts: Bool = true, effects: inout some ClientEffects & ~Copyable) {
+  mutating func abort(
+    _ numbers: [TaskNumber], _ cancellation: Cancellation = .interrupting, effects: inout some ClientEffects & ~Copyable
+  ) {
     var byEngine: [RegisteredEngine: [MessageID]] = [:]
     var anywhere: [MessageID] = []
     for number in numbers {
@@ -183,9 +184,9 @@ struct ClientState {
       }
     }
     for (engine, ids) in byEngine.sorted(by: { $0.key < $1.key }) {
-      effects.abort(ids, on: [engine], interrupts: interrupts)
+      effects.abort(ids, on: [engine], cancellation)
     }
-    if !anywhere.isEmpty { effects.abort(anywhere, on: sortedEngines, interrupts: interrupts) }
+    if !anywhere.isEmpty { effects.abort(anywhere, on: sortedEngines, cancellation) }
   }
 
   // MARK: output

@@ -9,7 +9,7 @@ import Transport
 final class SubmissionQueue: Sendable {
   enum Post: Sendable {
     case submit(Request)
-    case abort(TaskNumber, interrupts: Bool)
+    case abort(TaskNumber, Cancellation)
   }
 
   private struct Waiter {

@@ -138,9 +138,10 @@ public final class TaskHandle: Sendable {
 
   /// Asks for the task to be ended, without waiting. One that has not begun ends with a `RemoteError` that `isAborted`; one that runs is
   /// interrupted, in Python by a `KeyboardInterrupt`, and ends as it does then. (Engines of ipyparallel let it run.)
-  public func cancel() {
+  /// - Parameter killAfter: what still runs so long after that ends with its engine's process, which starts anew.
+  public func cancel(killAfter: Duration? = nil) {
     guard status == .outstanding else { return }
-    queue.post(.abort(number, interrupts: true))
+    queue.post(.abort(number, Cancellation(killAfter: killAfter)))
   }
 
   /// Called once, on the client's loop.

@@ -12,6 +12,19 @@ public struct LoadBalancedView: EngineView {
   public var retries = 0 { didSet { metadata = encoded() } }
   /// How long a task may wait for its dependencies and an engine; then it fails with a `RemoteError` `TaskTimeout`.
   public var timeout: Duration? { didSet { metadata = encoded() } }
+  /// Tasks of a higher priority are served first, from -10 000 to 10 000; of equal ones the older. 0 is usual.
+  public var priority = 0 { didSet { metadata = encoded() } }
+  /// What an engine must have for these tasks, by name: those that were started with `--resources` say what they have.
+  public var resources: [String: Double] = [:] { didSet { metadata = encoded() } }
+  /// The pause before a task is tried again; each further one is twice as long, up to five minutes.
+  public var retryDelay: Duration? { didSet { metadata = encoded() } }
+  /// Names of the exceptions after which a task is tried again (`EngineError` is the loss of its engine); empty is any.
+  public var retryOn: Set<String> = [] { didSet { metadata = encoded() } }
+  /// How long a task may run on an engine of Apus; then it is interrupted, and fails with a `RemoteError` `TaskTimeout`.
+  public var timeLimit: Duration? { didSet { metadata = encoded() } }
+  /// A task that still runs so long after an interrupt, by its time limit (10 s then, unless this says otherwise) or by its client, ends
+  /// with its engine's process, which starts anew.
+  public var killAfter: Duration? { didSet { metadata = encoded() } }
   /// Which engines may run these tasks; `nil` is any. Resolved when it is set, because the scheduler knows engines by name.
   public private(set) var targets: [RegisteredEngine]?
   /// For the task database, where a task has none of its own.
@@ -58,6 +71,15 @@ public struct LoadBalancedView: EngineView {
     if retries > 0 { members["retries"] = .int(retries) }
     if let timeout { members["timeout"] = .double(max(0, timeout / .seconds(1))) }
     if let targets { members["targets"] = JSONValue(targets.map(\.uuid.text)) }
+    if priority != 0 { members["priority"] = .int(priority) }
+    if !resources.isEmpty {
+      members["resources"] = .object(
+        JSONObject(members: resources.sorted { $0.key < $1.key }.map { (key: $0.key, value: .double($0.value)) }))
+    }
+    if !retryOn.isEmpty { members["retry_on"] = JSONValue(retryOn.sorted()) }
+    for (name, duration) in [("retry_delay", retryDelay), ("time_limit", timeLimit), ("kill_after", killAfter)] {
+      if let duration { members[name] = .double(max(0, duration / .seconds(1))) }
+    }
     return Frame(.object(members))
   }
 }

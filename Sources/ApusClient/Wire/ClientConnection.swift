@@ -103,25 +103,28 @@ actor ClientConnection {
   func readPosts() {
     wire.beginBatch()
     let posts = queue.take()
-    var aborts: [TaskNumber] = []
-    var interrupts: [TaskNumber] = []
+    var aborts: [(cancellation: Cancellation, tasks: [TaskNumber])] = []
     for post in posts {
       switch post {
       case .submit(let request): state.submit(request, effects: &wire)
-      case .abort(let number, interrupts: false): aborts.append(number)
-      case .abort(let number, interrupts: true): interrupts.append(number)
+      case .abort(let number, let cancellation):
+        // One message serves many.
+        if aborts.last?.cancellation == cancellation {
+          aborts[aborts.count - 1].tasks.append(number)
+        } else {
+          aborts.append((cancellation, [number]))
+        }
       }
     }
     queue.recycle(posts)
-    if !aborts.isEmpty { state.abort(aborts, interrupts: false, effects: &wire) }
-    if !interrupts.isEmpty { state.abort(interrupts, interrupts: true, effects: &wire) }
+    for (cancellation, tasks) in aborts { state.abort(tasks, cancellation, effects: &wire) }
     afterEvents()
   }
 
   /// Takes balanced tasks back, of any client, that no engine has got.
   func abortUnplaced(_ ids: [MessageID]) {
     guard state.failure == nil else { return }
-    wire.abort(ids, on: [], interrupts: true)
+    wire.abort(ids, on: [], .interrupting)
   }
 
   // MARK: sockets

@@ -227,10 +227,11 @@ struct ClientSockets: ~Copyable, ClientEffects {
     if !lines.send(task: frames) { post(frames, .task) }
   }
 
-  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool) {
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], _ cancellation: Cancellation) {
     sendBatch()
     var members: JSONObject = ["msg_ids": JSONValue(tasks.map(\.text))]
-    if interrupts { members["interrupt"] = true }
+    if cancellation.interrupts { members["interrupt"] = true }
+    if let grace = cancellation.killAfter { members["kill_after"] = .double(grace / .seconds(1)) }
     let content = Frame(.object(members))
     for engine in engines { sendControl(.abortRequest, content, to: identity(of: engine.uuid)) }
     // The scheduler listens to what passes the control channel: without engines to tell, it is told by way of nobody.

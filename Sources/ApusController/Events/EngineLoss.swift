@@ -1,4 +1,4 @@
-import ApusMessaging
+public import ApusMessaging
 
 /// How an engine was lost.
 public enum EngineLoss: Sendable, Hashable {
@@ -8,6 +8,8 @@ public enum EngineLoss: Sendable, Hashable {
   case disconnected
   /// It stopped answering heartbeats.
   case silent
+  /// It ended itself, because this task did not end: nothing else that it had has begun.
+  indirect case overran(MessageID, reason: String)
   /// It did not come back to a controller that was restarted.
   case absent
 
@@ -16,7 +18,19 @@ public enum EngineLoss: Sendable, Hashable {
     case .unregistered: "it shut down"
     case .disconnected: "its connection was lost, which means that its process was killed or crashed; its log may say why"
     case .silent: "it stopped answering heartbeats"
+    case .overran(let task, let reason): "it was ended because task \(task) \(reason)"
     case .absent: "the controller was restarted, and the engine did not come back to it"
+    }
+  }
+}
+
+extension EngineLoss {
+  /// - Parameter goodbye: content of an unregistration request; stock engines say nothing but who they are.
+  init(goodbye: JSONObject) {
+    if let overran = goodbye["overran"], let task = overran["task"]?.stringValue {
+      self = .overran(MessageID(task), reason: String((overran["reason"]?.stringValue ?? "did not end").prefix(300)))
+    } else {
+      self = .unregistered
     }
   }
 }

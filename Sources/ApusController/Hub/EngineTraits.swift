@@ -7,6 +7,8 @@ struct EngineTraits: Hashable, Sendable {
   var takesBatches = false
   /// What it runs at the moment at which it comes back.
   var running: [MessageID] = []
+  /// What it has for tasks that ask for it.
+  var resources: [String: Double] = [:]
 }
 
 extension EngineTraits {
@@ -14,6 +16,7 @@ extension EngineTraits {
   init(told registration: JSONObject) {
     self.init(
       kind: EngineKind(told: registration["kind"]), takesBatches: registration["batches"]?.isTruthy ?? false,
-      running: registration["running"]?.stringArrayValue?.map { MessageID($0) } ?? [])
+      running: registration["running"]?.stringArrayValue?.map { MessageID($0) } ?? [],
+      resources: (try? TaskPreferences.amounts(registration["resources"])) ?? [:])
   }
 }

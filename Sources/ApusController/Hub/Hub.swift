@@ -142,10 +142,12 @@ actor Hub: DeliversLater {
       var connection: Int32 = -1
       do {
         guard let frames = try wire.query.socket.receive(source: &connection) else { break }
-        // Descriptors are used again at once: ends of old connections come before news through new ones.
-        monitorIsReadable()
-        let message = try wire.session.open(frames, sealedFor: .request(.hub), readsBuffers: true)
-        handle(message, connection: connection)
+        let opened = Result { try wire.session.open(frames, sealedFor: .request(.hub), readsBuffers: true) }
+        let isGoodbye = (try? opened.get())?.messageType == .unregistrationRequest
+        // Descriptors are used again at once: ends of old connections come before news through new ones. But who says goodbye was not cut off.
+        if !isGoodbye { monitorIsReadable() }
+        handle(try opened.get(), connection: connection)
+        if isGoodbye { monitorIsReadable() }
       } catch let rejection as Session.Rejection {
         wire.rejections.note(rejection.rawValue)
       } catch {
@@ -169,7 +171,7 @@ actor Hub: DeliversLater {
     case .unregistrationRequest:
       if let id = content["id"]?.intValue {
         let uuid = state.engines[EngineID(id)]?.uuid
-        state.unregistrationRequested(EngineID(id), effects: &wire)
+        state.unregistrationRequested(EngineID(id), cause: EngineLoss(goodbye: content), effects: &wire)
         if let uuid { heart?.assumeIsolated { $0.forget(uuid) } }
       }
     default: answer(type, content, message)

@@ -17,7 +17,9 @@ struct EngineAudience: Sendable {
       mux.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
       control.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
       broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id, isOwn: takesBatches) }
-      tasks.assumeIsolated { $0.engineRegistered(uuid, takesBatches: takesBatches, running: traits.running) }
+      tasks.assumeIsolated {
+        $0.engineRegistered(uuid, takesBatches: takesBatches, running: traits.running, resources: traits.resources)
+      }
       done()
     }
   }

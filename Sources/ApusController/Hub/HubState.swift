@@ -139,9 +139,11 @@ struct HubState {
     }
   }
 
-  mutating func unregistrationRequested(_ id: EngineID, effects: inout some HubEffects & ~Copyable) {
+  mutating func unregistrationRequested(
+    _ id: EngineID, cause: EngineLoss = .unregistered, effects: inout some HubEffects & ~Copyable
+  ) {
     if let uuid = pending.first(where: { $0.value.id == id })?.key { pending[uuid] = nil }
-    if engines[id] != nil { leave(id, cause: .unregistered, effects: &effects) }
+    if engines[id] != nil { leave(id, cause: cause, effects: &effects) }
   }
 
   mutating func shutDown(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {

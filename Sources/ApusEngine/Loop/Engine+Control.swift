@@ -1,4 +1,4 @@
-public import ApusMessaging
+import ApusMessaging
 import Glibc
 import Transport
 
@@ -24,7 +24,7 @@ extension Engine {
     switch request.type {
     case .abortRequest:
       try answer(request) { content in
-        abort(content, asOf: request.date ?? .now())
+        takeBack(content, asOf: request.date ?? .now())
         return ["status": "ok"]
       }
     case .signalRequest: try signal(request)
@@ -64,46 +64,6 @@ extension Engine {
   func send(_ message: Envelope) {
     do { try control?.send(message.frames) } catch { EngineLog.log(.error, "A control reply was not sent: \(error)") }
   }
-
-  // MARK: abort
-
-  /// With `"interrupt": true`, which stock clients do not send, the task that runs is ended too, if it is one of those named.
-  private func abort(_ content: JSONObject, asOf moment: Timestamp) {
-    let ids = content["msg_ids"] ?? .null
-    var list = ids.stringArrayValue ?? []
-    if let one = ids.stringValue { list = [one] }
-    guard !list.isEmpty else { return mailbox.put { $0.aborts.abortEverything(until: moment) } }
-    let interrupts = content["interrupt"]?.isTruthy ?? false
-    for id in list.lazy.map({ MessageID($0) }) where !(interrupts && interrupt(id)) { mailbox.put { $0.aborts.abort(id) } }
-  }
-
-  /// - Returns: whether the task was running.
-  private func interrupt(_ id: MessageID) -> Bool {
-    let (isRunning, hook) = mailbox.read { contents -> (Bool, (@Sendable (MessageID) -> Void)?) in
-      guard contents.running == id else { return (false, nil) }
-      if contents.onCancellation == nil {
-        // The signal belongs to the lock: whoever finds the mark may count on its signal, and the other way round.
-        contents.interrupted = id
-        _ = signalKernel(SIGINT)
-      }
-      return (true, contents.onCancellation)
-    }
-    if isRunning { EngineLog.log(.info, "Interrupting task \(id), whose client has cancelled it") }
-    hook?(id)
-    return isRunning
-  }
-
-  /// Sets how a running task is ended when its client cancels it. Without this the kernel's thread gets SIGINT, and its handler
-  /// asks `takeInterruptedTask()` what was meant.
-  ///
-  /// - Parameter body: called on the loop's thread, which must not wait, with the request's id. The task may have ended meanwhile;
-  ///   it is answered as it ends. A task that has not begun is answered `aborted` and does not come here.
-  public nonisolated func whenTaskIsCancelled(_ body: @escaping @Sendable (MessageID) -> Void) {
-    mailbox.read { $0.onCancellation = body }
-  }
-
-  /// For the handler of SIGINT, on the kernel's thread: the task that the signal shall end; `nil` if it is for whatever runs.
-  public nonisolated func takeInterruptedTask() -> MessageID? { mailbox.read { $0.interrupted.take() } }
 
   // MARK: signals
 

@@ -69,6 +69,10 @@ extension Engine {
       "batches": true,
     ]
     if let id { content["id"] = .int(id.number) }
+    if !configuration.resources.isEmpty {
+      content["resources"] = .object(
+        JSONObject(members: configuration.resources.sorted { $0.key < $1.key }.map { (key: $0.key, value: .double($0.value)) }))
+    }
     if resuming { content["resume"] = true }
     // From whom: one that has just taken that one's place has lost nothing.
     if wasCutOff { content["cut_off"] = controllerSession.map { .string($0.text) } ?? true }
@@ -329,12 +333,20 @@ extension Engine {
 
   // MARK: the end
 
+  /// What has ended it.
+  struct Overrun {
+    let task: MessageID
+    let reason: String
+  }
+
   /// Tells the controller and closes everything on the loop.
-  func leave() {
+  func leave(because overrun: Overrun? = nil) {
     guard !isLeaving else { return }
     isLeaving = true
     if case .registered(let id) = registration.phase {
-      if !wasShutdownAnnounced { sendToHub(.unregistrationRequest, ["id": .int(id.number)]) }
+      var content: JSONObject = ["id": .int(id.number)]
+      if let overrun { content["overran"] = ["task": .string(overrun.task.text), "reason": .string(overrun.reason)] }
+      if !wasShutdownAnnounced { sendToHub(.unregistrationRequest, .object(content)) }
     } else {
       // Nobody is there: waiting for what cannot be delivered would only hold up the end.
       forgetUnsent()

@@ -43,6 +43,7 @@ public final class Shell {
   private struct Running {
     let request: ShellRequest
     let started: Timestamp
+    let limits: TaskLimits?
   }
 
   let engine: Engine
@@ -64,6 +65,7 @@ public final class Shell {
   @exclusivity(unchecked) private var firstWaiting = 0
   @exclusivity(unchecked) private var running: Running?
   @exclusivity(unchecked) private var endings = ReplyMetadataWriter()
+  @exclusivity(unchecked) private var lastLimits: (metadata: Frame, limits: TaskLimits?) = (.emptyObject, nil)
   @exclusivity(unchecked) private var exitCode: Int32?
   @exclusivity(unchecked) private var isNudged = false
 
@@ -285,33 +287,72 @@ public final class Shell {
 
   /// - Returns: false if it was answered already.
   private func begin(_ request: ShellRequest) -> Bool {
+    var limits: TaskLimits?
     if request.origin == .shell {
-      let isAborted = mailbox.read { contents in
-        if contents.aborts.takes(request.id) { return true }
+      let run = mailbox.read { contents -> Int? in
+        if contents.aborts.takes(request.id) { return nil }
         contents.running = request.id
-        return false
+        contents.request = request
+        contents.run += 1
+        return contents.run
       }
-      if isAborted {
+      guard let run else {
         answerAborted(request)
         return false
       }
+      limits = self.limits(of: request)
+      if let limits { engine.watch(run, of: request.id, limits) }
     }
     EngineLog.log(.debug, "Handling \(request.type): \(request.id)")
-    running = Running(request: request, started: .now())
+    running = Running(request: request, started: .now(), limits: limits)
     let parent = request.envelope.headerFrame
     publisher.begin(parent)
     publisher.status(.busy, parent: parent, isOptional: request.type == .applyRequest)
     return true
   }
 
-  private func takeRunning() -> Running? {
-    if let running, running.request.origin == .shell { mailbox.read { $0.running = nil } }
+  /// The tasks of one program have the same few metadata.
+  private func limits(of request: ShellRequest) -> TaskLimits? {
+    let metadata = request.envelope.metadataFrame
+    if metadata != lastLimits.metadata { lastLimits = (metadata, TaskLimits(metadata)) }
+    return lastLimits.limits
+  }
+
+  /// - Parameter isOverdue: set if its time was over.
+  private func takeRunning(_ isOverdue: inout Bool) -> Running? {
+    if let running, running.request.origin == .shell {
+      let isEnded: Bool
+      (isOverdue, isEnded) = mailbox.read { contents in
+        defer {
+          contents.running = nil
+          contents.request = nil
+        }
+        return (contents.overdueRun == contents.run, contents.endedRun == contents.run)
+      }
+      // It was answered, and the process is about to end: whatever is said now would be a second answer.
+      if isEnded { while true { _ = pause() } }
+    }
     return running.take()
+  }
+
+  /// The task's error as that of one that had no more time.
+  private func overdue(_ outcome: Outcome, _ limits: TaskLimits?) -> Outcome {
+    guard let limit = limits?.timeLimit, var content = (try? outcome.content.json())?.objectValue else { return outcome }
+    let was = content["ename"]?.stringValue ?? "an error"
+    content["ename"] = "TaskTimeout"
+    content["evalue"] = .string(
+      "the task ran longer than its time limit of \(limit / .seconds(1)) s and was interrupted (by \(was))")
+    var changed = outcome
+    changed.content = Frame(.object(content))
+    changed.errorName = "TaskTimeout"
+    return changed
   }
 
   /// Sends the answer to the request that `next` returned last, after its output.
   public func reply(_ outcome: Outcome) {
-    guard let running = takeRunning() else { return }
+    var isOverdue = false
+    guard let running = takeRunning(&isOverdue) else { return }
+    let outcome = isOverdue && !outcome.succeeded ? overdue(outcome, running.limits) : outcome
     let outputCount = publisher.flush()
     let metadata = ReplyMetadata(
       started: running.started, status: outcome.succeeded ? .ok : .error,
@@ -332,7 +373,8 @@ public final class Shell {
 
   /// Ends a request that wants no answer, such as a comm message.
   public func finishWithoutReply() {
-    guard let running = takeRunning() else { return }
+    var isOverdue = false
+    guard let running = takeRunning(&isOverdue) else { return }
     publisher.flush()
     publisher.status(.idle, parent: running.request.envelope.headerFrame)
   }

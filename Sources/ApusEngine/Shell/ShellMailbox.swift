@@ -23,6 +23,14 @@ final class ShellMailbox: Sendable {
     /// The task that the kernel runs now. Changed under the same lock that aborts are read under, so that a task is either taken
     /// back or interrupted, and never missed between the two.
     var running: MessageID?
+    /// The same, for whoever has to answer it in the shell's place.
+    var request: ShellRequest?
+    /// Counts what has run: the same task may come a second time.
+    var run = 0
+    /// The run whose time is over.
+    var overdueRun: Int?
+    /// The run under which the process ends: its answer is given, and the shell says nothing more.
+    var endedRun: Int?
     /// The task that the last cancellation signal was meant for.
     var interrupted: MessageID?
     /// Takes the place of the signal; the kernel's own way to end a task.

@@ -209,14 +209,17 @@ enum ClientFunctions {
     }
   }
 
-  /// client_abort(handle, numbers, interrupts)
+  /// client_abort(handle, numbers, interrupts, kill_after): the last in seconds, below 0 for never
   private static let abort: FastFunction = { _, arguments, count in
-    guard let client = client(arguments, count, expected: 3, "client_abort(handle, numbers, interrupts)"), let arguments,
+    guard let client = client(arguments, count, expected: 4, "client_abort(handle, numbers, interrupts, kill_after)"),
+      let arguments,
       let items = Python.items(arguments[1])
     else { return nil }
     let numbers = items.map { PyLong_AsLong($0) }
+    let grace = PyFloat_AsDouble(arguments[3])
     if PyErr_Occurred() != nil { return nil }
-    client.abort(numbers, interrupts: PyObject_IsTrue(arguments[2]) == 1)
+    let killAfter = grace >= 0 && grace < 1e9 ? Duration.seconds(grace) : nil
+    client.abort(numbers, Cancellation(interrupts: PyObject_IsTrue(arguments[2]) == 1, killAfter: killAfter))
     return Python.none()
   }
 

@@ -47,6 +47,15 @@ enum EngineRuntime {
       configuration.registrationTimeout = .seconds(timeout)
     }
     if let misses = values["misses"].flatMap({ Int($0) }), misses >= 0 { configuration.maximumHeartbeatMisses = misses }
+    if let text = values["resources"], let members = (try? JSONValue(parsing: text))?.objectValue {
+      for (name, amount) in members.members { configuration.resources[name] = amount.doubleValue }
+    }
+    if let executable = values["restart_executable"], let arguments = values["restart_arguments"] {
+      func words(_ text: String) -> [String] { text.split(separator: "\0", omittingEmptySubsequences: false).map(String.init) }
+      configuration.restartCommand = RestartCommand(
+        executable: executable, arguments: words(arguments), directory: values["restart_directory"] ?? ".",
+        environment: words(values["restart_environment"] ?? ""))
+    }
     if let publicKey = values["curve_publickey"], let secretKey = values["curve_secretkey"], secretKey.utf8.count == 40 {
       configuration.curveKeys = CurveKeyPair(publicKey: publicKey, secretKey: secretKey)
     }

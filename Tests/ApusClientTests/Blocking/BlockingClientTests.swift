@@ -93,7 +93,7 @@ struct BlockingClientTests {
       while client.client.queue.roomWaiterCount == 0 { sched_yield() }
       let wasSent = isSent.load(ordering: .acquiring)
       #expect(!wasSent)
-      client.abort(hanging, interrupts: true)
+      client.abort(hanging, .interrupting)
       done.wait()
       #expect(client.replies(3).count == 3)
     }

@@ -77,7 +77,7 @@ struct ClientStateTests {
     var bench = ClientBench()
     bench.arrive(0)
     let task = bench.submit(.direct(bench.engine(0)))
-    bench.step { $0.abort([task], interrupts: false, effects: &$1) }
+    bench.step { $0.abort([task], .unbegun, effects: &$1) }
     bench.effects.expect("send 0", "take back 0 on 0")
   }
 

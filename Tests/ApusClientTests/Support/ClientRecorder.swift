@@ -11,10 +11,10 @@ struct ClientRecorder: ClientEffects {
 
   mutating func send(_ request: Request) { lines.append("send \(request.number.raw)") }
 
-  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool) {
+  mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], _ cancellation: Cancellation) {
     let numbers = tasks.map { $0.text.split(separator: "_", maxSplits: 2).last.map(String.init) ?? "?" }
     lines.append(
-      "\(interrupts ? "abort" : "take back") \(numbers.joined(separator: ",")) on \(engines.map(\.description).joined(separator: ","))"
+      "\(cancellation.interrupts ? "abort" : "take back") \(numbers.joined(separator: ",")) on \(engines.map(\.description).joined(separator: ","))"
     )
   }
 

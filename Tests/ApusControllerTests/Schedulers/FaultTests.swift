@@ -54,6 +54,22 @@ struct FaultTests {
     bench.recorder.expectNothingElse()
   }
 
+  @Test("an engine that ended itself under one task had not begun the others: they lose no try")
+  func overrun() {
+    var bench = SchedulerBench(hwm: 4, engines: 1)
+    for id in ["a", "b", "c"] { bench.submit(id) }
+    bench.state.engineLost(
+      SchedulerBench.engine(0), cause: .overran("b", reason: "did not end"), grace: .seconds(1), now: bench.now,
+      effects: &bench.recorder)
+    // Its answer may still be on its way.
+    bench.complete("a", on: 0)
+    bench.advance(.seconds(1))
+    bench.recorder.expect("a → e0", "b → e0", "c → e0", "a: answer of e0", "b: EngineError")
+    bench.register(1)
+    bench.recorder.expect("c → e1")
+    #expect(bench.recorder.attempts["c"] == [0, 1])
+  }
+
   @Test("the same within targets")
   func retriesWithTargets() {
     var bench = SchedulerBench(engines: 3)

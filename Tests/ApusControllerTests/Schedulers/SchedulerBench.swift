@@ -32,7 +32,7 @@ struct SchedulerBench {
 
   mutating func submit(
     _ id: String, after: Dependency = .none, follow: Dependency = .none, retries: Int = 0, timeout: Duration? = nil,
-    targets: [Int] = [],
+    targets: [Int] = [], preferences: TaskPreferences? = nil,
     at location: SourceLocation = #_sourceLocation
   ) {
     var request = TaskRequest(id: MessageID(id), message: Messages.request(MessageID(id)))
@@ -41,6 +41,7 @@ struct SchedulerBench {
     request.retries = retries
     request.timeout = timeout
     request.targets = targets.map(Self.engine)
+    request.preferences = preferences
     state.submit(request, now: now, effects: &recorder)
     verify(location)
   }
@@ -53,17 +54,17 @@ struct SchedulerBench {
 
   mutating func complete(
     _ id: String, on engine: Int, _ status: TaskReply.Status = .ok, dependenciesMet: Bool = true, isRefusal: Bool = false,
-    at location: SourceLocation = #_sourceLocation
+    name: String? = nil, at location: SourceLocation = #_sourceLocation
   ) {
-    let reply = Messages.reply(to: MessageID(id), from: "e\(engine)")
+    let reply = Messages.reply(to: MessageID(id), from: "e\(engine)", errorName: name)
     state.completed(
       TaskReply(id: MessageID(id), message: reply, status: status, dependenciesMet: dependenciesMet, isRefusal: isRefusal),
       by: Self.engine(engine), now: now, effects: &recorder)
     verify(location)
   }
 
-  mutating func register(_ engine: Int, at location: SourceLocation = #_sourceLocation) {
-    state.engineRegistered(Self.engine(engine), now: now, effects: &recorder)
+  mutating func register(_ engine: Int, resources: [String: Double] = [:], at location: SourceLocation = #_sourceLocation) {
+    state.engineRegistered(Self.engine(engine), resources: resources, now: now, effects: &recorder)
     verify(location)
   }
 

@@ -11,6 +11,7 @@ struct SchedulerSimulation {
     let follow: Dependency
     let targets: [EngineUUID]
     let hasTimeout: Bool
+    var needsGPU = false
     var refusedBy: Set<EngineUUID> = []
     var declinedBy: Set<EngineUUID> = []
   }
@@ -78,6 +79,11 @@ struct SchedulerSimulation {
       }
       if random.chance(30) { request.retries = Int.random(in: 1...4, using: &random) }
       if random.chance(20) { request.timeout = .milliseconds(Int.random(in: 1...500, using: &random)) }
+      if random.chance(30) {
+        request.preferences = TaskPreferences(
+          priority: Int.random(in: -2...2, using: &random), resources: random.chance(50) ? ["gpu": 1] : [:],
+          retryDelay: random.chance(50) ? .milliseconds(Int.random(in: 1...200, using: &random)) : nil)
+      }
       if random.chance(3), let known = world.order.randomElement(using: &random) {
         request.id = known
         return state.submit(request, now: now, effects: &recorder)
@@ -85,7 +91,8 @@ struct SchedulerSimulation {
       let isPure = policy == .pure
       world.submitted[id] = Submitted(
         after: isPure ? .none : request.after, follow: isPure ? .none : request.follow, targets: isPure ? [] : request.targets,
-        hasTimeout: !isPure && request.timeout != nil)
+        hasTimeout: !isPure && request.timeout != nil,
+        needsGPU: !isPure && request.preferences.map { !$0.resources.isEmpty } ?? false)
       world.order.append(id)
       state.submit(request, now: now, effects: &recorder)
     }
@@ -119,7 +126,7 @@ struct SchedulerSimulation {
       case 75..<82:
         if let uuid = uuids.randomElement(using: &random) {
           world.registered.insert(uuid)
-          state.engineRegistered(uuid, now: now, effects: &recorder)
+          state.engineRegistered(uuid, resources: resources(uuid), now: now, effects: &recorder)
         }
       case 82..<87:
         if let uuid = uuids.randomElement(using: &random) {
@@ -140,7 +147,7 @@ struct SchedulerSimulation {
     // The end: engines stay, time passes, everything that runs ends; what still waits has no engine that may take it.
     for uuid in uuids {
       world.registered.insert(uuid)
-      state.engineRegistered(uuid, now: now, effects: &recorder)
+      state.engineRegistered(uuid, resources: resources(uuid), now: now, effects: &recorder)
     }
     settle("end")
     for round in 0..<50 where !state.tasks.isEmpty {
@@ -161,6 +168,10 @@ struct SchedulerSimulation {
       // Left are those that follow what cannot be reached, and those that wait for such ones.
       for (id, task) in state.tasks {
         let constraints = task.constraints
+        if constraints.restsUntil != nil {
+          world.wrong.append("\(id) still rests in round \(round)")
+          continue
+        }
         let isRight = task.isQueued ? !constraints.follow.isEmpty : constraints.after.ids.contains { state.tasks[$0] != nil }
         if !isRight { world.wrong.append("\(id) still waits in round \(round): \(task.phase) \(constraints)") }
       }
@@ -177,6 +188,9 @@ struct SchedulerSimulation {
     return world.wrong
   }
 
+  /// Every other engine has one.
+  private func resources(_ uuid: EngineUUID) -> [String: Double] { ["e0", "e2", "e4"].contains(uuid) ? ["gpu": 1] : [:] }
+
   /// What the world sees of one effect, and whether it may be.
   private func note(
     _ message: String, _ world: inout World, _ state: TaskSchedulerState, policy: SchedulingPolicy, hwm: Int, step: String
@@ -189,6 +203,7 @@ struct SchedulerSimulation {
       if !task.targets.isEmpty, !task.targets.contains(uuid) {
         world.wrong.append("\(step): \(id) went to \(uuid), which is no target")
       }
+      if task.needsGPU, resources(uuid).isEmpty { world.wrong.append("\(step): \(id) went to \(uuid), which has no gpu") }
       // Again only in another round, which those with a timeout never have; and never to one that declined. The fault tests hold the order.
       if task.refusedBy.contains(uuid), task.hasTimeout || task.declinedBy.contains(uuid) {
         world.wrong.append("\(step): \(id) went to \(uuid) again")

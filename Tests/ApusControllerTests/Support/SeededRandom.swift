@@ -31,14 +31,17 @@ enum Messages {
       parentHeader: .emptyObject, metadata: Frame(metadata), content: .emptyObject, buffers: [Frame("payload of \(id)")])
   }
 
-  static func reply(to id: MessageID, from engine: String = "engine", metadata: JSONValue = ["status": "ok"], buffers: [Frame] = [])
-    -> Envelope
-  {
-    Envelope(
+  static func reply(
+    to id: MessageID, from engine: String = "engine", metadata: JSONValue = ["status": "ok"], buffers: [Frame] = [],
+    errorName: String? = nil
+  ) -> Envelope {
+    var content: JSONObject = ["status": metadata["status"] ?? "ok"]
+    if let errorName { content["ename"] = .string(errorName) }
+    return Envelope(
       identities: [Frame(engine), Frame("client")], signature: .empty,
       header: Frame(["msg_id": "reply-\(id)", "msg_type": "apply_reply"]),
       parentHeader: Frame(["msg_id": .string(id.text)]), metadata: Frame(metadata),
-      content: Frame(["status": metadata["status"] ?? "ok"]),
+      content: Frame(.object(content)),
       buffers: buffers)
   }
 }

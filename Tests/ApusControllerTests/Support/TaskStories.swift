@@ -35,7 +35,8 @@ struct TaskStories {
     case .placed: (.placed, [.submitted, .waiting, .queued, .retried])
     case .retried: (.retried, [.placed, .lost])
     case .lost: (.lost, [.placed, .submitted])
-    case .aborted: (.aborted, [.submitted, .waiting, .queued, .placed])
+    // After a retry: while it rests.
+    case .aborted: (.aborted, [.submitted, .waiting, .queued, .placed, .retried])
     case .finished: (.finished, [.submitted, .waiting, .queued, .placed, .retried, .lost, .aborted])
     case .started, .output: nil
     }

@@ -30,7 +30,7 @@ class PlayedCore:
     def client_submit(self, handle, route, targets, *rest):
         return [next(self.numbers) for _ in targets or [None]]
 
-    def client_abort(self, handle, numbers, interrupts):
+    def client_abort(self, handle, numbers, interrupts, kill_after):
         self.aborted.append((numbers, interrupts))
 
     # -- what the test does

@@ -19,6 +19,7 @@ mpi_size = MPI.COMM_WORLD.Get_size()
 
 def main(arguments):
     """Run an engine until it is stopped. Returns the exit code; `options.HELP` lists them."""
+    beginning = _Beginning()
     preload.forget(os.environ)
     try:
         settings, text = options.parse(arguments)
@@ -28,7 +29,7 @@ def main(arguments):
         sys.stdout.write(text)
         return 0
     try:
-        return _run(settings)
+        return _run(settings, beginning)
     except OptionError as error:
         return _refuse(error)
 
@@ -38,7 +39,7 @@ def _refuse(error):
     return 2
 
 
-def _run(settings):
+def _run(settings, beginning):
     _change_directory(settings.get("Application", "work_dir"))
     directory = os.path.abspath(profile.profile_dir(settings))
     # Before the core's own: signals wait in a child until that one lets them through.
@@ -63,7 +64,7 @@ def _run(settings):
     kernel = _make_kernel(core, settings, directory)
     _install_signals(core, kernel)
     try:
-        kernel.engine_id, kernel.uuid = core.start(*_start_options(settings, text, path, core.log))
+        kernel.engine_id, kernel.uuid = core.start(*_start_options(settings, beginning, text, path, core.log))
     except ValueError as error:
         core.log(50, f"Fatal: {source}{error}")
         return 65
@@ -132,7 +133,7 @@ def _connection(settings, directory, core):
         return None, None
 
 
-def _start_options(settings, text, path, log):
+def _start_options(settings, beginning, text, path, log):
     """Names and values for `core.start`."""
     given = {
         "connection": text,
@@ -143,10 +144,51 @@ def _start_options(settings, text, path, log):
         "location": settings.get("IPEngine", "location"),
         "key": _session_key(settings),
         "id": _wanted_id(settings, log),
+        "resources": _resources(settings),
+        **beginning.options(settings),
     }
     for name in ("curve_serverkey", "curve_publickey", "curve_secretkey"):
         given[name] = settings.get("IPEngine", name) or os.environ.get("IPP_" + name.upper())
     return [str(item) for pair in given.items() if pair[1] is not None for item in pair]
+
+
+def _resources(settings):
+    """The resources as JSON: from `gpu=1,memory=16`, or a dict of a configuration file. Raises OptionError."""
+    value = settings.get("IPEngine", "resources")
+    if not value:
+        return None
+    import json
+
+    if isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        value = {name.strip(): amount or "1" for name, _, amount in pairs}
+    try:
+        amounts = {str(name): float(amount) for name, amount in dict(value).items()}
+    except (TypeError, ValueError):
+        amounts = {"": -1.0}
+    if not all(name and 0 <= amount < float("inf") for name, amount in amounts.items()):
+        raise OptionError(f"--resources should be names with amounts, such as gpu=1,memory=16, not {value!r}")
+    return json.dumps(amounts)
+
+
+class _Beginning:
+    """How this process was started: what it is started with when it begins anew, after a task that did not end."""
+
+    def __init__(self):
+        self.directory = os.getcwd()
+        # As it is now: what holds the cluster's key, and what is for this process alone, is taken out of it.
+        self.environment = [f"{name}={value}" for name, value in os.environ.items()]
+
+    def options(self, settings):
+        """For `core.start`; nothing where a second process in the place of this one would not do."""
+        arguments = getattr(sys, "orig_argv", ())
+        if not arguments or not sys.executable or settings.flag("IPEngine", "use_mpi"):
+            # A rank has its place in MPI once.
+            return {}
+        return {
+            "restart_executable": sys.executable, "restart_directory": self.directory, "restart_arguments": "\0".join(arguments),
+            "restart_environment": "\0".join(self.environment),
+        }  # fmt: skip
 
 
 def _whole(number):

@@ -16,6 +16,7 @@ _ALIASES = {
     "location": "IPEngine.location",
     "timeout": "IPEngine.timeout",
     "id": "IPEngine.id",
+    "resources": "IPEngine.resources",
     "profile": "BaseIPythonApplication.profile",
     "profile-dir": "ProfileDir.location",
     "ipython-dir": "BaseIPythonApplication.ipython_dir",
@@ -72,6 +73,7 @@ What to run first
 The engine itself
   --ident=UUID            its name on the wire (default: random)
   --IPEngine.id=N         ask for this id
+  --resources=NAME=AMOUNT,...   what tasks may ask for with resources={"gpu": 1}: --resources=gpu=1,memory=16
   --IPEngine.max_heartbeat_misses=N   missed heartbeats before it gives up; 0 is never (default: 50)
   --InteractiveShell.colors=nocolor   tracebacks without colours
   --log-level=N           10 debug, 20 info, 30 warning, 40 error (default: 20); --debug is 10
@@ -84,7 +86,8 @@ The engine itself
 Environment: IPYTHONDIR, IPP_PROFILE_DIR, IPP_CLUSTER_ID, IPP_SESSION_KEY, IPP_CONNECTION_INFO, IPP_CURVE_SERVERKEY,
 IPP_CURVE_PUBLICKEY, IPP_CURVE_SECRETKEY, PYTHONSTARTUP.
 
-Exit codes: 0 stopped on request, 1 no connection file or no heartbeat, 2 wrong options, 65 damaged connection file, 255 registration failed.
+Exit codes: 0 stopped on request, 1 no connection file or no heartbeat, 2 wrong options, 65 damaged connection file, 75 ended because a task did not
+end (an engine that can starts anew instead), 255 registration failed.
 """
 
 

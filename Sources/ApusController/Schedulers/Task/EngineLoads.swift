@@ -13,6 +13,8 @@ struct EngineLoads {
     var load = 0
     /// Order of last use; smaller is longer ago. New engines come before all others.
     var stamp: Int
+    /// What it says that it has, by name.
+    var resources: [String: Double] = [:]
     /// Where it stands in `free`.
     var freeIndex: Int?
   }
@@ -78,6 +80,8 @@ struct EngineLoads {
     update(index)
     return index
   }
+
+  mutating func offer(_ resources: [String: Double], of index: Int) { engines[index].resources = resources }
 
   mutating func unregister(_ index: Int) {
     guard engines[index].isRegistered else { return }

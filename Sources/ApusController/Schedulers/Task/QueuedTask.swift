@@ -7,7 +7,7 @@ import Transport
 /// A class of few words: a million of them may wait. What most tasks do not have is in `constraints`. Only `TaskSchedulerState` changes it.
 final class QueuedTask {
   enum Phase {
-    /// Its `after` is not met. To `queued`, or out with a failure.
+    /// Its `after` is not met, or it rests before another try. To `queued`, or out with a failure.
     case waiting
     /// It may run, and no engine was free for it. To `placed`, or out with a timeout or an impossible dependency.
     case queued
@@ -31,17 +31,24 @@ final class QueuedTask {
     var declined: Set<Int> = []
     /// How many times it has come back from an engine.
     var attempt = 0
+    /// Beyond ipyparallel's flags; most have none.
+    var preferences: TaskPreferences?
+    /// When it may be tried again, while it rests.
+    var restsUntil: ContinuousClock.Instant?
     /// When the present stay in the queue ends.
     var deadline: ContinuousClock.Instant?
     /// Whether the choice of engine is limited.
-    var limitsPlacement: Bool { !follow.isEmpty || !targets.isEmpty || !refused.isEmpty }
+    var limitsPlacement: Bool { !follow.isEmpty || !targets.isEmpty || !refused.isEmpty || needsResources }
+    var needsResources: Bool { preferences.map { !$0.resources.isEmpty } ?? false }
     /// Whether targets are the only limit, so that the engines' own queues find it.
-    var isTargetedOnly: Bool { !targets.isEmpty && follow.isEmpty && refused.isEmpty }
+    var isTargetedOnly: Bool { !targets.isEmpty && follow.isEmpty && refused.isEmpty && !needsResources }
+    /// The same of resources.
+    var isDemandingOnly: Bool { needsResources && targets.isEmpty && follow.isEmpty && refused.isEmpty }
   }
 
   let id: MessageID
   private(set) var message: Envelope
-  /// Order of submission, which is the order of service.
+  /// The order of service: by priority, then by submission.
   let sequence: Int
   var phase = Phase.waiting
   private var rare: Indirect?
@@ -52,16 +59,19 @@ final class QueuedTask {
     init(_ value: Constraints) { self.value = value }
   }
 
-  init(_ request: TaskRequest, sequence: Int) {
+  /// - Parameter submission: its number among all tasks.
+  init(_ request: TaskRequest, submission: Int) {
     id = request.id
     message = request.message
-    self.sequence = sequence
+    sequence = request.preferences.map { TaskPreferences.rank($0.priority, submission: submission) } ?? submission
     if request.retries > 0 || request.timeout != nil || !request.after.isEmpty || !request.follow.isEmpty
-      || !request.targets.isEmpty
+      || !request.targets.isEmpty || request.preferences != nil
     {
       rare = Indirect(
         Constraints(
-          after: request.after, follow: request.follow, targets: request.targets, retries: request.retries, timeout: request.timeout
+          after: request.after, follow: request.follow, targets: request.targets, retries: request.retries,
+          timeout: request.timeout,
+          preferences: request.preferences
         ))
     }
   }

@@ -13,6 +13,7 @@ struct TaskRequest: Sendable {
   var timeout: Duration?
   /// Engines that may run it; empty is any.
   var targets: [EngineUUID] = []
+  var preferences: TaskPreferences?
 
   init(id: MessageID, message: Envelope) {
     self.id = id
@@ -56,6 +57,7 @@ struct TaskRequest: Sendable {
       }
       self.targets = uuids.map { EngineUUID($0) }
     }
+    preferences = try TaskPreferences.read(metadata)
   }
 }
 

@@ -64,9 +64,11 @@ actor TaskScheduler: DeliversLater {
   /// - Parameters:
   ///   - takesBatches: it is one of Apus's own.
   ///   - running: tasks that an engine runs that comes back.
-  func engineRegistered(_ uuid: EngineUUID, takesBatches: Bool, running: [MessageID] = []) {
+  func engineRegistered(
+    _ uuid: EngineUUID, takesBatches: Bool, running: [MessageID] = [], resources: [String: Double] = [:]
+  ) {
     wire.engineRegistered(uuid, takesBatches: takesBatches)
-    state.engineRegistered(uuid, running: running, accounts: takesBatches, now: .now, effects: &wire)
+    state.engineRegistered(uuid, running: running, accounts: takesBatches, resources: resources, now: .now, effects: &wire)
     afterEvents()
   }
 

@@ -3,7 +3,7 @@ import ApusMessaging
 /// Which engines may have which task.
 extension TaskSchedulerState {
   func mayTake(_ constraints: QueuedTask.Constraints, _ engine: Int) -> Bool {
-    !constraints.refused.contains(engine) && follows(constraints, engine)
+    !constraints.refused.contains(engine) && follows(constraints, engine) && offers(constraints, engine)
   }
 
   private func follows(_ constraints: QueuedTask.Constraints, _ engine: Int) -> Bool {
@@ -17,7 +17,7 @@ extension TaskSchedulerState {
   private func eligible(_ constraints: QueuedTask.Constraints) -> [Int] {
     let pool =
       constraints.targets.isEmpty ? Array(engines.engines.indices) : constraints.targets.compactMap { engines.index(of: $0) }
-    return pool.filter { engines[$0].isRegistered && follows(constraints, $0) }
+    return pool.filter { engines[$0].isRegistered && follows(constraints, $0) && offers(constraints, $0) }
   }
 
   /// A task that has failed on every engine that it may have goes to them again: its last error is the answer. One with a timeout waits for
@@ -39,7 +39,7 @@ extension TaskSchedulerState {
     let constraints = task.constraints
     return engines.engines.indices.allSatisfy { index in
       index == last || !engines[index].isRegistered && !isAwaited(index) || constraints.refused.contains(index)
-        || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid)
+        || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid) || !offers(constraints, index)
     }
   }
 
@@ -63,7 +63,8 @@ extension TaskSchedulerState {
     guard !constraints.targets.isEmpty else { return nil }
     let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { constraints.refused.contains($0) } ?? false) }
     if left.isEmpty { return "every target refused the task" }
-    return left.contains { engines.isRegistered($0) || engines.index(of: $0).map(isAwaited) ?? false }
-      ? nil : "no target is registered"
+    let here = left.compactMap { engines.index(of: $0) }.filter { engines[$0].isRegistered || isAwaited($0) }
+    if here.isEmpty { return "no target is registered" }
+    return here.contains { offers(constraints, $0) } ? nil : "no target that is here has the resources that the task asks for"
   }
 }

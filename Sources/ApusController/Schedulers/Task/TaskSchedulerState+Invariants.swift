@@ -16,7 +16,7 @@ extension TaskSchedulerState {
         if copy.choose(for: task) != nil { wrong.append("task \(id) waits although an engine is free for it") }
         if finished[id] != nil { wrong.append("task \(id) is queued and finished") }
       case .waiting:
-        if task.constraints.after.isEmpty { wrong.append("task \(id) waits for nothing") }
+        if task.constraints.after.isEmpty, task.constraints.restsUntil == nil { wrong.append("task \(id) waits for nothing") }
       }
     }
     for (index, engine) in engines.engines.enumerated() where engine.load != loads[index, default: 0] {

@@ -6,7 +6,7 @@ import HeapModule
 ///
 /// After every event no queued task could be placed: whatever frees an engine or a task looks for its counterpart at once. Tasks are
 /// served in the order of submission, by queues that find the next one without a search:
-/// `ready` for tasks that any engine may take, one queue an engine for tasks with targets, and `limited` for the rest.
+/// `ready` for tasks that any engine may take, one queue an engine for tasks with targets, one a set of resources, and `limited` for the rest.
 struct TaskSchedulerState {
   var engines: EngineLoads
   /// Every task that is not answered.
@@ -17,6 +17,8 @@ struct TaskSchedulerState {
 
   private var ready = ReadyQueue()
   private var targeted: [Int: ReadyQueue] = [:]
+  /// Of tasks that ask for these resources and nothing else.
+  var demanding: [[String: Double]: ReadyQueue] = [:]
   private var limited: [QueuedTask] = []
   private var dependents: [MessageID: [QueuedTask]] = [:]
   var deadlines = Heap<Deadline>()
@@ -37,7 +39,7 @@ struct TaskSchedulerState {
   }
 
   struct Deadline: Comparable {
-    enum Kind { case task(MessageID), loss(engine: Int), hold, results }
+    enum Kind { case task(MessageID), rest(MessageID), loss(engine: Int), hold, results }
     let instant: ContinuousClock.Instant
     let kind: Kind
     static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
@@ -82,7 +84,7 @@ struct TaskSchedulerState {
     // The same id again is a message that came twice: the first one is answered.
     guard finished[request.id] == nil else { return }
     if isPure { request = TaskRequest(id: request.id, message: request.message) }
-    let task = QueuedTask(request, sequence: lastSequence + 1)
+    let task = QueuedTask(request, submission: lastSequence + 1)
     guard Self.insert(task, into: &tasks[task.id]) else { return }
     lastSequence += 1
     effects.report(task.id, .submitted(request: request.message, engine: nil))
@@ -152,9 +154,10 @@ struct TaskSchedulerState {
   // MARK: events: engines
 
   mutating func engineRegistered(
-    _ uuid: EngineUUID, running: [MessageID] = [], accounts: Bool = true, now: ContinuousClock.Instant,
-    effects: inout some TaskSchedulerEffects & ~Copyable
+    _ uuid: EngineUUID, running: [MessageID] = [], accounts: Bool = true, resources: [String: Double] = [:],
+    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
+    engines.offer(resources, of: engines.know(uuid))
     if returned(uuid, running: running, accounts: accounts, now: now, effects: &effects) { return }
     joined(uuid, now: now, effects: &effects)
   }
@@ -199,7 +202,7 @@ struct TaskSchedulerState {
     let isHopeless = result.isRefusal && everyEngineRefused(task, and: index)
     if !result.dependenciesMet, !isPure, !isHopeless {
       retry(task, from: index, reason: .unmetDependency, now: now, effects: &effects)
-    } else if result.status != .ok, task.constraints.retries > 0, !isHopeless {
+    } else if result.status != .ok, !isHopeless, triesAgain(task, after: result) {
       task.change { $0.retries -= 1 }
       retry(task, from: index, reason: .failed, now: now, effects: &effects)
     } else {
@@ -231,6 +234,7 @@ struct TaskSchedulerState {
           fail(task, .timedOut, now: now, effects: &effects)
         case .placed, .finished: continue
         }
+      case .rest(let id): rested(id, at: next.instant, now: now, effects: &effects)
       case .loss(let engine):
         guard let loss = losses[engine], loss.deadline == next.instant else { continue }
         losses[engine] = nil
@@ -268,6 +272,8 @@ struct TaskSchedulerState {
           addLimited(task)
         }
       }
+    case let constraints? where constraints.isDemandingOnly:
+      demanding[constraints.preferences?.resources ?? [:], default: ReadyQueue()].append(task, alive: tasks.count)
     default: addLimited(task)
     }
   }
@@ -299,6 +305,7 @@ struct TaskSchedulerState {
     while engines.isFree(engine) {
       var next = ready.first { !$0.limitsPlacement }
       if let first = firstTargeted(at: engine), first.sequence < next?.sequence ?? .max { next = first }
+      if let first = firstDemanding(for: engine), first.sequence < next?.sequence ?? .max { next = first }
       if let first = firstLimited(for: engine, before: next?.sequence ?? .max) { next = first }
       guard let task = next else { return }
       // The policy may prefer another free engine; then this one is still free and the loop goes on.
@@ -309,7 +316,9 @@ struct TaskSchedulerState {
   /// Sends a quick engine some of the tasks that any engine may take, before it asks for them.
   private mutating func serveAhead(_ engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
     // Others have a right to their turn.
-    guard lookAhead.limit > 0, limited.isEmpty, targeted[engine] == nil, engines[engine].isRegistered else { return }
+    guard lookAhead.limit > 0, limited.isEmpty, demanding.isEmpty, targeted[engine] == nil, engines[engine].isRegistered else {
+      return
+    }
     let depth = lookAhead.depth(of: engine, waiting: tasks.count - engines.totalLoad, engines: engines.registeredCount)
     // Many at once, when half of them are done: they travel in one message.
     guard engines[engine].load <= engines.highWaterMark + depth / 2 else { return }
@@ -350,7 +359,7 @@ struct TaskSchedulerState {
     }
     effects.report(task.id, .retried(from: engines[engine].uuid, reason: reason))
     forgive(task)
-    enqueue(task, now: now, effects: &effects)
+    tryAgain(task, pausing: reason == .failed || reason == .engineLost, now: now, effects: &effects)
   }
 
   /// After an engine has gone: queued tasks that only it could have taken, or that have failed on all others.
@@ -382,7 +391,10 @@ struct TaskSchedulerState {
       engines.relieved(engine)
       let uuid = engines[engine].uuid
       effects.report(task.id, .lost(engine: uuid, cause: cause))
-      if task.constraints.retries > 0 {
+      if case .overran(let culprit, _) = cause, culprit != task.id {
+        // It had not begun: no try was spent.
+        retry(task, from: engine, reason: .undelivered, now: now, effects: &effects)
+      } else if triesAgainAfterLoss(task) {
         task.change { $0.retries -= 1 }
         retry(task, from: engine, reason: .engineLost, now: now, effects: &effects)
       } else {
@@ -471,22 +483,4 @@ struct TaskSchedulerState {
 
   private func didSucceed(_ id: MessageID) -> Bool { finished[id]?.succeeded ?? false }
   private func didFail(_ id: MessageID) -> Bool { finished[id].map { !$0.succeeded } ?? false }
-
-  private mutating func armTimeout(_ task: QueuedTask, now: ContinuousClock.Instant) {
-    guard task.hasConstraints, let timeout = task.constraints.timeout else { return }
-    task.change { $0.deadline = now + timeout }
-    deadlines.insert(Deadline(instant: now + timeout, kind: .task(task.id)))
-  }
-
-  private mutating func sweepDeadlines() {
-    deadlines = Heap(
-      deadlines.unordered.filter { deadline in
-        switch deadline.kind {
-        case .task(let id): tasks[id]?.constraints.deadline == deadline.instant
-        case .loss(let engine): losses[engine]?.deadline == deadline.instant
-        case .hold: recovery?.isHolding ?? false
-        case .results: true
-        }
-      })
-  }
 }
