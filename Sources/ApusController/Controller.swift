@@ -18,6 +18,7 @@ import Transport
 ///         ◄─ notification ─ Hub        HeartMonitor ◄► hearts
 ///                          │ TaskEvent
 ///                       TaskStore                      its own loop: it waits for the disk
+///                       EventLog                       its own loop: it looks through all there is
 ///             TaskScheduler ► Journal                  its own loop, where there is one
 /// ```
 public final class Controller: Service {
@@ -29,6 +30,7 @@ public final class Controller: Service {
   private let hubLoop: EventLoop
   private let schedulerLoop: EventLoop
   private let storeLoop: EventLoop
+  private let logLoop: EventLoop
   private let journalLoop: EventLoop?
   private let journal: Journal?
   /// What the controller before has left, until the start.
@@ -53,6 +55,7 @@ public final class Controller: Service {
   private let guards: [PortGuard]
   private let reference: HubReference
   let events: TaskEventStream
+  let log: EventLog
 
   /// Signatures remembered, at least: as many as eight sockets of ipyparallel's do.
   private static let replayCapacity = 1 << 19
@@ -148,23 +151,28 @@ public final class Controller: Service {
     journal = journalParts?.journal(for: tasks, on: schedulerLoop, tellEngine: control, logger: logger)
     let store = TaskStore(loop: storeLoop, database: try Self.database(configuration), logger: logger)
     self.store = store
+    logLoop = EventLoop(name: "events")
+    let log = EventLog(loop: logLoop, limit: configuration.historyLimit)
+    self.log = log
     let hub = Hub(
       loop: hubLoop, state: hubState,
       wire: HubSockets(
         query: sockets.query.take(), monitor: sockets.monitor.take(), notifier: sockets.clients.notifier.take(),
         session: session(configuration.identity ?? .random()),
-        audience: EngineAudience(loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast),
+        audience: EngineAudience(
+          loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast, events: events),
         events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
         journal: journalParts?.id,
         announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
-      store: store,
+      store: store, log: log,
       settings: Hub.Settings(
         engineStatePath: configuration.engineStatePath, python: configuration.python, pythonPath: configuration.pythonPath,
         onShutdown: { stop.yield() }),
       logger: logger)
     reference.set(hub)
     _ = events.addReader { batch in hub.assumeIsolated { $0.observe(batch) } }
+    if log.isKept { _ = events.addReader(ofAll: { batch in log.read(batch) }) }
     if store.keepsRecords {
       let recording = TaskRecording(store, on: hubLoop, outputBudget: events.outputBudget, logger: logger)
       _ = events.addReader { batch in recording.assumeIsolated { $0.read(batch) } }
@@ -192,6 +200,7 @@ public final class Controller: Service {
     hubLoop.start()
     schedulerLoop.start()
     storeLoop.start()
+    logLoop.start()
     journalLoop?.start()
     await start()
     do { try files.write(configuration) } catch {
@@ -235,6 +244,7 @@ public final class Controller: Service {
   }
 
   private func start() async {
+    events.report(.controllerStarted(tasks: former?.tasks.tasks.count))
     await heart.start()
     await store.start()
     await hub.start(heart: heart)
@@ -264,6 +274,8 @@ public final class Controller: Service {
       journalLoop.join()
     }
     hubLoop.join()
+    logLoop.stop()
+    logLoop.join()
     storeLoop.join()
   }
 }

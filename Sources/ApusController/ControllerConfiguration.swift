@@ -80,6 +80,10 @@ public struct ControllerConfiguration: Sendable {
   /// For clients of this very process: everything that clients connect to is bound here as well.
   public var inProcess: InProcess?
 
+  /// Bytes of events that are remembered for `apus story`, `explain` and `trace`: some hundred thousand tasks of the last time. 0 remembers
+  /// nothing.
+  public var historyLimit = 64 << 20
+
   // MARK: journal
 
   /// Whether tasks survive the controller; `nil` is no. Its files are in `journal[-<cluster id>]/` of the profile, and gone after an end in order.

@@ -27,6 +27,7 @@ TYPES = [
     "apply_request", "execute_request", "apply_reply", "execute_reply", "abort_request", "clear_request", "signal_request",
     "registration_request", "unregistration_request", "connection_request", "queue_request", "result_request", "purge_request",
     "load_request", "resubmit_request", "history_request", "db_request", "heartbeat_request", "comm_open", "comm_msg",
+    "apus_events_request", "apus_explain_request",
     "complete_request", "kernel_info_request", "is_complete_request", "inspect_request", "foo", "", "local_connection", "status", "stream",
 ]
 # Requests that would end what is to be found alive afterwards.
@@ -103,7 +104,8 @@ class Fuzzer:
         return self.random.choice([
             "targets", "after", "follow", "retries", "timeout", "status", "dependencies_met", "is_coalescing", "is_broadcast",
             "original_msg_id", "msg_ids", "engine_ids", "queue", "query", "keys", "content", "code", "silent", "uuid", "id", "sig",
-            "codec", "label", "msg_id", "session", "interrupt", "batches", "verbose", "statusonly", "", "x",
+            "codec", "label", "msg_id", "session", "interrupt", "batches", "verbose", "statusonly", "since",
+            "log", "filter", "limit", "wait", "task", "tasks", "engine", "kinds", "client", "", "x",
         ])
 
     def dictionary(self) -> bytes:

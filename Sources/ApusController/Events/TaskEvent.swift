@@ -4,7 +4,8 @@ public import ApusMessaging
 ///
 /// Made by the relays and schedulers, in the order in which each of them saw it. A task's first event is `submitted` and its last
 /// `finished`; there is exactly one of each while the controller lives. What engines publish passes another relay than requests and
-/// replies do: `started` and `output` may come before the one and after the other.
+/// replies do: `started` and `output` may come before the one and after the other, and so may what clients ask for (`abortRequested`,
+/// `resubmitted`).
 public struct TaskEvent: Sendable {
   public let id: MessageID
   /// When it was seen, by the controller's clock: the time of the turn in which it happened.
@@ -32,8 +33,14 @@ public struct TaskEvent: Sendable {
     case retried(from: EngineUUID, reason: RetryReason)
     /// Its engine was lost with it: `retried` or `finished` follows.
     case lost(engine: EngineUUID, cause: EngineLoss)
+    /// A restarted controller has it from its journal; comes after `submitted`.
+    case restored
+    /// A client asks for its end. The task may be anybody's, have ended, or never have been.
+    case abortRequested(by: SessionID)
     /// It ends by an abort, of the scheduler's or its engine's: `finished` follows.
     case aborted
+    /// It has ended, and was submitted again under another id.
+    case resubmitted(as: MessageID)
     /// The reply that the client was sent, or would have been: nobody is sent that of a direct request whose engine was lost, or of a
     /// lost engine's share of a broadcast. `engine` is `nil` for a task that ran on none, and for a broadcast as a whole.
     case finished(reply: Envelope, engine: EngineUUID?, outcome: TaskOutcome)
@@ -54,7 +61,8 @@ public struct TaskEvent: Sendable {
   var footprint: Int {
     switch kind {
     case .submitted(let message, _), .output(_, let message), .finished(let message, _, _): message.byteCount + Self.messageOverhead
-    case .waiting, .queued, .placed, .started, .retried, .lost, .aborted: Self.eventOverhead
+    case .waiting, .queued, .placed, .started, .retried, .lost, .restored, .abortRequested, .aborted, .resubmitted:
+      Self.eventOverhead
     }
   }
 }

@@ -9,7 +9,7 @@ import Transport
 /// much as the events themselves.
 final class TaskEventStream: Sendable {
   private struct Buffer {
-    var events: [TaskEvent] = []
+    var batch = EventBatch()
     var spare: [TaskEvent] = []
     /// Bytes of output among them.
     var outputBytes = 0
@@ -20,7 +20,7 @@ final class TaskEventStream: Sendable {
   /// In a struct: a bare closure gains two thunks each time it passes through the lock's generic value, and never loses them.
   private struct Reader {
     let id: ReaderID
-    let read: @Sendable ([TaskEvent]) -> Void
+    let read: @Sendable (EventBatch) -> Void
   }
 
   private struct Readers {
@@ -52,6 +52,11 @@ final class TaskEventStream: Sendable {
   /// Every reader gets all events that come after this, in the same order, one reader after the other. It may hold the stream: whoever adds
   /// it removes it.
   func addReader(_ read: @escaping @Sendable ([TaskEvent]) -> Void) -> ReaderID {
+    addReader(ofAll: { batch in if !batch.tasks.isEmpty { read(batch.tasks) } })
+  }
+
+  /// A reader that hears of engines and clients as well.
+  func addReader(ofAll read: @escaping @Sendable (EventBatch) -> Void) -> ReaderID {
     readers.withLock { readers in
       readers.lastID += 1
       let id = ReaderID(raw: readers.lastID)
@@ -78,12 +83,26 @@ final class TaskEventStream: Sendable {
 
   func report(_ event: TaskEvent) { append(event, outputBytes: 0) }
 
+  /// From any thread; it comes after the task events that were reported before.
+  func report(_ notice: ClusterNotice.Kind) {
+    let notice = ClusterNotice(notice)
+    let count = buffer.withLock { buffer in
+      buffer.batch.notices.append((buffer.batch.tasks.count, notice))
+      return buffer.batch.count
+    }
+    wakeReaders(at: count)
+  }
+
   private func append(_ event: TaskEvent, outputBytes: Int) {
     let count = buffer.withLock { buffer in
-      buffer.events.append(event)
+      buffer.batch.tasks.append(event)
       buffer.outputBytes += outputBytes
-      return buffer.events.count
+      return buffer.batch.count
     }
+    wakeReaders(at: count)
+  }
+
+  private func wakeReaders(at count: Int) {
     if count == 1, source.isOnLoop {
       source.schedule(after: Self.delay) { self.wake() }
     } else if count == 1 || count == Self.batch {
@@ -95,16 +114,18 @@ final class TaskEventStream: Sendable {
 
   /// Called on the readers' loop; also before an answer that must not be older than the events.
   func drain() {
-    var (events, outputBytes) = buffer.withLock { buffer in
-      var taken: [TaskEvent] = []
-      swap(&taken, &buffer.spare)
-      swap(&taken, &buffer.events)
+    var (batch, outputBytes) = buffer.withLock { buffer in
+      var taken = EventBatch()
+      swap(&taken.tasks, &buffer.spare)
+      swap(&taken, &buffer.batch)
       defer { buffer.outputBytes = 0 }
       return (taken, buffer.outputBytes)
     }
-    if events.isEmpty { return }
-    for reader in readers.withLock({ $0.all }) { reader.read(events) }
+    if batch.count == 0 { return }
+    for reader in readers.withLock({ $0.all }) { reader.read(batch) }
     outputBudget.giveBack(outputBytes)
+    var events: [TaskEvent] = []
+    swap(&events, &batch.tasks)
     events.removeAll(keepingCapacity: events.count <= Self.batch)
     buffer.withLock { $0.spare = events }
   }

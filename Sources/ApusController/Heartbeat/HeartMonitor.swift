@@ -52,6 +52,7 @@ actor HeartMonitor {
   }
 
   func forget(_ uuid: EngineUUID) { state.forget(uuid) }
+  func lastHeard(_ uuid: EngineUUID) -> ContinuousClock.Instant? { state.lastHeard(uuid) }
 
   private func beat() {
     // Whoever has answered is in the socket now: read it first, so that a late turn of ours is not an engine's miss.
@@ -95,7 +96,9 @@ actor HeartMonitor {
         wire.rejections.note("not a pong")
         continue
       }
-      if !state.pong(frames[1].text, from: EngineUUID(frames[0].text), effects: &wire) { wire.rejections.note("an old pong") }
+      if !state.pong(frames[1].text, from: EngineUUID(frames[0].text), now: .now, effects: &wire) {
+        wire.rejections.note("an old pong")
+      }
     }
   }
 }

@@ -14,6 +14,7 @@ struct HeartMonitorState {
   private struct Heart {
     var misses = 0
     var hasAnswered = true
+    var lastHeard: ContinuousClock.Instant?
   }
 
   private var hearts: [EngineUUID: Heart] = [:]
@@ -30,12 +31,19 @@ struct HeartMonitorState {
 
   var count: Int { hearts.count }
 
+  /// When the engine's last answer came; `nil` for one whose heart is not known.
+  func lastHeard(_ uuid: EngineUUID) -> ContinuousClock.Instant? { hearts[uuid]?.lastHeard }
+
   /// A period is over: who did not answer missed a beat, and the next ping goes out.
   mutating func beat(now: ContinuousClock.Instant, effects: inout some HeartMonitorEffects & ~Copyable) {
     var stopped: [EngineUUID] = []
     for (uuid, heart) in hearts {
       let misses = heart.hasAnswered ? 0 : heart.misses + 1
-      if misses > maximumMisses { stopped.append(uuid) } else { hearts[uuid] = Heart(misses: misses, hasAnswered: false) }
+      if misses > maximumMisses {
+        stopped.append(uuid)
+      } else {
+        hearts[uuid] = Heart(misses: misses, hasAnswered: false, lastHeard: heart.lastHeard)
+      }
     }
     for uuid in stopped {
       hearts[uuid] = nil
@@ -51,10 +59,12 @@ struct HeartMonitorState {
   func pingAgain(effects: inout some HeartMonitorEffects & ~Copyable) { if !current.isEmpty { effects.ping(current) } }
 
   /// - Returns: false if the text is not one of the last two pings: the pong is ignored.
-  mutating func pong(_ text: String, from uuid: EngineUUID, effects: inout some HeartMonitorEffects & ~Copyable) -> Bool {
+  mutating func pong(
+    _ text: String, from uuid: EngineUUID, now: ContinuousClock.Instant? = nil, effects: inout some HeartMonitorEffects & ~Copyable
+  ) -> Bool {
     guard !text.isEmpty, text == current || text == previous else { return false }
     if hearts[uuid] == nil { effects.heartStarted(uuid) }
-    hearts[uuid] = Heart()
+    hearts[uuid] = Heart(lastHeard: now)
     return true
   }
 

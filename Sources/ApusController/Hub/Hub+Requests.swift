@@ -4,12 +4,13 @@ import Transport
 
 /// What clients ask of the hub (protocol section 6).
 extension Hub {
-  func answer(_ type: MessageType, _ content: JSONObject, _ message: Envelope) {
+  /// - Parameter connection: that it came by.
+  func answer(_ type: MessageType, _ content: JSONObject, _ message: Envelope, connection: Int32) {
     // What the schedulers have reported counts: an answer must not be older than the reply that the client has seen.
     wire.events.drain()
     do throws(RemoteError) {
       switch type {
-      case .connectionRequest: wire.reply(to: message, "connection_reply", connection(content))
+      case .connectionRequest: wire.reply(to: message, "connection_reply", self.connection(content))
       case .queueRequest: wire.reply(to: message, "queue_reply", try queueStatus(content))
       case .loadRequest: wire.reply(to: message, "load_reply", try loads(content))
       case .resultRequest:
@@ -22,6 +23,8 @@ extension Hub {
         let purge = try purge(content)
         try ask(message) { try $0.purge(purge) }
       case .resubmitRequest: try resubmit(try ids(content), for: message)
+      case .eventsRequest: try tellEvents(content, message, connection: connection)
+      case .explainRequest: try explain(content, message)
       case .shutdownRequest:
         wire.reply(to: message, "shutdown_reply", ["status": "ok"])
         logger.info("a client shuts the controller down")
@@ -51,7 +54,7 @@ extension Hub {
     deliverLater()
   }
 
-  private func fail(_ request: Envelope, _ error: any Error) {
+  func fail(_ request: Envelope, _ error: any Error) {
     guard let type = request.messageType else { return }
     wire.reply(to: request, errorType(for: type), remoteError(error).content)
   }
@@ -59,7 +62,7 @@ extension Hub {
   /// Which reply carries an error: the request's own where the request was understood (protocol section 6.1).
   private func errorType(for type: MessageType) -> MessageType {
     switch type {
-    case .resultRequest, .historyRequest, .dbRequest, .purgeRequest, .resubmitRequest: type.reply
+    case .resultRequest, .historyRequest, .dbRequest, .purgeRequest, .resubmitRequest, .eventsRequest, .explainRequest: type.reply
     default: .hubError
     }
   }
@@ -206,7 +209,10 @@ extension Hub {
       tasks.append((old, id, message))
       resubmitted[old.text] = .string(id.text)
     }
-    for task in tasks { store.replace(task.old, by: task.id) }
+    for task in tasks {
+      store.replace(task.old, by: task.id)
+      wire.events.report(TaskEvent(task.old, nil, at: .now(), .resubmitted(as: task.id)))
+    }
     wire.audience.loop.execute { [weak self, scheduler = wire.audience.tasks, tasks, resubmitted] in
       scheduler.assumeIsolated { scheduler in for task in tasks { scheduler.resubmit(task.message) } }
       // The scheduler has reported them: the client may ask for the new tasks as soon as it has their ids.

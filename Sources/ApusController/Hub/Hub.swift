@@ -12,13 +12,15 @@ actor Hub: DeliversLater {
   let store: TaskStore
   let settings: Settings
   let logger: Logger
+  let log: EventLog
   var dask: DaskScheduler?
   var deliveryTimer: EventLoop.TimerID?
   /// Requests that wait for it to start.
   var askedForDask: [Envelope] = []
   var daskGeneration = 0
   private var expiry: EventLoop.TimerID?
-  private var heart: HeartMonitor?
+  private(set) var heart: HeartMonitor?
+  private var clients = ClientPresence()
   /// The list of engines is about to be written, or being written.
   private var isSaving = false
   private var announced: [(uuid: EngineUUID, id: EngineID, at: ContinuousClock.Instant)] = []
@@ -39,12 +41,14 @@ actor Hub: DeliversLater {
   private static let shutdownDelay = Duration.milliseconds(250)
 
   init(
-    loop: EventLoop, state: HubState, wire: consuming HubSockets, store: TaskStore, settings: Settings, logger: Logger
+    loop: EventLoop, state: HubState, wire: consuming HubSockets, store: TaskStore, log: EventLog, settings: Settings,
+    logger: Logger
   ) {
     self.loop = loop
     self.state = state
     self.wire = wire
     self.store = store
+    self.log = log
     self.settings = settings
     self.logger = logger
   }
@@ -130,6 +134,8 @@ actor Hub: DeliversLater {
   private func monitorIsReadable() {
     while let event = try? wire.monitor.next() {
       guard case .disconnected(let connection) = event else { continue }
+      if let client = clients.disconnected(connection) { wire.events.report(.clientGone(client)) }
+      log.gone(connection)
       let before = state.ids
       state.disconnected(connection, effects: &wire)
       for uuid in before.keys where state.ids[uuid] == nil { heart?.assumeIsolated { $0.forget(uuid) } }
@@ -174,7 +180,11 @@ actor Hub: DeliversLater {
         state.unregistrationRequested(EngineID(id), cause: EngineLoss(goodbye: content), effects: &wire)
         if let uuid { heart?.assumeIsolated { $0.forget(uuid) } }
       }
-    default: answer(type, content, message)
+    default:
+      if type == .connectionRequest, let client = message.sessionID, clients.asked(client, by: connection) {
+        wire.events.report(.clientConnected(client))
+      }
+      answer(type, content, message, connection: connection)
     }
   }
 

@@ -9,11 +9,14 @@ struct EngineAudience: Sendable {
   let mux: RequestRelay
   let control: RequestRelay
   let broadcast: BroadcastScheduler
+  let events: TaskEventStream
 
   /// - Parameter done: called on the schedulers' loop when all of them know: clients may be told.
   func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits, done: @escaping @Sendable () -> Void) {
     let takesBatches = traits.takesBatches
     loop.execute {
+      // Before what follows from it.
+      events.report(.engineJoined(uuid, id))
       mux.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
       control.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
       broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id, isOwn: takesBatches) }
@@ -27,6 +30,7 @@ struct EngineAudience: Sendable {
   /// - Parameter done: as of `engineJoined`: who has heard of the loss must not meet a scheduler that has not.
   func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration, done: @escaping @Sendable () -> Void) {
     loop.execute {
+      events.report(.engineLeft(uuid, id, cause))
       mux.assumeIsolated { $0.engineLost(uuid, id: id, cause: cause) }
       control.assumeIsolated { $0.engineLost(uuid, id: id, cause: cause) }
       broadcast.assumeIsolated { $0.engineLost(uuid, cause: cause, grace: grace) }

@@ -52,6 +52,8 @@ struct RecordingBacklog {
         return
       }
     case .waiting, .queued, .placed, .started, .output, .retried, .lost, .aborted: if skipped.contains(event.id) { return }
+    // Of these there is nothing to record.
+    case .restored, .abortRequested, .resubmitted: return
     }
     admitted.events.append(event)
     admitted.count(event)

@@ -45,6 +45,10 @@ public struct MessageType: Hashable, Sendable, CustomStringConvertible {
   /// To an engine: what followed from these replies is written.
   public static let repliesWritten = MessageType("replies_written")
 
+  // the controller's log of events, for Apus's own clients
+  public static let eventsRequest = MessageType("apus_events_request")
+  public static let explainRequest = MessageType("apus_explain_request")
+
   // control
   public static let abortRequest = MessageType("abort_request")
   public static let clearRequest = MessageType("clear_request")

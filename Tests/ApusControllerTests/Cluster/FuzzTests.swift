@@ -36,7 +36,10 @@ struct FuzzTests {
           let known = try await client.engines()
           var random = SeededRandom(seed: seed)
           var valid: [[Frame]] = []
-          for type in [MessageType.registrationRequest, .connectionRequest, .applyRequest, .abortRequest, .queueRequest, "x"] {
+          for type in [
+            MessageType.registrationRequest, .connectionRequest, .applyRequest, .abortRequest, .queueRequest, .eventsRequest,
+            .explainRequest, "x",
+          ] {
             valid.append(
               await client.sign(type, content: ["uuid": "u", "id": .int(.max)], metadata: ["status": "ok", "targets": [1]]))
           }

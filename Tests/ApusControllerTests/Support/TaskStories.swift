@@ -38,7 +38,7 @@ struct TaskStories {
     // After a retry: while it rests.
     case .aborted: (.aborted, [.submitted, .waiting, .queued, .placed, .retried])
     case .finished: (.finished, [.submitted, .waiting, .queued, .placed, .retried, .lost, .aborted])
-    case .started, .output: nil
+    case .started, .output, .restored, .abortRequested, .resubmitted: nil
     }
   }
 }
@@ -55,7 +55,10 @@ extension TaskEvent.Kind {
     case .output(let kind, _): "output \(id) \(kind)"
     case .retried(let engine, let reason): "retried \(id) \(engine) \(reason)"
     case .lost(let engine, let cause): "lost \(id) \(engine) \(cause)"
+    case .restored: "restored \(id)"
+    case .abortRequested: "abort requested \(id)"
     case .aborted: "aborted \(id)"
+    case .resubmitted(let other): "resubmitted \(id) as \(other)"
     case .finished(_, let engine, let outcome): "finished \(id)\(engine.map { " \($0)" } ?? "") \(outcome)"
     }
   }

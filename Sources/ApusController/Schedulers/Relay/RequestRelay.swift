@@ -36,6 +36,8 @@ actor RequestRelay: DeliversLater {
   private let lines: LocalLines?
   /// Told of the tasks that a client wants aborted: those in the queue never reach an engine.
   private let onAbort: (@Sendable ([MessageID]) -> Void)?
+  /// What was last asked for, and by whom.
+  private var lastAbort: Int?
 
   init(
     _ channel: Channel, loop: EventLoop, front: consuming BoundedRouter, back: consuming EngineSocket, session: Session,
@@ -122,9 +124,22 @@ actor RequestRelay: DeliversLater {
       // Comm messages and the like want no answer, and would count as unfinished for ever.
       submitted(message, id: id, to: message.frames[1])
     } else if message.messageType == .abortRequest, let onAbort {
-      onAbort(abortedIDs(message))
+      let ids = abortedIDs(message)
+      if let session = message.sessionID { noteAbort(of: ids, by: session, content: message.contentFrame) }
+      onAbort(ids)
     }
     outbox.append(message)
+  }
+
+  /// A client tells every engine: that is one event.
+  private func noteAbort(of ids: [MessageID], by client: SessionID, content: Frame) {
+    var hasher = Hasher()
+    hasher.combine(client)
+    hasher.combine(content)
+    let mark = hasher.finalize()
+    guard mark != lastAbort else { return }
+    lastAbort = mark
+    for id in ids { events.report(id, .abortRequested(by: client)) }
   }
 
   private func sendRequests(inOrderOfLine: Bool) {

@@ -13,6 +13,7 @@ extension TaskScheduler {
     // Engines may have what the journal does not.
     if restored.isEmpty, engines.isEmpty { return }
     state.restore(restored, engines: engines, configuration, now: .now, effects: &wire)
+    for task in restored.tasks { wire.report(task.id, .restored) }
     let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
     let results = state.takeResultsForStockClients(since: Timestamp(microseconds: since))
     // They come back without a word, and under the same name.

@@ -106,7 +106,7 @@ struct TaskSchedulerState {
     if after.isUnreachable(succeeded: didSucceed, failed: didFail)
       || request.follow.isUnreachable(succeeded: didSucceed, failed: didFail)
     {
-      return fail(task, .impossible(""), now: now, effects: &effects)
+      return fail(task, .impossible(cause(ofUnreachable: request)), now: now, effects: &effects)
     }
     for id in named {
       if let outcome = finished[id] { effects.note(JournalOutcome(outcome, in: engines), of: id) }
