@@ -6,7 +6,8 @@ public func makeCoreModule() -> UnsafeMutablePointer<PyObject>? { CoreModule.mak
 
 enum CoreModule {
   static func make() -> Object? {
-    let functions = EngineFunctions.table + MessageFunctions.table + ClientFunctions.table + ForkFunctions.table
+    let functions =
+      EngineFunctions.table + MessageFunctions.table + ClientFunctions.table + StoryFunctions.table + ForkFunctions.table
     // Method table and definition live as long as the process: CPython keeps pointers to them.
     let methods = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: functions.count + 1)
     for (index, (name, function)) in functions.enumerated() {

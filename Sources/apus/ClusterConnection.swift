@@ -89,7 +89,14 @@ extension ClusterError {
         }
       self.init(code, error.reason, advice: error.advice.isEmpty ? nil : error.advice)
     case let error as RemoteError:
-      if error.name == "NoData" {
+      if error.name == "NoEvents" {
+        self.init(.failure, error.value, advice: "Start it without that setting.")
+      } else if [MessageType.eventsRequest, .explainRequest].contains(where: { error.value.contains($0.text) }) {
+        // Whoever does not know the request names it.
+        self.init(
+          .unsupported, "this controller has no log of events",
+          advice: "It is ipyparallel's, or of an Apus before there was one: 'apus status' and 'apus tasks' work with it.")
+      } else if error.name == "NoData" {
         self.init(
           .failure, "the controller keeps no task database", advice: "Start it without --nodb; 'apus status' works without one too."
         )

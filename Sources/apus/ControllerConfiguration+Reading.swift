@@ -127,6 +127,7 @@ extension ControllerConfiguration {
       if configuration.setting("hwm", of: "TaskScheduler") != nil { lookAhead = 0 }
     }
     finishedTasks = try configuration.integer("finished_tasks", of: "TaskScheduler") ?? finishedTasks
+    historyLimit = try configuration.integer("history_limit", of: "IPController") ?? historyLimit
     broadcastDepth = try configuration.integer("broadcast_scheduler_depth", of: "IPController") ?? broadcastDepth
     guard broadcastDepth <= 10 else {
       throw ClusterError(

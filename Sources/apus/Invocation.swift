@@ -100,6 +100,9 @@ struct Invocation {
     case .run: return try await RunCommand(context).run()
     case .status: return try await StatusCommand(context).run()
     case .tasks: return try await TasksCommand(context).run()
+    case .explain: return try await ExplainCommand(context).run()
+    case .story: return try await StoryCommand(context).run()
+    case .trace: return try await TraceCommand(context).run()
     case .abort: return try await AbortCommand(context).run()
     default: return try await ControllerCommand(context).run()
     }

@@ -27,7 +27,7 @@ struct StatusCommand {
         report = second.report
         report.measure(since: first.report, seconds: (second.at - first.at) / .seconds(1))
       }
-      report.ended = ended(at: connection.path)
+      report.ended = context.endedEngines(at: connection.path)
       if isJSON {
         context.output.print(String(decoding: report.json.encoded(pretty: true), as: UTF8.self) + "\n")
       } else {
@@ -42,14 +42,7 @@ struct StatusCommand {
       group.addTask { for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { return } }
       group.addTask {
         if !isJSON, context.output.isOutputInteractive { context.output.print("\u{1B}[2J") }
-        var before: (report: StatusReport, at: ContinuousClock.Instant)?
-        while !Task.isCancelled {
-          var now = try await Self.look(client, path)
-          if let before { now.report.measure(since: before.report, seconds: (now.at - before.at) / .seconds(1)) }
-          before = now
-          show(now.report, isJSON: isJSON)
-          try await Task.sleep(for: pause)
-        }
+        try await lookOnAndOn(client, path, every: pause, isJSON: isJSON)
       }
       // Whichever comes first: the signal, or what went wrong.
       defer { group.cancelAll() }
@@ -57,15 +50,22 @@ struct StatusCommand {
     }
   }
 
-  /// Engines that this profile's launchers know to have ended; asked of their systems where the cluster is a profile's.
-  private func ended(at path: String) -> [EndedEngine] {
-    let profile = context.selection.profile
-    guard Path.parent(path) == profile.security else { return [] }
-    let id = (try? context.configuration.string("cluster_id", of: context.command.application)) ?? ""
-    guard var status = try? ClusterStatus(reading: profile.clusterFile(id)) else { return [] }
-    status.ask(context.environment)
-    for trouble in status.troubles { context.note(.warning, trouble.description) }
-    return status.file.ended
+  /// At every change, and once more after the last one: only then is it seen that nothing goes on.
+  private func lookOnAndOn(_ client: Client, _ path: String, every pause: Duration, isJSON: Bool) async throws {
+    var changes = ClusterChanges(client)
+    var before: (report: StatusReport, at: ContinuousClock.Instant)?
+    var isQuiet = false
+    while !Task.isCancelled {
+      if isQuiet { try await changes.wait() }
+      // What happens from here on is news for the next look.
+      try await changes.mark()
+      var now = try await Self.look(client, path)
+      if let before { now.report.measure(since: before.report, seconds: (now.at - before.at) / .seconds(1)) }
+      isQuiet = before.map { $0.report.isQuiet && now.report.isQuiet } ?? false
+      before = now
+      show(now.report, isJSON: isJSON)
+      try await Task.sleep(for: pause)
+    }
   }
 
   private func show(_ report: StatusReport, isJSON: Bool) {

@@ -17,7 +17,7 @@ struct TasksCommand {
     let state = try context.configuration.string("status", of: application).flatMap { TaskReport.State(rawValue: $0) }
     var query = JSONObject()
     if let label = try text("label") { query["label"] = ["$glob": .string(label)] }
-    if let since = try text("since") { query["submitted"] = ["$gte": .string(try Self.moment(since).description)] }
+    if let since = try text("since") { query["submitted"] = ["$gte": .string(try Timestamp(since: since).description)] }
     switch state {
     case .pending:
       query["completed"] = .null
@@ -50,16 +50,6 @@ struct TasksCommand {
   private func text(_ trait: String) throws(ClusterError) -> String? {
     let text = try context.configuration.string(trait, of: context.command.application)
     return text?.isEmpty == false ? text : nil
-  }
-
-  private static func moment(_ text: String) throws(ClusterError) -> Timestamp {
-    if let seconds = DurationText.seconds(text), seconds < 1e11 {
-      return Timestamp(microseconds: Timestamp.now().microseconds - Int(seconds * 1_000_000))
-    }
-    if let moment = Timestamp(text) ?? Timestamp(text + "T00:00") { return moment }
-    throw ClusterError(
-      .usage, "--since says '\(text)', which is neither a time nor a moment",
-      advice: "For example: 90s, 10m, 2h, 1d, 2026-01-31T09:00.")
   }
 
   private static func uuid(_ text: String, _ client: Client) throws(ClusterError) -> String {

@@ -1,6 +1,6 @@
 """The Swift code of the documentation is code that the unit tests compile, and as far as it needs no other processes, run.
 
-Each fenced ``swift`` block of the catalogue of ``Sources/Apus``, and of the README, must stand line by line in
+Each fenced ``swift`` block of the catalogue of ``Sources/Apus``, of the README and of ``docs/explain.md`` must stand line by line in
 ``Tests/ApusTests/Documentation``. Indentation, empty lines, ``@main`` and imports do not count, nor the tests' expectations in between.
 """
 
@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "Sources" / "Apus" / "Documentation.docc"
 COMPILED = ROOT / "Tests" / "ApusTests" / "Documentation"
-PAGES = [*sorted(CATALOGUE.glob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted(CATALOGUE.glob("*.md")), ROOT / "README.md", ROOT / "docs" / "explain.md"]
 EXPECTATION = re.compile(r"(await )?#expect\(|Issue\.record\(")
 
 

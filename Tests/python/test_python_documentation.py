@@ -1,6 +1,6 @@
 """The Python code of the documentation runs, and gives what it says it gives.
 
-Every fenced ``python`` block of the pages ``docs/coming-from-*.md`` and ``docs/tasks.md`` is run. Its info string may name libraries: ``python dask`` is code
+Every fenced ``python`` block of the pages ``docs/coming-from-*.md`` and of ``docs/{explain,tasks}.md`` is run. Its info string may name libraries: ``python dask`` is code
 for Dask, ``python apus joblib`` needs both. The blocks of a page with the same words are one program, in their order; it runs in a
 process of its own, and only where its libraries are installed. A line that ends in ``# → value`` is an expression, and must have that value.
 """
@@ -21,7 +21,7 @@ import pytest
 from temporary_cluster import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("coming-from-*.md")), ROOT / "docs" / "tasks.md"]
+PAGES = [*sorted((ROOT / "docs").glob("coming-from-*.md")), *(ROOT / "docs" / page for page in ("explain.md", "tasks.md"))]
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.M | re.S)
 VALUE = re.compile(r"^(?P<expression>\S.*?)\s+# → (?P<value>.+)$")
 

@@ -284,6 +284,10 @@ class AsyncResult(Output, PendingResult):
 
     # -- taking back
 
+    def explain(self):
+        """Why it waits, where it ran, how it ended: an `Explanation` for people and programs, or a list of them for several tasks."""
+        return self._client.explain(self)
+
     def abort(self):
         """Take back the tasks that have not begun. Raises RuntimeError if the call has ended. `cancel` interrupts those that have begun."""
         if self.ready():

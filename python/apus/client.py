@@ -21,6 +21,7 @@ from .message import CONTENT, Message
 from .metadata import Metadata
 from .result import ContentResult
 from .session import Session
+from .story import Story
 
 #: Where a request goes: see the core's `client_submit`.
 HUB, CONTROL, DIRECT, BALANCED, BROADCAST, COALESCING = range(6)
@@ -33,7 +34,7 @@ MAX_TASKS = 200_000
 MAX_BYTES = 4 << 30
 
 
-class Client(EngineWait, Control, Hub):
+class Client(EngineWait, Control, Hub, Story):
     """A connection to a cluster.
 
     connection_info: path of ipcontroller-client.json, or a dict with its content; by default the file of the profile.

@@ -22,7 +22,7 @@ extension TraitTable {
     TraitClass(
       "ApusStatus", parents: ["ApusClient"], "apus status.",
       [
-        Trait("watch", .duration, "0", "Look again and again, so long apart. 0 is once."),
+        Trait("watch", .duration, "0", "Look again whenever something has happened, so long apart at least. 0 is once."),
         Trait(
           "interval", .duration, "0.5", "How long apart the two looks are that a rate is measured by, without --watch. 0: no rates."
         ),
@@ -37,6 +37,26 @@ extension TraitTable {
         Trait(
           "since", .text, "''", "Only those submitted since: so long ago (90s, 10m, 2h, 1d), or at a moment (2026-01-31T09:00)."),
       ]),
+    TraitClass("ApusExplain", parents: ["ApusClient"], "apus explain."),
+    TraitClass(
+      "ApusEvents", parents: ["ApusClient"], "What 'story' and 'trace' share.",
+      [
+        Trait("task", .text, "''", "Only events of these tasks, by their ids: ID,ID."),
+        Trait("engine", .text, "''", "Only events of this engine, by its id or its uuid."),
+        Trait(
+          "since", .text, "''", "Only events since: so long ago (90s, 10m, 2h, 1d), or at a moment (2026-01-31T09:00)."),
+      ]),
+    TraitClass(
+      "ApusStory", parents: ["ApusEvents"], "apus story.",
+      [
+        Trait("client", .text, "''", "Only events of this client, by its session, with which the ids of its tasks begin."),
+        Trait("kind", .text, "''", "Only events of these kinds: finished,retried; or all of 'task', 'engine' or 'client'."),
+        Trait("limit", .integer(atLeast: 0), "1000", "The latest so many. 0 is all."),
+        Trait("follow", .bool, "False", "Go on with what happens, until Ctrl-C."),
+      ]),
+    TraitClass(
+      "ApusTrace", parents: ["ApusEvents"], "apus trace.",
+      [Trait("out", .text, "''", "The file to write. '-' is standard output.")]),
     TraitClass(
       "ApusAbort", parents: ["ApusClient"], "apus abort.",
       [

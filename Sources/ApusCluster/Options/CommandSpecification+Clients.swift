@@ -2,9 +2,9 @@ import ApusMessaging
 
 /// The commands that are clients of a cluster.
 extension CommandSpecification {
-  public static let clients = [px, run, status, tasks, abort]
+  public static let clients = [px, run, status, tasks, explain, story, trace, abort]
 
-  private static func connecting(_ application: String) -> [CommandOption] {
+  static func connecting(_ application: String) -> [CommandOption] {
     [
       .value("file", application, "url_file"), .value("connect-timeout", application, "connect_timeout"),
       .flag("json", application, "output_format", "json", "JSON for programs, on standard output."),
@@ -21,7 +21,7 @@ extension CommandSpecification {
     ] + connecting(application)
   }
 
-  private static let classes = ["ProfileDir"]
+  static let classes = ["ProfileDir"]
 
   public static let px = CommandSpecification(
     name: "px", formerName: "apus px", application: "ApusPx", configurationName: "apus",
@@ -60,10 +60,10 @@ extension CommandSpecification {
     summary: "Show the engines of a cluster and what they do",
     discussion: """
       Shows the controller, and for each engine its kind, the direct tasks in its queue, the balanced tasks placed on it, the
-      tasks it has done and how many a second.
+      tasks it has done and how many a second. With --watch it looks again when something has happened.
       """,
     examples: [
-      ("", "once"), ("--watch", "again every two seconds, until Ctrl-C"), ("--watch=0.5", "more often"),
+      ("", "once"), ("--watch", "at every change, until Ctrl-C; two seconds apart at least"), ("--watch=0.5", "more often"),
       ("--json", "for programs; with --watch one document a line"),
     ],
     options: [

@@ -45,6 +45,9 @@ public struct StatusReport: Sendable {
     return rates.isEmpty ? nil : rates.reduce(0, +)
   }
 
+  /// Whether nothing goes on that could be seen at another look: the rates are known and 0.
+  public var isQuiet: Bool { engines.allSatisfy { $0.rate.map { $0 == 0 } ?? false } }
+
   /// Fills in what each engine did since an earlier look.
   /// - Parameter seconds: between the two.
   public mutating func measure(since earlier: StatusReport, seconds: Double) {

@@ -1,4 +1,5 @@
-"""The commands that are clients of a cluster: px, run, status, tasks, abort. docs/commands.md says the same in words."""
+"""The commands that are clients of a cluster: px, run, status, tasks, abort. docs/commands.md says the same in words; the others that are
+clients are in test_story.py."""
 
 import json
 import os
@@ -260,13 +261,16 @@ def test_status_measures_rates(apus, client):
 def test_status_watches_until_ctrl_c(apus):
     process = apus.start("status", "--json", "--watch=0.05")
     try:
-        looks = [json.loads(process.stdout.readline()) for _ in range(4)]
+        looks = [json.loads(process.stdout.readline()) for _ in range(3)]
+        # Nothing goes on, and it looks no more; until something does.
+        assert apus("px", "1").returncode == 0
+        looks.append(json.loads(process.stdout.readline()))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=10)
     finally:
         process.kill()
     assert process.returncode == 0
-    assert looks[0]["rate"] is None and looks[3]["rate"] is not None
+    assert looks[0]["rate"] is None and looks[2]["rate"] == 0 and looks[3]["rate"] is not None
 
 
 # tasks and abort
@@ -477,7 +481,7 @@ def test_without_engines(parts, bin_dir):
     assert commands.json("abort", "--all")["aborted"] == []
 
 
-@pytest.mark.parametrize("command", ["px", "run", "status", "tasks", "abort"])
+@pytest.mark.parametrize("command", ["px", "run", "status", "tasks", "explain", "story", "trace", "abort"])
 @pytest.mark.parametrize("option", ["--help", "--help-all"])
 def test_help(run, command, option):
     result = run("apus", command, option)

@@ -1,0 +1,152 @@
+"""What has happened in a cluster, and why: the controller's log of events, explanations, and traces."""
+
+import json
+from datetime import datetime, timedelta, timezone
+
+from .metadata import parse_date
+
+#: How long one question waits for events; then it is asked again.
+_LONGEST_WAIT = 30.0
+
+_DATES = ("time", "sent", "began", "ended")
+
+
+class Event(dict):
+    """One event: `number`, `time`, `kind`, and what the kind knows: `task`, `engine`, `client`, `outcome`, `reason` and so on.
+
+    `str` of it is a line for people. Dates are datetimes.
+    """
+
+    def __init__(self, content):
+        super().__init__(content)
+        self._text = self.pop("text", None)
+        for key in _DATES:
+            if key in self:
+                self[key] = parse_date(self[key])
+
+    def __str__(self):
+        return f"{self['time'].isoformat(timespec='milliseconds')}  {self._text or self['kind']}"
+
+
+class Explanation(dict):
+    """Why a task or an engine is where it is: `status`, `summary`, `reasons`, `tries`, `phases`, `facts`. `str` of it is for people."""
+
+    def __init__(self, content, text):
+        super().__init__(content)
+        self._text = text
+
+    def __str__(self):
+        return self._text.rstrip("\n")
+
+    def __repr__(self):
+        return f"<Explanation: {self['summary']}>"
+
+    @property
+    def status(self):
+        """Of a task unknown, waiting, queued, placed, running or ended; of an engine unknown, registered or lost."""
+        return self["status"]
+
+    @property
+    def codes(self):
+        """The reasons, in one word each."""
+        return [reason["code"] for reason in self["reasons"]]
+
+
+class Story:
+    """The part of the client that asks what has happened. Only controllers of Apus know; others raise RemoteError."""
+
+    def story(self, task=None, engine=None, client=None, kind=None, since=None, last=None, follow=False, timeout=None):
+        """Events of the cluster, the oldest first: of all clients, as far as the controller still has them.
+
+        task: of this one, or these: ids, indices of the history, AsyncResults. engine: of the engine with this id or uuid. client: of the
+        client with this session (`client.session.session`): its coming and going, and its tasks. kind: of this kind or these, by name (`finished`), or `task`, `engine` or
+        `client` for all about them. since: a datetime, a timedelta, or so many seconds ago. last: the latest so many.
+
+        follow: an iterator that goes on with what happens, for `timeout` seconds (default: for ever). Raises RemoteError for a filter that
+        makes no sense.
+        """
+        pages = self._story_pages(self._story_filter(task, engine, client, kind, since), follow, timeout, since is None, last)
+        events = (Event(event) for page in pages for event in page["events"])
+        return events if follow else list(events)
+
+    def explain(self, job=None, engine=None):
+        """Why a task waits, where it ran, how it ended: an `Explanation`, or a list of them for several tasks.
+
+        job: an id, an index of the history (default: the last), or an AsyncResult. engine: of an engine, by its id or uuid, instead: what it
+        does, or why it is gone.
+        """
+        if engine is not None:
+            return self._explanation({"engine": engine})
+        msg_ids = self._msg_ids_from_jobs(-1 if job is None else job)
+        explanations = [self._explanation({"task": msg_id}) for msg_id in msg_ids]
+        return explanations[0] if len(explanations) == 1 else explanations
+
+    def trace(self, path, task=None, engine=None, since=None):
+        """Write what tasks did on which engine as a trace that https://ui.perfetto.dev shows. Returns the number of events it is made of."""
+        events = []
+        for page in self._story_pages(self._story_filter(task, engine, None, None, since), False, None, False, text=False):
+            events += page["events"]
+        with open(path, "w") as file:
+            file.write(self._core.story_trace(json.dumps(events)))
+        return len(events)
+
+    def _explanation(self, content):
+        answer = self._ask_hub("apus_explain_request", content)[0]
+        return Explanation(answer["explanation"], answer["text"])
+
+    def _story_filter(self, task, engine, client, kind, since):
+        wanted = {}
+        if task is not None:
+            wanted["tasks"] = self._msg_ids_from_jobs(task)
+        if engine is not None:
+            wanted["engine"] = engine
+        if client is not None:
+            wanted["client"] = client
+        if kind is not None:
+            wanted["kinds"] = [kind] if isinstance(kind, str) else list(kind)
+        if since is not None:
+            wanted["since"] = _date_text(since)
+        return wanted
+
+    def _story_pages(self, wanted, follow, timeout, from_end, last=None, text=True):
+        """Parts of the log, as an iterator. Where it follows from the end, that is the moment of this call."""
+        question = {"filter": wanted, "text": text}
+        if last is not None:
+            question["last"] = last
+        elif follow and from_end:
+            page = self._ask_hub("apus_events_request", {"filter": wanted, "since": "end", "limit": 1})[0]
+            question.update(since=page["next"], log=page["log"])
+        return self._read_story(question, follow, timeout)
+
+    def _read_story(self, question, follow, timeout):
+        from time import monotonic
+
+        deadline = None if timeout is None else monotonic() + timeout
+        end = None
+        while True:
+            if follow:
+                left = _LONGEST_WAIT if deadline is None else deadline - monotonic()
+                question["wait"] = max(0.0, min(_LONGEST_WAIT, left))
+            page = self._ask_hub("apus_events_request", question)[0]
+            if end is None:
+                end = page["end"]
+            yield page
+            question.pop("last", None)
+            question.update(since=page["next"], log=page["log"])
+            if follow:
+                if deadline is not None and monotonic() >= deadline:
+                    return
+            elif not page["more"] or page["next"] >= end:
+                # Not for ever, where events come faster than they are read.
+                return
+
+
+def _date_text(moment):
+    """A moment, or so long ago, as the wire has it."""
+    if isinstance(moment, timedelta):
+        moment = datetime.now(timezone.utc) - moment
+    elif isinstance(moment, (int, float)):
+        moment = datetime.now(timezone.utc) - timedelta(seconds=moment)
+    if moment.tzinfo is None:
+        moment = moment.astimezone()
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
