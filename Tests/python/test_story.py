@@ -111,7 +111,7 @@ def test_explanations(commands, tmp_path, wait_until):
     client.abort(waiting)
     with pytest.raises(apus.TaskAborted):
         waiting.get(30)
-    assert waiting.explain().codes == ["aborted"]
+    assert waiting.explain().codes == ["aborted"] and "its own client asked for its end" in str(waiting.explain())
     Path(door).touch()
     assert len({result.get(30) for result in [*running, queued]}) <= 2 and direct.get(30)
     ended = queued.explain()

@@ -177,6 +177,9 @@ def client_wait_background(handle: int, /) -> bool:
 def client_in_flight(handle: int, /) -> tuple[int, int]:
     """Tasks under way, and their bytes."""
 
+def story_trace(events: str, /) -> str:
+    """A controller's events as a trace, both in JSON. Raises ValueError for what is no list."""
+
 # Forks
 
 def fork() -> None:

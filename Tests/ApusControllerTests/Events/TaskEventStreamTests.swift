@@ -59,6 +59,34 @@ struct TaskEventStreamTests {
     #expect(notes.take() == [])
   }
 
+  @Test("engines and clients come to those who want to hear of them, between the events where they happened")
+  func notices() {
+    let stream = stream()
+    let (all, tasks) = (Notes(), Notes())
+    _ = stream.addReader(ofAll: { batch in
+      batch.forEach { event in
+        switch event {
+        case .task(let event): all.note("\(event.id)")
+        case .notice(let notice): all.note("\(notice.kind)")
+        }
+      }
+    })
+    _ = stream.addReader { events in tasks.note(events.map(\.id.text).joined()) }
+    stream.report(.controllerStarted(tasks: 3))
+    stream.drain()
+    #expect(all.take() == ["controllerStarted(tasks: Optional(3))"])
+    // Nothing for those who read of tasks alone.
+    #expect(tasks.take() == [])
+    stream.report(event("a"))
+    stream.report(.clientGone(SessionID("me")))
+    stream.report(event("b"))
+    stream.drain()
+    #expect(all.take() == ["a", "clientGone(me)", "b"])
+    #expect(tasks.take() == ["ab"])
+    stream.drain()
+    #expect(all.take() == [] && tasks.take() == [])
+  }
+
   @Test("a reader may report: that is read next time")
   func reportsWhileReading() {
     let stream = stream()

@@ -32,7 +32,7 @@ struct HeartMonitorTests {
     mutating func pong(
       _ engine: EngineUUID, _ text: String? = nil, counts: Bool = true, at location: SourceLocation = #_sourceLocation
     ) {
-      let didCount = state.pong(text ?? recorder.lastPing, from: engine, effects: &recorder)
+      let didCount = state.pong(text ?? recorder.lastPing, from: engine, now: now, effects: &recorder)
       #expect(didCount == counts, sourceLocation: location)
     }
   }
@@ -54,6 +54,10 @@ struct HeartMonitorTests {
     bench.pong("a", counts: true)
     bench.recorder.expect("a beats")
     bench.pong("a", counts: true)
+    let heard = bench.now
+    #expect(bench.state.lastHeard("a") == heard && bench.state.lastHeard("b") == nil)
+    bench.beat()
+    #expect(bench.state.lastHeard("a") == heard)
     for _ in 0..<10 {
       bench.beat()
       bench.pong("a")
