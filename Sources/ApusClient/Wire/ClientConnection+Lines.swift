@@ -50,14 +50,14 @@ extension ClientConnection {
       return closeLine(lane)
     }
     wire.lines.open(lane)
-    if areEnginesKnown, !wire.lines.isPending { roster.becomeKnown() }
+    if areEnginesKnown, !wire.areLinesPending { roster.becomeKnown() }
   }
 
   /// The client goes on with libzmq.
   func closeLine(_ lane: LocalSocket.Lane) {
     if let reader = lineReaders.removeValue(forKey: lane) { loop.forget(reader) }
     wire.closeLine(lane)
-    if areEnginesKnown, !wire.lines.isPending { roster.becomeKnown() }
+    if areEnginesKnown, !wire.areLinesPending { roster.becomeKnown() }
   }
 
   /// The controller is another one.

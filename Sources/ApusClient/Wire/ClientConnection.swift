@@ -233,7 +233,7 @@ actor ClientConnection {
     state.engines(engines, asOf: serial, hub: message.sessionID, journal: content["journal"]?.stringValue, effects: &wire)
     areEnginesKnown = true
     // A moment later, if a line is about to be opened: what comes first decides about the way of all.
-    if !wire.lines.isPending { roster.becomeKnown() }
+    if !wire.areLinesPending { roster.becomeKnown() }
   }
 
   private func outputIsReadable() {

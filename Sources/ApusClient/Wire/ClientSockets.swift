@@ -177,6 +177,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
     if !lines.send(request: frames, on: name) { post(frames, channel) }
   }
 
+  /// Asked here, in place: unoptimised code that copied the lines out of this struct released what it had not retained, and crashed.
+  var areLinesPending: Bool { lines.isPending }
+
   mutating func deliverWaiting() { for message in lines.deliverWaiting() { postInstead(message) } }
 
   mutating func closeLine(_ lane: LocalSocket.Lane) { for message in lines.close(lane) { postInstead(message) } }

@@ -58,6 +58,14 @@ extension Hub {
   // MARK: engines
 
   private func explain(engine: StoryFilter.Engine, _ message: Envelope) {
+    // What the hub has told the schedulers of engines is among the events when those have heard of it.
+    wire.audience.loop.execute { [weak self] in
+      self?.loop.execute { [weak self] in self?.assumeIsolated { $0.explainNow(engine, message) } }
+    }
+  }
+
+  private func explainNow(_ engine: StoryFilter.Engine, _ message: Envelope) {
+    wire.events.drain()
     let here = here(engine)
     log.ask(
       { history in EngineReasoning(engine, here, history, now: .now()) }, on: loop
