@@ -178,7 +178,9 @@ extension EventHistory.Record {
       event.began = first
       event.ended = second
       event.error = detail?.text
-    case .retried(let reason): event.reason = reason.word
+    case .retried(let reason):
+      event.reason = reason.word
+      event.error = detail?.text
     case .lost(let cause), .engineLost(let cause):
       event.reason = cause.word
       event.error = cause.sentence

@@ -15,6 +15,8 @@ struct EventHistory {
   private var blocks = Deque<Block>()
   private let blockCapacity: Int
   private var names = EventNames()
+  /// Why a task has failed that is about to be tried again.
+  private var failure: (task: MessageID, detail: Detail)?
 
   private struct Block {
     var records: [Record] = []
@@ -113,9 +115,14 @@ struct EventHistory {
       bytes = textBytes
     // There may be a thousand times as much of it as of everything else; the task database has it.
     case .output: return
+    case .failed(let reply):
+      failure = Self.error(of: reply).map { (event.id, $0) }
+      return
     case .retried(let engine, let reason):
       record.code = .retried(reason)
       record.engine = names.engine(engine)
+      if reason == .failed, let failure, failure.task == event.id { record.detail = failure.detail }
+      failure = nil
     case .lost(let engine, let cause):
       record.code = .lost(cause)
       record.engine = names.engine(engine)

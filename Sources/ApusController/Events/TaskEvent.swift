@@ -29,6 +29,8 @@ public struct TaskEvent: Sendable {
     case started
     /// Its engine published something about it.
     case output(OutputKind, Envelope)
+    /// It failed where it was, with this reply, and has retries left: `retried` follows.
+    case failed(reply: Envelope)
     /// The task goes back to the queue: it failed with retries left, its engine did not meet a dependency, or its engine was lost.
     case retried(from: EngineUUID, reason: RetryReason)
     /// Its engine was lost with it: `retried` or `finished` follows.
@@ -60,7 +62,8 @@ public struct TaskEvent: Sendable {
   /// Bytes that it keeps in memory, roughly.
   var footprint: Int {
     switch kind {
-    case .submitted(let message, _), .output(_, let message), .finished(let message, _, _): message.byteCount + Self.messageOverhead
+    case .submitted(let message, _), .output(_, let message), .failed(let message), .finished(let message, _, _):
+      message.byteCount + Self.messageOverhead
     case .waiting, .queued, .placed, .started, .retried, .lost, .restored, .abortRequested, .aborted, .resubmitted:
       Self.eventOverhead
     }

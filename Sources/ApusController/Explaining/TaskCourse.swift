@@ -38,7 +38,7 @@ struct TaskCourse {
     case .retried:
       let why =
         switch event.reason {
-        case "failed": "it failed"
+        case "failed": "it failed\(event.error.map { ": \($0)" } ?? "")"
         case "unmet_dependency": "the engine declined it: a functional dependency is not met there"
         case "engine_lost": "the engine was lost"
         case "undelivered": "it never got there"

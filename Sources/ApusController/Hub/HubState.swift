@@ -190,7 +190,9 @@ struct HubState {
       let wasPlaced = uuid.flatMap { ids[$0] }.map { complete(event.id, on: $0) } ?? false
       // What was on an engine is not among those that wait for one.
       if !wasPlaced { unassigned.remove(event.id) }
-    case .waiting, .queued, .started, .output, .lost, .restored, .abortRequested, .aborted, .resubmitted: break
+    case .waiting, .queued, .started, .output, .failed, .lost, .restored, .abortRequested, .aborted,
+      .resubmitted:
+      break
     }
   }
 

@@ -55,7 +55,9 @@ enum JournalCodec {
         buffer.append(reason.code)
       }
     case .finished(let reply, let engine, let outcome): finished(event.id, event.time, outcome, engine, reply, &buffer)
-    case .waiting, .queued, .started, .output, .lost, .restored, .abortRequested, .aborted, .resubmitted: break
+    case .waiting, .queued, .started, .output, .failed, .lost, .restored, .abortRequested, .aborted,
+      .resubmitted:
+      break
     }
   }
 

@@ -19,7 +19,9 @@ enum JournalEntry: Sendable {
   static func keeps(_ kind: TaskEvent.Kind) -> Bool {
     switch kind {
     case .submitted, .placed, .retried, .finished: true
-    case .waiting, .queued, .started, .output, .lost, .restored, .abortRequested, .aborted, .resubmitted: false
+    case .waiting, .queued, .started, .output, .failed, .lost, .restored, .abortRequested, .aborted,
+      .resubmitted:
+      false
     }
   }
 

@@ -53,7 +53,7 @@ struct RecordingBacklog {
       }
     case .waiting, .queued, .placed, .started, .output, .retried, .lost, .aborted: if skipped.contains(event.id) { return }
     // Of these there is nothing to record.
-    case .restored, .abortRequested, .resubmitted: return
+    case .failed, .restored, .abortRequested, .resubmitted: return
     }
     admitted.events.append(event)
     admitted.count(event)

@@ -33,7 +33,9 @@ final class TaskRecorder {
           $0.received = event.time
           if let engine { $0.engine = engine }
         }
-      case .waiting, .queued, .started, .retried, .lost, .restored, .abortRequested, .aborted, .resubmitted: break
+      case .waiting, .queued, .started, .retried, .failed, .lost, .restored, .abortRequested, .aborted,
+        .resubmitted:
+        break
       }
     }
   }

@@ -36,7 +36,7 @@ extension StoryEvent {
 
   private var retryText: String {
     switch reason {
-    case "failed": "it failed, and has retries left"
+    case "failed": "it failed, and has retries left\(error.map { ": \($0)" } ?? "")"
     case "unmet_dependency": "a functional dependency is not met there"
     case "engine_lost": "the engine was lost, and it has retries left"
     case "undelivered": "it never got there"

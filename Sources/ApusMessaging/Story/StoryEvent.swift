@@ -23,7 +23,7 @@ public struct StoryEvent: Sendable, Hashable {
   public var reason: String?
   /// Of `finished`: `ok`, `error`, `aborted`, `lost`, `timed_out`, `impossible` or `refused`.
   public var outcome: String?
-  /// Of `finished`: what the client was told. Of an engine's loss: why.
+  /// Of `finished`: what the client was told. Of `retried`: the error. Of an engine's loss: why.
   public var error: String?
   /// Of `submitted`: when the client made it, by its clock.
   public var sent: Timestamp?

@@ -106,7 +106,7 @@ struct TaskExplanationTests {
     #expect(found.reason("failed_there")?.sentence == "it has failed on engine 0, and others are tried first")
     #expect(found.reason("busy") != nil)
     #expect(found.facts["retries_left"] == 2)
-    #expect(found.tries.map(\.sentence) == ["engine 0, 20.0 ms: it failed"])
+    #expect(found.tries.map(\.sentence) == ["engine 0, 20.0 ms: it failed: ValueError: no"])
   }
 
   @Test("it follows a task that ran elsewhere, where it is busy now")
@@ -216,6 +216,7 @@ struct TaskExplanationTests {
     #expect(found.codes == ["error", "retries_spent"])
     #expect(found.reasons[0].sentence == "ValueError: last")
     #expect(found.tries.map(\.end) == ["failed", "engine_lost", "error"])
+    #expect(found.tries[0].sentence == "engine 0, 0 µs: it failed: ValueError: first")
     #expect(found.tries.map(\.engineID) == [EngineID(0), EngineID(1), EngineID(0)])
     #expect(found.text.contains("  2. engine 1, 0 µs: the engine was lost: its connection was lost"))
   }

@@ -17,7 +17,8 @@ struct FaultTests {
     bench.complete("a", on: 2, .error)
     bench.recorder.expect("a: answer of e2")
     bench.recorder.expectEvents(
-      "submitted a", "placed a e0", "retried a e0 failed", "placed a e1", "retried a e1 failed", "placed a e2",
+      "submitted a", "placed a e0", "failed a", "retried a e0 failed", "placed a e1", "failed a", "retried a e1 failed",
+      "placed a e2",
       "finished a e2 error")
   }
 

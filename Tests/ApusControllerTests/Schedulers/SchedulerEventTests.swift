@@ -49,7 +49,7 @@ struct SchedulerEventTests {
     bench.submit("a", retries: 1)
     bench.complete("a", on: 0, .aborted)
     bench.complete("a", on: 1)
-    bench.recorder.expectEvents("submitted a", "placed a e0", "retried a e0 failed", "placed a e1", "finished a e1 ok")
+    bench.recorder.expectEvents("submitted a", "placed a e0", "failed a", "retried a e0 failed", "placed a e1", "finished a e1 ok")
   }
 
   @Test("a loss is told when it is certain, and not for what is answered in time")

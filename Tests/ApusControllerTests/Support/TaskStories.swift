@@ -38,7 +38,7 @@ struct TaskStories {
     // After a retry: while it rests.
     case .aborted: (.aborted, [.submitted, .waiting, .queued, .placed, .retried])
     case .finished: (.finished, [.submitted, .waiting, .queued, .placed, .retried, .lost, .aborted])
-    case .started, .output, .restored, .abortRequested, .resubmitted: nil
+    case .started, .output, .failed, .restored, .abortRequested, .resubmitted: nil
     }
   }
 }
@@ -55,6 +55,7 @@ extension TaskEvent.Kind {
     case .output(let kind, _): "output \(id) \(kind)"
     case .retried(let engine, let reason): "retried \(id) \(engine) \(reason)"
     case .lost(let engine, let cause): "lost \(id) \(engine) \(cause)"
+    case .failed: "failed \(id)"
     case .restored: "restored \(id)"
     case .abortRequested: "abort requested \(id)"
     case .aborted: "aborted \(id)"

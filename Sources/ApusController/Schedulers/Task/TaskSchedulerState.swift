@@ -204,6 +204,7 @@ struct TaskSchedulerState {
       retry(task, from: index, reason: .unmetDependency, now: now, effects: &effects)
     } else if result.status != .ok, !isHopeless, triesAgain(task, after: result) {
       task.change { $0.retries -= 1 }
+      effects.report(task.id, .failed(reply: result.message))
       retry(task, from: index, reason: .failed, now: now, effects: &effects)
     } else {
       // First the report: a client that has its answer may ask the hub about it.
