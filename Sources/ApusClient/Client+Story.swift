@@ -34,6 +34,11 @@ public enum StoryPosition: Sendable, Hashable {
 
 /// What has happened in the cluster, and why. Only controllers of Apus know; others throw `RemoteError`.
 extension Client {
+  /// How long one question waits for events; then it is asked again.
+  private static let storyWait = Duration.seconds(10)
+  /// So many questions in a row without an answer are no end yet.
+  private static let mostSilences = 5
+
   /// A part of the log of events, the oldest first.
   /// - Parameters:
   ///   - filter: which events; by default all.
@@ -77,7 +82,7 @@ extension Client {
     return events
   }
 
-  /// Events as they happen, until the loop over them ends.
+  /// Events as they happen, until the loop over them ends. Those of a controller that is started again follow, from its start.
   /// - Parameter position: by default from now on.
   public func storyEvents(_ filter: StoryFilter = StoryFilter(), from position: StoryPosition = .end) -> AsyncThrowingStream<
     StoryEvent, any Error
@@ -85,11 +90,18 @@ extension Client {
     AsyncThrowingStream { continuation in
       let reading = Task { [self] in
         var position = position
+        var silences = 0
         do {
           while !Task.isCancelled {
-            let page = try await storyPage(filter, from: position, wait: .seconds(30))
-            for event in page.events { continuation.yield(event) }
-            position = StoryPosition(after: page)
+            do {
+              let page = try await storyPage(filter, from: position, wait: Self.storyWait)
+              for event in page.events { continuation.yield(event) }
+              position = StoryPosition(after: page)
+              silences = 0
+            } catch let error as ClientError where error.code == .timeout && silences < Self.mostSilences {
+              // A controller that was started again meanwhile does not know of the question: it is asked anew.
+              silences += 1
+            }
           }
           continuation.finish()
         } catch { continuation.finish(throwing: error) }

@@ -23,7 +23,13 @@ struct ClusterChanges {
   mutating func wait() async throws {
     guard isTold, var position else { return }
     while !Task.isCancelled {
-      let page = try await client.storyPage(from: position, limit: 1, wait: .seconds(30))
+      let page: StoryPage
+      do { page = try await client.storyPage(from: position, limit: 1, wait: .seconds(10)) } catch let error as ClientError
+        where error.code == .timeout
+      {
+        // The controller was started again, perhaps: that is a change, or is going to be an error.
+        return
+      }
       if !page.events.isEmpty || page.isRestarted || page.lost > 0 { return }
       position = StoryPosition(after: page)
     }

@@ -294,6 +294,24 @@ def test_no_log_at_all(start_cluster):
             watch.communicate()
 
 
+@pytest.mark.timeout(180)
+def test_who_follows_hears_of_a_controller_that_is_started_again(run, tmp_path):
+    started = run("apus", "start", "-n", "1", "--daemonize", "--journal", timeout=60)
+    assert started.returncode == 0, started.stderr
+    try:
+        pid = json.loads(run("apus", "list", "--json").stdout)[0]["controller"]["state"]["pid"]
+        file = tmp_path / "ipython" / "profile_default" / "security" / "ipcontroller-client.json"
+        with apus.Client(str(file)) as client:
+            events = client.story(kind=["controller_started", "engine_registered"], follow=True)
+            os.kill(pid, signal.SIGKILL)
+            first = next(events)
+            assert first["kind"] == "controller_started" and first["number"] == 0
+            # Its engine comes back to it.
+            assert next(events)["kind"] == "engine_registered"
+    finally:
+        run("apus", "stop")
+
+
 def documented():
     """The commands of docs/explain.md."""
     text = (ROOT / "docs" / "explain.md").read_text()

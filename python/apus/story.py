@@ -5,8 +5,12 @@ from datetime import datetime, timedelta, timezone
 
 from .metadata import parse_date
 
-#: How long one question waits for events; then it is asked again.
-_LONGEST_WAIT = 30.0
+#: How long one question waits for events, and how much longer its answer may take; then it is asked again.
+_LONGEST_WAIT, _PATIENCE = 10.0, 5.0
+#: So many questions in a row without an answer are the end.
+_ATTEMPTS = 6
+
+_HUB = 0
 
 _DATES = ("time", "sent", "began", "ended")
 
@@ -114,9 +118,18 @@ class Story:
         if last is not None:
             question["last"] = last
         elif follow and from_end:
-            page = self._ask_hub("apus_events_request", {"filter": wanted, "since": "end", "limit": 1})[0]
+            page = self._ask_events({"filter": wanted, "since": "end", "limit": 1})
             question.update(since=page["next"], log=page["log"])
         return self._read_story(question, follow, timeout)
+
+    def _ask_events(self, question):
+        """A part of the log. A controller that was started again meanwhile does not know of the question: it is asked anew."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._ask(_HUB, None, "apus_events_request", question).result(question.get("wait", 0) + _PATIENCE)[0]
+            except TimeoutError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
 
     def _read_story(self, question, follow, timeout):
         from time import monotonic
@@ -127,7 +140,7 @@ class Story:
             if follow:
                 left = _LONGEST_WAIT if deadline is None else deadline - monotonic()
                 question["wait"] = max(0.0, min(_LONGEST_WAIT, left))
-            page = self._ask_hub("apus_events_request", question)[0]
+            page = self._ask_events(question)
             if end is None:
                 end = page["end"]
             yield page
