@@ -202,13 +202,14 @@ public final class Controller: Service {
     storeLoop.start()
     logLoop.start()
     journalLoop?.start()
-    await start()
+    // First: where that fails, the journal is as the controller before has left it.
     do { try files.write(configuration) } catch {
       // What a controller before has left is for the next one: this one never served.
       if !configuration.reuseFiles, former == nil { files.remove(configuration) }
       await close(keepsJournal: true)
       throw error
     }
+    await start()
     logger.info(
       "the controller is ready", metadata: ["registration": "\(clientConnection.endpoint(port: clientConnection.registration))"])
     warnOfWeakness()

@@ -43,6 +43,29 @@ import Transport
     #expect(kept.bytes == 0 && kept.all.isEmpty)
   }
 
+  @Test func theAccountSaysWhatIsAFailureAndOfWhichTry() {
+    func reply(_ metadata: JSONValue, _ status: String = "ok") -> Envelope {
+      Envelope(
+        signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: Frame(metadata),
+        content: Frame(["status": .string(status)]))
+    }
+    var kept = KeptReplies()
+    kept.keep(reply(["status": "ok"]), to: "ok")
+    kept.keep(reply(["status": "error", "attempt": 2], "error"), to: "error")
+    kept.keep(reply(["status": "error", "dependencies_met": false], "error"), to: "unmet")
+    kept.keep(reply(["status": "error"], "error"), to: "here again")
+    kept.keep(reply(["status": "ok"]), to: "done, and here again")
+    for _ in 0..<2 { kept.keep(reply(["status": "error", "attempt": 1], "error"), to: "twice") }
+    let account = kept.account(waiting: ["waits", "here again", "done, and here again"])
+    #expect(account.ids == ["waits", "here again", "done, and here again", "ok", "error", "unmet", "twice"])
+    #expect(account.failed.map(\.id) == ["error", "unmet", "twice"])
+    #expect(account.failed.map(\.attempt) == [2, 0, 1])
+    #expect(account.replies.count == 5)
+    // Who takes the place of another has heard of one reply to each.
+    kept.confirm(["twice"])
+    #expect(!kept.all.map(\.id).contains("twice"))
+  }
+
   @Test func memoryOfWhatIsConfirmedIsNotHeld() {
     var kept = KeptReplies()
     kept.keep(reply("stays"), to: "stays")

@@ -41,4 +41,10 @@ import Transport
     #expect(answer["dependencies_met"] == false)
     #expect(answer["codec"] == "cloudpickle")
   }
+
+  @Test func failuresSayWhichTryTheyAreOf() throws {
+    #expect(try metadata(.error).frame(answering: .emptyObject).json()["attempt"] == 0)
+    #expect(try metadata(.aborted).frame(answering: Frame(["attempt": 3, "scheduler": "s"])).json()["attempt"] == 3)
+    #expect(try metadata().frame(answering: Frame(["attempt": 3])).json()["attempt"] == nil)
+  }
 }

@@ -5,8 +5,9 @@ protocol ClientEffects: ~Copyable {
   mutating func send(_ request: Request)
   /// Tells engines to leave out tasks that they have not begun. The task scheduler listens too.
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], _ cancellation: Cancellation)
-  /// Asks the scheduler of a restarted controller for these balanced tasks; the answer comes as `resumed(unknown:)`.
-  mutating func resume(_ tasks: [TaskNumber])
+  /// Asks the scheduler of a restarted controller for these balanced tasks.
+  /// - Returns: the number of that question.
+  mutating func resume(_ tasks: [TaskNumber]) -> TaskNumber
   mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding)
   mutating func finishOutput(of handle: TaskHandle)
   /// Nothing is accepted from callers any more; said before the first of them learns why.

@@ -47,6 +47,8 @@ struct ClientState {
   private var hub: SessionID?
   /// The journal of the controller: one that is restarted with it knows our tasks.
   private(set) var journal: String?
+  /// The last question for the tasks of before.
+  private var resumption: TaskNumber?
   private(set) var isHubReachable = false
   private var hubLostDeadline: ContinuousClock.Instant?
   private(set) var failure: ClientError?
@@ -128,6 +130,7 @@ struct ClientState {
       }
       return
     }
+    if match.number == resumption { return resumed(reply, effects: &effects) }
     guard let entry = entries[match.number], entry.isOutstanding else { return }
     // An engine that answered says when it is idle; schedulers do not.
     finish(match.number, with: reply, answered: !entry.awaitsOutput || reply.engine != nil, now: now, effects: &effects)
@@ -296,14 +299,16 @@ struct ClientState {
         ? "Submit it again if that does no harm, or to a load-balanced view, whose tasks survive." : "Submit the task again.")
     failOutstanding(error, effects: &effects, sparingBalanced: isSame)
     let waiting = entries.filter { $0.value.isOutstanding && $0.value.route == .balanced }.keys.sorted { $0.raw < $1.raw }
-    if isSame, !waiting.isEmpty { effects.resume(waiting) }
+    if isSame, !waiting.isEmpty { resumption = effects.resume(waiting) }
   }
 
-  /// What a restarted controller says to `resume`.
-  /// - Parameter unknown: tasks that it never had, or that were not written down in time.
-  mutating func resumed(unknown: [TaskNumber], effects: inout some ClientEffects & ~Copyable) {
-    for number in unknown {
-      guard let entry = entries[number], entry.isOutstanding else { continue }
+  /// What a restarted controller says to `resume`: it names tasks that it never had, or that were not written down in time.
+  private mutating func resumed(_ reply: TaskReply, effects: inout some ClientEffects & ~Copyable) {
+    for id in reply.content["unknown"]?.stringArrayValue ?? [] {
+      let digits = id.utf8.reversed().prefix { (48...57).contains($0) }.count
+      guard let number = Int(id.suffix(digits)).map({ TaskNumber(raw: $0) }), let entry = entries[number], entry.isOutstanding,
+        entry.handle.id.text == id
+      else { continue }
       if let request = entry.request {
         effects.send(request)
       } else {

@@ -154,16 +154,8 @@ actor ClientConnection {
     if channel == .query, let serial = wire.takeEngineQuery(match.number) {
       readEngines(message, asOf: serial)
     } else {
-      replied(match, message, now: now)
+      state.replied(to: match, TaskReply(message), now: now, effects: &wire)
     }
-  }
-
-  private func replied(_ match: RequestIDs.Match, _ message: Envelope, now: ContinuousClock.Instant) {
-    guard match.number == wire.resumption else {
-      return state.replied(to: match, TaskReply(message), now: now, effects: &wire)
-    }
-    let unknown = (try? message.content())?["unknown"]?.stringArrayValue ?? []
-    state.resumed(unknown: unknown.compactMap { wire.ids.match($0)?.number }, effects: &wire)
   }
 
   private func readBatch(_ frames: [Frame], now: ContinuousClock.Instant) {
@@ -173,7 +165,7 @@ actor ClientConnection {
     do throws(MessageError) {
       while let message = try batch.next() {
         if let match = wire.ids.match(message.parentHeaderFrame) {
-          replied(match, message, now: now)
+          state.replied(to: match, TaskReply(message), now: now, effects: &wire)
         }
       }
     } catch { wire.warn("dropped messages", error.reason) }

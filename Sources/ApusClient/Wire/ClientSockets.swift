@@ -241,19 +241,16 @@ struct ClientSockets: ~Copyable, ClientEffects {
     if engines.isEmpty { sendControl(.abortRequest, content, to: Self.nobody) }
   }
 
-  /// The last question for tasks of before: its answer may come alone or in a batch.
-  private(set) var resumption: TaskNumber?
-
   /// Behind all that was sent before by libzmq: what arrived is known to the scheduler then.
-  mutating func resume(_ tasks: [TaskNumber]) {
+  mutating func resume(_ tasks: [TaskNumber]) -> TaskNumber {
     sendBatch()
     let number = ids.next()
-    resumption = number
     let header = headers.header(number, .resumeRequest)
     let content = Frame(["msg_ids": JSONValue(tasks.map { ids.id(of: $0).text })])
     var frames: [Frame] = [.delimiter, .empty, header, .emptyObject, .emptyObject, content]
     sign(&frames, 0, .task)
     post(frames, .task)
+    return number
   }
 
   private static let nobody = Frame("nobody")

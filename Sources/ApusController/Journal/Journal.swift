@@ -34,9 +34,13 @@ actor Journal {
   private let configuration: JournalConfiguration
   private let audience: Audience
   private let logger: Logger
+  /// Between two attempts to write again.
+  private let retryDelay: Duration
   private var mode = Mode.suspended
   private var buffer: [UInt8] = []
   private var isSyncDue = false
+  /// Until the first snapshot is written, what was there before is all that the next controller would have.
+  private var isReplacing = true
   /// Segments up to this one are older than the last snapshot.
   private var obsolete = 0
   /// Bytes written since the last snapshot, and those of it.
@@ -53,21 +57,20 @@ actor Journal {
   /// Results are kept in older segments up to so many bytes.
   private static let keptBytes = 96 << 20
   private static let snapshotDistance = 192 << 20
-  /// Between two attempts to write again.
-  private static let retryDelay = Duration.seconds(10)
   /// Engines need not be told at once.
   private static let replyDelay = Duration.milliseconds(20)
   private static let replyBatch = 1024
 
   init(
     loop: EventLoop, feed: JournalFeed, files: sending JournalFiles, configuration: JournalConfiguration, audience: Audience,
-    logger: Logger
+    retryDelay: Duration = .seconds(10), logger: Logger
   ) {
     self.loop = loop
     self.feed = feed
     self.files = files
     self.configuration = configuration
     self.audience = audience
+    self.retryDelay = retryDelay
     self.logger = logger
     feed.onEntries { [weak self] in
       guard let self else { return }
@@ -109,7 +112,7 @@ actor Journal {
 
   private func write(_ entry: JournalEntry) throws(FileError) {
     if buffer.isEmpty {
-      if files.bytes >= Self.segmentSize, !isInSnapshot { try files.beginSegment() }
+      if files.bytes >= Self.segmentSize, !isInSnapshot { try beginSegment() }
       buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
     }
     switch entry {
@@ -117,7 +120,7 @@ actor Journal {
       // In a segment of its own: what is before it can go as a whole.
       if buffer.count > JournalBlock.headerSize { try writeBlock() } else { buffer.removeAll(keepingCapacity: true) }
       obsolete = files.number
-      try files.beginSegment()
+      try beginSegment()
       bytesSinceSnapshot = 0
       isInSnapshot = true
       buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
@@ -130,11 +133,14 @@ actor Journal {
       try writeBlock()
       isInSnapshot = false
       isSnapshotDue = false
+      isReplacing = false
       snapshotBytes = bytesSinceSnapshot
       // Before anything older goes.
       if configuration.sync != .never { try files.sync() }
     }
   }
+
+  private func beginSegment() throws(FileError) { try files.beginSegment(isSynced: configuration.sync != .never) }
 
   private func writeBlock() throws(FileError) {
     guard buffer.count > JournalBlock.headerSize else { return buffer.removeAll(keepingCapacity: true) }
@@ -211,15 +217,21 @@ actor Journal {
     feed.close()
     buffer = []
     (isInSnapshot, isSnapshotDue) = (false, false)
-    files.removeAll()
+    if isReplacing {
+      // Once: what is there becomes less true by the second, and may be what fills the disk.
+      isReplacing = false
+      files.removeWritten()
+    } else {
+      files.removeAll()
+    }
     tell(.max)
-    loop.schedule(after: Self.retryDelay) { [weak self] in self?.assumeIsolated { $0.resume() } }
+    loop.schedule(after: retryDelay) { [weak self] in self?.assumeIsolated { $0.resume() } }
   }
 
   private func resume() {
     guard case .suspended = mode else { return }
     mode = .writing
-    do throws(FileError) { try files.beginSegment() } catch { return suspend("\(error)") }
+    do throws(FileError) { try beginSegment() } catch { return suspend("\(error)") }
     // With the snapshot, on the scheduler's loop: no fact is missed between the two.
     isSnapshotDue = true
     audience.loop.execute { [audience] in audience.snapshotWanted() }

@@ -29,6 +29,7 @@ enum JournalCodec {
         append(task.refused, to: &buffer)
         append(task.declined, to: &buffer)
         append(task.message, to: &buffer)
+        append(number: UInt32(clamping: task.attempt), to: &buffer)
       }
     case .result(let result):
       finished(result.id, result.time, result.outcome, result.engine, result.reply, &buffer)
@@ -169,9 +170,12 @@ enum JournalCodec {
       guard let engine = reader.engine(), let spent: UInt32 = reader.number(), let refused = reader.engines(),
         let declined = reader.engines(), let message = reader.message()
       else { return nil }
+      // Earlier versions did not write it.
+      let attempt: UInt32 = reader.number() ?? 0
       return .restated(
         RestatedTask(
-          id: id, message: message, engine: engine, spentRetries: Int(spent), refused: refused, declined: declined))
+          id: id, message: message, engine: engine, attempt: Int(attempt), spentRetries: Int(spent), refused: refused,
+          declined: declined))
     case .snapshotBegins, .snapshotEnds: return nil
     }
   }

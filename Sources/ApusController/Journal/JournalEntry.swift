@@ -41,6 +41,8 @@ struct RestatedTask: Sendable {
   var message: Envelope
   /// Where it is; `nil` while it waits.
   var engine: EngineUUID?
+  /// How many times it has come back from an engine.
+  var attempt = 0
   /// Of the retries that it asked for.
   var spentRetries = 0
   /// Engines where it failed or that declined it, and those among them that declined.

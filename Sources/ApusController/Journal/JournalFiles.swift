@@ -11,8 +11,14 @@ final class JournalFiles {
   /// The one that is written.
   private(set) var number: Int
   private(set) var bytes = 0
+  /// Something was appended since the last sync.
+  private(set) var isDirty = false
+  /// The directory's entry of the present segment is on the disk.
+  private(set) var isNamed = false
   /// Segments that are written no more, the oldest first.
   private(set) var closed: [(number: Int, bytes: Int)] = []
+  /// The last one that was there before.
+  private let former: Int
   /// Bytes that the segments may have together: where they would be more, it is as if the disk were full.
   private let limit: Int
 
@@ -21,6 +27,7 @@ final class JournalFiles {
     self.limit = limit
     closed = Self.segments(in: directory)
     number = closed.last?.number ?? 0
+    former = number
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
@@ -73,13 +80,17 @@ final class JournalFiles {
     }
     let id = SessionID.random().text
     try AtomicFile.write(Array(id.utf8), to: path)
+    try syncDirectory(directory)
+    try syncDirectory("\(directory)/..")
     return id
   }
 
   // MARK: writing
 
   /// Ends the segment that is written, and begins another.
-  func beginSegment() throws(FileError) {
+  /// - Parameter isSynced: whether what is in the one that ends is to be on the disk first: nobody syncs it later.
+  func beginSegment(isSynced: Bool = true) throws(FileError) {
+    if isSynced, isDirty { try sync() }
     endSegment()
     let path = Self.path(number + 1, in: directory)
     let opened = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0o600)
@@ -87,6 +98,7 @@ final class JournalFiles {
     descriptor = opened
     number += 1
     bytes = 0
+    isNamed = false
   }
 
   private func endSegment() {
@@ -95,6 +107,7 @@ final class JournalFiles {
     descriptor = -1
     closed.append((number, bytes))
     bytes = 0
+    isDirty = false
   }
 
   /// - Throws: nothing of it counts then, and the segment is not to be written any more.
@@ -103,6 +116,7 @@ final class JournalFiles {
     guard totalBytes + block.count <= limit else {
       throw FileError(path: path, action: "write more within the limit to", code: ENOSPC)
     }
+    isDirty = true
     var written = 0
     while written < block.count {
       let count = block.withUnsafeBytes { buffer in
@@ -115,10 +129,25 @@ final class JournalFiles {
     bytes += block.count
   }
 
-  /// Waits until what was appended is on the disk.
+  /// Waits until what was appended is on the disk, and so is the segment's name.
   func sync() throws(FileError) {
-    guard descriptor >= 0, fdatasync(descriptor) != 0 else { return }
-    throw FileError(path: Self.path(number, in: directory), action: "write", code: errno)
+    guard descriptor >= 0 else { return }
+    guard fdatasync(descriptor) == 0 else {
+      throw FileError(path: Self.path(number, in: directory), action: "write", code: errno)
+    }
+    isDirty = false
+    if isNamed { return }
+    try Self.syncDirectory(directory)
+    isNamed = true
+  }
+
+  /// Waits until the names in it are on the disk: the bytes of a file whose name is lost are lost with it.
+  static func syncDirectory(_ path: String) throws(FileError) {
+    let opened = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard opened >= 0 else { throw FileError(path: path, action: "write", code: errno) }
+    defer { close(opened) }
+    // Some file systems have no such thing.
+    guard fsync(opened) == 0 || errno == EINVAL else { throw FileError(path: path, action: "write", code: errno) }
   }
 
   /// Removes segments that were closed, the oldest first, as long as the body says so.
@@ -127,6 +156,13 @@ final class JournalFiles {
       unlink(Self.path(first.number, in: directory))
       closed.removeFirst()
     }
+  }
+
+  /// Removes what was written here, and leaves what was there before.
+  func removeWritten() {
+    endSegment()
+    for segment in closed where segment.number > former { unlink(Self.path(segment.number, in: directory)) }
+    closed.removeAll { $0.number > former }
   }
 
   /// Removes all segments: there is nothing that a restarted controller should know.

@@ -55,6 +55,7 @@ struct Restorer {
     case .retried(let id, let engine, let reason):
       change(id) { task in
         task.engine = nil
+        task.attempt += 1
         switch reason {
         case .failed, .engineLost:
           task.spentRetries += 1

@@ -71,13 +71,15 @@ final class HeldReplies: Sendable {
   /// - Parameter waiting: requests that are here and have not been answered.
   func account(waiting: [MessageID]) {
     state.withLock { state in
-      guard let kept = state.kept?.all else { return }
-      let ids = waiting + kept.map(\.id)
-      let account = engineSession.message(
-        .tasksHeld, content: Frame(["msg_ids": JSONValue(ids.map(\.text))]), parent: .emptyObject,
-        metadata: engineSession.engineMetadata, identities: [Frame("task_out"), Frame("controller")], sealedFor: .reply(.task))
-      Self.sendAlone(account, &state, engineSession)
-      for (_, reply) in kept {
+      guard let account = state.kept?.account(waiting: waiting) else { return }
+      let failed = account.failed.map { (key: $0.id.text, value: JSONValue.int($0.attempt)) }
+      let message = engineSession.message(
+        .tasksHeld,
+        content: Frame(["msg_ids": JSONValue(account.ids.map(\.text)), "failed": .object(JSONObject(members: failed))]),
+        parent: .emptyObject, metadata: engineSession.engineMetadata, identities: [Frame("task_out"), Frame("controller")],
+        sealedFor: .reply(.task))
+      Self.sendAlone(message, &state, engineSession)
+      for reply in account.replies {
         if let hop = reply.identities.first, reply.identities.count == 2,
           state.batch.append(reply.identities.last, reply.payload)
         {

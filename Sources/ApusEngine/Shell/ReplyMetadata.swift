@@ -52,6 +52,11 @@ struct ReplyMetadata {
     writer.append(asked?["original_msg_id"] ?? "")
     writer.append(raw: ",\"label\":")
     writer.append(asked?["label"] ?? .null)
+    if status != .ok || !dependenciesMet {
+      // The scheduler counts each try once, also where it hears of one twice.
+      writer.append(raw: ",\"attempt\":")
+      writer.append(.int(asked?["attempt"]?.intValue ?? 0))
+    }
     if let codec {
       writer.append(raw: ",\"codec\":")
       writer.append(string: codec)

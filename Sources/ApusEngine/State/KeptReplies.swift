@@ -57,6 +57,41 @@ struct KeptReplies: Sendable {
     bytes = 0
   }
 
+  /// What the engine tells a controller that took the place of another.
+  struct Account: Sendable {
+    /// Tasks that are here, and those whose replies were kept.
+    var ids: [MessageID] = []
+    /// Tasks of which there is nothing but a failure, and which try that was.
+    var failed: [(id: MessageID, attempt: Int)] = []
+    /// In the order in which they were given.
+    var replies: [Envelope] = []
+  }
+
+  /// That controller confirms each of the replies once, whatever the one before did.
+  /// - Parameter waiting: requests that are here and have not been answered.
+  mutating func account(waiting: [MessageID]) -> Account {
+    var account = Account(ids: waiting)
+    let here = Set(waiting)
+    for (id, reply) in all {
+      kept[id]?.count = 1
+      if let attempt = Self.failedAttempt(reply) {
+        // It is tried here again, and nobody needs to know how it went before.
+        if here.contains(id) { continue }
+        account.failed.append((id, attempt))
+      }
+      if !here.contains(id) { account.ids.append(id) }
+      account.replies.append(reply)
+    }
+    return account
+  }
+
+  /// - Returns: `nil` for a result.
+  private static func failedAttempt(_ reply: Envelope) -> Int? {
+    let metadata = try? reply.metadata()
+    if reply.replyStatus == .ok, metadata?["dependencies_met"]?.isTruthy ?? true { return nil }
+    return metadata?["attempt"]?.intValue ?? 0
+  }
+
   /// In the order in which they were given.
   var all: [(id: MessageID, reply: Envelope)] {
     order.compactMap { id, place in kept[id].flatMap { $0.place == place ? (id, $0.reply) : nil } }

@@ -245,7 +245,7 @@ struct ClientStateTests {
     bench.step { $0.hubConnected(effects: &$1) }
     bench.step { $0.engines([], asOf: 1, hub: SessionID("other"), journal: "j", effects: &$1) }
     bench.effects.expect("ask 1", "1: controllerLost", "1: silent", "resume 0,3", "-0")
-    bench.step { $0.resumed(unknown: [TaskNumber(raw: 3), TaskNumber(raw: 9)], effects: &$1) }
+    bench.resumed(unknown: 3, 9)
     bench.effects.expect("send 3")
     bench.reply(TaskNumber(raw: 0))
     bench.reply(TaskNumber(raw: 3))
@@ -254,13 +254,32 @@ struct ClientStateTests {
     #expect(bench.effects.ends == [TaskNumber(raw: 0): 1, TaskNumber(raw: 1): 1, TaskNumber(raw: 3): 1])
   }
 
+  /// However it comes: `replied` takes every reply, one that came alone and one of a batch. Of others' ids nothing is sent.
+  @Test func theAnswerToTheQuestionForTasksIsOneOfManyReplies() {
+    var bench = ClientBench()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    for _ in 0..<4 { bench.submit(.balanced) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", effects: &$1) }
+    bench.effects.forget()
+    bench.reply(TaskNumber(raw: 2))
+    bench.resumed(unknown: 0, 2, 3)
+    bench.reply(TaskNumber(raw: 1))
+    bench.effects.expect("2: ok", "2: silent", "send 0", "send 3", "1: ok", "1: silent")
+    let foreign = Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject,
+      content: Frame(["unknown": ["other_1_0", "0", "", "\(bench.queue.ids.id(of: TaskNumber(raw: 0)))1"]]))
+    let match = RequestIDs.Match(number: ClientRecorder.resumption, engine: nil)
+    bench.step { [now = bench.start] in $0.replied(to: match, TaskReply(foreign), now: now, effects: &$1) }
+    bench.effects.expect()
+  }
+
   @Test func aTaskWhoseMemoryIsWantedBackIsNotSentAgain() {
     var bench = ClientBench()
     bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
     bench.submit(.balanced, maySendAgain: false)
     bench.effects.forget()
     bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", effects: &$1) }
-    bench.step { $0.resumed(unknown: [TaskNumber(raw: 0)], effects: &$1) }
+    bench.resumed(unknown: 0)
     bench.effects.expect("resume 0", "0: controllerLost", "0: silent")
   }
 

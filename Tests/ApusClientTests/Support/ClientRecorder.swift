@@ -18,7 +18,11 @@ struct ClientRecorder: ClientEffects {
     )
   }
 
-  mutating func resume(_ tasks: [TaskNumber]) { lines.append("resume \(tasks.map { String($0.raw) }.joined(separator: ","))") }
+  mutating func resume(_ tasks: [TaskNumber]) -> TaskNumber {
+    lines.append("resume \(tasks.map { String($0.raw) }.joined(separator: ","))")
+    return Self.resumption
+  }
+  static let resumption = TaskNumber(raw: 1 << 40)
 
   mutating func finish(_ handle: TaskHandle, _ ending: TaskEnding) {
     ends[handle.number, default: 0] += 1
@@ -101,6 +105,16 @@ struct ClientBench {
       content: Frame(.object(content)))
     let match = RequestIDs.Match(number: number, engine: share.map { EngineUUID("e\($0)") })
     step { [now = at(seconds)] in $0.replied(to: match, TaskReply(message), now: now, effects: &$1) }
+  }
+
+  /// A restarted controller answers the question for the tasks of before.
+  mutating func resumed(unknown numbers: Int...) {
+    let ids = numbers.map { JSONValue.string(queue.ids.id(of: TaskNumber(raw: $0)).text) }
+    let message = Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject,
+      content: Frame(["status": "ok", "unknown": .array(ids)]))
+    let match = RequestIDs.Match(number: ClientRecorder.resumption, engine: nil)
+    step { [now = start] in $0.replied(to: match, TaskReply(message), now: now, effects: &$1) }
   }
 
   mutating func print(_ number: TaskNumber, share: Int? = nil) {

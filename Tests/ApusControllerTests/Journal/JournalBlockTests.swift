@@ -49,7 +49,7 @@ struct JournalBlockTests {
     case .outcome(let id, let outcome): "outcome \(id) \(outcome.succeeded) \(outcome.engine?.text ?? "nowhere")"
     case .snapshotBegins: "snapshot"
     case .restated(let task):
-      "restated \(task.id) \(task.engine?.text ?? "nowhere") \(task.spentRetries) \(task.refused.map(\.text).sorted()) "
+      "restated \(task.id) \(task.engine?.text ?? "nowhere") \(task.attempt) \(task.spentRetries) \(task.refused.map(\.text).sorted()) "
         + "\(task.declined.map(\.text).sorted()) \(task.message.byteCount)"
     case .snapshotEnds(let tasks): "end of \(tasks)"
     }
@@ -65,7 +65,8 @@ struct JournalBlockTests {
         .outcome("x", JournalOutcome(succeeded: true, engine: "e7")), .outcome("y", JournalOutcome(succeeded: false)),
         .snapshotBegins,
         .restated(
-          RestatedTask(id: "b", message: message, engine: "e2", spentRetries: 2, refused: ["e0", "e1"], declined: ["e1"])),
+          RestatedTask(
+            id: "b", message: message, engine: "e2", attempt: 5, spentRetries: 2, refused: ["e0", "e1"], declined: ["e1"])),
         .restated(RestatedTask(id: "c", message: Messages.request("c"))), .snapshotEnds(tasks: 2),
       ],
     ])
@@ -75,8 +76,8 @@ struct JournalBlockTests {
       found.records == [
         "submitted a \(Messages.request("a").byteCount)", "placed a e0", "retried a e0 failed", "retried a e1 unmetDependency",
         "retried a e1 engineLost", "retried a e1 undelivered", "finished a nowhere lost", "outcome x true e7",
-        "outcome y false nowhere", "snapshot", #"restated b e2 2 ["e0", "e1"] ["e1"] \#(message.byteCount)"#,
-        "restated c nowhere 0 [] [] \(Messages.request("c").byteCount)", "end of 2",
+        "outcome y false nowhere", "snapshot", #"restated b e2 5 2 ["e0", "e1"] ["e1"] \#(message.byteCount)"#,
+        "restated c nowhere 0 0 [] [] \(Messages.request("c").byteCount)", "end of 2",
       ])
   }
 

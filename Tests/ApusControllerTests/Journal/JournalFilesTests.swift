@@ -44,6 +44,51 @@ struct JournalFilesTests {
     }
   }
 
+  @Test("a segment that ends is on the disk, and the names of segments are")
+  func synced() async throws {
+    try await withDirectory { directory in
+      let files = JournalFiles(directory: directory, limit: 1000)
+      try files.beginSegment()
+      try files.append([1])
+      #expect(files.isDirty && !files.isNamed)
+      try files.sync()
+      #expect(!files.isDirty && files.isNamed)
+      try files.append([2])
+      #expect(files.isDirty && files.isNamed)
+      // Whoever syncs later syncs the next one.
+      try files.beginSegment()
+      #expect(!files.isDirty && !files.isNamed)
+      try files.append([3])
+      try files.beginSegment(isSynced: false)
+      #expect(!files.isDirty && !files.isNamed)
+      #expect(throws: FileError.self) { try JournalFiles.syncDirectory("\(directory)/nowhere") }
+    }
+  }
+
+  @Test("where the first snapshot finds no room, what was restored stays; after the second it goes, for it is not true any more")
+  func firstSnapshot() async throws {
+    try await withDirectory { directory in
+      let old = JournalFiles(directory: directory, limit: 1 << 20)
+      try old.beginSegment()
+      try old.append(JournalBlockTests.block([JournalBlockTests.submitted("old")]))
+      var configuration = JournalConfiguration()
+      configuration.sizeLimit = old.totalBytes + 100
+      let scheduler = Scheduler(directory, configuration, retryDelay: .milliseconds(300)) {
+        [
+          .snapshotBegins,
+          .restated(RestatedTask(id: "old", message: Messages.request("old", client: String(repeating: "c", count: 200)))),
+          .snapshotEnds(tasks: 1),
+        ]
+      }
+      defer { scheduler.stop() }
+      try await scheduler.wait { scheduler.written.withLock { $0.ticket } == .max }
+      #expect(JournalFiles.segments(in: directory).map(\.number) == [1])
+      #expect(restored(directory).tasks.map(\.id) == ["old"])
+      try await scheduler.wait { JournalFiles.segments(in: directory).isEmpty }
+      #expect(scheduler.snapshots.withLock { $0 } == 2)
+    }
+  }
+
   @Test("the name stays until an end in order, and a damaged one is replaced")
   func name() async throws {
     try await withDirectory { directory in
@@ -66,7 +111,10 @@ struct JournalFilesTests {
     let snapshots = Mutex(0)
     let written = Mutex<(ticket: Int, replies: [EngineUUID: [MessageID]])>((0, [:]))
 
-    init(_ directory: String, _ configuration: JournalConfiguration, snapshot: @escaping @Sendable () -> [JournalEntry]) {
+    init(
+      _ directory: String, _ configuration: JournalConfiguration, retryDelay: Duration = .seconds(10),
+      snapshot: @escaping @Sendable () -> [JournalEntry]
+    ) {
       feed = JournalFeed(loop: loop, holdsMessages: configuration.sync == .always)
       let box = WeakBox()
       journal = Journal(
@@ -85,7 +133,7 @@ struct JournalFilesTests {
             feed.open()
             _ = feed.handOver(&entries)
             box.scheduler?.snapshots.withLock { $0 += 1 }
-          }), logger: TestCluster.logger)
+          }), retryDelay: retryDelay, logger: TestCluster.logger)
       box.scheduler = self
       loop.start()
       journalLoop.start()

@@ -25,13 +25,14 @@ struct RecoveryTests {
       state.engineRegistered(uuid, running: running, accounts: accounts, now: now, effects: &effects)
       check()
     }
-    mutating func account(_ uuid: EngineUUID, _ ids: MessageID...) -> [MessageID] {
+    mutating func account(_ uuid: EngineUUID, _ ids: MessageID..., failed: [MessageID: Int] = [:]) -> [MessageID] {
       defer { check() }
-      return state.accounted(ids, by: uuid, now: now, effects: &effects)
+      return state.accounted(ids, failed: failed, by: uuid, now: now, effects: &effects)
     }
-    mutating func complete(_ id: MessageID, by uuid: EngineUUID, _ status: TaskReply.Status = .ok) {
+    mutating func complete(_ id: MessageID, by uuid: EngineUUID, _ status: TaskReply.Status = .ok, attempt: Int? = nil) {
       state.completed(
-        TaskReply(id: id, message: Messages.reply(to: id, from: uuid.text), status: status), by: uuid, now: now, effects: &effects)
+        TaskReply(id: id, message: Messages.reply(to: id, from: uuid.text), status: status, attempt: attempt), by: uuid, now: now,
+        effects: &effects)
       check()
     }
     mutating func submit(_ id: MessageID) {
@@ -53,12 +54,15 @@ struct RecoveryTests {
     }
   }
 
-  private func task(_ id: MessageID, on engine: EngineUUID? = nil, retries: Int = 0, spent: Int = 0, _ metadata: JSONObject = [:])
-    -> RestatedTask
-  {
+  private func task(
+    _ id: MessageID, on engine: EngineUUID? = nil, retries: Int = 0, spent: Int = 0, refused: Set<EngineUUID> = [],
+    _ metadata: JSONObject = [:]
+  ) -> RestatedTask {
     var metadata = metadata
     if retries > 0 { metadata["retries"] = .int(retries) }
-    return RestatedTask(id: id, message: Messages.request(id, metadata: .object(metadata)), engine: engine, spentRetries: spent)
+    return RestatedTask(
+      id: id, message: Messages.request(id, metadata: .object(metadata)), engine: engine, attempt: spent, spentRetries: spent,
+      refused: refused)
   }
 
   private func result(_ id: MessageID, own: Bool = true) -> JournalResult {
@@ -75,9 +79,60 @@ struct RecoveryTests {
     bench.complete("a", by: "e0")
     bench.complete("b", by: "e0", .error)
     bench.complete("b", by: "e0")
-    #expect(bench.effects.attempts.values.allSatisfy { !$0.contains(0) && Set($0).count == $0.count })
+    #expect(bench.effects.attempts.values.allSatisfy { !$0.contains(nil) && Set($0).count == $0.count })
     #expect(Set(bench.effects.attempts.keys) == ["a", "b"])
     #expect(bench.effects.answers == ["a": 1, "b": 1])
+  }
+
+  @Test("a failure that the journal has counted is not counted again when its engine, which was not told, sends it once more")
+  func countedFailure() {
+    var bench = Bench()
+    // It failed on e0, which waited to be told that this is written; in the journal it waits, or is on its way to e0 again.
+    bench.restore(
+      [
+        task("a", retries: 2, spent: 1, refused: ["e0"]), task("b", on: "e0", retries: 2, spent: 1, refused: ["e0"]),
+        task("c", on: "e0", retries: 2),
+      ],
+      engines: ["e0"])
+    bench.register("e0")
+    // Of `c` the failure is news.
+    #expect(bench.account("e0", "a", "b", "c", failed: ["a": 0, "b": 0, "c": 0]) == ["a", "b"])
+    for id in ["a", "b", "c"] as [MessageID] { bench.complete(id, by: "e0", .error, attempt: 0) }
+    bench.effects.expect("a → e0")
+    #expect(bench.effects.attempts["a"] == [1])
+    for attempt in 1...2 { bench.complete("a", by: "e0", .error, attempt: attempt) }
+    bench.effects.expect("a → e0", "a: answer of e0", "b → e0")
+    // What never came there is another attempt, and no try.
+    for attempt in 2...3 { bench.complete("b", by: "e0", .error, attempt: attempt) }
+    bench.effects.expect("b → e0", "b: answer of e0", "c → e0")
+    for attempt in 1...2 { bench.complete("c", by: "e0", .error, attempt: attempt) }
+    bench.effects.expect("c → e0", "c: answer of e0")
+    #expect(bench.effects.answers == ["a": 1, "b": 1, "c": 1])
+  }
+
+  @Test("of a task that is taken over from its engine the failure counts, whichever try that was")
+  func takenOver() {
+    var bench = Bench()
+    bench.restore([task("a", retries: 1, spent: 1), task("b", on: "e1", retries: 1, spent: 1)], engines: ["e0", "e1"])
+    bench.register("e0", running: ["a"])
+    bench.register("e1", running: ["b"])
+    bench.complete("a", by: "e0", .error, attempt: 0)
+    bench.complete("b", by: "e1", .error, attempt: 0)
+    bench.effects.expect("a: answer of e0", "b: answer of e1")
+  }
+
+  @Test("a result that an engine has kept ends the task, wherever the journal believes it to be")
+  func resultElsewhere() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0", retries: 1)], engines: ["e0", "e1"])
+    bench.register("e1")
+    #expect(bench.account("e1", "a") == [])
+    bench.complete("a", by: "e1")
+    bench.effects.expect("a: answer of e1")
+    bench.register("e0")
+    #expect(bench.account("e0", "a", failed: ["a": 0]) == ["a"])
+    bench.complete("a", by: "e0", .error, attempt: 0)
+    bench.effects.expect()
   }
 
   @Test("nothing is placed before the engines of before have said what they have")
@@ -181,8 +236,8 @@ struct RecoveryTests {
     bench.register("e1", running: ["a"])
     bench.register("e0")
     // It failed there before, and that reply was not written down.
-    #expect(bench.account("e0", "a") == [])
-    bench.complete("a", by: "e0", .error)
+    #expect(bench.account("e0", "a", failed: ["a": 0]) == ["a"])
+    bench.complete("a", by: "e0", .error, attempt: 0)
     bench.effects.expect()
     bench.complete("a", by: "e1")
     bench.effects.expect("a: answer of e1")
@@ -356,7 +411,7 @@ struct RecoveryTests {
         let constraints = task.constraints
         var awaited: [String] = []
         if case .waiting = task.phase { awaited = constraints.after.ids.map(\.text).sorted() }
-        return "\(task.id) \(place) \(constraints.retries) \(awaited) "
+        return "\(task.id) \(place) \(constraints.retries) \(constraints.attempt) \(awaited) "
           + "\(constraints.refused.map { state.engines[$0].uuid.text }.sorted())"
       }
     }

@@ -22,12 +22,13 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   /// What each engine was sent. It takes no message twice, so a task that is tried again must differ.
   private var sent: Set<String> = []
   /// The attempts of each task, in the order in which they were sent.
-  private(set) var attempts: [MessageID: [Int]] = [:]
+  private(set) var attempts: [MessageID: [Int?]] = [:]
 
-  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int) {
+  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int?) {
     guard let id = request.messageID else { return }
     attempts[id, default: []].append(attempt)
-    #expect(sent.insert("\(id) \(engine) \(attempt)").inserted, "\(engine) is sent attempt \(attempt) of \(id) for the second time")
+    let words = "\(id) \(engine) \(attempt ?? -1)"
+    #expect(sent.insert(words).inserted, "an engine is sent the same for the second time: \(words)")
     say("\(id) → \(engine)")
   }
 

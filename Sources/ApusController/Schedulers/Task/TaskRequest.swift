@@ -95,13 +95,18 @@ struct TaskReply: Sendable {
   var dependenciesMet: Bool
   /// With unmet dependencies: the engine does not know such tasks at all. The client gets this answer if every engine gives it.
   var isRefusal: Bool
+  /// Of a failure: which try failed, where its engine says so.
+  var attempt: Int?
 
-  init(id: MessageID, message: Envelope, status: Status, dependenciesMet: Bool = true, isRefusal: Bool = false) {
+  init(
+    id: MessageID, message: Envelope, status: Status, dependenciesMet: Bool = true, isRefusal: Bool = false, attempt: Int? = nil
+  ) {
     self.id = id
     self.message = message
     self.status = status
     self.dependenciesMet = dependenciesMet
     self.isRefusal = isRefusal
+    self.attempt = attempt
   }
 
   init?(_ message: Envelope) {
@@ -114,5 +119,8 @@ struct TaskReply: Sendable {
     }
     let isRefusal = met == false && message.metadataFrame.withUnsafeBytes { HeaderScanner($0).bool("refused") } == true
     self.init(id: id, message: message, status: status, dependenciesMet: met ?? true, isRefusal: isRefusal)
+    if status != .ok || met == false, message.metadataFrame.withUnsafeBytes({ HeaderScanner($0).has("attempt") }) {
+      attempt = (try? message.metadata())?["attempt"]?.intValue
+    }
   }
 }

@@ -54,7 +54,11 @@ extension TaskScheduler {
   func account(_ message: Envelope, now: ContinuousClock.Instant) {
     let uuid = wire.back.uuid(of: message.frames[0])
     guard let ids = Self.ids(of: message) else { return wire.rejections.note("an engine that does not say which tasks it has") }
-    let ended = state.accounted(ids, by: uuid, now: now, effects: &wire)
+    let failed = ((try? message.content())?["failed"]?.objectValue?.members ?? []).map {
+      (MessageID($0.key), $0.value.intValue ?? 0)
+    }
+    let ended = state.accounted(
+      ids, failed: Dictionary(failed) { $1 }, by: uuid, now: now, effects: &wire)
     if !ended.isEmpty { tellEngine?(uuid, ended) }
   }
 

@@ -3,8 +3,8 @@ import ApusMessaging
 /// What the task scheduler's state asks of the world. The struct that owns the sockets does it; in tests a recorder does.
 protocol TaskSchedulerEffects: ~Copyable {
   /// The request to an engine: as it came the first time, and told from what an engine may have had before when it is tried again.
-  /// - Parameter attempt: how many times the task was placed before.
-  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int)
+  /// - Parameter attempt: how many times it has come back from an engine; `nil` for the first time of all.
+  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int?)
   /// An engine's reply, as it came, to the client that asked. `request` has the client's identities.
   mutating func relay(_ reply: Envelope, to request: Envelope)
   /// A failure that the scheduler decides, made into a reply for the client.

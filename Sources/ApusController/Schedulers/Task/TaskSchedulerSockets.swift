@@ -64,12 +64,12 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   /// So many do not wait for the end of the turn: the others' work can begin.
   private static let fullOutbox = 32
 
-  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int) {
-    post(.request(attempt == 0 ? request : again(request, attempt: attempt), engine))
+  mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int?) {
+    post(.request(attempt.map { again(request, attempt: $0) } ?? request, engine))
   }
 
   /// A task that is tried again may come to an engine that has had it, which takes no signature twice, be it of the message or of a batch
-  /// of it alone: its metadata says which attempt it is, and of which controller if others were there before, so that no two are equal.
+  /// of it alone: its metadata says which attempt it is, and of which controller, so that no two are equal. The engine's reply repeats the attempt.
   private func again(_ request: Envelope, attempt: Int) -> Envelope {
     var metadata = (try? request.metadata()) ?? JSONObject()
     metadata["attempt"] = .int(attempt)

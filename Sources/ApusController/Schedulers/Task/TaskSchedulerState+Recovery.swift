@@ -25,6 +25,8 @@ extension TaskSchedulerState {
     for task in restored.tasks { if let engine = task.engine { awaited.insert(engines.know(engine)) } }
     recovery = Recovery(awaited: awaited, results: restored.results)
     for engine in awaited { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
+    // Whatever they are sent to may have had them from the controller before, and takes no message twice.
+    lastRestored = lastSequence + restored.tasks.count
     var reader = TaskRequestReader()
     for task in restored.tasks {
       var message = task.message
@@ -47,11 +49,10 @@ extension TaskSchedulerState {
     let refused = Set(task.refused.map { engines.know($0) })
     let declined = Set(task.declined.map { engines.know($0) })
     guard let engine = task.engine else {
-      return submit(request, refused: refused, declined: declined, attempt: 1, now: now, effects: &effects)
+      return submit(request, refused: refused, declined: declined, attempt: task.attempt, now: now, effects: &effects)
     }
     let index = engines.know(engine)
-    // Whatever it is sent to may have had it from the controller before, and takes no message twice.
-    submit(request, refused: refused, declined: declined, attempt: 1, placedOn: index, now: now, effects: &effects)
+    submit(request, refused: refused, declined: declined, attempt: task.attempt, placedOn: index, now: now, effects: &effects)
     recovery?.unconfirmed[index, default: []].insert(task.id)
   }
 
@@ -71,7 +72,7 @@ extension TaskSchedulerState {
     guard recovery?.awaited.remove(index) != nil else { return hold(uuid, now: now, effects: &effects) }
     // What an engine of others has not answered by then is lost, though it is here: it does not say what it has.
     if accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
-    for id in running { claim(id, by: index, runs: true, effects: &effects) }
+    for id in running { claim(id, by: index, effects: &effects) }
     // One that is busy says the rest later.
     if !accounts || !running.isEmpty { recovery?.heard(index) }
     return hold(uuid, now: now, effects: &effects)
@@ -87,23 +88,31 @@ extension TaskSchedulerState {
   }
 
   /// An engine that came back says all that it has: tasks that wait there, and replies that it has kept and sends now.
-  /// - Returns: those that have ended already: it need not keep their replies.
+  /// - Parameter failed: those among them that it only has a failure of, and how many times each had come back before that try.
+  /// - Returns: those that have ended already, or whose failure has been counted: it need not keep their replies.
   mutating func accounted(
-    _ ids: [MessageID], by uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ ids: [MessageID], failed: [MessageID: Int] = [:], by uuid: EngineUUID, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
   ) -> [MessageID] {
     guard recovery != nil else { return ids.filter { tasks[$0] == nil } }
     let index = engines.know(uuid)
     var ended: [MessageID] = []
+    var counted: Set<MessageID> = []
     for id in ids {
-      if tasks[id] != nil {
-        claim(id, by: index, runs: false, effects: &effects)
+      if let task = tasks[id] {
+        if let attempt = failed[id], isCounted(task, attempt, on: index) {
+          counted.insert(id)
+          ended.append(id)
+        } else {
+          claim(id, by: index, effects: &effects)
+        }
       } else if finished[id] != nil {
         ended.append(id)
       } else {
         recovery?.claim(id, by: index)
       }
     }
-    let missing = (recovery?.unconfirmed.removeValue(forKey: index) ?? []).subtracting(ids)
+    let missing = (recovery?.unconfirmed.removeValue(forKey: index) ?? []).subtracting(Set(ids).subtracting(counted))
     for id in missing.sorted(by: { tasks[$0]?.sequence ?? 0 < tasks[$1]?.sequence ?? 0 }) {
       guard let task = tasks[id], case .placed(index) = task.phase else { continue }
       engines.relieved(index)
@@ -116,25 +125,39 @@ extension TaskSchedulerState {
     return ended
   }
 
-  /// The engine has the task: it is there, whatever the journal says, and need not be sent.
-  /// - Parameter runs: it says so itself at this moment; an answer that it has kept may be of an earlier try.
-  private mutating func claim(
-    _ id: MessageID, by index: Int, runs: Bool, effects: inout some TaskSchedulerEffects & ~Copyable
-  ) {
+  /// A failure of an earlier try, which has been counted: it comes late, or was kept for the controller before.
+  func isOutdated(_ result: TaskReply, of task: QueuedTask) -> Bool {
+    guard task.attempt > 0, result.status != .ok || !result.dependenciesMet, let attempt = result.attempt else { return false }
+    return attempt < task.attempt && !task.constraints.isTakenOver
+  }
+
+  /// Whether the engine's failure is of a try that the journal knows to have failed. One of a task that is elsewhere is of an earlier one too.
+  private func isCounted(_ task: QueuedTask, _ attempt: Int, on engine: Int) -> Bool {
+    switch task.phase {
+    case .waiting, .queued: attempt < task.attempt
+    case .placed(engine): attempt < task.attempt && !task.constraints.isTakenOver
+    case .placed, .finished: true
+    }
+  }
+
+  /// The engine has the task, or its result: it is there, whatever the journal says, and need not be sent.
+  private mutating func claim(_ id: MessageID, by index: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
     guard let task = tasks[id] else {
       if finished[id] == nil { recovery?.claim(id, by: index) }
       return
     }
     switch task.phase {
     case .waiting, .queued: placeUnsent(task, on: index, effects: &effects)
-    case .placed(index): recovery?.unconfirmed[index]?.remove(id)
+    case .placed(index): if recovery?.unconfirmed[index]?.remove(id) == nil { return }
     case .placed(let other):
-      guard runs, recovery?.unconfirmed[other]?.remove(id) != nil else { return }
+      guard recovery?.unconfirmed[other]?.remove(id) != nil else { return }
       engines.relieved(other)
+      task.change { $0.attempt += 1 }
       effects.report(id, .retried(from: engines[other].uuid, reason: .undelivered))
       placeUnsent(task, on: index, effects: &effects)
-    case .finished: break
+    case .finished: return
     }
+    if task.attempt > 0 { task.change { $0.isTakenOver = true } }
   }
 
   /// The reply of a task that nobody has submitted as far as is known.
@@ -278,6 +301,7 @@ extension TaskSchedulerState {
     if case .placed(let engine) = task.phase { restated.engine = engines[engine].uuid }
     guard task.hasConstraints else { return restated }
     let constraints = task.constraints
+    restated.attempt = constraints.attempt
     restated.refused = Set(constraints.refused.map { engines[$0].uuid })
     restated.declined = Set(constraints.declined.map { engines[$0].uuid })
     if let request = try? TaskRequest(task.message, id: task.id) {

@@ -27,6 +27,8 @@ struct TaskSchedulerState {
   /// After a restart with a journal.
   var recovery: Recovery?
   private(set) var lastSequence = 0
+  /// Tasks up to this place in the order are of the controller before: engines may have had them.
+  var lastRestored = 0
   /// Tasks that have ended and whose dependents are not told yet: a list, because a chain of them may be longer than a stack is deep.
   private var ended = Deque<(id: MessageID, succeeded: Bool, dependents: [QueuedTask])>()
   private var isSettling = false
@@ -74,7 +76,7 @@ struct TaskSchedulerState {
 
   /// - Parameters:
   ///   - refused: engines that it has met before, as of `QueuedTask.Constraints`; of a task that is restored.
-  ///   - attempt: how many times it may have been placed before.
+  ///   - attempt: how many times it has come back from an engine.
   ///   - place: where a task is that is restored.
   mutating func submit(
     _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, attempt: Int = 0, placedOn place: Int? = nil,
@@ -195,6 +197,7 @@ struct TaskSchedulerState {
     guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else {
       return keepOrphan(result, by: uuid)
     }
+    if isOutdated(result, of: task) { return }
     lookAhead.answered(index, now: now)
     // An engine that becomes free by this belongs to the oldest task that waits, not to the first that depends on this one.
     let wasFull = !engines.isFree(index)
@@ -298,7 +301,8 @@ struct TaskSchedulerState {
     engines.placed(on: engine)
     let uuid = engines[engine].uuid
     effects.report(task.id, .placed(engine: uuid))
-    effects.send(task.message, to: uuid, attempt: task.attempt)
+    if task.hasConstraints, task.constraints.isTakenOver { task.change { $0.isTakenOver = false } }
+    effects.send(task.message, to: uuid, attempt: task.attempt > 0 || task.sequence <= lastRestored ? task.attempt : nil)
   }
 
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
