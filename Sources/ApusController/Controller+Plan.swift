@@ -125,7 +125,8 @@ extension Controller {
       for (id, kind) in file["kinds"]?.objectValue?.members ?? [] {
         if let number = Int(id) { kinds[EngineID(number)] = EngineKind(told: kind) }
       }
-      state.restore(engines, kinds: kinds, nextID: max(0, file["next_id"]?.intValue ?? 0))
+      let own = Set((file["own"]?.arrayValue ?? []).compactMap { $0.intValue.map { EngineID($0) } })
+      state.restore(engines, kinds: kinds, own: own, nextID: max(0, file["next_id"]?.intValue ?? 0))
     } catch { logger.warning("no engines to restore", metadata: ["error": "\(error)"]) }
   }
 }

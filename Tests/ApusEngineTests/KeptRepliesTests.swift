@@ -56,8 +56,11 @@ import Transport
     kept.keep(reply(["status": "error"], "error"), to: "here again")
     kept.keep(reply(["status": "ok"]), to: "done, and here again")
     for _ in 0..<2 { kept.keep(reply(["status": "error", "attempt": 1], "error"), to: "twice") }
-    let account = kept.account(waiting: ["waits", "here again", "done, and here again"])
+    let account = kept.account(waiting: [
+      ("waits", .emptyObject), ("here again", Frame(["attempt": 4])), ("done, and here again", Frame(["label": "attempt"])),
+    ])
     #expect(account.ids == ["waits", "here again", "done, and here again", "ok", "error", "unmet", "twice"])
+    #expect(account.waiting.map(\.attempt) == [0, 4, 0])
     #expect(account.failed.map(\.id) == ["error", "unmet", "twice"])
     #expect(account.failed.map(\.attempt) == [2, 0, 1])
     #expect(account.replies.count == 5)

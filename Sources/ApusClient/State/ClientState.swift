@@ -48,7 +48,9 @@ struct ClientState {
   /// The journal of the controller: one that is restarted with it knows our tasks.
   private(set) var journal: String?
   /// The last question for the tasks of before.
-  private var resumption: TaskNumber?
+  var resumption: TaskNumber?
+  /// What was under way over a connection that has broken since, until the hub has said that its controller is the same.
+  var cutOff: Set<TaskNumber> = []
   private(set) var isHubReachable = false
   private var hubLostDeadline: ContinuousClock.Instant?
   private(set) var failure: ClientError?
@@ -267,12 +269,19 @@ struct ClientState {
   mutating func askForEngines(effects: inout some ClientEffects & ~Copyable) { effects.askForEngines(asOf: serial) }
 
   /// The hub's list. Changes that were announced meanwhile are newer than it.
-  /// - Parameter journal: of the controller; `nil` without one.
+  /// - Parameters:
+  ///   - journal: of the controller; `nil` without one.
+  ///   - isOwn: the controller is one of Apus's.
   mutating func engines(
-    _ list: [RegisteredEngine], asOf asked: Int, hub session: SessionID?, journal: String? = nil,
+    _ list: [RegisteredEngine], asOf asked: Int, hub session: SessionID?, journal: String? = nil, isOwn: Bool = false,
     effects: inout some ClientEffects & ~Copyable
   ) {
-    if let hub, let session, hub != session { controllerWasRestarted(journal: journal, effects: &effects) }
+    if let hub, let session, hub != session {
+      controllerWasRestarted(journal: journal, effects: &effects)
+    } else if isOwn {
+      settleCutOff(effects: &effects)
+    }
+    cutOff = []
     hub = session ?? hub
     self.journal = journal
     let listed = Set(list.map(\.uuid))
@@ -286,38 +295,6 @@ struct ClientState {
   }
 
   // MARK: the controller
-
-  /// Balanced tasks are in its journal. What was sent to certain engines is known to nobody now: whether it ran, they alone could tell.
-  private mutating func controllerWasRestarted(journal: String?, effects: inout some ClientEffects & ~Copyable) {
-    let isSame = journal != nil && journal == self.journal
-    let error = ClientError(
-      .controllerLost,
-      isSame
-        ? "the controller was restarted while the task was under way: its engine may have run it"
-        : "the controller was restarted while the task was under way",
-      advice: isSame
-        ? "Submit it again if that does no harm, or to a load-balanced view, whose tasks survive." : "Submit the task again.")
-    failOutstanding(error, effects: &effects, sparingBalanced: isSame)
-    let waiting = entries.filter { $0.value.isOutstanding && $0.value.route == .balanced }.keys.sorted { $0.raw < $1.raw }
-    if isSame, !waiting.isEmpty { resumption = effects.resume(waiting) }
-  }
-
-  /// What a restarted controller says to `resume`: it names tasks that it never had, or that were not written down in time.
-  private mutating func resumed(_ reply: TaskReply, effects: inout some ClientEffects & ~Copyable) {
-    for id in reply.content["unknown"]?.stringArrayValue ?? [] {
-      let digits = id.utf8.reversed().prefix { (48...57).contains($0) }.count
-      guard let number = Int(id.suffix(digits)).map({ TaskNumber(raw: $0) }), let entry = entries[number], entry.isOutstanding,
-        entry.handle.id.text == id
-      else { continue }
-      if let request = entry.request {
-        effects.send(request)
-      } else {
-        let error = ClientError(
-          .controllerLost, "the controller was restarted, and does not know the task", advice: "Submit the task again.")
-        finishUnanswered(number, with: error, effects: &effects)
-      }
-    }
-  }
 
   mutating func hubConnected(effects: inout some ClientEffects & ~Copyable) {
     let wasLost = hubLostDeadline != nil
@@ -346,7 +323,7 @@ struct ClientState {
     }
   }
 
-  private mutating func failOutstanding(
+  mutating func failOutstanding(
     _ error: ClientError, effects: inout some ClientEffects & ~Copyable, includingQueries: Bool = false,
     sparingBalanced: Bool = false
   ) {
@@ -363,8 +340,7 @@ struct ClientState {
     if includingQueries { lingering = [] }
   }
 
-  private mutating func finishUnanswered(_ number: TaskNumber, with error: any Error, effects: inout some ClientEffects & ~Copyable)
-  {
+  mutating func finishUnanswered(_ number: TaskNumber, with error: any Error, effects: inout some ClientEffects & ~Copyable) {
     guard let entry = entries[number] else { return }
     deadlines[number] = nil
     remove(number)

@@ -57,6 +57,9 @@ actor ClientConnection {
     watch(wire.output) { $0.outputIsReadable() }
     watch(wire.notification) { $0.notificationIsReadable() }
     watch(wire.monitor.socket) { $0.monitorIsReadable() }
+    watch(wire.resultMonitors.task.socket) { $0.resultMonitorIsReadable(.task) }
+    watch(wire.resultMonitors.mux.socket) { $0.resultMonitorIsReadable(.mux) }
+    watch(wire.resultMonitors.broadcast.socket) { $0.resultMonitorIsReadable(.broadcast) }
     watchLines()
     if wire.isInProcess { state.hubConnected(effects: &wire) }
     state.askForEngines(effects: &wire)
@@ -222,7 +225,9 @@ actor ClientConnection {
     }
     if let lastHub, lastHub != message.sessionID { reopenLine() }
     lastHub = message.sessionID
-    state.engines(engines, asOf: serial, hub: message.sessionID, journal: content["journal"]?.stringValue, effects: &wire)
+    state.engines(
+      engines, asOf: serial, hub: message.sessionID, journal: content["journal"]?.stringValue, isOwn: wire.isOwnController,
+      effects: &wire)
     areEnginesKnown = true
     // A moment later, if a line is about to be opened: what comes first decides about the way of all.
     if !wire.areLinesPending { roster.becomeKnown() }
@@ -292,6 +297,25 @@ actor ClientConnection {
       }
     }
     afterEvents()
+  }
+
+  private func resultMonitorIsReadable(_ channel: Channel) {
+    while let event = nextEvent(channel) {
+      guard case .disconnected = event else { continue }
+      // What had arrived counts.
+      readReplies(channel, atMost: .max)
+      state.connectionBroke(channel == .task ? .balanced : channel == .mux ? .direct : .broadcast, effects: &wire)
+    }
+    afterEvents()
+  }
+
+  private func nextEvent(_ channel: Channel) -> SocketMonitor.Event? {
+    switch channel {
+    case .task: (try? wire.resultMonitors.task.next()) ?? nil
+    case .mux: (try? wire.resultMonitors.mux.next()) ?? nil
+    case .broadcast: (try? wire.resultMonitors.broadcast.next()) ?? nil
+    case .query, .control: nil
+    }
   }
 
   /// As if the connection to the hub had broken: what is under way fails unless the controller is heard of again soon.

@@ -6,12 +6,21 @@ import Transport
 struct ClientSockets: ~Copyable, ClientEffects {
   let query: Socket
   let monitor: SocketMonitor
+  /// Of the sockets by which results come.
+  let resultMonitors: ResultMonitors
   let task: Socket
   let mux: Socket
   let control: Socket
   let broadcast: Socket
   let notification: Socket
   let output: Socket
+
+  /// Tell when a connection breaks.
+  struct ResultMonitors: ~Copyable {
+    let task: SocketMonitor
+    let mux: SocketMonitor
+    let broadcast: SocketMonitor
+  }
 
   /// To a controller of this host.
   var lines: ClientLines
@@ -56,10 +65,14 @@ struct ClientSockets: ~Copyable, ClientEffects {
         try socket.prepare(for: route, curve: curve)
         return socket
       }
-      func connected(_ kind: Socket.Kind, _ port: Int, as identity: String? = nil) throws(ZeroMQError) -> Socket {
+      func connected(_ kind: Socket.Kind, _ port: Int) throws(ZeroMQError) -> Socket {
         let socket = try socket(kind)
-        if let identity { try socket.set(.identity, Array(identity.utf8)) }
         try socket.connect(route.endpoint(port))
+        return socket
+      }
+      func unconnected(as identity: String?) throws(ZeroMQError) -> Socket {
+        let socket = try socket(.dealer)
+        if let identity { try socket.set(.identity, Array(identity.utf8)) }
         return socket
       }
       // The notifications first: what the hub says after our first query is then heard.
@@ -73,15 +86,23 @@ struct ClientSockets: ~Copyable, ClientEffects {
         identity = name
         lines = ClientLines(in: directory, identity: name, key: file.key)
       }
-      let task = try connected(.dealer, file.task, as: identity)
-      let mux = try connected(.dealer, file.mux, as: identity)
+      let task = try unconnected(as: identity)
+      let mux = try unconnected(as: identity)
+      let broadcast = try unconnected(as: identity)
+      let resultMonitors = ResultMonitors(
+        task: try SocketMonitor(of: task, in: context, name: "client-task-\(ids.prefix)"),
+        mux: try SocketMonitor(of: mux, in: context, name: "client-mux-\(ids.prefix)"),
+        broadcast: try SocketMonitor(of: broadcast, in: context, name: "client-broadcast-\(ids.prefix)"))
+      try task.connect(route.endpoint(file.task))
+      try mux.connect(route.endpoint(file.mux))
+      try broadcast.connect(route.endpoint(broadcastPort))
       let control = try connected(.dealer, file.control)
-      let broadcast = try connected(.dealer, broadcastPort, as: identity)
       let query = try socket(.dealer)
       let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)")
       try query.connect(route.endpoint(file.registration))
       return ClientSockets(
-        query: query, monitor: monitor, task: task, mux: mux, control: control, broadcast: broadcast, notification: notification,
+        query: query, monitor: monitor, resultMonitors: resultMonitors, task: task, mux: mux, control: control,
+        broadcast: broadcast, notification: notification,
         output: output, lines: lines, key: file.key, ids: ids, queue: queue, roster: roster, configuration: configuration,
         logger: logger)
     } catch {
@@ -90,7 +111,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   }
 
   private init(
-    query: consuming Socket, monitor: consuming SocketMonitor, task: consuming Socket, mux: consuming Socket,
+    query: consuming Socket, monitor: consuming SocketMonitor, resultMonitors: consuming ResultMonitors, task: consuming Socket,
+    mux: consuming Socket,
     control: consuming Socket,
     broadcast: consuming Socket, notification: consuming Socket, output: consuming Socket, lines: ClientLines, key: String,
     ids: RequestIDs,
@@ -98,6 +120,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
   ) {
     self.query = query
     self.monitor = monitor
+    self.resultMonitors = resultMonitors
     self.task = task
     self.mux = mux
     self.control = control

@@ -45,7 +45,7 @@ struct HeartMonitorState {
         hearts[uuid] = Heart(misses: misses, hasAnswered: false, lastHeard: heart.lastHeard)
       }
     }
-    for uuid in stopped {
+    for uuid in stopped.sorted(by: { $0.text < $1.text }) {
       hearts[uuid] = nil
       effects.heartStopped(uuid)
     }

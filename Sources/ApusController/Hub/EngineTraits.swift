@@ -5,18 +5,23 @@ struct EngineTraits: Hashable, Sendable {
   var kind = EngineKind.python
   /// It reads messages in batches (`MessageBatch`).
   var takesBatches = false
-  /// What it runs at the moment at which it comes back.
-  var running: [MessageID] = []
+  /// What it runs at the moment at which it comes back, and how many times that had come back before.
+  var running: [MessageID: Int] = [:]
   /// What it has for tasks that ask for it.
   var resources: [String: Double] = [:]
 }
 
 extension EngineTraits {
+  private static func running(_ told: JSONValue?) -> [MessageID: Int] {
+    let members = told?.objectValue?.members ?? []
+    return Dictionary(members.map { (MessageID($0.key), $0.value.intValue ?? 0) }) { $1 }
+  }
+
   /// - Parameter registration: content of a registration request.
   init(told registration: JSONObject) {
     self.init(
       kind: EngineKind(told: registration["kind"]), takesBatches: registration["batches"]?.isTruthy ?? false,
-      running: registration["running"]?.stringArrayValue?.map { MessageID($0) } ?? [],
+      running: Self.running(registration["running"]),
       resources: (try? TaskPreferences.amounts(registration["resources"])) ?? [:])
   }
 }

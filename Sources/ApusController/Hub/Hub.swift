@@ -234,6 +234,7 @@ actor Hub: DeliversLater {
     wire.enginesChanged = false
     var document: JSONObject = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
     if !state.kindsObject.members.isEmpty { document["kinds"] = .object(state.kindsObject) }
+    document["own"] = state.ownEngines
     let bytes = JSONValue.object(document).encoded()
     store.loop.execute { [weak self, path = settings.engineStatePath] in
       var failure: FileError?

@@ -38,6 +38,8 @@ struct HubState {
     let traits: EngineTraits
     /// Its connection, as long as that stands: a stopped process keeps it.
     var connection: Int32?
+    /// One of Apus's own that the controller before knew: it will register, and say then what it runs. Its heart alone is not enough.
+    var mustRegister = false
   }
 
   private(set) var engines: [EngineID: Engine] = [:]
@@ -117,7 +119,7 @@ struct HubState {
   mutating func heartStarted(_ uuid: EngineUUID, effects: inout some HubEffects & ~Copyable) {
     if let waiting = pending.removeValue(forKey: uuid) {
       join(uuid, id: waiting.id, traits: waiting.traits, connection: waiting.connection, effects: &effects)
-    } else if let back = lost[uuid], isFree(back.id) {
+    } else if let back = lost[uuid], !back.mustRegister, isFree(back.id) {
       forgetLost(uuid)
       join(uuid, id: back.id, traits: back.traits, connection: back.connection, effects: &effects)
     }
@@ -159,10 +161,16 @@ struct HubState {
   }
 
   /// Engines of an earlier controller, from its file: they come back by themselves and are known when they do.
-  /// - Parameter kinds: of those that are not Python.
-  mutating func restore(_ engines: [EngineID: EngineUUID], kinds: [EngineID: EngineKind] = [:], nextID: Int) {
+  /// - Parameters:
+  ///   - kinds: of those that are not Python.
+  ///   - own: which of them are Apus's.
+  mutating func restore(
+    _ engines: [EngineID: EngineUUID], kinds: [EngineID: EngineKind] = [:], own: Set<EngineID> = [], nextID: Int
+  ) {
     for (id, uuid) in engines.sorted(by: { $0.key < $1.key }) where (0...Self.largestWanted).contains(id.number) {
-      remember(uuid, id: id, traits: EngineTraits(kind: kinds[id] ?? .python), connection: nil)
+      let isOwn = own.contains(id)
+      remember(uuid, id: id, traits: EngineTraits(kind: kinds[id] ?? .python, takesBatches: isOwn), connection: nil)
+      lost[uuid]?.mustRegister = isOwn
       self.nextID = max(self.nextID, id.number + 1)
     }
     self.nextID = max(self.nextID, min(nextID, Self.largestWanted))

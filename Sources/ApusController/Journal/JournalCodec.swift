@@ -99,7 +99,7 @@ enum JournalCodec {
 
   private static func append(_ engines: Set<EngineUUID>, to buffer: inout [UInt8]) {
     append(number: UInt16(clamping: engines.count), to: &buffer)
-    for engine in engines.prefix(Int(UInt16.max)) { append(engine, to: &buffer) }
+    for engine in engines.sorted(by: { $0.text < $1.text }).prefix(Int(UInt16.max)) { append(engine, to: &buffer) }
   }
 
   private static func append(_ message: Envelope, to buffer: inout [UInt8]) {

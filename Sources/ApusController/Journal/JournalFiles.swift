@@ -5,7 +5,7 @@ import Transport
 /// The segments of a journal in their directory: `00000001.log` and so on, and `id`, which names the journal.
 ///
 /// Not `Sendable`: lives where the journal writes.
-final class JournalFiles {
+final class JournalFiles: JournalStorage {
   let directory: String
   private var descriptor: Int32 = -1
   /// The one that is written.

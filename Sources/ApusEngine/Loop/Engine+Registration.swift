@@ -76,7 +76,10 @@ extension Engine {
     if resuming { content["resume"] = true }
     // From whom: one that has just taken that one's place has lost nothing.
     if wasCutOff { content["cut_off"] = controllerSession.map { .string($0.text) } ?? true }
-    if resuming, replies.keepsReplies, let running = mailbox.read({ $0.running }) { content["running"] = [.string(running.text)] }
+    let running = mailbox.read { contents in contents.running.map { ($0, contents.runningMetadata) } }
+    if resuming, replies.keepsReplies, let (id, metadata) = running {
+      content["running"] = .object(JSONObject(members: [(key: id.text, value: .int(KeptReplies.attempt(of: metadata)))]))
+    }
     sendToHub(.registrationRequest, .object(content))
   }
 

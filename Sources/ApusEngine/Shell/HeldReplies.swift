@@ -69,13 +69,17 @@ final class HeldReplies: Sendable {
 
   /// To a controller that took the place of another: what this engine has, then the replies that the other did not confirm.
   /// - Parameter waiting: requests that are here and have not been answered.
-  func account(waiting: [MessageID]) {
+  func account(waiting: [(id: MessageID, metadata: Frame)]) {
     state.withLock { state in
       guard let account = state.kept?.account(waiting: waiting) else { return }
-      let failed = account.failed.map { (key: $0.id.text, value: JSONValue.int($0.attempt)) }
+      func object(_ tasks: [(id: MessageID, attempt: Int)]) -> JSONValue {
+        .object(JSONObject(members: tasks.map { (key: $0.id.text, value: JSONValue.int($0.attempt)) }))
+      }
       let message = engineSession.message(
         .tasksHeld,
-        content: Frame(["msg_ids": JSONValue(account.ids.map(\.text)), "failed": .object(JSONObject(members: failed))]),
+        content: Frame([
+          "msg_ids": JSONValue(account.ids.map(\.text)), "waiting": object(account.waiting), "failed": object(account.failed),
+        ]),
         parent: .emptyObject, metadata: engineSession.engineMetadata, identities: [Frame("task_out"), Frame("controller")],
         sealedFor: .reply(.task))
       Self.sendAlone(message, &state, engineSession)

@@ -195,7 +195,7 @@ public final class Shell {
     }
     if owesAccount {
       readAll()
-      replies.account(waiting: waiting[firstWaiting...].filter(\.isBalanced).map(\.id))
+      replies.account(waiting: waiting[firstWaiting...].filter(\.isBalanced).map { ($0.id, $0.envelope.metadataFrame) })
     }
     if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(engineSession.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }
@@ -292,6 +292,7 @@ public final class Shell {
       let run = mailbox.read { contents -> Int? in
         if contents.aborts.takes(request.id) { return nil }
         contents.running = request.id
+        contents.runningMetadata = request.envelope.metadataFrame
         contents.request = request
         contents.run += 1
         return contents.run

@@ -1,5 +1,6 @@
 import ApusMessaging
 import DequeModule
+import Transport
 
 /// The replies to balanced tasks that a controller with a journal has not confirmed yet: the engine sends them again to the one that comes after it.
 struct KeptReplies: Sendable {
@@ -61,17 +62,19 @@ struct KeptReplies: Sendable {
   struct Account: Sendable {
     /// Tasks that are here, and those whose replies were kept.
     var ids: [MessageID] = []
-    /// Tasks of which there is nothing but a failure, and which try that was.
+    /// Those that are here, and how many times each had come back from an engine before.
+    var waiting: [(id: MessageID, attempt: Int)] = []
+    /// Tasks of which there is nothing but a failure, likewise.
     var failed: [(id: MessageID, attempt: Int)] = []
     /// In the order in which they were given.
     var replies: [Envelope] = []
   }
 
   /// That controller confirms each of the replies once, whatever the one before did.
-  /// - Parameter waiting: requests that are here and have not been answered.
-  mutating func account(waiting: [MessageID]) -> Account {
-    var account = Account(ids: waiting)
-    let here = Set(waiting)
+  /// - Parameter waiting: requests that are here and have not been answered, with their metadata.
+  mutating func account(waiting: [(id: MessageID, metadata: Frame)]) -> Account {
+    var account = Account(ids: waiting.map(\.id), waiting: waiting.map { ($0.id, Self.attempt(of: $0.metadata)) })
+    let here = Set(account.ids)
     for (id, reply) in all {
       kept[id]?.count = 1
       if let attempt = Self.failedAttempt(reply) {
@@ -85,11 +88,17 @@ struct KeptReplies: Sendable {
     return account
   }
 
+  /// How many times a task had come back from an engine, as its request or its reply says.
+  static func attempt(of metadata: Frame) -> Int {
+    guard metadata.count > 2, metadata.withUnsafeBytes({ HeaderScanner($0).has("attempt") }) else { return 0 }
+    return (try? metadata.json())?["attempt"]?.intValue ?? 0
+  }
+
   /// - Returns: `nil` for a result.
   private static func failedAttempt(_ reply: Envelope) -> Int? {
     let metadata = try? reply.metadata()
     if reply.replyStatus == .ok, metadata?["dependencies_met"]?.isTruthy ?? true { return nil }
-    return metadata?["attempt"]?.intValue ?? 0
+    return attempt(of: reply.metadataFrame)
   }
 
   /// In the order in which they were given.

@@ -273,6 +273,45 @@ struct ClientStateTests {
     bench.effects.expect()
   }
 
+  /// Found by the simulation: a client that comes by TCP has another name then, and was never answered.
+  @Test func whatABrokenConnectionMayHaveLostIsAskedFor() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    for route in [.balanced, .direct(e0), .balanced, .coalescing([e0])] as [Request.Route] { bench.submit(route) }
+    bench.reply(TaskNumber(raw: 0))
+    bench.effects.forget()
+    bench.step { $0.connectionBroke(.balanced, effects: &$1) }
+    bench.effects.expect("ask 1")
+    // By another one, or later: not in doubt.
+    bench.submit(.balanced)
+    bench.effects.forget()
+    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.effects.expect("resume 2")
+    bench.resumed(unknown: 2)
+    bench.effects.expect("send 2")
+    // Nobody keeps the results of the others.
+    bench.step { $0.connectionBroke(.direct, effects: &$1) }
+    bench.step { $0.connectionBroke(.broadcast, effects: &$1) }
+    bench.effects.expect("ask 1", "ask 1")
+    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.effects.expect("1: controllerLost", "1: silent", "3: controllerLost", "3: silent")
+    // Nothing is under way by it: nobody is asked.
+    bench.step { $0.connectionBroke(.direct, effects: &$1) }
+    bench.effects.expect()
+  }
+
+  /// It would take the question for a task.
+  @Test func aControllerOfOthersIsNotAskedForTasks() {
+    var bench = ClientBench()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.submit(.balanced)
+    bench.step { $0.connectionBroke(.balanced, effects: &$1) }
+    bench.effects.forget()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.effects.expect()
+  }
+
   @Test func aTaskWhoseMemoryIsWantedBackIsNotSentAgain() {
     var bench = ClientBench()
     bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }

@@ -160,6 +160,23 @@ struct HubEngineTests {
     #expect(JSONValue.object(restored.kindsObject) == ["4": "swift"])
   }
 
+  /// Found by the simulation: it was taken for an engine that does not say what it has, and its tasks were given up after half a minute.
+  @Test("an own engine of the controller before may be heard before it registers: it has its place when it has")
+  func ownEnginesRegister() {
+    var bench = HubBench()
+    bench.state.restore([EngineID(3): "own", EngineID(4): "stock"], own: [EngineID(3)], nextID: 5)
+    bench.beats("own")
+    bench.beats("stock")
+    #expect(bench.state.ids == ["stock": EngineID(4)])
+    bench.request("own", connection: 7, resumes: true)
+    bench.beats("own")
+    #expect(bench.state.ids == ["stock": EngineID(4), "own": EngineID(3)])
+    // Once it has, its heart is enough.
+    bench.stops("own")
+    bench.beats("own")
+    #expect(bench.state.ids["own"] == EngineID(3))
+  }
+
   @Test("ids count up and are never used twice")
   func ids() {
     var bench = HubBench()

@@ -67,25 +67,34 @@ struct JournalFilesTests {
 
   @Test("where the first snapshot finds no room, what was restored stays; after the second it goes, for it is not true any more")
   func firstSnapshot() async throws {
+    struct Effects: JournalEffects {
+      var words: [String] = []
+      mutating func syncLater(after delay: Duration) {}
+      mutating func tellLater(after delay: Duration) {}
+      mutating func retryLater(after delay: Duration) { words.append("again after \(delay)") }
+      mutating func written(_ ticket: Int, replies: [EngineUUID: [MessageID]]) {}
+      mutating func snapshotWanted() { words.append("snapshot") }
+      mutating func closeBacklog() { words.append("close") }
+      mutating func suspended(_ reason: String) { words.append("suspended") }
+    }
     try await withDirectory { directory in
       let old = JournalFiles(directory: directory, limit: 1 << 20)
       try old.beginSegment()
       try old.append(JournalBlockTests.block([JournalBlockTests.submitted("old")]))
-      var configuration = JournalConfiguration()
-      configuration.sizeLimit = old.totalBytes + 100
-      let scheduler = Scheduler(directory, configuration, retryDelay: .milliseconds(300)) {
-        [
-          .snapshotBegins,
-          .restated(RestatedTask(id: "old", message: Messages.request("old", client: String(repeating: "c", count: 200)))),
-          .snapshotEnds(tasks: 1),
-        ]
+      var effects = Effects()
+      var state = JournalState(JournalFiles(directory: directory, limit: old.totalBytes + 100), JournalConfiguration())
+      let large = RestatedTask(id: "old", message: Messages.request("old", client: String(repeating: "c", count: 200)))
+      let snapshot = JournalBacklog.Taken(
+        entries: [.snapshotBegins, .restated(large), .snapshotEnds(tasks: 1)], ticket: 1, hasOverflowed: false)
+      for isKept in [true, false] {
+        state.resume(effects: &effects)
+        #expect(state.isWriting)
+        state.commit(snapshot, effects: &effects)
+        #expect(effects.words == ["snapshot", "suspended", "close", "again after \(Duration.seconds(10))"])
+        effects.words = []
+        #expect(JournalFiles.segments(in: directory).map(\.number) == (isKept ? [1] : []))
+        #expect(restored(directory).tasks.map(\.id) == (isKept ? ["old"] : []))
       }
-      defer { scheduler.stop() }
-      try await scheduler.wait { scheduler.written.withLock { $0.ticket } == .max }
-      #expect(JournalFiles.segments(in: directory).map(\.number) == [1])
-      #expect(restored(directory).tasks.map(\.id) == ["old"])
-      try await scheduler.wait { JournalFiles.segments(in: directory).isEmpty }
-      #expect(scheduler.snapshots.withLock { $0 } == 2)
     }
   }
 
@@ -111,10 +120,7 @@ struct JournalFilesTests {
     let snapshots = Mutex(0)
     let written = Mutex<(ticket: Int, replies: [EngineUUID: [MessageID]])>((0, [:]))
 
-    init(
-      _ directory: String, _ configuration: JournalConfiguration, retryDelay: Duration = .seconds(10),
-      snapshot: @escaping @Sendable () -> [JournalEntry]
-    ) {
+    init(_ directory: String, _ configuration: JournalConfiguration, snapshot: @escaping @Sendable () -> [JournalEntry]) {
       feed = JournalFeed(loop: loop, holdsMessages: configuration.sync == .always)
       let box = WeakBox()
       journal = Journal(
@@ -133,7 +139,7 @@ struct JournalFilesTests {
             feed.open()
             _ = feed.handOver(&entries)
             box.scheduler?.snapshots.withLock { $0 += 1 }
-          }), retryDelay: retryDelay, logger: TestCluster.logger)
+          }), logger: TestCluster.logger)
       box.scheduler = self
       loop.start()
       journalLoop.start()

@@ -189,7 +189,7 @@ struct FaultTests {
   func returnsInTime() {
     var bench = SchedulerBench(hwm: 2, engines: 1)
     bench.submit("a")
-    bench.lose(0, grace: .seconds(5))
+    bench.lose(0, .silent, grace: .seconds(5))
     bench.submit("b")
     bench.recorder.expect("a → e0")
     bench.advance(.seconds(1))
@@ -200,6 +200,28 @@ struct FaultTests {
     bench.complete("a", on: 0)
     bench.complete("b", on: 0)
     bench.recorder.expect("a: answer of e0", "b: answer of e0")
+  }
+
+  /// Found by the simulation: the tasks waited for ever.
+  @Test(
+    "an engine that comes back over another connection has lost what was on its way: replies that had arrived count, the rest ends")
+  func returnsWithout() {
+    var bench = SchedulerBench(hwm: 4, engines: 1)
+    for id in ["a", "b", "c"] { bench.submit(id) }
+    bench.lose(0, grace: .milliseconds(20))
+    bench.advance(.milliseconds(5))
+    bench.register(0)
+    bench.submit("d")
+    bench.recorder.expect("a → e0", "b → e0", "c → e0", "d → e0")
+    bench.complete("a", on: 0)
+    bench.recorder.expect("a: answer of e0")
+    bench.advance(.milliseconds(15))
+    bench.recorder.expect("b: EngineError", "c: EngineError")
+    // What came after is there.
+    bench.advance(.seconds(60))
+    bench.complete("d", on: 0)
+    bench.recorder.expect("d: answer of e0")
+    #expect(bench.state.nextDeadline == nil)
   }
 
   @Test("lost, back, lost again: the second grace counts")

@@ -68,8 +68,10 @@ struct SchedulerBench {
     verify(location)
   }
 
-  mutating func lose(_ engine: Int, grace: Duration = .zero, at location: SourceLocation = #_sourceLocation) {
-    state.engineLost(Self.engine(engine), cause: .disconnected, grace: grace, now: now, effects: &recorder)
+  mutating func lose(
+    _ engine: Int, _ cause: EngineLoss = .disconnected, grace: Duration = .zero, at location: SourceLocation = #_sourceLocation
+  ) {
+    state.engineLost(Self.engine(engine), cause: cause, grace: grace, now: now, effects: &recorder)
     verify(location)
   }
 

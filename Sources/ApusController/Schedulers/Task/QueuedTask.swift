@@ -35,8 +35,6 @@ final class QueuedTask {
     var preferences: TaskPreferences?
     /// When it may be tried again, while it rests.
     var restsUntil: ContinuousClock.Instant?
-    /// It is on an engine that says so: which try that is, the journal may not know.
-    var isTakenOver = false
     /// When the present stay in the queue ends.
     var deadline: ContinuousClock.Instant?
     /// Whether the choice of engine is limited.

@@ -28,6 +28,8 @@ struct Recovery {
   private let latest: Timestamp
   /// Tasks up to this place in the order are of before the restart.
   var lastRestored = 0
+  /// Whoever has not come back by now will not.
+  private(set) var isOver = false
   /// Clients that have said what they wait for.
   private var returned: Set<Frame> = []
 
@@ -46,10 +48,10 @@ struct Recovery {
   /// It has said what it has, or is given up.
   mutating func heard(_ engine: Int) { silent.remove(engine) }
 
-  mutating func claim(_ id: MessageID, by engine: Int) { if claims.count < Self.claimLimit { claims[id] = engine } }
+  mutating func claim(_ id: MessageID, by engine: Int) { if claims.count < Self.claimLimit, !isOver { claims[id] = engine } }
 
   mutating func keep(_ reply: TaskReply, of engine: Int) {
-    guard orphanBytes + reply.message.byteCount <= Self.orphanLimit, claims.count < Self.claimLimit else { return }
+    guard !isOver, orphanBytes + reply.message.byteCount <= Self.orphanLimit, claims.count < Self.claimLimit else { return }
     claims[reply.id] = engine
     if let before = orphans.updateValue(reply, forKey: reply.id) { orphanBytes -= before.message.byteCount }
     orphanBytes += reply.message.byteCount
@@ -78,8 +80,8 @@ struct Recovery {
 
   mutating func clientReturned(_ client: Frame) { returned.insert(client) }
 
-  /// Whoever has not come back by now will not.
   mutating func forgetResults() {
+    isOver = true
     results = [:]
     resultBytes = 0
     lastRestored = 0

@@ -54,11 +54,9 @@ extension TaskScheduler {
   func account(_ message: Envelope, now: ContinuousClock.Instant) {
     let uuid = wire.back.uuid(of: message.frames[0])
     guard let ids = Self.ids(of: message) else { return wire.rejections.note("an engine that does not say which tasks it has") }
-    let failed = ((try? message.content())?["failed"]?.objectValue?.members ?? []).map {
-      (MessageID($0.key), $0.value.intValue ?? 0)
-    }
     let ended = state.accounted(
-      ids, failed: Dictionary(failed) { $1 }, by: uuid, now: now, effects: &wire)
+      ids, waiting: Self.attempts("waiting", of: message), failed: Self.attempts("failed", of: message), by: uuid, now: now,
+      effects: &wire)
     if !ended.isEmpty { tellEngine?(uuid, ended) }
   }
 
@@ -72,10 +70,16 @@ extension TaskScheduler {
       let request = Envelope(
         identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
         metadata: .emptyObject, content: .emptyObject)
-      let reason = "task \(id) ended before the controller was restarted, and its result was not kept for so long"
+      let reason = "task \(id) has ended, and its result was lost: with a connection that broke, or a controller that was restarted"
       _ = wire.fail(request, with: .refused(RemoteError(name: "ResultLost", value: reason, traceback: [reason])))
     }
     wire.reply(to: message, .resumeReply, ["status": "ok", "unknown": JSONValue(resumption.unknown.map(\.text))])
+  }
+
+  /// Tasks, and how many times each had come back.
+  private static func attempts(_ key: String, of message: Envelope) -> [MessageID: Int] {
+    let members = (try? message.content())?[key]?.objectValue?.members ?? []
+    return Dictionary(members.map { (MessageID($0.key), $0.value.intValue ?? 0) }) { $1 }
   }
 
   private static func ids(of message: Envelope) -> [MessageID]? {

@@ -63,9 +63,9 @@ actor TaskScheduler: DeliversLater {
 
   /// - Parameters:
   ///   - takesBatches: it is one of Apus's own.
-  ///   - running: tasks that an engine runs that comes back.
+  ///   - running: tasks that an engine runs that comes back, and how many times each had come back before.
   func engineRegistered(
-    _ uuid: EngineUUID, takesBatches: Bool, running: [MessageID] = [], resources: [String: Double] = [:]
+    _ uuid: EngineUUID, takesBatches: Bool, running: [MessageID: Int] = [:], resources: [String: Double] = [:]
   ) {
     wire.engineRegistered(uuid, takesBatches: takesBatches)
     state.engineRegistered(uuid, running: running, accounts: takesBatches, resources: resources, now: .now, effects: &wire)

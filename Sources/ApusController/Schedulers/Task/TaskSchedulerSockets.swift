@@ -1,5 +1,4 @@
 import ApusMessaging
-import DequeModule
 import Logging
 import Transport
 
@@ -20,9 +19,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private let journal: JournalFeed?
   /// Facts of this turn, for the journal.
   private var facts: [JournalEntry] = []
-  /// What leaves when the facts that it follows from are on the disk; empty unless the journal asks for that.
-  private var held = Deque<(ticket: Int, messages: [OutgoingMessage])>()
-  private var writtenTicket = 0
+  /// Empty unless the journal asks for that.
+  private var held = HeldMessages<OutgoingMessage>()
 
   enum OutgoingMessage {
     case request(Envelope, EngineUUID)
@@ -129,13 +127,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   /// - Parameter ticket: what was handed over up to this is written; the largest says that nothing is going to be.
-  mutating func written(_ ticket: Int) {
-    if ticket < .max { writtenTicket = max(writtenTicket, ticket) }
-    while let first = held.first, first.ticket <= ticket {
-      held.removeFirst()
-      leave(first.messages)
-    }
-  }
+  mutating func written(_ ticket: Int) { for messages in held.release(ticket) { leave(messages) } }
 
   // MARK: the end of a turn
 
@@ -144,10 +136,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     events.turnEnds()
     if let journal {
       let ticket = journal.handOver(&facts)
-      if journal.holdsMessages, ticket > writtenTicket {
-        if !outbox.isEmpty { held.append((ticket, outbox)) }
-        return outbox.removeAll()
-      }
+      if journal.holdsMessages, held.hold(&outbox, until: ticket) { return }
     }
     if outbox.isEmpty { return }
     var messages: [OutgoingMessage] = []

@@ -24,9 +24,11 @@ extension TaskSchedulerState {
     var awaited = Set(known.map { engines.know($0) })
     for task in restored.tasks { if let engine = task.engine { awaited.insert(engines.know(engine)) } }
     recovery = Recovery(awaited: awaited, results: restored.results)
-    for engine in awaited { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
+    for engine in awaited.sorted() { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
     // Whatever they are sent to may have had them from the controller before, and takes no message twice.
     lastRestored = lastSequence + restored.tasks.count
+    // Some end at once, before their clients are back.
+    recovery?.lastRestored = lastRestored
     var reader = TaskRequestReader()
     for task in restored.tasks {
       var message = task.message
@@ -34,7 +36,6 @@ extension TaskSchedulerState {
         restore(task, try reader.read(&message, id: task.id), now: now, effects: &effects)
       } catch { refuse(task.message, id: task.id, error, effects: &effects) }
     }
-    recovery?.lastRestored = lastSequence
     deadlines.insert(Deadline(instant: now + configuration.holdTime, kind: .hold))
     deadlines.insert(Deadline(instant: now + configuration.resultTime, kind: .results))
     endHoldIfComplete(now: now, effects: &effects)
@@ -60,11 +61,11 @@ extension TaskSchedulerState {
 
   /// An engine is here, and has a place again when nothing is held any more.
   /// - Parameters:
-  ///   - running: what it runs at this moment, as far as it says so.
+  ///   - running: what it ran when it asked for its place, as far as it says so, and which try of it: by now that may have come to an end.
   ///   - accounts: it will say what it has, and send what it has answered: one of Apus's own.
   /// - Returns: whether that is all for now.
   mutating func returned(
-    _ uuid: EngineUUID, running: [MessageID], accounts: Bool, now: ContinuousClock.Instant,
+    _ uuid: EngineUUID, running: [MessageID: Int], accounts: Bool, now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) -> Bool {
     guard recovery != nil else { return false }
@@ -72,7 +73,9 @@ extension TaskSchedulerState {
     guard recovery?.awaited.remove(index) != nil else { return hold(uuid, now: now, effects: &effects) }
     // What an engine of others has not answered by then is lost, though it is here: it does not say what it has.
     if accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
-    for id in running { claim(id, by: index, effects: &effects) }
+    for (id, attempt) in running.sorted(by: { $0.key.text < $1.key.text }) where tasks[id].map({ $0.attempt <= attempt }) ?? true {
+      claim(id, by: index, effects: &effects)
+    }
     // One that is busy says the rest later.
     if !accounts || !running.isEmpty { recovery?.heard(index) }
     return hold(uuid, now: now, effects: &effects)
@@ -88,10 +91,13 @@ extension TaskSchedulerState {
   }
 
   /// An engine that came back says all that it has: tasks that wait there, and replies that it has kept and sends now.
-  /// - Parameter failed: those among them that it only has a failure of, and how many times each had come back before that try.
+  /// - Parameters:
+  ///   - waiting: those among them that it has not run yet, and how many times each had come back before that try.
+  ///   - failed: those among them that it only has a failure of, likewise. Of the rest it has results.
   /// - Returns: those that have ended already, or whose failure has been counted: it need not keep their replies.
   mutating func accounted(
-    _ ids: [MessageID], failed: [MessageID: Int] = [:], by uuid: EngineUUID, now: ContinuousClock.Instant,
+    _ ids: [MessageID], waiting: [MessageID: Int] = [:], failed: [MessageID: Int] = [:], by uuid: EngineUUID,
+    now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) -> [MessageID] {
     guard recovery != nil else { return ids.filter { tasks[$0] == nil } }
@@ -103,10 +109,13 @@ extension TaskSchedulerState {
         if let attempt = failed[id], isCounted(task, attempt, on: index) {
           counted.insert(id)
           ended.append(id)
+        } else if let attempt = waiting[id], attempt < task.attempt {
+          // What it is about to run has been given up.
+          counted.insert(id)
         } else {
           claim(id, by: index, effects: &effects)
         }
-      } else if finished[id] != nil {
+      } else if finished[id] != nil || recovery?.isOver ?? true {
         ended.append(id)
       } else {
         recovery?.claim(id, by: index)
@@ -120,6 +129,8 @@ extension TaskSchedulerState {
       effects.report(id, .retried(from: uuid, reason: .undelivered))
       enqueue(task, now: now, effects: &effects)
     }
+    // It is here, and all that it has is known.
+    if losses[index]?.cause == .absent, !isAwaited(index) { losses[index] = nil }
     recovery?.heard(index)
     endHoldIfComplete(now: now, effects: &effects)
     return ended
@@ -128,14 +139,14 @@ extension TaskSchedulerState {
   /// A failure of an earlier try, which has been counted: it comes late, or was kept for the controller before.
   func isOutdated(_ result: TaskReply, of task: QueuedTask) -> Bool {
     guard task.attempt > 0, result.status != .ok || !result.dependenciesMet, let attempt = result.attempt else { return false }
-    return attempt < task.attempt && !task.constraints.isTakenOver
+    return attempt < task.attempt
   }
 
   /// Whether the engine's failure is of a try that the journal knows to have failed. One of a task that is elsewhere is of an earlier one too.
   private func isCounted(_ task: QueuedTask, _ attempt: Int, on engine: Int) -> Bool {
     switch task.phase {
     case .waiting, .queued: attempt < task.attempt
-    case .placed(engine): attempt < task.attempt && !task.constraints.isTakenOver
+    case .placed(engine): attempt < task.attempt
     case .placed, .finished: true
     }
   }
@@ -157,7 +168,6 @@ extension TaskSchedulerState {
       placeUnsent(task, on: index, effects: &effects)
     case .finished: return
     }
-    if task.attempt > 0 { task.change { $0.isTakenOver = true } }
   }
 
   /// The reply of a task that nobody has submitted as far as is known.
@@ -203,6 +213,51 @@ extension TaskSchedulerState {
   mutating func lose(_ engine: Int, cause: EngineLoss, deadline: ContinuousClock.Instant) {
     losses[engine] = Loss(cause: cause, deadline: deadline)
     deadlines.insert(Deadline(instant: deadline, kind: .loss(engine: engine)))
+  }
+
+  /// An engine is here again before it was given up.
+  mutating func settleLoss(of index: Int) {
+    switch losses[index]?.cause {
+    case nil: return
+    // Its connection broke: what was on its way is lost, and only the replies that have arrived are still to be read.
+    case .disconnected where engines[index].load > 0:
+      losses[index]?.doubtful = Dictionary(
+        uniqueKeysWithValues: tasks.values.lazy.filter { if case .placed(index) = $0.phase { true } else { false } }
+          .map { ($0.id, $0.attempt) })
+    // Of one that came back after a restart, and does not say what it has, tasks are still to be given up.
+    case .absent where recovery?.unconfirmed[index] != nil: return
+    default: losses[index] = nil
+    }
+  }
+
+  /// What an engine is given up with that is gone, or has come back without what was on its way.
+  mutating func giveUp(
+    _ engine: Int, _ loss: Loss, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    // Of one that came back, and says nothing of what it had, only that.
+    let doubtful = engines[engine].isRegistered ? recovery?.unconfirmed[engine] : nil
+    recovery?.unconfirmed[engine] = nil
+    let lost = tasks.values.filter { task in
+      guard case .placed(engine) = task.phase else { return false }
+      return (loss.doubtful.map { $0[task.id] == task.attempt } ?? true) && (doubtful?.contains(task.id) ?? true)
+    }.sorted { $0.sequence < $1.sequence }
+    for task in lost {
+      // A failure in the chain may have ended it meanwhile.
+      guard case .placed = task.phase else { continue }
+      engines.relieved(engine)
+      let uuid = engines[engine].uuid
+      effects.report(task.id, .lost(engine: uuid, cause: loss.cause))
+      if case .overran(let culprit, _) = loss.cause, culprit != task.id {
+        // It had not begun: no try was spent.
+        retry(task, from: engine, reason: .undelivered, now: now, effects: &effects)
+      } else if triesAgainAfterLoss(task) {
+        task.change { $0.retries -= 1 }
+        retry(task, from: engine, reason: .engineLost, now: now, effects: &effects)
+      } else {
+        fail(
+          task, .lost(.engineDied(uuid, running: task.id, cause: loss.cause.sentence)), now: now, effects: &effects, engine: engine)
+      }
+    }
   }
 
   // MARK: time
@@ -286,11 +341,13 @@ extension TaskSchedulerState {
       // Of `after` only what is awaited is left here; the request still names the rest.
       if let request = try? TaskRequest(task.message, id: task.id) { named.formUnion(request.after.ids) }
     }
-    for id in named {
+    // In an order, so that the same history writes the same bytes.
+    for id in named.sorted(by: { $0.text < $1.text }) {
       guard let outcome = finished[id] else { continue }
       entries.append(.outcome(id, JournalOutcome(outcome, in: engines)))
     }
-    for result in (recovery?.results.values).map(Array.init) ?? [] { entries.append(.result(result)) }
+    let results = (recovery?.results.values).map(Array.init) ?? []
+    for result in results.sorted(by: { ($0.time, $0.id.text) < ($1.time, $1.id.text) }) { entries.append(.result(result)) }
     for task in ordered { entries.append(.restated(restated(task))) }
     entries.append(.snapshotEnds(tasks: ordered.count))
     return entries

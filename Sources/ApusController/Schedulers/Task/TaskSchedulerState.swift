@@ -38,6 +38,8 @@ struct TaskSchedulerState {
   struct Loss {
     let cause: EngineLoss
     let deadline: ContinuousClock.Instant
+    /// Of an engine that came back before that over another connection: what it had before, and which try of it; all that it has otherwise.
+    var doubtful: [MessageID: Int]?
   }
 
   struct Deadline: Comparable {
@@ -110,7 +112,7 @@ struct TaskSchedulerState {
     {
       return fail(task, .impossible(cause(ofUnreachable: request)), now: now, effects: &effects)
     }
-    for id in named {
+    for id in named.sorted(by: { $0.text < $1.text }) {
       if let outcome = finished[id] { effects.note(JournalOutcome(outcome, in: engines), of: id) }
     }
     for id in named where finished[id] == nil { dependents[id, default: []].append(task) }
@@ -156,7 +158,7 @@ struct TaskSchedulerState {
   // MARK: events: engines
 
   mutating func engineRegistered(
-    _ uuid: EngineUUID, running: [MessageID] = [], accounts: Bool = true, resources: [String: Double] = [:],
+    _ uuid: EngineUUID, running: [MessageID: Int] = [:], accounts: Bool = true, resources: [String: Double] = [:],
     now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     engines.offer(resources, of: engines.know(uuid))
@@ -169,8 +171,7 @@ struct TaskSchedulerState {
     _ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     let index = engines.register(uuid)
-    // Of one that came back after a restart, and does not say what it has, tasks are still to be given up.
-    if recovery?.unconfirmed[index] == nil || losses[index]?.cause != .absent { losses[index] = nil }
+    settleLoss(of: index)
     // One that comes back may be the only one there is for tasks that failed on it.
     for task in limited where task.isQueued { forgive(task) }
     serve(index, now: now, effects: &effects)
@@ -242,7 +243,7 @@ struct TaskSchedulerState {
       case .loss(let engine):
         guard let loss = losses[engine], loss.deadline == next.instant else { continue }
         losses[engine] = nil
-        giveUp(engine, cause: loss.cause, now: now, effects: &effects)
+        giveUp(engine, loss, now: now, effects: &effects)
         gaveUpWaiting(for: engine, now: now, effects: &effects)
         if engines[engine].isRegistered { serve(engine, now: now, effects: &effects) }
       case .hold: endHold(now: now, effects: &effects)
@@ -301,7 +302,6 @@ struct TaskSchedulerState {
     engines.placed(on: engine)
     let uuid = engines[engine].uuid
     effects.report(task.id, .placed(engine: uuid))
-    if task.hasConstraints, task.constraints.isTakenOver { task.change { $0.isTakenOver = false } }
     effects.send(task.message, to: uuid, attempt: task.attempt > 0 || task.sequence <= lastRestored ? task.attempt : nil)
   }
 
@@ -353,7 +353,7 @@ struct TaskSchedulerState {
 
   // MARK: failing and trying again
 
-  private mutating func retry(
+  mutating func retry(
     _ task: QueuedTask, from engine: Int, reason: RetryReason, now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
@@ -380,36 +380,7 @@ struct TaskSchedulerState {
     }
   }
 
-  private mutating func giveUp(
-    _ engine: Int, cause: EngineLoss, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
-  ) {
-    // Of one that came back, and says nothing of what it had, only that.
-    let doubtful = engines[engine].isRegistered ? recovery?.unconfirmed[engine] : nil
-    recovery?.unconfirmed[engine] = nil
-    let lost = tasks.values.filter { task in
-      guard case .placed(engine) = task.phase else { return false }
-      return doubtful?.contains(task.id) ?? true
-    }.sorted { $0.sequence < $1.sequence }
-    for task in lost {
-      // A failure in the chain may have ended it meanwhile.
-      guard case .placed = task.phase else { continue }
-      engines.relieved(engine)
-      let uuid = engines[engine].uuid
-      effects.report(task.id, .lost(engine: uuid, cause: cause))
-      if case .overran(let culprit, _) = cause, culprit != task.id {
-        // It had not begun: no try was spent.
-        retry(task, from: engine, reason: .undelivered, now: now, effects: &effects)
-      } else if triesAgainAfterLoss(task) {
-        task.change { $0.retries -= 1 }
-        retry(task, from: engine, reason: .engineLost, now: now, effects: &effects)
-      } else {
-        fail(
-          task, .lost(.engineDied(uuid, running: task.id, cause: cause.sentence)), now: now, effects: &effects, engine: engine)
-      }
-    }
-  }
-
-  private mutating func fail(
+  mutating func fail(
     _ task: QueuedTask, _ failure: TaskFailure, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable,
     engine: Int? = nil
   ) {

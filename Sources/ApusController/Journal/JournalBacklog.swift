@@ -1,0 +1,83 @@
+import ApusMessaging
+
+/// Facts that wait to be written, between the turn of the scheduler that made them and the commit of the journal that takes them.
+struct JournalBacklog: Sendable {
+  private var entries: [JournalEntry] = []
+  private var spare: [JournalEntry] = []
+  private var bytes = 0
+  /// How many hand-overs there were: whoever waits for what it handed over waits for this number.
+  private var ticket = 0
+  private var isWoken = false
+  private var isOpen = false
+  private var hasOverflowed = false
+
+  /// Whether nothing may leave the scheduler before what it follows from is on the disk.
+  let holdsMessages: Bool
+
+  /// How long facts may wait for others to be written with.
+  static let delay = Duration.milliseconds(2)
+  private static let batch = 2048
+  /// Bytes that may wait for a slow disk. Beyond them the journal is suspended.
+  private static let limit = 256 << 20
+
+  init(holdsMessages: Bool) { self.holdsMessages = holdsMessages }
+
+  /// From now on facts are written: a snapshot is about to be handed over.
+  mutating func open() { isOpen = true }
+
+  /// What waits is dropped, and what comes.
+  mutating func close() {
+    isOpen = false
+    entries = []
+    bytes = 0
+    hasOverflowed = false
+  }
+
+  /// When a commit is to take what waits.
+  enum Wake {
+    /// It is going to, or there is nothing.
+    case not
+    case later, now
+  }
+
+  /// Takes the entries and leaves the array empty.
+  /// - Returns: the ticket of everything that was handed over so far; 0 while nothing is written.
+  mutating func handOver(_ new: inout [JournalEntry]) -> (ticket: Int, wake: Wake) {
+    guard isOpen else {
+      new.removeAll(keepingCapacity: new.count <= Self.batch)
+      return (0, .not)
+    }
+    guard !new.isEmpty else { return (ticket, .not) }
+    for entry in new { bytes += entry.footprint }
+    if bytes > Self.limit { hasOverflowed = true }
+    if !hasOverflowed { entries.append(contentsOf: new) }
+    new.removeAll(keepingCapacity: new.count <= Self.batch)
+    ticket += 1
+    if isWoken { return (ticket, entries.count >= Self.batch && !holdsMessages ? .now : .not) }
+    isWoken = true
+    return (ticket, holdsMessages ? .now : .later)
+  }
+
+  struct Taken {
+    var entries: [JournalEntry]
+    var ticket: Int
+    /// More waited than there is room for, and was dropped.
+    var hasOverflowed: Bool
+  }
+
+  mutating func take() -> Taken {
+    var taken: [JournalEntry] = []
+    swap(&taken, &spare)
+    swap(&taken, &entries)
+    bytes = 0
+    isWoken = false
+    return Taken(entries: taken, ticket: ticket, hasOverflowed: hasOverflowed)
+  }
+
+  /// Gives back the memory of what was taken.
+  mutating func recycle(_ entries: [JournalEntry]) {
+    guard entries.capacity <= 4 * Self.batch else { return }
+    spare = entries
+    spare.removeAll(keepingCapacity: true)
+  }
+}

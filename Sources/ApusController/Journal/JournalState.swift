@@ -1,0 +1,219 @@
+import ApusMessaging
+import Glibc
+
+/// The journal's mind: what is written when, when it counts, what may go, and what happens when the disk is full. No clock and no threads.
+///
+/// A commit is one write of all facts that have come together. From time to time the scheduler restates its tasks (a snapshot), and what is older
+/// goes, but for the latest results, which clients may not have got.
+struct JournalState<Storage: JournalStorage> {
+  private enum Mode {
+    /// Facts are written. To `suspended` when that fails, to `ended`.
+    case writing
+    /// The disk is full or broken. Nothing is written, and nothing old is kept: half a truth would have tasks run twice. Back to `writing`
+    /// with a snapshot.
+    case suspended
+    case ended
+  }
+
+  let storage: Storage
+  private let configuration: JournalConfiguration
+  private let limits: JournalLimits
+  /// Between two attempts to write again.
+  private let retryDelay: Duration
+  private var mode = Mode.suspended
+  private var buffer: [UInt8] = []
+  private var isSyncDue = false
+  /// Until the first snapshot is written, what was there before is all that the next controller would have.
+  private var isReplacing = true
+  /// Segments up to this one are older than the last snapshot.
+  private var obsolete = 0
+  /// Bytes written since the last snapshot, and those of it.
+  private var bytesSinceSnapshot = 0
+  private var snapshotBytes = 0
+  private var isSnapshotDue = false
+  private var isInSnapshot = false
+  private var replies: [EngineUUID: [MessageID]] = [:]
+  private var replyCount = 0
+  private var repliesDue = false
+
+  /// Engines need not be told at once.
+  private static var replyDelay: Duration { .milliseconds(20) }
+  private static var replyBatch: Int { 1024 }
+
+  init(
+    _ storage: Storage, _ configuration: JournalConfiguration, limits: JournalLimits = JournalLimits(),
+    retryDelay: Duration = .seconds(10)
+  ) {
+    self.storage = storage
+    self.configuration = configuration
+    self.limits = limits
+    self.retryDelay = retryDelay
+  }
+
+  var isWriting: Bool { if case .writing = mode { true } else { false } }
+
+  // MARK: events
+
+  /// Begins, with a snapshot that takes the place of what was restored; and again after a full disk.
+  mutating func resume(effects: inout some JournalEffects) {
+    guard case .suspended = mode else { return }
+    mode = .writing
+    do throws(FileError) { try beginSegment() } catch { return suspend("\(error)", effects: &effects) }
+    // With the snapshot, on the scheduler's loop: no fact is missed between the two.
+    isSnapshotDue = true
+    effects.snapshotWanted()
+  }
+
+  /// The controller ends in order, and so do its tasks: nothing is left to be restored.
+  mutating func end(effects: inout some JournalEffects) {
+    mode = .ended
+    effects.closeBacklog()
+    storage.removeDirectory()
+  }
+
+  /// The controller could not begin: what it has read stays for the next one.
+  mutating func abandon(effects: inout some JournalEffects) {
+    mode = .ended
+    effects.closeBacklog()
+  }
+
+  mutating func commit(_ taken: borrowing JournalBacklog.Taken, effects: inout some JournalEffects) {
+    guard case .writing = mode else { return }
+    if taken.hasOverflowed { return suspend("the disk is slower than the tasks, and too much waits for it", effects: &effects) }
+    do throws(FileError) {
+      for entry in taken.entries { try write(entry) }
+      try writeBlock()
+      if configuration.sync == .always { try storage.sync() } else { syncLater(effects: &effects) }
+    } catch { return suspend("\(error)", effects: &effects) }
+    if configuration.sync == .always { tell(taken.ticket, effects: &effects) } else { tellEngines(effects: &effects) }
+    tidy(effects: &effects)
+  }
+
+  mutating func syncIsDue(effects: inout some JournalEffects) {
+    isSyncDue = false
+    guard case .writing = mode else { return }
+    do throws(FileError) { try storage.sync() } catch { suspend("\(error)", effects: &effects) }
+  }
+
+  mutating func repliesAreDue(effects: inout some JournalEffects) {
+    repliesDue = false
+    if replyCount > 0 { tell(0, effects: &effects) }
+  }
+
+  // MARK: commits
+
+  private mutating func write(_ entry: JournalEntry) throws(FileError) {
+    if buffer.isEmpty {
+      if storage.bytes >= limits.segmentSize, !isInSnapshot { try beginSegment() }
+      buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
+    }
+    switch entry {
+    case .snapshotBegins:
+      // In a segment of its own: what is before it can go as a whole.
+      if buffer.count > JournalBlock.headerSize { try writeBlock() } else { buffer.removeAll(keepingCapacity: true) }
+      obsolete = storage.number
+      try beginSegment()
+      bytesSinceSnapshot = 0
+      isInSnapshot = true
+      buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
+    case .event(let event): note(event)
+    case .outcome, .restated, .result, .snapshotEnds: break
+    }
+    JournalCodec.append(entry, to: &buffer)
+    if buffer.count >= limits.blockSize { try writeBlock() }
+    if case .snapshotEnds = entry {
+      try writeBlock()
+      isInSnapshot = false
+      isSnapshotDue = false
+      isReplacing = false
+      snapshotBytes = bytesSinceSnapshot
+      // Before anything older goes.
+      if configuration.sync != .never { try storage.sync() }
+    }
+  }
+
+  private func beginSegment() throws(FileError) { try storage.beginSegment(isSynced: configuration.sync != .never) }
+
+  private mutating func writeBlock() throws(FileError) {
+    guard buffer.count > JournalBlock.headerSize else { return buffer.removeAll(keepingCapacity: true) }
+    guard buffer.count <= JournalBlock.largest else {
+      throw FileError(path: storage.directory, action: "write a task of more than 4 GiB to", code: EFBIG)
+    }
+    JournalBlock.seal(&buffer)
+    try storage.append(buffer)
+    bytesSinceSnapshot += buffer.count
+    buffer.removeAll(keepingCapacity: buffer.capacity <= 4 * limits.blockSize)
+  }
+
+  private mutating func syncLater(effects: inout some JournalEffects) {
+    guard configuration.sync == .interval, !isSyncDue else { return }
+    isSyncDue = true
+    effects.syncLater(after: configuration.syncInterval)
+  }
+
+  /// A snapshot when what was written since the last is more than it would be; and what is older than that goes.
+  private mutating func tidy(effects: inout some JournalEffects) {
+    if !isInSnapshot { storage.removeClosed { number, left in number <= obsolete && left > limits.keptBytes } }
+    guard !isSnapshotDue, bytesSinceSnapshot > max(limits.snapshotDistance, 3 * snapshotBytes) else { return }
+    isSnapshotDue = true
+    effects.snapshotWanted()
+  }
+
+  // MARK: engines
+
+  /// An engine keeps its reply until what followed from it is written.
+  private mutating func note(_ event: TaskEvent) {
+    switch event.kind {
+    case .finished(_, let engine?, .ok), .finished(_, let engine?, .error), .finished(_, let engine?, .aborted),
+      .retried(let engine, .failed), .retried(let engine, .unmetDependency):
+      replies[engine, default: []].append(event.id)
+      replyCount += 1
+    default: break
+    }
+  }
+
+  private mutating func tellEngines(effects: inout some JournalEffects) {
+    if replyCount >= Self.replyBatch { return tell(0, effects: &effects) }
+    guard replyCount > 0, !repliesDue else { return }
+    repliesDue = true
+    effects.tellLater(after: Self.replyDelay)
+  }
+
+  private mutating func tell(_ ticket: Int, effects: inout some JournalEffects) {
+    var told: [EngineUUID: [MessageID]] = [:]
+    swap(&told, &replies)
+    replyCount = 0
+    effects.written(ticket, replies: told)
+  }
+
+  // MARK: full disks
+
+  /// Tasks go on without a journal, and messages that were held leave.
+  private mutating func suspend(_ reason: String, effects: inout some JournalEffects) {
+    guard case .writing = mode else { return }
+    mode = .suspended
+    effects.suspended(reason)
+    effects.closeBacklog()
+    buffer = []
+    (isInSnapshot, isSnapshotDue) = (false, false)
+    if isReplacing {
+      // Once: what is there becomes less true by the second, and may be what fills the disk.
+      isReplacing = false
+      storage.removeWritten()
+    } else {
+      storage.removeAll()
+    }
+    tell(.max, effects: &effects)
+    effects.retryLater(after: retryDelay)
+  }
+}
+
+/// Sizes, in bytes.
+struct JournalLimits: Sendable {
+  var segmentSize = 32 << 20
+  var blockSize = 1 << 20
+  /// Results are kept in older segments up to so many bytes.
+  var keptBytes = 96 << 20
+  /// Written at least, before the tasks are restated.
+  var snapshotDistance = 192 << 20
+}
