@@ -102,6 +102,11 @@ let package = Package(
       name: "LargeArray", dependencies: ["Apus", "CAllocator"], path: "Examples/LargeArray", swiftSettings: strict),
     .executableTarget(
       name: "PythonFromSwift", dependencies: ["Apus"], path: "Examples/PythonFromSwift", swiftSettings: strict),
+    // Both read what is internal to the states' modules: release builds need `-enable-testing`, as `scripts/simulate` says.
+    .target(
+      name: "ApusSimulation", dependencies: ["ApusClient", "ApusController", "ApusEngine", "ApusMessaging", "Transport", heap],
+      swiftSettings: strict),
+    .executableTarget(name: "apus-simulate", dependencies: ["ApusSimulation"], swiftSettings: strict),
     .executableTarget(name: "Faults", dependencies: ["Apus"], path: "Tests/Programs/Faults", swiftSettings: strict),
     .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
     .testTarget(name: "TransportTests", dependencies: ["CAdmission", "TestSupport", "Transport"], swiftSettings: strict),
@@ -130,5 +135,6 @@ let package = Package(
         "TestSupport", "Transport",
       ],
       swiftSettings: strict),
+    .testTarget(name: "ApusSimulationTests", dependencies: ["ApusSimulation", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "ApusClusterTests", dependencies: ["ApusCluster", "ApusMessaging", "ApusProcess"], swiftSettings: strict),
   ])

@@ -22,7 +22,9 @@ import processes
 from outcomes import run_pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-RINGS = ["swift", "python", "conformance"]
+RINGS = ["swift", "simulation", "python", "conformance"]
+#: Seconds of the simulation, with seeds that nobody has seen.
+SIMULATION = 45
 QUICK_MODULES = ["test_executor", "test_remotefunction", "test_dependency", "test_asyncresult", "test_lbview"]
 #: Of our own Python client.
 QUICK_CLIENT_MODULES = ["test_view", "test_lbview", "test_asyncresult", "test_magics"]
@@ -107,6 +109,15 @@ def swift_ring(logs: Path) -> Count:
         print(f"    swift test ended with exit code {code}")
         count.failed = max(count.failed, 1)
     return count
+
+
+def simulation_ring(logs: Path) -> Count:
+    say("Simulating clusters in which everything goes wrong")
+    log = logs / "simulation.log"
+    code = command(
+        [str(ROOT / "scripts" / "simulate"), "--debug", "--seconds", str(SIMULATION)], log, BUILD_LIMIT,
+        lambda line: line.startswith(("seed", "after", "error")) or " simulated seconds" in line)
+    return Count(passed=1) if code == 0 else Count(failed=1)
 
 
 def told(log: Path) -> Count:
@@ -248,6 +259,8 @@ def main() -> int:
     began = time.monotonic()
     if "swift" in arguments.only:
         counts["swift"] = swift_ring(logs)
+    if "simulation" in arguments.only:
+        counts["simulation"] = simulation_ring(logs)
     if {"python", "conformance"} & set(arguments.only):
         if not install(arguments.prefix, logs):
             counts["installation"] = Count(failed=1)

@@ -1,0 +1,115 @@
+@testable import ApusController
+import ApusMessaging
+
+/// What goes wrong, and when.
+struct Faults {
+  private let cluster: Cluster
+  private var world: World { cluster.world }
+
+  init(_ cluster: Cluster) { self.cluster = cluster }
+
+  mutating func begin() {
+    let scenario = cluster.scenario
+    let cluster = cluster
+    let world = world
+    every(scenario.controllerDeaths) {
+      cluster.ledger.count("controllers killed")
+      cluster.killController(power: false)
+    }
+    every(scenario.powerFailures) {
+      cluster.ledger.count("power failures")
+      cluster.killController(power: true)
+    }
+    every(scenario.engineDeaths) {
+      guard let engine = world.pick(cluster.engines) else { return }
+      cluster.ledger.count("engines killed")
+      cluster.kill(engine)
+    }
+    every(scenario.clientDeaths) {
+      guard let client = world.pick(cluster.clients) else { return }
+      cluster.ledger.count("clients killed")
+      cluster.kill(client)
+    }
+    every(scenario.stops) {
+      guard let process = world.pick(cluster.processes), process.isAlive, !process.isStopped else { return }
+      cluster.ledger.count("processes stopped")
+      process.stop()
+      world.after(Int(1e6 * world.logarithmic(0.01...20))) { process.proceed() }
+    }
+    every(scenario.cuts) {
+      guard let link = world.pick(cluster.processes.flatMap(\.openLinks)) else { return }
+      cluster.ledger.count("connections cut")
+      cluster.ledger.mayHaveLost(link.label)
+      link.breakDown()
+    }
+    every(scenario.fullDisks) {
+      cluster.ledger.count("full disks")
+      world.note("the disk is full")
+      cluster.disk.isFull = true
+      world.after(Int(1e6 * world.logarithmic(0.01...15))) {
+        world.note("the disk has room")
+        cluster.disk.isFull = false
+      }
+    }
+  }
+
+  /// - Parameter mean: seconds between two of them; 0 is never.
+  private func every(_ mean: Double, _ body: @escaping () -> Void) {
+    guard mean > 0 else { return }
+    let (cluster, world) = (cluster, world)
+    func next() {
+      world.after(Int(1e6 * mean * world.logarithmic(0.05...2.5))) {
+        guard cluster.isBusy else { return }
+        body()
+        next()
+      }
+    }
+    next()
+  }
+}
+
+extension Cluster {
+  var processes: [Process] { (controller.map { [$0 as Process] } ?? []) + engines + clients }
+
+  /// For a sentence.
+  func whereabouts(of id: MessageID) -> String {
+    guard let controller, controller.isAlive else { return "there is no controller" }
+    guard let task = controller.tasks.tasks[id] else { return "the scheduler does not know it" }
+    let there = engines.map { engine in
+      let isFree = controller.tasks.engines.index(of: engine.uuid).map { controller.tasks.engines.isFree($0) } ?? false
+      return "\(engine.name)\(isFree ? " is free" : "")\(controller.hub.ids[engine.uuid] == nil ? " is not registered" : "")"
+    }
+    return "\(task.phase); \(there.joined(separator: ", "))"
+  }
+
+  /// Nothing is left when everything has ended.
+  func checkRest() {
+    guard let controller, controller.isAlive else { return world.fail("there is no controller") }
+    let state = controller.tasks
+    if !state.tasks.isEmpty {
+      // Of clients that died; those may wait for what nobody can give them.
+      for (id, _) in state.tasks {
+        guard let task = ledger.tasks[id] else { return world.fail("\(id) is nobody's") }
+        if task.names.isEmpty, !task.hasTargets, !task.deeds.contains(.decline) {
+          return world.fail("\(id), of a client that is gone, has not ended: \(whereabouts(of: id))")
+        }
+      }
+    } else {
+      if state.messageBytes != 0 { world.fail("\(state.messageBytes) bytes are left in the scheduler") }
+      if !controller.hub.unassigned.isEmpty {
+        world.fail("the hub counts \(controller.hub.unassigned.count) tasks, and there are none")
+      }
+      for engine in controller.hub.engines.values where !engine.tasks.isEmpty || !engine.queue.isEmpty {
+        world.fail("the hub counts \(engine.tasks.count) tasks on \(engine.uuid), and there are none")
+      }
+    }
+    for engine in engines {
+      if controller.hub.ids[engine.uuid] == nil { world.fail("\(engine.name) is not registered") }
+      if !state.engines.isRegistered(engine.uuid) { world.fail("\(engine.name) gets no tasks") }
+    }
+    if let recovery = state.recovery, !recovery.results.isEmpty || !recovery.claims.isEmpty {
+      world.fail("\(recovery.results.count) results and \(recovery.claims.count) claims are kept for ever")
+    }
+    if state.deadlineCount > 2 * state.tasks.count + 64 { world.fail("\(state.deadlineCount) deadlines are left") }
+  }
+}

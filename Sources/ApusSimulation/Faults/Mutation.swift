@@ -1,0 +1,43 @@
+/// A rule that is broken on purpose, to see that the simulation finds it. They live in the simulation's adapters: no state knows of them.
+public enum Mutation: String, CaseIterable, Sendable {
+  /// Engines are told that their replies are written as soon as the scheduler has decided.
+  case confirmsBeforeWriting = "confirms-before-writing"
+  /// With `always`, messages leave before what they follow from is on the disk.
+  case sendsBeforeWriting = "sends-before-writing"
+  /// The journal does not hear of what was tried again.
+  case forgetsRetries = "forgets-retries"
+  /// The journal does not hear of ends.
+  case forgetsEnds = "forgets-ends"
+  /// The journal does not hear where tasks are.
+  case forgetsPlaces = "forgets-places"
+  /// A controller answers twice.
+  case answersTwice = "answers-twice"
+  /// One in fifty answers is lost on the way.
+  case losesAnswers = "loses-answers"
+  /// Engines keep no replies.
+  case keepsNoReplies = "keeps-no-replies"
+  /// Engines do not say what they have.
+  case saysNothing = "says-nothing"
+  /// Engines do not say which of their replies are failures, and of which try.
+  case hidesFailures = "hides-failures"
+  /// Clients do not ask for their tasks when a controller is back.
+  case doesNotAsk = "does-not-ask"
+  /// Clients do not send again what a controller does not know.
+  case doesNotSendAgain = "does-not-send-again"
+  /// What is tried again looks like the first time, which engines take for a replay.
+  case sendsTheSame = "sends-the-same"
+  /// Connections do not keep the order.
+  case reorders
+  /// The disk says that it has synced, and has not.
+  case doesNotSync = "does-not-sync"
+  /// The records of a suspended journal stay.
+  case keepsHalfTruths = "keeps-half-truths"
+  /// A restarted controller places tasks before engines have said what they have.
+  case doesNotWait = "does-not-wait"
+  /// The scheduler is not told that an engine was lost.
+  case hidesLosses = "hides-losses"
+  /// Nobody looks at deadlines.
+  case forgetsTime = "forgets-time"
+  /// The hub misses one in a hundred events of tasks.
+  case miscounts
+}

@@ -1,0 +1,70 @@
+@testable import ApusController
+
+/// What a run is made of; all of it follows from the seed.
+public struct Scenario: Sendable {
+  var engines = 3
+  var clients = 2
+  /// Seconds of work and faults, before everything is left in peace.
+  public var seconds = 60.0
+  /// Between two tasks of a client.
+  var pause = 0.2
+  /// How long tasks take, in seconds.
+  var length = 0.001...3.0
+  var sync = JournalConfiguration.Sync.interval
+  var policy = SchedulingPolicy.leastLoad
+  var highWaterMark = 1
+  var lookAhead = 0
+  /// A journal of this size is full.
+  var sizeLimit = 4 << 30
+  /// Seconds between two faults of a kind, on average; 0 is never.
+  var controllerDeaths = 0.0
+  var powerFailures = 0.0
+  var engineDeaths = 0.0
+  var clientDeaths = 0.0
+  var stops = 0.0
+  var cuts = 0.0
+  var fullDisks = 0.0
+  /// Percent of messages that are slow.
+  var slowMessages = 2.0
+  /// Percent of messages from clients that arrive twice.
+  var duplicates = 0.0
+  var mutation: Mutation?
+
+  init(seed: UInt64, mutation: Mutation? = nil) {
+    var random = SeededGenerator(seed: seed ^ 0x5EED)
+    func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
+    func some(_ percent: Int, _ range: ClosedRange<Double>) -> Double {
+      let value = Double.random(in: range, using: &random)
+      return chance(percent) ? value : 0
+    }
+    self.mutation = mutation
+    engines = Int.random(in: 1...5, using: &random)
+    clients = Int.random(in: 1...3, using: &random)
+    seconds = Double.random(in: 20...120, using: &random)
+    pause = Double.random(in: 0.02...0.6, using: &random)
+    length = chance(30) ? 0.0005...0.01 : chance(40) ? 0.01...10 : 0.001...1
+    sync = JournalConfiguration.Sync.allCases.randomElement(using: &random) ?? .interval
+    policy =
+      chance(70) ? .leastLoad : [.leastRecentlyUsed, .twoBin, .weighted, .plainRandom].randomElement(using: &random) ?? .leastLoad
+    highWaterMark = [1, 1, 1, 2, 4, 0].randomElement(using: &random) ?? 1
+    lookAhead = chance(40) ? 4 : 0
+    controllerDeaths = some(85, 3...20)
+    powerFailures = some(25, 10...60)
+    engineDeaths = some(50, 5...60)
+    clientDeaths = some(30, 10...60)
+    stops = some(40, 5...40)
+    cuts = some(40, 3...40)
+    fullDisks = some(20, 10...60)
+    slowMessages = chance(30) ? 20 : 2
+    duplicates = chance(20) ? 2 : 0
+    if chance(25) {
+      (powerFailures, engineDeaths, clientDeaths, stops, cuts, fullDisks) = (0, 0, 0, 0, 0, 0)
+      (controllerDeaths, slowMessages) = (max(3, controllerDeaths), 2)
+    }
+  }
+
+  /// The controller is killed and nothing else goes wrong: then no task runs more often than it was asked to.
+  var isMild: Bool {
+    powerFailures == 0 && engineDeaths == 0 && stops == 0 && cuts == 0 && fullDisks == 0 && clientDeaths == 0 && slowMessages <= 2
+  }
+}

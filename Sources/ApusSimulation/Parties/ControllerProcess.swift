@@ -1,0 +1,297 @@
+@testable import ApusController
+import ApusMessaging
+import Transport
+
+/// A controller: the states of scheduler, hub, heart monitor and journal, and between them what `TaskScheduler`, `Hub`, `HeartMonitor` and
+/// `Journal` do with sockets and loops.
+final class ControllerProcess: Process {
+  unowned let cluster: Cluster
+  let session: SessionID
+  let configuration: JournalConfiguration
+  private let life: Int
+  private(set) var isListening = false
+
+  var tasks: TaskSchedulerState
+  var sink: SchedulerSink
+  var requests = TaskRequestReader()
+  private var held = HeldMessages<SchedulerSink.Outgoing>()
+  private var deadline: ContinuousClock.Instant?
+  private var turns = 0
+
+  var hub: HubState
+  var heart: HeartMonitorState
+  var isExpiryArmed = false
+  var isFileDue = false
+  var isPingDue = false
+  var announced: [(uuid: EngineUUID, id: EngineID, at: Int)] = []
+
+  var backlog: JournalBacklog
+  var journal: JournalState<SimulatedDisk>
+  /// A snapshot is in the files.
+  private(set) var hasSnapshot = false
+
+  /// The ways to the others, by their names.
+  var clients: [Frame: Link] = [:]
+  var notifications: [(client: ClientProcess, link: Link)] = []
+  var shells: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
+  var controls: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
+  var hearts: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
+  /// Engines that are registered: what is for them waits until they are connected.
+  var known: Set<EngineUUID> = []
+  private var waitingRequests: [EngineUUID: [Envelope]] = [:]
+  private var waitingNotices: [EngineUUID: [[MessageID]]] = [:]
+  private var waitingReplies: [Frame: [Envelope]] = [:]
+  private var expected: (clients: Set<Frame>, until: Int) = ([], 0)
+  /// The loops' mailboxes, which keep the order.
+  private var latest = (toScheduler: 0, toHub: 0, toJournal: 0)
+  var lastConnection: Int32 = 0
+
+  init(_ cluster: Cluster, life: Int) {
+    let world = cluster.world
+    let scenario = cluster.scenario
+    self.cluster = cluster
+    self.life = life
+    session = SessionID("controller\(life)")
+    var configuration = JournalConfiguration()
+    configuration.sync = scenario.sync
+    configuration.sizeLimit = scenario.sizeLimit
+    if scenario.mutation == .doesNotWait { configuration.holdTime = .zero }
+    self.configuration = configuration
+    tasks = TaskSchedulerState(
+      policy: scenario.policy, highWaterMark: scenario.highWaterMark, lookAhead: scenario.lookAhead, seed: UInt64(life))
+    sink = SchedulerSink(world: world, session: session.text, mutation: scenario.mutation)
+    hub = HubState(registrationTimeout: .seconds(30))
+    heart = HeartMonitorState(maximumMisses: 10, now: world.instant)
+    backlog = JournalBacklog(holdsMessages: scenario.sync == .always)
+    // Small, so that much happens.
+    let limits = JournalLimits(segmentSize: 8 << 10, blockSize: 2 << 10, keptBytes: 32 << 10, snapshotDistance: 64 << 10)
+    journal = JournalState(cluster.disk, configuration, limits: limits)
+    super.init(world, "controller\(life)")
+  }
+
+  func begin() {
+    world.note("\(name) begins")
+    after(world.pick(20_000...300_000)) { [self] in
+      restore()
+      isListening = true
+      beat()
+      journal { $0.resume(effects: &$1) }
+    }
+  }
+
+  /// As `Controller.readJournal` and `TaskScheduler.restore`.
+  private func restore() {
+    defer { cluster.disk.open() }
+    guard life > 1, cluster.disk.id != nil else { return }
+    var restorer = Restorer()
+    cluster.disk.read(into: &restorer)
+    let restored = restorer.finish()
+    if configuration.sync == .always, cluster.scenario.fullDisks == 0 {
+      for task in restored.tasks where !(cluster.ledger.tasks[task.id]?.ends.isEmpty ?? true) {
+        world.fail("\(task.id) has ended for its client, and the disk has not heard of it")
+      }
+    }
+    if cluster.scenario.powerFailures == 0 {
+      // A journal that is suspended tells nothing, rather than what was true once.
+      for task in restored.tasks {
+        guard let account = cluster.ledger.tasks[task.id], !account.ends.isEmpty else { continue }
+        if world.now - account.ended > 45_000_000 { world.fail("\(task.id) ended long ago, and the journal has not heard of it") }
+      }
+    }
+    if let file = cluster.engineFile { hub.restore(file.engines, own: file.own, nextID: file.nextID) }
+    let engines = hub.lost.keys.sorted { $0.text < $1.text }
+    world.note("\(name) restores \(restored.tasks.count) tasks, \(restored.results.count) results, \(engines.count) engines")
+    if restored.isEmpty, engines.isEmpty { return }
+    scheduler { tasks.restore(restored, engines: engines, configuration, now: world.instant, effects: &sink) }
+    expected = (
+      Set(restored.tasks.compactMap(\.message.identities.first)), world.now + configuration.resultTime.microseconds
+    )
+  }
+
+  // MARK: the scheduler's turns
+
+  func scheduler(_ turn: () -> Void) {
+    turn()
+    deliver()
+    armDeadline()
+    turns += 1
+    if turns % max(1, tasks.tasks.count / 4) == 0 {
+      for wrong in tasks.checkInvariants() { world.fail("\(name): \(wrong)") }
+    }
+    // Those of before it may answer again, when their clients come back.
+    if tasks.lastRestored == 0, let id = sink.answeredTwice { world.fail("\(name) has answered \(id) twice") }
+  }
+
+  /// As `TaskSchedulerSockets.deliver`.
+  private func deliver() {
+    if !sink.events.isEmpty {
+      let events = sink.events
+      sink.events = []
+      toHub { [self] in
+        for event in events where cluster.scenario.mutation != .miscounts || !world.chance(1) { hub.observe(event) }
+        checkHub()
+      }
+    }
+    if cluster.scenario.mutation == .confirmsBeforeWriting { confirmEarly() }
+    let (ticket, wake) = backlog.handOver(&sink.facts)
+    switch wake {
+    case .not: break
+    case .now: toJournal(world.pick(20...500))
+    case .later: toJournal(JournalBacklog.delay.microseconds + world.pick(20...500))
+    }
+    if backlog.holdsMessages, cluster.scenario.mutation != .sendsBeforeWriting, held.hold(&sink.outbox, until: ticket) { return }
+    let messages = sink.outbox
+    sink.outbox = []
+    leave(messages)
+  }
+
+  private func leave(_ messages: [SchedulerSink.Outgoing]) {
+    for message in messages {
+      switch message {
+      case .request(let request, let uuid):
+        if let (engine, link) = shells[uuid], link.isOpen {
+          link.toDialer("request \(request.messageID?.text ?? "?")") { [unowned engine] in engine.requested(request) }
+        } else if known.contains(uuid) {
+          waitingRequests[uuid, default: []].append(request)
+        }
+      case .reply(let reply, let client): send(reply, to: client)
+      }
+    }
+  }
+
+  private func send(_ reply: Envelope, to client: Frame) {
+    if let link = clients[client], link.isOpen {
+      guard let receiver = cluster.clients.first(where: { $0.identity == client }) else { return }
+      link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver] in receiver?.replied(reply) }
+    } else if expected.clients.contains(client), world.now < expected.until {
+      waitingReplies[client, default: []].append(reply)
+    }
+  }
+
+  func clientConnected(_ identity: Frame, by link: Link) {
+    clients[identity] = link
+    for reply in waitingReplies.removeValue(forKey: identity) ?? [] { send(reply, to: identity) }
+  }
+
+  func engineConnected(_ engine: EngineProcess, shell link: Link) {
+    shells[engine.uuid] = (engine, link)
+    leave((waitingRequests.removeValue(forKey: engine.uuid) ?? []).map { .request($0, engine.uuid) })
+  }
+
+  func engineConnected(_ engine: EngineProcess, control link: Link) {
+    controls[engine.uuid] = (engine, link)
+    for ids in waitingNotices.removeValue(forKey: engine.uuid) ?? [] { confirm(ids, by: engine.uuid) }
+  }
+
+  /// As `RequestRelay.repliesWritten`.
+  func confirm(_ ids: [MessageID], by uuid: EngineUUID) {
+    guard known.contains(uuid) else { return }
+    guard let (engine, link) = controls[uuid], link.isOpen else { return waitingNotices[uuid, default: []].append(ids) }
+    link.toDialer("replies_written \(ids.map(\.text).joined(separator: " "))") { [unowned engine] in engine.confirmed(ids) }
+  }
+
+  func forgetWaiting(for uuid: EngineUUID) {
+    known.remove(uuid)
+    waitingRequests[uuid] = nil
+    waitingNotices[uuid] = nil
+  }
+
+  private func armDeadline() {
+    guard let next = tasks.nextDeadline, cluster.scenario.mutation != .forgetsTime, deadline.map({ $0 > next }) ?? true else {
+      return
+    }
+    deadline = next
+    world.at(next) { [weak self] in
+      self?.run { [weak self] in
+        guard let self, deadline == next else { return }
+        deadline = nil
+        scheduler { tasks.expire(now: world.instant, effects: &sink) }
+      }
+    }
+  }
+
+  // MARK: loops
+
+  func toScheduler(_ body: @escaping () -> Void) {
+    latest.toScheduler = max(latest.toScheduler, world.now + world.pick(5...1000))
+    after(latest.toScheduler - world.now, body)
+  }
+
+  func toHub(_ body: @escaping () -> Void) {
+    latest.toHub = max(latest.toHub, world.now + world.pick(5...1000))
+    after(latest.toHub - world.now, body)
+  }
+
+  // MARK: the journal
+
+  private func toJournal(_ delay: Int) {
+    after(delay) { [self] in
+      let taken = backlog.take()
+      journal { $0.commit(taken, effects: &$1) }
+      backlog.recycle(taken.entries)
+    }
+  }
+
+  /// As `Journal.Sink`.
+  private func journal(_ event: (inout JournalState<SimulatedDisk>, inout JournalSink) -> Void) {
+    var effects = JournalSink()
+    event(&journal, &effects)
+    for action in effects.actions { perform(action) }
+  }
+
+  private func perform(_ action: JournalSink.Action) {
+    switch action {
+    case .syncLater(let delay): after(delay.microseconds) { [self] in journal { $0.syncIsDue(effects: &$1) } }
+    case .tellLater(let delay): after(delay.microseconds) { [self] in journal { $0.repliesAreDue(effects: &$1) } }
+    case .retryLater(let delay): after(delay.microseconds) { [self] in journal { $0.resume(effects: &$1) } }
+    case .closeBacklog:
+      backlog.close()
+      hasSnapshot = false
+    case .written(let ticket, let replies):
+      toScheduler { [self] in
+        for messages in held.release(ticket) { leave(messages) }
+        for (uuid, ids) in replies.sorted(by: { $0.key.text < $1.key.text }) { confirm(ids, by: uuid) }
+      }
+    case .snapshotWanted:
+      toScheduler { [self] in
+        scheduler {
+          backlog.open()
+          sink.facts.append(contentsOf: tasks.snapshot())
+          hasSnapshot = true
+        }
+      }
+    }
+  }
+
+  private func confirmEarly() {
+    for case .event(let event) in sink.facts {
+      if case .finished(_, let engine?, _) = event.kind { confirm([event.id], by: engine) }
+    }
+  }
+
+  /// What a controller that took this one's place would make of the journal, and of what is on its way there, is what this one knows.
+  func checkJournal() {
+    guard hasSnapshot, journal.isWriting else { return }
+    var restorer = Restorer()
+    cluster.disk.read(into: &restorer)
+    var block = [UInt8](repeating: 0, count: JournalBlock.headerSize)
+    var waiting = backlog
+    for entry in waiting.take().entries + sink.facts { JournalCodec.append(entry, to: &block) }
+    JournalBlock.seal(&block)
+    block.withUnsafeBytes { restorer.read(segment: $0, name: "what waits") }
+    let restored = Dictionary(uniqueKeysWithValues: restorer.finish().tasks.map { ($0.id, $0) })
+    var count = 0
+    for case .restated(let task) in tasks.snapshot() {
+      count += 1
+      guard let other = restored[task.id] else { return world.fail("\(task.id) is not in the journal") }
+      // A task that a client wanted aborted, and that runs, is not tried again; that is not in the journal.
+      let isSame = cluster.ledger.tasks[task.id]?.isAborted == true || other.spentRetries == task.spentRetries
+      if other.engine != task.engine || other.attempt != task.attempt || !isSame {
+        return world.fail(
+          "\(task.id) is on \(task.engine?.text ?? "none"), attempt \(task.attempt), \(task.spentRetries) spent; in the journal on "
+            + "\(other.engine?.text ?? "none"), \(other.attempt), \(other.spentRetries)")
+      }
+    }
+    if restored.count != count { world.fail("\(restored.count) tasks are in the journal, and there are \(count)") }
+  }
+}

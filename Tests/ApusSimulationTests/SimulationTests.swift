@@ -1,0 +1,45 @@
+import ApusSimulation
+import Glibc
+import TestSupport
+import Testing
+
+/// The cluster's states together, in virtual time. The long look is `scripts/simulate`.
+@Suite("Simulation", .timeLimit(.minutes(5 * patience)))
+struct SimulationTests {
+  /// New in every run, or `APUS_SEED`.
+  private static func newSeed() -> UInt64 {
+    if let text = getenv("APUS_SEED"), let seed = UInt64(String(cString: text)) { return seed }
+    return .random(in: 0...UInt64(UInt32.max))
+  }
+
+  @Test("one seed is one history", arguments: 0..<3)
+  func replays(round: UInt64) {
+    let seed = Self.newSeed() &+ round
+    let outcomes = (0..<2).map { _ in Simulation(seed: seed).run() }
+    #expect(outcomes[0].digest == outcomes[1].digest, "APUS_SEED=\(seed)")
+    #expect(outcomes[0].steps == outcomes[1].steps && outcomes[0].steps > 100)
+    #expect(Simulation(seed: seed &+ 1).run().digest != outcomes[0].digest)
+  }
+
+  @Test("whatever goes wrong, every task ends once", arguments: 0..<6)
+  func fresh(round: UInt64) {
+    let seed = Self.newSeed() &+ round
+    let outcome = Simulation(seed: seed).run()
+    #expect(outcome.fault == nil, "seed \(seed): \(outcome.last.suffix(30).joined(separator: "\n"))")
+  }
+
+  /// In each of these it was not so, once.
+  @Test("seeds that have found something", arguments: Self.memorable)
+  func found(seed: UInt64) {
+    let outcome = Simulation(seed: seed).run()
+    #expect(outcome.fault == nil, "seed \(seed): \(outcome.last.suffix(30).joined(separator: "\n"))")
+  }
+
+  private static let memorable: [UInt64] = [2, 24, 1000, 1003, 3010]
+
+  @Test("a rule that is broken is found", arguments: [Mutation.losesAnswers, .forgetsEnds, .sendsTheSame, .keepsNoReplies])
+  func mutations(mutation: Mutation) {
+    #expect(
+      (1...40).contains { Simulation(seed: UInt64($0), mutation: mutation).run().fault != nil }, "nobody noticed \(mutation)")
+  }
+}
