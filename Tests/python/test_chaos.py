@@ -1,0 +1,32 @@
+"""Everything happens to a cluster of executables: a short round of `scripts/chaos`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Rounds of 20 s; none as it comes.
+ROUNDS = int(os.environ.get("APUS_CHAOS_ROUNDS", "0"))
+
+
+@pytest.mark.skipif(ROUNDS == 0, reason="APUS_CHAOS_ROUNDS is not set")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("round", range(ROUNDS))
+def test_a_round_of_chaos(bin_dir, round):
+    chaos = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "lib" / "chaos.py"), "--prefix", str(bin_dir.parent), "--minutes", "0.34"],
+        capture_output=True, text=True, timeout=170)
+    print(chaos.stdout, chaos.stderr)
+    assert chaos.returncode == 0, chaos.stdout + chaos.stderr
+
+
+def test_its_help_says_what_it_does():
+    shown = subprocess.run([str(ROOT / "scripts" / "chaos"), "--help"], capture_output=True, text=True, timeout=20)
+    assert shown.returncode == 0 and "--minutes N" in shown.stdout
+    shown = subprocess.run([str(ROOT / "scripts" / "simulate"), "--help"], capture_output=True, text=True, timeout=20)
+    assert shown.returncode == 0 and "--mutation NAME" in shown.stdout
