@@ -55,7 +55,8 @@ struct Restorer {
     case .retried(let id, let engine, let reason):
       change(id) { task in
         task.engine = nil
-        task.attempt += 1
+        // What never came there was no attempt.
+        if reason != .undelivered { task.attempt += 1 }
         switch reason {
         case .failed, .engineLost:
           task.spentRetries += 1

@@ -68,6 +68,8 @@ extension ControllerProcess {
       if cluster.scenario.mutation == .hidesLosses { return }
       toScheduler { [self] in
         forgetWaiting(for: uuid)
+        // What was placed there in between is lost as well.
+        cluster.ledger.mayHaveLost(uuid.text)
         scheduler { tasks.engineLost(uuid, cause: cause, grace: grace, now: world.instant, effects: &sink) }
         toHub { [self] in announce(uuid, id, isThere: false) }
       }

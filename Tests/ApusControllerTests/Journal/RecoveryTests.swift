@@ -105,7 +105,7 @@ struct RecoveryTests {
     for attempt in 1...2 { bench.complete("a", by: "e0", .error, attempt: attempt) }
     bench.effects.expect("a → e0", "a: answer of e0", "b → e0")
     // What never came there is another attempt, and no try.
-    for attempt in 2...3 { bench.complete("b", by: "e0", .error, attempt: attempt) }
+    for attempt in 1...2 { bench.complete("b", by: "e0", .error, attempt: attempt) }
     bench.effects.expect("b → e0", "b: answer of e0", "c → e0")
     for attempt in 1...2 { bench.complete("c", by: "e0", .error, attempt: attempt) }
     bench.effects.expect("c → e0", "c: answer of e0")
@@ -123,6 +123,21 @@ struct RecoveryTests {
     // What waits there is of a try that was given up, or of this one.
     #expect(bench.account("e0", "a", waiting: ["a": 1]) == [])
     bench.complete("a", by: "e0", attempt: 1)
+    bench.effects.expect("a: answer of e0")
+  }
+
+  /// Found by the simulation: its failure was taken for an earlier one's, and it was waited for for ever.
+  @Test("a task waits on another engine than the journal believes: what becomes of it there counts")
+  func waitsElsewhere() {
+    var bench = Bench()
+    bench.restore([task("a", on: "e0", retries: 1)], engines: ["e0", "e1"])
+    bench.register("e1")
+    #expect(bench.account("e1", "a", waiting: ["a": 0]) == [])
+    bench.register("e0")
+    #expect(bench.account("e0") == [])
+    bench.complete("a", by: "e1", .error, attempt: 0)
+    bench.effects.expect("a → e0")
+    bench.complete("a", by: "e0", .error, attempt: 1)
     bench.effects.expect("a: answer of e0")
   }
 

@@ -125,7 +125,6 @@ extension TaskSchedulerState {
     for id in missing.sorted(by: { tasks[$0]?.sequence ?? 0 < tasks[$1]?.sequence ?? 0 }) {
       guard let task = tasks[id], case .placed(index) = task.phase else { continue }
       engines.relieved(index)
-      task.change { $0.attempt += 1 }
       effects.report(id, .retried(from: uuid, reason: .undelivered))
       enqueue(task, now: now, effects: &effects)
     }
@@ -163,7 +162,6 @@ extension TaskSchedulerState {
     case .placed(let other):
       guard recovery?.unconfirmed[other]?.remove(id) != nil else { return }
       engines.relieved(other)
-      task.change { $0.attempt += 1 }
       effects.report(id, .retried(from: engines[other].uuid, reason: .undelivered))
       placeUnsent(task, on: index, effects: &effects)
     case .finished: return
