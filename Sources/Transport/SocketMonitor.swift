@@ -8,6 +8,8 @@ public struct SocketMonitor: ~Copyable {
     /// The peer closed or died. The descriptor is the one that `Socket.receive(source:)` told of its messages.
     case disconnected(descriptor: Int32)
     case handshakeFailed
+    /// A connection of ours can be used: the peers know each other. Told only where that was asked for.
+    case ready(descriptor: Int32)
   }
 
   /// Poll this for readability, then call `next()` until it is `nil`.
@@ -16,11 +18,14 @@ public struct SocketMonitor: ~Copyable {
   private let watched: UnsafeMutableRawPointer
   private let life: SocketLife
 
-  /// - Parameter name: unique in the context: it becomes an `inproc` endpoint.
-  public init(of watched: borrowing Socket, in context: Context, name: String) throws(ZeroMQError) {
+  /// - Parameters:
+  ///   - name: unique in the context: it becomes an `inproc` endpoint.
+  ///   - tellsReadiness: whether `ready` is told.
+  public init(of watched: borrowing Socket, in context: Context, name: String, tellsReadiness: Bool = false) throws(ZeroMQError) {
     let endpoint = "inproc://monitor-\(name)"
     let events =
-      ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
+      (tellsReadiness ? ZMQ_EVENT_HANDSHAKE_SUCCEEDED : 0) | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED
+      | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
       | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
     guard zmq_socket_monitor(watched.handle, endpoint, events) == 0 else { throw ZeroMQError.last("monitor a socket") }
     do throws(ZeroMQError) {
@@ -47,6 +52,7 @@ public struct SocketMonitor: ~Copyable {
       switch Int32(event) {
       case ZMQ_EVENT_ACCEPTED, ZMQ_EVENT_CONNECTED: return .connected(descriptor: value)
       case ZMQ_EVENT_DISCONNECTED: return .disconnected(descriptor: value)
+      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return .ready(descriptor: value)
       default: return .handshakeFailed
       }
     }

@@ -294,6 +294,7 @@ actor ClientConnection {
       case .connected: state.hubConnected(effects: &wire)
       case .disconnected: state.hubDisconnected(now: .now)
       case .handshakeFailed: wire.warn("the controller refused the handshake", "is its CURVE key another one?")
+      case .ready: break
       }
     }
     afterEvents()

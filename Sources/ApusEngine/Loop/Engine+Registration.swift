@@ -127,10 +127,10 @@ extension Engine {
       contents.local = local
       contents.renewsLine = true
     }
-    // Without a line it goes by libzmq, which does not say when it has found its way again. Twice the same does no harm.
-    for delay in local == nil ? [Duration.milliseconds(300), .seconds(1), .milliseconds(2500)] : [.zero] {
-      loop.schedule(after: delay) { [mailbox] in mailbox.put { $0.owesAccount = true } }
-    }
+    // Without a line it goes by the shell's connections, as soon as they have found their way, however long the controller takes to
+    // come. Twice the same does no harm.
+    accountsByShell = local == nil
+    if !accountsByShell || readyShellConnections.count >= shellConnections { mailbox.put { $0.owesAccount = true } }
   }
 
   static func answer(_ content: JSONObject) -> RegistrationState.Answer? {
@@ -149,6 +149,7 @@ extension Engine {
       case .connected: decide { $0.connected(effects: &$1) }
       case .disconnected: if !isLeaving { decide { $0.disconnected(effects: &$1) } }
       case .handshakeFailed: EngineLog.log(.warning, "The controller refused the handshake: is its CURVE key another one?")
+      case .ready: break
       }
     }
   }
@@ -212,9 +213,11 @@ extension Engine {
     forget(.shellMonitor)
     shellMonitor = nil
     let shell = try socket(.router, linger: 1000)
-    let watcher = try monitor(of: shell, named: "shell")
+    let watcher = try monitor(of: shell, named: "shell", tellsReadiness: true)
     let ports = [connection.mux, connection.task, leaves[id.number % leaves.count]]
     missingShellConnections = ports.count
+    shellConnections = ports.count
+    readyShellConnections = []
     for port in ports { try shell.connect(endpoint(port)) }
     readers[.shellMonitor] = loop.whenReadable(watcher.socket) { [weak self] in self?.assumeIsolated { $0.readShellMonitor() } }
     shellMonitor = consume watcher
@@ -253,7 +256,12 @@ extension Engine {
       case .connected:
         missingShellConnections -= 1
         if missingShellConnections == 0 { startHeartWhenConnected() }
-      case .disconnected: connectionBroke()
+      case .ready(let descriptor):
+        readyShellConnections.insert(descriptor)
+        if accountsByShell, readyShellConnections.count >= shellConnections { mailbox.put { $0.owesAccount = true } }
+      case .disconnected(let descriptor):
+        readyShellConnections.remove(descriptor)
+        connectionBroke()
       case .handshakeFailed: break
       }
     }

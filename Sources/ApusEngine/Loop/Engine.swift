@@ -49,6 +49,11 @@ public actor Engine {
   var heartbeatPeriod = Duration.seconds(3)
   /// Connections of the new shell socket that are not made yet; the heart waits for them.
   var missingShellConnections = 0
+  /// How many there are, and those by which messages can go.
+  var shellConnections = 0
+  var readyShellConnections: Set<Int32> = []
+  /// What this engine has is told to the controller whenever all of them are ready again: it is a new one, and no line leads to it.
+  var accountsByShell = false
   /// The kernel ran its startup code: work may come.
   var isKernelReady = false
   var isHeartWanted = false
@@ -201,10 +206,10 @@ public actor Engine {
 
   func endpoint(_ port: Int) -> String { route.endpoint(port) }
 
-  func monitor(of socket: borrowing Socket, named name: String) throws(ZeroMQError) -> SocketMonitor {
+  func monitor(of socket: borrowing Socket, named name: String, tellsReadiness: Bool = false) throws(ZeroMQError) -> SocketMonitor {
     guard let context = context.withLock({ $0 }) else { throw ZeroMQError(code: ENOTSUP, action: "monitor a socket after the end") }
     monitorCount += 1
-    return try SocketMonitor(of: socket, in: context, name: "\(name)-\(monitorCount)")
+    return try SocketMonitor(of: socket, in: context, name: "\(name)-\(monitorCount)", tellsReadiness: tellsReadiness)
   }
 
   func forget(_ place: Place) {
