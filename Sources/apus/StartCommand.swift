@@ -18,7 +18,7 @@ struct StartCommand {
       return .success
     }
     if context.command == .engines, !context.selection.profile.exists { throw noController }
-    if configuration.plan.daemonizes, configuration.plan.restartsController {
+    if configuration.plan.daemonizes, configuration.plan.stays {
       guard let log = context.environment[DetachedSupervisor.variable] else { return try startSupervisor(configuration) }
       configuration.plan.daemonizes = false
       configuration.isSupervisor = true

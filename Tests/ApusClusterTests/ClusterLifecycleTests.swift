@@ -20,6 +20,7 @@ import Testing
       done.append("restart")
       return true
     }
+    mutating func adoptEngines() { done.append("adopt") }
     mutating func watchRegistrations() { done.append("watch") }
     mutating func stopWatchingRegistrations() { done.append("unwatch") }
     mutating func signal(_ signal: Int32, controller: Bool, engines: Set<Int>) {
@@ -378,5 +379,116 @@ import Testing
     life.timePassed(now: now + .seconds(65), &recorder)
     recorder.expect("gaveUp(engines: Set([0]))")
     #expect(life.exitCode == .refused)
+  }
+
+  // MARK: controllers that die while engines come
+
+  @Test mutating func aControllerThatDiesWhileEnginesWaitInAQueueIsStartedAgain() {
+    var life = plan {
+      $0.restartsController = true
+      $0.queues = true
+    }
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.done = []
+    life.controllerEnded(.signaled(9), now: now, &recorder)
+    recorder.expect("controllerRestarts(\(ExitStatus.signaled(9)), after: \(Duration.milliseconds(50)))", "file")
+    #expect(life.deadline == now + .milliseconds(50))
+    life.timePassed(now: now + .seconds(1), &recorder)
+    recorder.expect("restart")
+    // Engines that were about to register have their time again.
+    #expect(life.deadline == now + .seconds(61))
+    life.enginesRegistered(2, now: now + .seconds(30), &recorder)
+    #expect(life.phase == .serving)
+  }
+
+  @Test mutating func aControllerThatDiesBeforeItIsReadyIsNotStartedAgain() {
+    var life = plan { $0.restartsController = true }
+    life.controllerEnded(.signaled(9), now: now, &recorder)
+    #expect(life.exitCode == .failure)
+  }
+
+  @Test mutating func anEndWhileTheControllerIsDueStartsNoOther() {
+    var life = plan { $0.restartsController = true }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.controllerEnded(.signaled(9), now: now, &recorder)
+    life.signaled(SIGINT, now: now, &recorder)
+    recorder.done = []
+    life.timePassed(now: now + .seconds(1), &recorder)
+    recorder.expect()
+  }
+
+  // MARK: engines of an earlier launcher
+
+  @Test mutating func enginesThatAreThereAreNotStartedAgain() {
+    var life = ClusterLifecycle(ClusterLifecycle.Plan(engines: 8), adopting: [1, 2, 5], now: now)
+    life.connectionInfoArrived(now: now, &recorder)
+    recorder.expect("watch", "adopt", "file", "progress(registered: 0, of: 3)")
+    life.enginesRegistered(3, now: now, &recorder)
+    #expect(life.phase == .serving)
+    recorder.done = []
+    life.signaled(SIGTERM, now: now, &recorder)
+    recorder.expect("stopping", "unwatch", "signal 15 controller [1, 2, 5]")
+  }
+
+  @Test mutating func enginesAreNotEndedByAControllerThatCannotBegin() {
+    var life = ClusterLifecycle(ClusterLifecycle.Plan(engines: 3), adopting: [0, 1, 2], now: now)
+    life.controllerEnded(.exited(13), now: now, &recorder)
+    recorder.expect(
+      "controllerEnded(\(ExitStatus.exited(13)), early: true)", "file", "unwatch", "signal 15 []", "unwatch", "remove")
+  }
+
+  // MARK: engines that come back
+
+  @Test mutating func anEngineThatDiedIsStartedAgain() {
+    var life = plan(2) { $0.restart = .onFailure }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.enginesRegistered(2, now: now, &recorder)
+    recorder.done = []
+    life.engineEnded(1, .signaled(9), now: now, &recorder)
+    recorder.expect(
+      "engineEnded(1, signal 9 (SIGKILL))", "file", "engineRestarts(1, after: \(Duration.milliseconds(100)))", "file")
+    #expect(life.deadline == now + .milliseconds(100))
+    life.timePassed(now: now + .milliseconds(100), &recorder)
+    recorder.expect("start 1", "file")
+    #expect(life.liveEngines == [0, 1] && life.deadline == nil)
+  }
+
+  @Test mutating func ranksAreStartedAgainTogether() {
+    var life = plan(3) {
+      $0.restart = .onFailure
+      $0.restartsTogether = true
+    }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.enginesRegistered(3, now: now, &recorder)
+    life.engineEnded(1, .signaled(9), now: now, &recorder)
+    #expect(life.deadline == nil)
+    life.engineEnded(0, .cancelled(by: "mpiexec, because rank 1 ended"), now: now, &recorder)
+    life.engineEnded(2, .cancelled(by: "mpiexec, because rank 1 ended"), now: now, &recorder)
+    recorder.done = []
+    life.timePassed(now: now + .seconds(1), &recorder)
+    recorder.expect("start 0", "start 1", "start 2", "file")
+  }
+
+  @Test mutating func aStopStartsNoEngineAgain() {
+    var life = plan(1) { $0.restart = .always }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.engineEnded(0, .signaled(9), now: now, &recorder)
+    life.signaled(SIGTERM, now: now, &recorder)
+    recorder.done = []
+    life.timePassed(now: now + .seconds(1), &recorder)
+    recorder.expect()
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    #expect(life.exitCode == .success)
+  }
+
+  @Test mutating func anEngineThatIsGivenUpIsAFailedOne() {
+    var life = plan(1) {
+      $0.restart = .onFailure
+      $0.engineRestartLimit = 0
+    }
+    life.connectionInfoArrived(now: now, &recorder)
+    life.engineEnded(0, .exited(3), now: now, &recorder)
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    #expect(life.exitCode == .failure)
   }
 }

@@ -43,8 +43,10 @@ public struct ClusterFile: Sendable, Hashable {
   public var controllerLauncher = "local"
   public var engineLauncher = "local"
   public var controller: Process?
-  /// The launcher that starts the controller again when it dies; only Apus's files have one.
+  /// The launcher that watches over the cluster; only Apus's files have one.
   public var supervisor: Process?
+  /// Whether it starts the controller again when that dies.
+  public var restartsController = true
   public var engineSets: [String: EngineSet] = [:]
   /// Engines that ended before the cluster did, oldest first.
   public var ended: [EndedEngine] = []
@@ -108,6 +110,7 @@ public struct ClusterFile: Sendable, Hashable {
       originalController = state
     }
     supervisor = json["supervisor"]?["state"]?.objectValue.flatMap(Self.process)
+    restartsController = json["supervisor"]?["restarts_controller"]?.boolValue ?? true
     engineLauncher = json["engines"]?["class"]?.stringValue ?? "local"
     for (id, set) in json["engines"]?["sets"]?.objectValue?.members ?? [] {
       guard let state = set.objectValue else { continue }
@@ -152,16 +155,21 @@ public struct ClusterFile: Sendable, Hashable {
     } else if let originalController, !LauncherName(controllerLauncher).isLocal {
       object["controller"] = ["class": .string(controllerLauncher), "state": .object(originalController)]
     }
-    if let supervisor { object["supervisor"] = ["class": "local", "state": state(supervisor, n: nil)] }
+    if let supervisor {
+      object["supervisor"] = [
+        "class": "local", "state": state(supervisor, n: nil), "restarts_controller": .bool(restartsController),
+      ]
+    }
     var sets = JSONObject()
-    for (id, set) in engineSets.sorted(by: { $0.key < $1.key }) { sets[id] = json(of: set) }
+    for (id, set) in engineSets.sorted(by: { $0.key < $1.key }) { sets[id] = .object(state(of: set)) }
     object["engines"] = ["class": .string(engineLauncher), "sets": .object(sets)]
     if !ended.isEmpty { object["apus"] = ["ended": .array(ended.suffix(Self.mostEnded).map(\.json))] }
     return .object(object)
   }
 
-  private func json(of set: EngineSet) -> JSONValue {
-    if let state = set.state { return .object(state) }
+  /// As its launcher takes it over.
+  func state(of set: EngineSet) -> JSONObject {
+    if let state = set.state { return state }
     let engines = set.engines.sorted { (Int($0.key) ?? 0, $0.key) < (Int($1.key) ?? 0, $1.key) }
     return [
       "cluster_id": .string(clusterID), "n": .int(set.count), "pid": -1, "profile_dir": .string(profile), "state": "running",

@@ -52,9 +52,15 @@ public struct ClusterStatus: Sendable, Hashable {
   public var isControllerRunning: Bool {
     file.controller != nil || !LauncherName(file.controllerLauncher).isLocal && file.originalController != nil
   }
+  /// Controller and launcher have both died, and engines are left.
+  public var isAbandoned: Bool { !isControllerRunning && file.supervisor == nil && !file.engineSets.isEmpty }
   /// The controller has died, and its launcher starts it again.
-  public var isRestarting: Bool { !isControllerRunning && file.supervisor != nil }
+  public var isRestarting: Bool { !isControllerRunning && file.supervisor != nil && file.restartsController }
   public var isRunning: Bool { isControllerRunning || isRestarting || !file.engineSets.isEmpty }
+  /// Engines that are processes of this host.
+  var localEngineCount: Int { file.engineSets.values.reduce(0) { $0 + $1.engines.count } }
+  /// Whether no other system has, or is about to get, a part in it.
+  var isHere: Bool { file.isLocal && LauncherName(file.engineLauncher).isLocal }
   public var engineCount: Int { file.engineSets.values.reduce(0) { $0 + $1.count } }
 
   /// Processes on this host that belong to the cluster.

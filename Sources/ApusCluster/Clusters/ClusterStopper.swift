@@ -26,13 +26,31 @@ public enum ClusterStopper {
         "the controller of \(status.path) was started by the launcher '\(status.file.controllerLauncher)', which Apus cannot stop",
         advice: "Stop it with the ipyparallel that started it.")
     }
+    var status = status
+    var ended = 0
+    var hadToKill = false
+    if let supervisor = status.file.supervisor {
+      // It knows what it is about to submit, and ends all of it: only then others look for what is left.
+      ended = status.processes.count
+      kill(supervisor.pid, SIGTERM)
+      let patience = status.isHere ? killAfter + .seconds(5) : patienceWithSystems
+      for process in wait(for: [supervisor], atMost: patience) {
+        kill(process.pid, SIGKILL)
+        _ = wait(for: [process], atMost: .seconds(5))
+        hadToKill = true
+      }
+      let engines = status.engineCount - status.localEngineCount
+      guard FileSystem.exists(status.path) else { return Result(processes: ended, engines: engines, hadToKill: hadToKill) }
+      status = try ClusterStatus(reading: status.path)
+      ended -= status.processes.count
+    }
     var sets = try foreignSets(of: status, environment)
     let engines = sets.reduce(0) { $0 + $1.live.count }
     let processes = status.processes
     for process in processes { kill(process.pid, SIGTERM) }
     for index in sets.indices { _ = sets[index].perform(.stop(isForced: false)) }
     var left = wait(for: processes, atMost: killAfter)
-    var hadToKill = !left.isEmpty
+    hadToKill = hadToKill || !left.isEmpty
     for process in left { kill(process.pid, SIGKILL) }
     left = wait(for: left, atMost: .seconds(5))
     for index in sets.indices { hadToKill = try end(&sets[index], killAfter: killAfter) || hadToKill }
@@ -40,11 +58,17 @@ public enum ClusterStopper {
       throw ClusterError(.failure, "process \(stubborn.pid) of the cluster \(status.path) does not end, not even by SIGKILL")
     }
     FileSystem.remove(status.path)
-    removeConnectionFiles(of: status)
-    removeJournal(of: status)
+    if status.deadController != nil || hadToKill {
+      ControllerLeftovers.remove(
+        ProfileDirectory(status.file.profile), clusterID: status.file.clusterID,
+        controllerArguments: status.file.controllerArguments)
+    }
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
-    return Result(processes: processes.count, engines: engines, hadToKill: hadToKill)
+    return Result(processes: ended + processes.count, engines: engines, hadToKill: hadToKill)
   }
+
+  /// How long a launcher may take to end what batch systems and other hosts run for it: a command of theirs may take a minute.
+  private static let patienceWithSystems = Duration.seconds(90)
 
   private static func foreignSets(of status: ClusterStatus, _ environment: Environment) throws(ClusterError) -> [LauncherSteps] {
     let context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
@@ -80,23 +104,6 @@ public enum ClusterStopper {
     }
     _ = set.perform(.removeFiles)
     return isForced
-  }
-
-  /// Of a controller that could not do so itself: with them, clients would look for it in vain. Those that are meant to be used again stay.
-  private static func removeConnectionFiles(of status: ClusterStatus) {
-    guard status.deadController != nil else { return }
-    let profile = ProfileDirectory(status.file.profile)
-    let id = status.file.clusterID
-    let keeps = status.file.controllerArguments.contains { $0.contains("reuse") || $0.contains("restore") }
-    if keeps || FileSystem.exists(profile.connectionFile("curve", clusterID: id)) { return }
-    for kind in ["client", "engine"] { FileSystem.remove(profile.connectionFile(kind, clusterID: id)) }
-  }
-
-  /// Of a controller that could not do so itself: whoever stops a cluster does not want its tasks back.
-  private static func removeJournal(of status: ClusterStatus) {
-    let directory = ProfileDirectory(status.file.profile).journal(clusterID: status.file.clusterID)
-    for name in FileSystem.entries(of: directory) { FileSystem.remove(Path.join(directory, name)) }
-    rmdir(directory)
   }
 
   /// - Returns: those that still run when the time is over.

@@ -44,6 +44,14 @@ extension TraitTable {
             "When the journal is forced to the disk; implies the journal."),
           Trait(
             "controller_restarts", .integer(atLeast: 0), "5", "With a journal: restarts of the controller within a minute at most."),
+          Trait(
+            "restart", .choice(["never", "on-failure", "always"]), "'never'",
+            "Which engines that end are started again: none, those that failed or were lost with their node, or all."),
+          Trait(
+            "restart_limit", .integer(atLeast: 0), "5",
+            "Restarts of an engine in a row, each soon after its start, until it is given up."),
+          Trait(
+            "keep_ids", .bool, "False", "Let an engine that is started again have the id of the one in whose place it comes."),
           Trait("load_profile", .bool, "True", "Accepted: the profile's configuration is always read."),
         ]),
       TraitClass("BaseLauncher", "How a process is started.", launcherTraits),

@@ -30,6 +30,18 @@ public enum EngineEnd: Sendable, Hashable, CustomStringConvertible {
 
   public var isSuccess: Bool { self == .exited(0) }
 
+  /// A job of more worth took its place: its system did it, and nobody who wanted it to end.
+  static let preempted = EngineEnd.cancelled(by: "a job of higher priority (preempted)")
+  /// mpiexec ends all ranks with one of them.
+  static func withRank(_ rank: Int) -> EngineEnd { .cancelled(by: "\(mpiexec) because rank \(rank) ended") }
+  private static let mpiexec = "mpiexec,"
+
+  /// Whether somebody ended it who wanted it to end.
+  var isDeliberate: Bool {
+    guard case .cancelled(let by) = self else { return false }
+    return self != .preempted && !by.hasPrefix(Self.mpiexec)
+  }
+
   public var description: String {
     switch self {
     case .exited(let code): "\(ExitStatus.exited(code))"
@@ -98,6 +110,8 @@ public struct EndedEngine: Sendable, Hashable {
   public var place: String
   /// Its last words.
   public var lines: [String]
+  /// What became of it: `started again after 1 s`; empty where nothing did.
+  public var consequence = ""
 
   public init(index: Int, end: EngineEnd, place: String, lines: [String]) {
     self.index = index
@@ -106,7 +120,7 @@ public struct EndedEngine: Sendable, Hashable {
     self.lines = lines
   }
 
-  public var sentence: String { "engine \(index) (\(place)) ended: \(end)" }
+  public var sentence: String { "engine \(index) (\(place)) ended: \(end)" + (consequence.isEmpty ? "" : "; \(consequence)") }
 
   public var json: JSONValue {
     var object = end.json.objectValue ?? [:]
@@ -114,6 +128,7 @@ public struct EndedEngine: Sendable, Hashable {
     object["index"] = .int(index)
     object["place"] = .string(place)
     object["output"] = JSONValue(lines)
+    if !consequence.isEmpty { object["consequence"] = .string(consequence) }
     return .object(object)
   }
 
@@ -122,5 +137,6 @@ public struct EndedEngine: Sendable, Hashable {
     self.init(
       index: index, end: end, place: json["place"]?.stringValue ?? "", lines: json["output"]?.stringArrayValue ?? [])
     set = json["set"]?.stringValue ?? ""
+    consequence = json["consequence"]?.stringValue ?? ""
   }
 }

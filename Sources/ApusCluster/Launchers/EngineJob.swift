@@ -30,6 +30,15 @@ public struct EngineJob: Sendable, Hashable {
   /// In the environment of every process of the set, on whatever host: by it they are found.
   static let mark = "APUS_ENGINE_SET"
 
+  /// Which engine of its set a process is: a number, or how one follows from the system's own count: `FIRST:BASE:VARIABLE,VARIABLE`.
+  static let index = "APUS_ENGINE_INDEX"
+  /// Set where an engine that is started again wants the id of the one in whose place it comes.
+  static let keepsID = "APUS_ENGINE_KEEPS_ID"
+
+  /// - Parameters:
+  ///   - variables: of the system, of which one says the number of a process, counted from `base` on.
+  static func indexRule(from first: Int, base: Int, _ variables: String) -> String { "\(first):\(base):\(variables)" }
+
   /// Unlike that of any other set, also of another profile or user.
   var markValue: String { "\(profile.location):\(clusterID):\(setID)" }
 
@@ -37,6 +46,9 @@ public struct EngineJob: Sendable, Hashable {
   func environment(withInfo: Bool) -> Environment {
     var environment = command.environment
     for (name, value) in variables { environment[name] = value }
+    // Of a cluster that this one is started in.
+    environment[Self.index] = nil
+    if variables[Self.keepsID] == nil { environment[Self.keepsID] = nil }
     environment[Self.mark] = markValue
     if withInfo, let connectionInfo { environment["IPP_CONNECTION_INFO"] = connectionInfo }
     return environment

@@ -25,6 +25,9 @@ public protocol Launcher: Sendable {
   /// Engines of the set, ended ones too.
   var size: Int { get }
 
+  /// What of a range is handed to the system in one step, in order: whoever starts engines notes each part before the next.
+  func parts(of engines: Range<Int>) -> [Range<Int>]
+
   /// Starts engines, or hands them to the system that will.
   /// - Throws: with the system's own words. Whatever was started by then is known to `stop`.
   mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError)
@@ -65,5 +68,7 @@ public protocol Launcher: Sendable {
 }
 
 extension Launcher {
+  public func parts(of engines: Range<Int>) -> [Range<Int>] { engines.isEmpty ? [] : [engines] }
+
   public mutating func leave() {}
 }

@@ -74,9 +74,11 @@ struct LauncherSteps: Sendable {
   }
 
   /// Learns how the engines of a set are that somebody else started.
+  /// - Parameter job: as which the set is kept from now on, by whoever keeps it.
   /// - Returns: those that have ended.
   /// - Throws: where the system does not answer.
-  mutating func takeOver() throws(ClusterError) -> [EndedEngine] {
+  mutating func takeOver(_ job: EngineJob? = nil) throws(ClusterError) -> [EndedEngine] {
+    self.job = job
     states = try launcher.states()
     return states.compactMap { index, state in if case .ended(let end) = state { ended(index, end) } else { nil } }
   }
@@ -90,6 +92,8 @@ struct LauncherSteps: Sendable {
   private mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) -> [Event] {
     self.job = job
     for index in engines { states[index] = launcher.isImmediate ? .running("") : .waiting("") }
+    wellEnded.subtract(engines)
+    if !isStopping { schedule.set(.starting) }
     do throws(ClusterError) { try launcher.start(engines, job) } catch {
       // What runs by now is stopped as the rest is; what does not, never was.
       return [.started(launcher.state(job)), .refused(error)] + look()

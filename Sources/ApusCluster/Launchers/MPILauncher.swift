@@ -17,6 +17,8 @@ public struct MPILauncher: Launcher {
   private let options: Options
   private var process: ChildProcess?
   private var isChild = true
+  /// Of a set that was taken over: its number may be another process's by now.
+  private var isMpiexecGone = false
   private var engines = 0..<0
   private var end: EngineEnd?
   private var ranks: [Int: EngineEnd] = [:]
@@ -33,6 +35,7 @@ public struct MPILauncher: Launcher {
     // Ranks of other hosts get no environment from some kinds of mpiexec.
     var variables = job.variables
     variables[EngineJob.mark] = job.markValue
+    variables[EngineJob.index] = EngineJob.indexRule(from: 0, base: 0, "OMPI_COMM_WORLD_RANK,PMI_RANK,PMIX_RANK")
     words += ["/usr/bin/env"] + variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     words += job.command.arguments + ["--mpi"]
     if !sendsInfo(job) { words.append("--file=\(job.profile.connectionFile("engine", clusterID: job.clusterID))") }
@@ -46,6 +49,7 @@ public struct MPILauncher: Launcher {
     let command = ChildProcess.Command(
       program: words.first ?? "", arguments: words, environment: job.environment(withInfo: sendsInfo(job)))
     self.engines = engines
+    (end, ranks) = (nil, [:])
     markValue = job.markValue
     do throws(ProcessError) { process = try ChildProcess.start(command, outputFile: "\(job.logStem).log") } catch {
       end = .refused(error.reason)
@@ -59,12 +63,14 @@ public struct MPILauncher: Launcher {
     if end == nil, let process {
       if isChild {
         end = process.endedStatus().map { EngineEnd($0) }
-      } else if !ProcessTable.isRunning(process.pid) {
-        end = .vanished("")
+        // A rank that loses mpiexec lives on, and waits for the others for ever.
+        if end != nil { endRanks() }
+      } else if isMpiexecGone || !ProcessTable.isRunning(process.pid) {
+        isMpiexecGone = true
+        // Whoever only asks ends nobody: `stop` does.
+        if marked().isEmpty { end = .vanished("") }
       }
       if end != nil {
-        // A rank that loses mpiexec lives on, and waits for the others for ever.
-        endRanks()
         let lines = FileSystem.lastLines(of: process.outputFile, limit: 0)
         ranks = MPIReport.ranks(in: lines)
         if ranks.isEmpty, let signal = MPIReport.signal(in: lines) { end = .signaled(signal) }
@@ -77,7 +83,7 @@ public struct MPILauncher: Launcher {
     guard let end else { return .running("") }
     let rank = engine - engines.lowerBound
     if let own = ranks[rank] { return .ended(own) }
-    if let first = ranks.keys.min(), !end.isSuccess { return .ended(.cancelled(by: "mpiexec, because rank \(first) ended")) }
+    if let first = ranks.keys.min(), !end.isSuccess { return .ended(.withRank(first)) }
     return .ended(end)
   }
 
@@ -105,14 +111,14 @@ public struct MPILauncher: Launcher {
   public mutating func signal(_ signal: Int32, _ engines: Set<Int>) throws(ClusterError) {
     guard end == nil else { return }
     let ranks = marked()
-    if ranks.isEmpty { process?.send(signal) }
+    if ranks.isEmpty, !isMpiexecGone { process?.send(signal) }
     for pid in ranks { kill(pid, signal) }
   }
 
   public mutating func stop(_ engines: Set<Int>, isForced: Bool) throws(ClusterError) {
     guard end == nil, let process else { return }
-    if isForced { for pid in marked() { kill(pid, SIGKILL) } }
-    process.send(isForced ? SIGKILL : SIGTERM)
+    if isForced || isMpiexecGone { for pid in marked() { kill(pid, isForced ? SIGKILL : SIGTERM) } }
+    if !isMpiexecGone { process.send(isForced ? SIGKILL : SIGTERM) }
   }
 
   public func output(of engine: Int, limit: Int) -> [String] {
@@ -152,7 +158,8 @@ public struct MPILauncher: Launcher {
       end = .vanished("")
     } else {
       // mpiexec was killed, its ranks were not.
-      process = ChildProcess(pid: pid > 1 ? pid : Int32.max, outputFile: known.outputFile)
+      isMpiexecGone = true
+      process = ChildProcess(pid: Int32.max, outputFile: known.outputFile)
     }
   }
 

@@ -75,6 +75,7 @@ extension CommandSpecification {
       .value("ip", "Cluster", "controller_ip"), .value("location", "Cluster", "controller_location"),
       .value("controller", "Cluster", "controller_launcher_class"), .value("delay", "Cluster", "delay"), python,
       .flag("journal", "Cluster", "journal"), .value("journal-sync", "Cluster", "journal_sync"),
+      .value("restart", "Cluster", "restart"), .flag("keep-ids", "Cluster", "keep_ids"),
     ] + launching + shared("IPClusterStart"),
     classes: ["Cluster", "LocalControllerLauncher"] + launchers + ["ProfileDir"],
     operands: .some("CONTROLLER ARGUMENT"), passesThrough: "the controller")

@@ -17,7 +17,7 @@ public final class ClusterLauncher {
     self.configuration = configuration
     self.announcer = announcer
     processes = try LaunchedProcesses(configuration, announcer: announcer)
-    lifecycle = ClusterLifecycle(configuration.plan, now: MonotonicClock.now)
+    lifecycle = ClusterLifecycle(configuration.plan, adopting: processes.adopted?.engines ?? [], now: MonotonicClock.now)
     signal(SIGPIPE, SIG_IGN)
     do throws(ProcessError) {
       signals = try SignalPipe.open(for: [SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
@@ -48,7 +48,7 @@ public final class ClusterLauncher {
     }
     checkArrival()
     while lifecycle.exitCode == nil {
-      waitForEvents()
+      if processes.hasEvents { reap() } else { waitForEvents() }
       lifecycle.timePassed(now: MonotonicClock.now, &processes)
       checkFailure()
       if configuration.isSupervisor, !isServing, let code = lifecycle.startCode {

@@ -23,6 +23,14 @@ public struct ClusterLifecycle: Sendable {
     public var earlyShutdown: Duration = .seconds(30)
     /// Whether a controller that dies is started again: it has a journal.
     public var restartsController = false
+    /// Whether the launcher stays with a cluster in the background: it has something to do there.
+    public var stays: Bool { ownsController && (restartsController || restart != .never) }
+    /// Which engines that end are started again.
+    public var restart: RestartPolicy.Mode = .never
+    /// Restarts of an engine in a row.
+    public var engineRestartLimit = 5
+    /// Whether engines can only be started all together: ranks of one program.
+    public var restartsTogether = false
     /// So many times within a minute at most.
     public var restartLimit = 5
     /// Between SIGTERM and SIGKILL.
@@ -42,10 +50,8 @@ public struct ClusterLifecycle: Sendable {
     case startingEngines(next: Int, at: Duration)
     /// Next: `serving`, or `stopping`.
     case registering(until: Duration)
-    /// Next: `stopping`, `restarting`, or `ended` where the cluster is left running.
+    /// Next: `stopping`, or `ended` where the cluster is left running.
     case serving
-    /// The controller has died, and is started again at that time. Next: `serving`, or `stopping`.
-    case restarting(at: Duration)
     /// SIGTERM is out, then SIGKILL. Next: `ended`.
     case stopping(killAt: Duration, ExitCode)
     case ended(ExitCode)
@@ -54,15 +60,22 @@ public struct ClusterLifecycle: Sendable {
   public let plan: Plan
   public private(set) var phase: Phase
   public private(set) var isControllerAlive: Bool
-  public private(set) var liveEngines: Set<Int> = []
+  public internal(set) var liveEngines: Set<Int> = []
   /// Engines registered with the controller, ours and others.
   public private(set) var registered = 0
   /// How many of those were there before ours; `nil` until the controller has answered.
   private var before: Int?
   private var failedEngines = 0
   /// Engines that a queue has.
-  private var waitingEngines: Set<Int> = []
+  var waitingEngines: Set<Int> = []
+  var restartPolicy: RestartPolicy
+  /// Engines that are started again at those times.
+  var due: [Int: Duration] = [:]
+  /// Engines that were asked to end: they do not come back.
+  var unwanted: Set<Int> = []
   private var hasKilled = false
+  /// The controller has died, and is started again at that time.
+  public private(set) var controllerDue: Duration?
   /// When the controller was started again within the last minute.
   private var restarts: [Duration] = []
   /// How the start ended, once it has.
@@ -72,8 +85,15 @@ public struct ClusterLifecycle: Sendable {
   private var enginesStarted: Duration?
   private let began: Duration
 
-  public init(_ plan: Plan, now: Duration) {
+  /// Engines that run already, of an earlier launcher's: none is started.
+  private let adopted: Set<Int>
+
+  public init(_ plan: Plan, adopting adopted: Set<Int> = [], now: Duration) {
+    var plan = plan
+    if !adopted.isEmpty { plan.engines = adopted.count }
+    self.adopted = adopted
     self.plan = plan
+    restartPolicy = RestartPolicy(plan.restart, limit: plan.engineRestartLimit)
     began = now
     isControllerAlive = plan.ownsController
     before = plan.ownsController ? 0 : nil
@@ -81,10 +101,12 @@ public struct ClusterLifecycle: Sendable {
   }
 
   /// When `timePassed` is due next.
-  public var deadline: Duration? {
+  public var deadline: Duration? { [phaseDeadline, controllerDue, restartDeadline].compactMap { $0 }.min() }
+
+  private var phaseDeadline: Duration? {
     switch phase {
     case .awaitingController(let until), .registering(let until): until
-    case .startingEngines(_, let at), .restarting(let at): at
+    case .startingEngines(_, let at): at
     case .stopping(let killAt, _): killAt
     case .serving, .ended: nil
     }
@@ -114,7 +136,9 @@ public struct ClusterLifecycle: Sendable {
   }
 
   public mutating func timePassed(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
-    guard let deadline, now >= deadline else { return }
+    if let due = controllerDue, now >= due { restartController(now: now, &effects) }
+    startAgain(now: now, &effects)
+    guard let deadline = phaseDeadline, now >= deadline else { return }
     switch phase {
     case .awaitingController:
       effects.report(.controllerTimedOut(after: plan.controllerTimeout))
@@ -122,7 +146,6 @@ public struct ClusterLifecycle: Sendable {
     case .startingEngines: startEngines(now: now, &effects)
     case .registering where !waitingEngines.isEmpty:
       phase = .registering(until: now + plan.engineTimeout)
-    case .restarting: restartController(now: now, &effects)
     case .registering:
       effects.report(.enginesTimedOut(registered: ours, of: plan.engines, after: plan.engineTimeout))
       serve(.failure, now: now, &effects)
@@ -161,8 +184,9 @@ public struct ClusterLifecycle: Sendable {
     if isStopping { return finishIfNothingLeft(&effects) }
     effects.report(.engineEnded(index, end))
     effects.updateClusterFile()
+    if comesBack(index, end, now: now, &effects) { return effects.updateClusterFile() }
     if !end.isSuccess { failedEngines += 1 }
-    guard liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
+    guard due.isEmpty, liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
     // Engines that ended well without ever registering were none.
     let neverWorked = if case .registering = phase { true } else { false }
     let code: ExitCode = failedEngines == 0 && !neverWorked ? .success : .failure
@@ -179,12 +203,12 @@ public struct ClusterLifecycle: Sendable {
   public mutating func controllerEnded(_ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     isControllerAlive = false
     if isStopping { return finishIfNothingLeft(&effects) }
-    if !status.isSuccess, case .serving = phase, let delay = restartDelay(now: now) {
+    let isStart = if case .awaitingController = phase { true } else { false }
+    if !status.isSuccess, !isStart, let delay = restartDelay(now: now) {
       effects.report(.controllerRestarts(status, after: delay))
-      phase = .restarting(at: now + delay)
+      controllerDue = now + delay
       return effects.updateClusterFile()
     }
-    let isStart = if case .awaitingController = phase { true } else { false }
     effects.report(.controllerEnded(status, early: isStart))
     effects.updateClusterFile()
     var code = ExitCode.success
@@ -233,10 +257,12 @@ public struct ClusterLifecycle: Sendable {
 
   private mutating func restartController(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     restarts.append(now)
-    phase = .serving
+    controllerDue = nil
     // One that could not be started ends the cluster: the launcher says why.
     guard effects.restartController() else { return }
     isControllerAlive = true
+    // Engines that were about to register must find it first.
+    if case .registering = phase { phase = .registering(until: now + plan.engineTimeout) }
   }
 
   // MARK: steps
@@ -246,6 +272,14 @@ public struct ClusterLifecycle: Sendable {
   private var ours: Int { max(0, registered - (before ?? 0)) }
 
   private mutating func beginEngines(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard adopted.isEmpty else {
+      liveEngines = adopted
+      enginesStarted = now
+      effects.adoptEngines()
+      phase = .registering(until: now + plan.engineTimeout)
+      effects.updateClusterFile()
+      return checkReadiness(now: now, &effects)
+    }
     phase = .startingEngines(next: 0, at: now + plan.delay)
     if plan.delay == .zero { startEngines(now: now, &effects) }
   }
@@ -255,9 +289,7 @@ public struct ClusterLifecycle: Sendable {
     if next == 0, !plan.queues { enginesStarted = now }
     while next < plan.engines {
       let engines = next..<(plan.engineDelay > .zero ? next + 1 : plan.engines)
-      let count = effects.startEngines(engines)
-      liveEngines.formUnion(next..<next + count)
-      if plan.queues { waitingEngines.formUnion(next..<next + count) }
+      let count = start(engines, now: now, &effects)
       next += count
       // One that could not be started is the last that is tried: the launcher says why, and ends the rest.
       guard count == engines.count else { return phase = .startingEngines(next: next, at: now) }
@@ -294,6 +326,8 @@ public struct ClusterLifecycle: Sendable {
 
   private mutating func stop(_ code: ExitCode, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     phase = .stopping(killAt: now + plan.killAfter, code)
+    controllerDue = nil
+    due = [:]
     effects.stopWatchingRegistrations()
     effects.signal(SIGTERM, controller: isControllerAlive, engines: liveEngines)
     finishIfNothingLeft(&effects)

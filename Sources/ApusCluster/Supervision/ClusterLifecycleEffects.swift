@@ -5,6 +5,8 @@ public protocol ClusterLifecycleEffects {
   /// - Returns: how many of them were started, or are being started: fewer than all if the system refused one, and
   ///   `ClusterLifecycle.failed` follows.
   mutating func startEngines(_ engines: Range<Int>) -> Int
+  /// Engines of an earlier launcher are ours from now on.
+  mutating func adoptEngines()
   /// - Returns: false if the system did not start it; `ClusterLifecycle.failed` follows.
   mutating func restartController() -> Bool
   /// Ask the controller how many engines it has, now and whenever that changes.
@@ -28,6 +30,10 @@ public enum ClusterReport: Sendable, Hashable {
   /// Engines are in a queue, with its system's word for why.
   case waiting(engines: Int, reason: String)
   case engineEnded(Int, EngineEnd)
+  /// It has ended, and is started again after that time.
+  case engineRestarts(Int, after: Duration)
+  /// It has ended, and was started again so often before that it is not any more.
+  case engineGivenUp(Int, after: Int)
   /// - Parameter early: so soon, and with such exit codes, that the start must have failed.
   case allEnginesEnded(early: Bool)
   /// - Parameter early: before it was ready.

@@ -26,6 +26,11 @@ extension LaunchConfiguration {
     let engines = try reader.engines(plan, kind: kind, className: launchers.className, controller: &controller)
     plan.restartsController = plan.ownsController && words.own == nil && words.keepsJournal
     plan.restartLimit = try configuration.integer("controller_restarts", of: "Cluster") ?? plan.restartLimit
+    if command == .start {
+      plan.restart = try configuration.string("restart", of: "Cluster").flatMap { RestartPolicy.Mode(rawValue: $0) } ?? .never
+    }
+    plan.engineRestartLimit = try configuration.integer("restart_limit", of: "Cluster") ?? plan.engineRestartLimit
+    plan.restartsTogether = kind == MPILauncher.name
     self.init(profile: selection.profile, plan: plan, controller: controller, engines: engines)
     self.launcher = launcher.launcher
     launcherName = kind
@@ -203,6 +208,7 @@ private struct LaunchReader {
     job.packageDirectory = packageDirectory
     job.sendsConnectionInfo = try configuration.bool("send_engines_connection_env", of: "Cluster")
     job.variables = added
+    if try configuration.bool("keep_ids", of: "Cluster") ?? false { job.variables[EngineJob.keepsID] = "1" }
     // Locally they are in the command's environment already.
     for name in ["IPYTHONDIR", "PYTHONPATH"] { if let value = command.environment[name] { job.variables[name] = value } }
     return job

@@ -4,53 +4,73 @@ import Glibc
 
 /// The processes of a cluster and the file that names them: what `ClusterLifecycle` decides is done here.
 struct LaunchedProcesses: ClusterLifecycleEffects {
-  private let configuration: LaunchConfiguration
-  private let announcer: any ClusterAnnouncer
-  private let clusterFile: String
-  private let setID: String
+  let configuration: LaunchConfiguration
+  let announcer: any ClusterAnnouncer
+  let clusterFile: String
+  let setID: String
   private(set) var watch: RegistrationWatch?
   /// What a launcher told that the lifecycle has not heard of.
   private var events: [LauncherSteps.Event] = []
   /// What a start met that could not be; whoever takes it ends the cluster.
   var failure: ClusterError?
-  private var controller: ChildProcess?
-  private var driver: EngineDriver
+  var controller: ChildProcess?
+  var driver: EngineDriver
   /// Engines that were started and have not ended.
-  private var liveEngines: Set<Int> = []
+  var liveEngines: Set<Int> = []
   /// The set's state, as its launcher last told it.
-  private var setState: JSONObject?
-  private var ended: [EndedEngine] = []
+  var setState: JSONObject?
+  var ended: [EndedEngine] = []
+  /// The cluster's file is this launcher's: what it says of other sets is kept.
+  var isFileOurs = false
+  /// It could not end in order.
+  private(set) var hasKilledController = false
+  /// Engines of a cluster whose controller and launcher have died: this launcher goes on with them.
+  private(set) var adopted: AdoptedEngines?
+  private var hasAdopted = false
+  /// What is not handed to the system yet, of a start in parts.
+  private var unsubmitted: [Range<Int>] = []
   private var connection: ConnectionFile?
   private var connectionInfo: String?
   /// Logs of processes that ended well, to be removed at the end; of those that did not, the user needs them.
-  private var finishedLogs: [String] = []
-  private var isStopping = false
+  var finishedLogs: [String] = []
+  var isStopping = false
   /// The processes are others than the cluster's file says.
-  private var isFileStale = false
+  var isFileStale = false
 
   /// - Throws: where the cluster runs already.
   init(_ configuration: LaunchConfiguration, announcer: any ClusterAnnouncer) throws(ClusterError) {
     self.configuration = configuration
     self.announcer = announcer
-    driver = try EngineDriver(configuration.launcher, outputLimit: configuration.outputLimit)
     clusterFile = configuration.profile.clusterFile(configuration.clusterID)
     var id = "\(time(nil))"
     if FileSystem.exists(clusterFile) {
       do throws(ClusterError) {
         let status = try ClusterStatus(reading: clusterFile)
         if configuration.plan.ownsController, status.isRunning {
-          throw Self.alreadyRunning(status)
+          guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
+          adopted = try AdoptedEngines(status, configuration)
         }
         var number = 1
         while status.file.engineSets[id] != nil {
           id = "\(time(nil))-\(number)"
           number += 1
         }
-      } catch  where error.exitCode != .alreadyRunning {
+      } catch  where error.exitCode == .damagedFile {
         announcer.say(.warning, "\(error.reason); it is replaced")
       }
     }
-    setID = id
+    if let adopted {
+      setID = adopted.setID
+      setState = adopted.state
+      driver = .threaded(try LauncherThread(adopted.steps))
+      announcer.say(
+        .info,
+        "\(adopted.engines.count) engines of the cluster before are still there, and so are its tasks: the new controller goes on with them"
+      )
+    } else {
+      setID = id
+      driver = try EngineDriver(configuration.launcher, outputLimit: configuration.outputLimit)
+    }
   }
 
   private static func alreadyRunning(_ status: ClusterStatus) -> ClusterError {
@@ -70,7 +90,10 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   mutating func startController() throws(ClusterError) {
     try spawnController()
     // The controller is there already: it must be ended in order.
-    do throws(ClusterError) { try writeClusterFile() } catch { failure = error }
+    do throws(ClusterError) {
+      try writeClusterFile()
+      isFileOurs = true
+    } catch { failure = error }
   }
 
   private mutating func spawnController() throws(ClusterError) {
@@ -105,16 +128,24 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     variables["IPP_PROFILE_DIR"] = configuration.profile.location
   }
 
-  mutating func startEngines(_ engines: Range<Int>) -> Int {
+  private var job: EngineJob {
     var job = configuration.engines
     job.setID = setID
     job.connectionInfo = connectionInfo
     addClusterVariables(to: &job.variables)
-    events += driver.send(.start(engines, job))
-    guard case .immediate(let steps) = driver else {
+    return job
+  }
+
+  mutating func startEngines(_ engines: Range<Int>) -> Int {
+    if case .threaded = driver {
       liveEngines.formUnion(engines)
+      let isIdle = unsubmitted.isEmpty
+      unsubmitted += configuration.launcher.parts(of: engines)
+      if isIdle { submitNext() }
       return engines.count
     }
+    events += driver.send(.start(engines, job))
+    guard case .immediate(let steps) = driver else { return 0 }
     // The lifecycle is in the middle of a step: the launcher tells it after.
     setState = steps.state
     let refusal = events.compactMap { if case .refused(let error) = $0 { error } else { nil } }.first
@@ -126,6 +157,36 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     return refusal == nil ? engines.count : started.count
   }
 
+  var isAboutToAdopt: Bool { adopted != nil && !hasAdopted }
+
+  mutating func adoptEngines() {
+    hasAdopted = true
+    liveEngines = adopted?.engines ?? []
+  }
+
+  /// One part at a time: the cluster's file names it before the next is handed over, so that whoever ends us in between leaves nothing that
+  /// nobody would find.
+  private mutating func submitNext() {
+    if let part = unsubmitted.first { _ = driver.send(.start(part, job)) }
+  }
+
+  private mutating func submitted() {
+    if !unsubmitted.isEmpty { unsubmitted.removeFirst() }
+    submitNext()
+  }
+
+  /// What was never handed over has ended.
+  private mutating func forgetUnsubmitted(_ end: EngineEnd, butFirst: Bool) {
+    let forgotten = butFirst ? unsubmitted.dropFirst() : unsubmitted[...]
+    for index in forgotten.joined() {
+      events.append(.ended(EndedEngine(index: index, end: end, place: "never submitted", lines: [])))
+    }
+    unsubmitted.removeLast(forgotten.count)
+  }
+
+  /// Whether `takeEvents` has something at once.
+  var hasEvents: Bool { !events.isEmpty }
+
   /// Readable when `takeEvents` has something; -1 where SIGCHLD says so.
   var engineDescriptor: Int32 { driver.descriptor }
 
@@ -133,7 +194,12 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   mutating func takeEvents() -> [LauncherSteps.Event] {
     let taken = events + driver.events()
     events = []
-    for event in taken { note(event) }
+    let isRefused = taken.contains { if case .refused = $0 { true } else { false } }
+    for event in taken {
+      note(event)
+      guard case .started = event else { continue }
+      if !isRefused { submitted() }
+    }
     if !taken.isEmpty, case .immediate(let steps) = driver { setState = steps.state }
     return taken
   }
@@ -143,7 +209,10 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     case .started(let state):
       setState = state
       updateClusterFile()
-    case .refused(let error): failure = error
+    case .refused(let error):
+      failure = error
+      if !unsubmitted.isEmpty { unsubmitted.removeFirst() }
+      forgetUnsubmitted(.refused(error.reason), butFirst: false)
     case .ended(let engine):
       liveEngines.remove(engine.index)
       guard !isStopping else { return }
@@ -197,189 +266,21 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   }
 
   mutating func signal(_ signal: Int32, controller includesController: Bool, engines indices: Set<Int>) {
-    if signal == SIGTERM { isStopping = true }
-    if includesController { controller?.send(signal) }
+    if signal == SIGTERM {
+      isStopping = true
+      // The first is under way, and is stopped when its system has taken it.
+      forgetUnsubmitted(.cancelled(by: ""), butFirst: true)
+    }
+    if includesController {
+      controller?.send(signal)
+      hasKilledController = hasKilledController || signal == SIGKILL
+    }
     guard !indices.isEmpty else { return }
     switch signal {
     case SIGTERM: events += driver.send(.stop(isForced: false))
     case SIGKILL: events += driver.send(.stop(isForced: true))
     default: events += driver.send(.signal(signal, indices))
     }
-  }
-
-  // MARK: files
-
-  mutating func updateClusterFile() {
-    do throws(ClusterError) {
-      try writeClusterFile()
-      isFileStale = false
-    } catch {
-      isFileStale = true
-      announcer.say(.warning, error.description)
-    }
-  }
-
-  private func writeClusterFile() throws(ClusterError) {
-    // Beside other engine sets of the same cluster, which other launchers wrote.
-    let earlier = configuration.plan.ownsController ? nil : try? ClusterStatus(reading: clusterFile).file
-    var file = earlier ?? ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
-    if configuration.plan.ownsController {
-      file.count = configuration.plan.engines
-      file.controllerArguments = configuration.controllerArguments
-      file.controllerIP = configuration.controllerIP
-      file.controllerLocation = configuration.controllerLocation
-      file.delay = configuration.plan.delay.seconds
-      if configuration.plan.restartsController {
-        file.supervisor = .init(pid: getpid(), outputFile: configuration.supervisorLog)
-      }
-      if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
-    }
-    for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
-    if configuration.plan.ownsController { file.engineLauncher = configuration.launcherName }
-    if let setState, !liveEngines.isEmpty {
-      file.set(setID, setState)
-    } else {
-      file.engineSets[setID] = nil
-    }
-    if file.controller == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil {
-      FileSystem.remove(clusterFile)
-    } else {
-      try file.write(to: clusterFile)
-    }
-  }
-
-  mutating func removeFiles() {
-    liveEngines = []
-    settle(.removeFiles)
-    if configuration.plan.ownsController {
-      if let controller { finishedLogs.append(controller.outputFile) }
-      controller = nil
-      FileSystem.remove(clusterFile)
-    } else if FileSystem.exists(clusterFile) {
-      updateClusterFile()
-      if let status = try? ClusterStatus(reading: clusterFile), !status.isRunning { FileSystem.remove(clusterFile) }
-    }
-    for log in finishedLogs { FileSystem.remove(log) }
-  }
-
-  /// Lets the launcher do the last that there is to do, for as long as that may take.
-  private mutating func settle(_ request: LauncherSteps.Request) {
-    _ = driver.send(request)
-    let deadline = MonotonicClock.now + .seconds(15)
-    while case .threaded(let thread) = driver {
-      var descriptors = [pollfd(fd: thread.descriptor, events: Int16(POLLIN), revents: 0)]
-      let left = (deadline - MonotonicClock.now).milliseconds
-      guard left > 0, poll(&descriptors, 1, Int32(clamping: left)) >= 0 || errno == EINTR else { return }
-      let events = thread.read()
-      for event in events { if case .started(let state) = event { setState = state } }
-      if events.contains(where: { if case .done = $0 { true } else { false } }) { return thread.finish() }
-    }
-  }
-
-  mutating func leaveRunning() -> Bool {
-    if isFileStale { updateClusterFile() }
-    if isFileStale {
-      announcer.say(.error, "a cluster that its file does not name could not be stopped by anybody later: it is stopped now")
-      return false
-    }
-    settle(.leave)
-    announcer.say(.info, "the cluster goes on in the background: 'apus stop' (or 'ipcluster stop') ends it; \(clusterFile)")
-    return true
-  }
-
-  // MARK: words
-
-  mutating func report(_ report: ClusterReport) {
-    switch report {
-    case .progress(let count, let all): announcer.show(progress: "\(count) of \(all) engines ready")
-    case .ready(let count, let all, let duration):
-      let engines = count == all ? "\(all) \(all == 1 ? "engine" : "engines")" : "\(count) of \(all) engines"
-      let address = configuration.reachableAddress.map { ", controller at \($0)" } ?? ""
-      announcer.announce(ready: "\(engines) ready after \(duration.secondsText): \(place)\(address)")
-    case .engineEnded(let index, let end): engineEnded(index, end)
-    case .waiting(let count, let reason):
-      let many = count == 1 ? "1 engine waits" : "\(count) engines wait"
-      announcer.say(.info, "\(many) in the queue\(reason.isEmpty ? "" : " (\(reason))"): \(waitingPlace)")
-    case .gaveUp(let engines):
-      announcer.say(
-        .error,
-        "\(engines.count) engines did not end, and may run still: 'apus stop' tries it again; \(clusterFile) names them")
-    case .allEnginesEnded(let early): allEnginesEnded(early: early)
-    case .controllerEnded(let status, let early): controllerEnded(status, early: early)
-    case .controllerRestarts(let status, let delay):
-      announcer.say(
-        .warning, "the controller died, with \(status)\(ending(of: controller))\nIt is started again in \(delay.secondsText)")
-      controller = nil
-    case .controllerTimedOut(let time):
-      announcer.say(
-        .error,
-        configuration.plan.ownsController
-          ? "the controller wrote no connection files within \(time.secondsText)\(ending(of: controller))"
-          : "no controller answers in \(configuration.profile.location)\nStart one with 'apus start' or 'apus controller'")
-    case .enginesTimedOut(let count, let all, let time):
-      announcer.say(
-        .error,
-        "only \(count) of \(all) engines registered within \(time.secondsText); see their logs in \(configuration.profile.log)")
-    case .interrupting: announcer.say(.info, "interrupting the engines; SIGTERM stops them")
-    case .stopping: announcer.say(.info, "stopping the cluster")
-    case .killing(becauseAsked: true): announcer.say(.warning, "asked a second time: what has not ended yet is killed (SIGKILL)")
-    case .killing(becauseAsked: false):
-      announcer.say(.warning, "not everything ended within \(configuration.plan.killAfter.secondsText) of SIGTERM: SIGKILL")
-    }
-  }
-
-  /// Which jobs those are.
-  private var waitingPlace: String {
-    let jobs = setState?["apus"]?["jobs"]?.arrayValue?.compactMap { $0["id"]?.stringValue } ?? []
-    return jobs.isEmpty ? "Ctrl-C stops waiting" : "job \(jobs.prefix(5).joined(separator: ", ")); Ctrl-C stops waiting"
-  }
-
-  /// How clients find the cluster.
-  private var place: String {
-    let id = configuration.clusterID.isEmpty ? "" : ", cluster id '\(configuration.clusterID)'"
-    return "profile \(configuration.profile.location)\(id)"
-  }
-
-  private func engineEnded(_ index: Int, _ end: EngineEnd) {
-    guard let engine = ended.last(where: { $0.index == index }) else { return }
-    if end.isSuccess { return announcer.say(.info, "engine \(index) (\(engine.place)) has ended") }
-    let last = engine.lines.isEmpty ? "" : ". Its last words:\n" + engine.lines.map { "  \($0)" }.joined(separator: "\n")
-    let verb =
-      switch end {
-      case .exited, .signaled, .timeLimit, .outOfMemory, .nodeLost: "died with"
-      case .cancelled: "was"
-      case .refused, .vanished: "is gone:"
-      }
-    announcer.say(.warning, "engine \(index) (\(engine.place)) \(verb) \(end)\(last)")
-  }
-
-  private mutating func allEnginesEnded(early: Bool) {
-    guard early else { return announcer.say(.info, "all engines have ended") }
-    announcer.say(
-      .error,
-      """
-      all engines died within \(configuration.plan.earlyShutdown.secondsText) of their start: the cluster is stopped
-      Their last words are above. 'apus engine --python=…' starts one by hand, in the foreground.
-      """)
-  }
-
-  private mutating func controllerEnded(_ status: ExitStatus, early: Bool) {
-    let process = controller
-    controller = nil
-    if status.isSuccess, !early {
-      if let process { finishedLogs.append(process.outputFile) }
-      return announcer.say(.info, "the controller has ended: stopping the cluster")
-    }
-    announcer.say(
-      .error, "the controller \(early ? "ended before it was ready" : "died"), with \(status)\(ending(of: process))")
-  }
-
-  /// The end of a log, as the rest of a paragraph.
-  private func ending(of process: ChildProcess?) -> String {
-    guard let process else { return "" }
-    let lines = FileSystem.lastLines(of: process.outputFile, limit: configuration.outputLimit)
-    if lines.isEmpty { return "; it left no words in \(process.outputFile)" }
-    return ". The last of \(process.outputFile):\n" + lines.map { "  \($0)" }.joined(separator: "\n")
   }
 }
 

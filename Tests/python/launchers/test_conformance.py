@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 
+import processes
 import pytest
 from launcher_names import BATCH, EVERY, PLAYED
 
@@ -238,3 +240,114 @@ def test_reasons(make_cluster, name, reason):
     assert cluster.interrupt() == 0, cluster.said
     # The output of the job and of those that died.
     cluster.has_left_nothing(logs=4)
+
+
+@pytest.mark.parametrize("name", ["slurm", "sge"])
+def test_a_stop_during_a_submission_in_parts_leaves_no_job(make_cluster, name):
+    cluster = make_cluster(name)
+    cluster.stand.system.faults(submit_delay=0.7, hold=True)
+    submit = {"slurm": "sbatch", "sge": "qsub"}[name]
+    before = len(cluster.stand.system.calls(submit))
+    cluster.start("--per-job=1", n=12)
+    deadline = time.monotonic() + 20
+    while len(cluster.stand.jobs()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    # The file names a job before the next one is submitted.
+    (state,) = json.loads(cluster.run("list", "--json").stdout)[0]["engines"]["sets"].values()
+    assert len(state["apus"]["jobs"]) >= 1
+    assert cluster.interrupt() == 0, cluster.said
+    assert len(cluster.stand.system.calls(submit)) - before < 12
+    cluster.has_left_nothing()
+
+
+def test_a_stop_from_elsewhere_waits_for_a_launcher_that_submits(make_cluster):
+    cluster = make_cluster("slurm")
+    # Longer than processes of this host have until they are killed.
+    cluster.stand.system.faults(submit_delay=7)
+    before = len(cluster.stand.system.calls())
+    starting = subprocess.Popen(
+        [str(cluster.bin_dir / "apus"), "start", "-n2", "--per-job=1", "--journal", "--daemonize", *cluster.stand.arguments],
+        env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not any(call[0] == "sbatch" for call in cluster.stand.system.calls()[before:]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    stopped = cluster.run("stop")
+    assert stopped.returncode == 0, stopped.stderr
+    starting.wait(30)
+    cluster.has_left_nothing()
+
+
+def runs(pid: int) -> bool:
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill_launcher_and_controller(cluster) -> None:
+    shown = json.loads(cluster.run("list", "--json").stdout)[0]
+    for party in ("supervisor", "controller"):
+        pid = shown[party]["state"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while runs(pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("name", ["slurm", "sge", "ssh"])
+def test_a_new_launcher_goes_on_with_engines_that_lost_theirs(make_cluster, name):
+    cluster = make_cluster(name)
+    started = cluster.run("start", "-n3", "--journal", "--daemonize", *cluster.stand.arguments)
+    assert started.returncode == 0, started.stderr
+    client = cluster.client()
+    client[:].push({"x": 7}, block=True)
+    before = client[:].apply_sync(os.getpid)
+    client.close()
+    kill_launcher_and_controller(cluster)
+    jobs = cluster.stand.jobs()
+    again = cluster.run("start", "-n3", "--journal", "--daemonize", *cluster.stand.arguments)
+    assert again.returncode == 0, again.stderr
+    client = cluster.client()
+    assert sorted(client[:].apply_sync(os.getpid)) == sorted(before) and client[:]["x"] == [7, 7, 7]
+    assert cluster.stand.jobs() == jobs
+    assert cluster.run("stop").returncode == 0
+    cluster.has_left_nothing(logs=2)
+
+
+@pytest.mark.parametrize("name", ["slurm", "local"])
+def test_a_crashed_cluster_with_a_journal_is_stopped_without_a_trace(make_cluster, name):
+    cluster = make_cluster("slurm")
+    arguments = cluster.stand.arguments if name == "slurm" else []
+    assert cluster.run("start", "-n2", "--journal", "--daemonize", *arguments).returncode == 0
+    kill_launcher_and_controller(cluster)
+    assert cluster.run("stop").returncode == 0
+    # The last words of those that were killed.
+    cluster.has_left_nothing(logs=2)
+    assert not (cluster.profile / "journal").exists()
+
+
+@pytest.mark.parametrize("name", ["openmpi", "mpich"])
+def test_asking_ends_no_rank(make_cluster, name):
+    cluster = make_cluster(name)
+    cluster.start()
+    cluster.hears("3 engines ready")
+    cluster.launcher.kill()
+    cluster.launcher.wait(5)
+    (state,) = json.loads(cluster.run("list", "--json").stdout)[0]["engines"]["sets"].values()
+    mpiexec = state["pid"]
+    ranks = [process.pid for process in processes.processes(cluster.mark) if "apus.engine" in process.command and process.pid != mpiexec]
+    # Stopped, they do not follow mpiexec at once: what is left is what somebody asks about.
+    for pid in ranks:
+        os.kill(pid, signal.SIGSTOP)
+    os.kill(mpiexec, signal.SIGKILL)
+    cluster.run("list")
+    left = [pid for pid in ranks if runs(pid)]
+    cluster.run("list")
+    assert [pid for pid in left if runs(pid)] == left
+    for pid in left:
+        os.kill(pid, signal.SIGCONT)
+    assert cluster.run("stop").returncode == 0
+    cluster.has_left_nothing(logs=1)

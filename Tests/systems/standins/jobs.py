@@ -151,7 +151,10 @@ def submit(script: str, indices: list[int], output, variables, command=None) -> 
     path = JOBS / job / "script"
     path.write_text(script)
     path.chmod(0o700)
-    (JOBS / job / "indices").write_text(json.dumps(indices))
+    new = JOBS / job / "indices.new"
+    new.write_text(json.dumps(indices))
+    # Others look at jobs meanwhile: it has all of its elements, or is none yet.
+    new.rename(JOBS / job / "indices")
     if not faults().get("hold"):
         for index in indices:
             Element(job, index).run(command or ["/bin/sh", str(path)], output(job, index), variables(job, index))

@@ -36,18 +36,23 @@ public struct BatchLauncher: Launcher {
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
     system.prepare(shell)
-    var first = engines.lowerBound
-    while first < engines.upperBound {
-      let part = first..<min(engines.upperBound, first + (options.perJob ?? engines.count))
+    for part in parts(of: engines) {
       do throws(ClusterError) { try submit(part, job) } catch {
-        for left in first..<engines.upperBound { ended[left] = .refused(error.reason) }
+        for left in part.lowerBound..<engines.upperBound { ended[left] = .refused(error.reason) }
         throw error
       }
-      first = part.upperBound
     }
   }
 
+  /// Jobs.
+  public func parts(of engines: Range<Int>) -> [Range<Int>] {
+    let size = max(1, options.perJob ?? engines.count)
+    return stride(from: engines.lowerBound, to: engines.upperBound, by: size).map { $0..<min(engines.upperBound, $0 + size) }
+  }
+
   private mutating func submit(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
+    for engine in engines { (ended[engine], unlisted[engine], hosts[engine]) = (nil, nil, nil) }
+    deleted.subtract(engines)
     var new = planned(engines, job)
     let script = try script(new, job)
     do throws(FileError) {
@@ -72,7 +77,11 @@ public struct BatchLauncher: Launcher {
 
   /// The job before the system has seen it.
   private func planned(_ engines: Range<Int>, _ job: EngineJob) -> BatchJob {
-    let number = options.perJob.map { "-\(engines.lowerBound / max(1, $0))" } ?? ""
+    var number = options.perJob.map { "-\(engines.lowerBound / max(1, $0))" } ?? ""
+    // Engines that are started again, or beside others, have files of their own.
+    if !jobs.isEmpty, options.perJob == nil || jobs.contains(where: { $0.engines.overlaps(engines) }) {
+      number += "-s\(jobs.count)"
+    }
     let output = options.outputFile.map { $0 + number } ?? "\(job.logStem)\(number).log"
     let script = options.scriptPath.map { $0 + number } ?? "\(job.logStem)\(number)-\(kind.scriptName)"
     var planned = BatchJob(id: "", engines: engines, outputFile: output, script: script)
@@ -103,7 +112,7 @@ public struct BatchLauncher: Launcher {
   // MARK: the script
 
   func script(_ batch: BatchJob, _ job: EngineJob) throws(ClusterError) -> String {
-    let words = programWords(job)
+    let words = programWords(job, batch)
     for (name, text) in [
       ("path of the output", batch.outputFile), ("profile's path", job.profile.location), ("cluster id", job.clusterID),
     ]
@@ -116,7 +125,8 @@ public struct BatchLauncher: Launcher {
       "qos": options.qos, "timelimit": options.timeLimit,
       "options": options.extra, "program": ShellText.quoted(words.first ?? ""),
       "program_args": ShellText.line(Array(words.dropFirst())), "program_and_args": ShellText.line(words),
-      "executable": words.first ?? "", "arguments": words.dropFirst().map(Self.condorWord).joined(separator: " "),
+      "executable": words.first ?? "",
+      "arguments": (["\(kind.indexVariables)=$(Process)"] + words.dropFirst().map(Self.condorWord)).joined(separator: " "),
       "environment_json": JSONValue.object(
         JSONObject(members: job.variables.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) })
       ).text,
@@ -133,8 +143,11 @@ public struct BatchLauncher: Launcher {
   }
 
   /// `env`, so that what the engines must know reaches them through every system, whatever it passes on of an environment.
-  private func programWords(_ job: EngineJob) -> [String] {
+  private func programWords(_ job: EngineJob, _ batch: BatchJob) -> [String] {
     var variables = job.variables
+    if options.template == nil {
+      variables[EngineJob.index] = EngineJob.indexRule(from: batch.engines.lowerBound, base: kind.firstIndex, kind.indexVariables)
+    }
     variables[EngineJob.mark] = job.markValue
     var words = ["/usr/bin/env"] + variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + job.command.arguments
     // The file and not the environment: a queue shows its jobs' environment to others, and the key is in it.
@@ -166,11 +179,12 @@ public struct BatchLauncher: Launcher {
 
   public mutating func states() throws(ClusterError) -> [Int: EngineState] {
     var states = ended.mapValues { EngineState.ended($0) }
-    let open = jobs.filter { job in job.engines.contains { ended[$0] == nil } }
+    let open = jobs.indices.filter { job in jobs[job].engines.contains { ended[$0] == nil && isCurrent(job, for: $0) } }
     guard !open.isEmpty else { return states }
-    let listed = try system.list(open, shell)
-    for job in open {
-      for engine in job.engines where ended[engine] == nil {
+    let listed = try list(open)
+    for index in open {
+      let job = jobs[index]
+      for engine in job.engines where ended[engine] == nil && isCurrent(index, for: engine) {
         switch listed[engine] {
         case .ended(let end): states[engine] = finish(engine, system.end(of: engine, in: job, known: end, shell) ?? end)
         case .running(let host):
@@ -182,6 +196,30 @@ public struct BatchLauncher: Launcher {
           states[engine] = .waiting(reason)
         case nil: states[engine] = missing(engine, in: job)
         }
+      }
+    }
+    return states
+  }
+
+  /// An engine that was started again belongs to its latest job.
+  private func isCurrent(_ job: Int, for engine: Int) -> Bool { jobs.lastIndex { $0.engines.contains(engine) } == job }
+
+  /// How the engines of jobs are, each by its latest job.
+  private func list(_ indices: [Int]) throws(ClusterError) -> [Int: EngineState] {
+    // To the system engines of different jobs are different ones.
+    var first = 0
+    var numbered: [BatchJob] = []
+    for index in indices {
+      var job = jobs[index]
+      job.engines = first..<first + job.engines.count
+      first = job.engines.upperBound
+      numbered.append(job)
+    }
+    let listed = try system.list(numbered, shell)
+    var states: [Int: EngineState] = [:]
+    for (index, job) in zip(indices, numbered) {
+      for engine in jobs[index].engines where isCurrent(index, for: engine) {
+        states[engine] = listed[job.engines.lowerBound + jobs[index].place(of: engine)]
       }
     }
     return states
@@ -211,10 +249,12 @@ public struct BatchLauncher: Launcher {
 
   /// Whole jobs where all of one is meant.
   private func names(of engines: Set<Int>) -> [String] {
-    jobs.flatMap { job -> [String] in
-      let meant = job.engines.filter { engines.contains($0) && ended[$0] == nil }
+    jobs.indices.flatMap { index -> [String] in
+      let job = jobs[index]
+      let open = job.engines.filter { ended[$0] == nil && isCurrent(index, for: $0) }
+      let meant = open.filter(engines.contains)
       if meant.isEmpty { return [] }
-      let isAll = meant.count == job.engines.filter { ended[$0] == nil }.count
+      let isAll = meant.count == open.count
       return system.names(job, engines: isAll || !job.isArray ? nil : meant.map(job.place))
     }
   }
@@ -227,13 +267,13 @@ public struct BatchLauncher: Launcher {
     let result = try shell.run(words + names)
     if result.isSuccess { return deleted.formUnion(engines) }
     // Jobs that are over cannot be deleted, and need not be.
-    let listed = try system.list(jobs, shell)
+    let listed = try list(Array(jobs.indices))
     deleted.formUnion(engines.filter { listed[$0] == nil })
     let live = engines.filter { listed[$0].map { !$0.isEnded } ?? false }
     if !live.isEmpty { throw BatchShell.failure(words + names, result) }
   }
 
-  private func job(of engine: Int) -> BatchJob? { jobs.first { $0.engines.contains(engine) } }
+  private func job(of engine: Int) -> BatchJob? { jobs.last { $0.engines.contains(engine) } }
 
   public func output(of engine: Int, limit: Int) -> [String] {
     guard let job = job(of: engine) else { return [] }
@@ -265,7 +305,7 @@ public struct BatchLauncher: Launcher {
   public func state(_ job: EngineJob) -> JSONObject {
     [
       "cluster_id": .string(job.clusterID), "profile_dir": .string(job.profile.location), "state": "running",
-      "n": .int(jobs.reduce(0) { $0 + $1.engines.count }), "job_id": .string(jobs.first?.id ?? ""),
+      "n": .int(Set(jobs.flatMap(\.engines)).subtracting(ended.keys).count), "job_id": .string(jobs.first?.id ?? ""),
       "batch_file_name": .string(jobs.first?.script ?? ""), "queue": .string(options.queue),
       "apus": [
         "launcher": .string(kind.name), "jobs": .array(jobs.map(\.json)),

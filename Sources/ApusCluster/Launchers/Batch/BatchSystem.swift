@@ -22,6 +22,8 @@ protocol BatchSystem: Sendable {
   static var readsScriptFromInput: Bool { get }
   /// The number of a job's first engine in the system's own counting, which its output files end with.
   static var firstIndex: Int { get }
+  /// The variables, separated by commas, by which a process knows that number.
+  static var indexVariables: String { get }
 
   init()
 

@@ -10,6 +10,7 @@ struct GridEngine: BatchSystem {
   static let signalCommand: [String]? = nil
   static let scriptName = "sge_engines"
   static let firstIndex = 1
+  static let indexVariables = "SGE_TASK_ID"
 
   func template(_ options: BatchOptions, engines: Int) -> String {
     var lines = [
@@ -62,7 +63,9 @@ struct GridEngine: BatchSystem {
       guard fields.count >= 8, let job = jobs.first(where: { $0.id == fields[0] }), let last = fields.last else { continue }
       let node = fields.dropFirst(7).first { $0.contains("@") }.flatMap { $0.split(separator: "@").last.map(String.init) } ?? ""
       // Without an array the last column is the number of slots.
-      let elements = job.isArray ? numbers(last) : Array(1...max(1, job.engines.count))
+      let elements =
+        job.isArray
+        ? IndexList.numbers(last, within: firstIndex..<firstIndex + job.engines.count) : Array(1...max(1, job.engines.count))
       for element in elements {
         let engine = job.engines.lowerBound &+ element &- firstIndex
         if job.engines.contains(engine) { states[engine] = state(fields[4], node) }
@@ -75,17 +78,6 @@ struct GridEngine: BatchSystem {
     if letters.contains("E") { return .waiting("in error (state \(letters)): 'qstat -explain E' tells why") }
     if letters.contains("q") { return .waiting(letters.contains("h") ? "held" : "") }
     return .running(node)
-  }
-
-  /// `3`, `4-20:1`, `1,3`.
-  static func numbers(_ list: String) -> [Int] {
-    list.split(separator: ",").flatMap { part -> [Int] in
-      let range = part.split(separator: ":")
-      let step = range.count > 1 ? max(1, Int(range[1]) ?? 1) : 1
-      let ends = (range.first ?? "").split(separator: "-").compactMap { Int($0) }
-      guard let first = ends.first, let last = ends.last, first <= last, last - first < 1_000_000 else { return [] }
-      return Array(stride(from: first, through: last, by: step))
-    }
   }
 
   /// The accounting has it a moment later.

@@ -10,6 +10,7 @@ struct HTCondor: BatchSystem {
   static let signalCommand: [String]? = nil
   static let scriptName = "htcondor_engines"
   static let firstIndex = 0
+  static let indexVariables = "APUS_CONDOR_PROCESS"
 
   func template(_ options: BatchOptions, engines: Int) -> String {
     var lines = [

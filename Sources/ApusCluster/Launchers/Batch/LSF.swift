@@ -11,6 +11,7 @@ struct LSF: BatchSystem {
   static let scriptName = "lsf_engines"
   static let readsScriptFromInput = true
   static let firstIndex = 1
+  static let indexVariables = "LSB_JOBINDEX"
 
   func template(_ options: BatchOptions, engines: Int) -> String {
     var lines = ["#!/bin/sh", "#BSUB -J ipengine[1-{n}]", "#BSUB -env all", "#BSUB -oo {output_file}", "#BSUB -rn"]

@@ -10,6 +10,7 @@ struct PBS: BatchSystem {
   static let signalCommand: [String]? = ["qsig", "-s"]
   static let scriptName = "pbs_engines"
   static let firstIndex = 1
+  static let indexVariables = "PBS_ARRAY_INDEX,PBS_ARRAYID"
 
   /// OpenPBS and Torque have other options for the same.
   private var isOpenPBS = false

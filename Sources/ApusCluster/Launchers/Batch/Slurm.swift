@@ -12,6 +12,7 @@ struct Slurm: BatchSystem {
   static let signalCommand: [String]? = ["scancel", "-s"]
   static let scriptName = "slurm_engine.sbatch"
   static let firstIndex = 0
+  static let indexVariables = "SLURM_PROCID"
 
   func template(_ options: BatchOptions, engines: Int) -> String {
     var lines = [
@@ -95,11 +96,14 @@ struct Slurm: BatchSystem {
     case "OUT_OF_MEMORY": return .ended(.outOfMemory)
     case "NODE_FAIL", "BOOT_FAIL": return .ended(.nodeLost(node))
     case "CANCELLED", "REVOKED": return .ended(.cancelled(by: ""))
-    case "PREEMPTED": return .ended(.cancelled(by: "a job of higher priority (preempted)"))
+    case "PREEMPTED": return .ended(.preempted)
     // SUSPENDED, COMPLETING, STOPPED, SIGNALING, STAGE_OUT, RESIZING, and what newer versions may have: its processes are there.
     default: return .running(node)
     }
   }
+
+  /// More engines are in no job.
+  private static let mostTasks = 1_000_000
 
   /// What `srun` says of tasks: `srun: error: n1: task 1: Exited with exit code 3`, `srun: error: n1: tasks 0-2,5: Killed`.
   static func tasksEnded(in lines: [String]) -> [Int: EngineEnd] {
@@ -109,7 +113,7 @@ struct Slurm: BatchSystem {
       guard parts.count == 3, parts[1].hasPrefix("task") else { continue }
       let list = parts[1].split(separator: " ").last.map(String.init) ?? ""
       guard let end = taskEnd(parts[2]) else { continue }
-      for task in numbers(list) { ended[task] = end }
+      for task in IndexList.numbers(list, within: 0..<Self.mostTasks) { ended[task] = end }
     }
     return ended
   }
@@ -122,15 +126,6 @@ struct Slurm: BatchSystem {
       ("Illegal instruction", SIGILL), ("Floating point exception", SIGFPE), ("Hangup", SIGHUP), ("Interrupt", SIGINT),
     ]
     return signals.first { words.hasPrefix($0.0) }.map { .signaled($0.1) }
-  }
-
-  /// `0-2,5`.
-  private static func numbers(_ list: String) -> [Int] {
-    list.split(separator: ",").flatMap { part -> [Int] in
-      let ends = part.split(separator: "-").compactMap { Int($0) }
-      guard let first = ends.first, let last = ends.last, first <= last, last - first < 1_000_000 else { return [] }
-      return Array(first...last)
-    }
   }
 
   func end(of engine: Int, in job: BatchJob, known: EngineEnd?, _ shell: BatchShell) -> EngineEnd? {

@@ -18,9 +18,11 @@ public struct LocalLauncher: Launcher {
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
     let environment = job.environment(withInfo: job.sendsConnectionInfo ?? true)
+    for index in engines { ended[index] = nil }
     for index in engines {
       var command = job.command
       command.environment = environment
+      command.environment[EngineJob.index] = String(index)
       do throws(ProcessError) {
         processes[index] = try ChildProcess.start(command, outputFile: "\(job.logStem)-\(index).log")
       } catch {

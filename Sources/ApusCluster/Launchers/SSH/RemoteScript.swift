@@ -103,8 +103,15 @@ enum RemoteScript {
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(base64.b64decode(content))
-    directory = tempfile.mkdtemp(prefix="apus-engines-")
-    connection = os.path.join(directory, "connection.json")
+    directory = order["directory"]
+    if not (directory and os.path.isdir(directory)):
+        directory = tempfile.mkdtemp(prefix="apus-engines-")
+    connection = os.path.join(directory, "connection-%d.json" % os.getpid())
+    for index in order["indices"]:
+        try:
+            os.remove(os.path.join(directory, "%d.exit" % index))
+        except OSError:
+            pass
     with os.fdopen(os.open(connection, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(order["connection"])
     os.umask(0o022)
@@ -121,6 +128,7 @@ enum RemoteScript {
         children, engines, words = {}, {}, ""
         try:
             for index in order["indices"]:
+                variables[order["index_variable"]] = str(index)
                 with open(os.path.join(directory, "%d.log" % index), "ab") as log:
                     child = subprocess.Popen(
                         command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables, cwd=os.path.expanduser("~"),

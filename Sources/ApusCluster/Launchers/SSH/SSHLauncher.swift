@@ -55,8 +55,9 @@ public struct SSHLauncher: Launcher {
     let shares = shares(of: engines)
     let used = sites.indices.filter { !shares[$0].isEmpty }
     let files = try contents()
+    for engine in engines { ended[engine] = nil }
     do throws(ClusterError) {
-      let orders = used.map { (site: $0, order: order(sites[$0].host, shares[$0], job, files)) }
+      let orders = used.map { (site: $0, order: order(sites[$0], shares[$0], job, files)) }
       let answers = try ask(orders, RemoteScript.start, limit: .seconds(60))
       var failure: ClusterError?
       for (index, answer) in zip(used, answers) {
@@ -77,7 +78,8 @@ public struct SSHLauncher: Launcher {
 
   /// - Returns: what the host could not do.
   private mutating func started(_ index: Int, _ answer: JSONValue) -> ClusterError? {
-    sites[index].directory = answer["directory"]?.stringValue ?? ""
+    sites[index].directory = answer["directory"]?.stringValue ?? sites[index].directory
+    sites[index].isEmpty = false
     for (name, process) in answer["engines"]?.objectValue?.members ?? [] {
       guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, let start = process.arrayValue?.last else {
         continue
@@ -91,17 +93,26 @@ public struct SSHLauncher: Launcher {
     )
   }
 
-  /// Engines of each host, in the order of the hosts.
-  private func shares(of engines: Range<Int>) -> [Range<Int>] {
-    var next = engines.lowerBound
-    return counts.map { count in
-      let share = next..<min(engines.upperBound, next + count)
-      next = share.upperBound
-      return share
+  /// Engines of each host: where they were, where they are started again; else in the order of the hosts, and where that has come to its end,
+  /// on the host that has the fewest for its size.
+  private func shares(of engines: Range<Int>) -> [[Int]] {
+    var shares = [[Int]](repeating: [], count: sites.count)
+    var live = sites.map { $0.processes.keys.filter { ended[$0] == nil && !engines.contains($0) }.count }
+    for engine in engines {
+      let before = sites.firstIndex { $0.processes[engine] != nil }
+      let free = sites.indices.first { $0 < counts.count && live[$0] < counts[$0] }
+      let fewest = sites.indices.min { load($0, live[$0]) < load($1, live[$1]) }
+      guard let site = before ?? free ?? fewest else { continue }
+      shares[site].append(engine)
+      live[site] += 1
     }
+    return shares
   }
 
-  private func order(_ host: SSHHost, _ engines: Range<Int>, _ job: EngineJob, _ files: JSONObject) -> JSONValue {
+  private func load(_ site: Int, _ live: Int) -> Double { Double(live) / Double(site < counts.count ? max(1, counts[site]) : 1) }
+
+  private func order(_ site: Site, _ engines: [Int], _ job: EngineJob, _ files: JSONObject) -> JSONValue {
+    let host = site.host
     var variables = job.variables
     // Paths of this host.
     for name in ["IPYTHONDIR", "IPP_PROFILE_DIR", "PYTHONPATH"] { variables[name] = nil }
@@ -114,7 +125,8 @@ public struct SSHLauncher: Launcher {
       "command": own.map { JSONValue($0) } ?? .null, "package": job.packageDirectory.map { .string($0) } ?? .null,
       "arguments": JSONValue(job.engineArguments + host.engineArguments),
       "profile": .string(host.profileDirectory ?? options.profileDirectory),
-      "connection": .string(job.connectionInfo ?? ""), "indices": .array(engines.map { .int($0) }), "files": .object(files),
+      "connection": .string(job.connectionInfo ?? ""), "directory": .string(site.directory),
+      "index_variable": .string(EngineJob.index), "indices": .array(engines.map { .int($0) }), "files": .object(files),
     ]
   }
 
@@ -288,9 +300,11 @@ public struct SSHLauncher: Launcher {
     removeFormerSockets()
     guard let sockets else { return }
     let names = FileSystem.entries(of: sockets)
+    // The path says which connection is meant; a host must be named all the same.
+    let anyHost = sites.first?.host.destination ?? "localhost"
     let tools = names.map {
       ToolCommand(
-        options.sshCommand + ["-o", "ControlPath=\(Path.join(sockets, $0))", "-O", "exit", "-"], environment: environment,
+        options.sshCommand + ["-o", "ControlPath=\(Path.join(sockets, $0))", "-O", "exit", anyHost], environment: environment,
         limit: .seconds(5))
     }
     _ = try? ToolCommand.run(tools)

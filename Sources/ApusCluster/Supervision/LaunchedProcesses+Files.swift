@@ -1,0 +1,98 @@
+import ApusProcess
+import ApusMessaging
+import Glibc
+
+/// The cluster's file, and what is left behind or removed at the end.
+extension LaunchedProcesses {
+  mutating func updateClusterFile() {
+    do throws(ClusterError) {
+      try writeClusterFile()
+      isFileOurs = true
+      isFileStale = false
+    } catch {
+      isFileStale = true
+      announcer.say(.warning, error.description)
+    }
+  }
+
+  func writeClusterFile() throws(ClusterError) {
+    // Beside other engine sets of the same cluster, which other launchers wrote.
+    let earlier = configuration.plan.ownsController ? nil : try? ClusterStatus(reading: clusterFile).file
+    var file = earlier ?? ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
+    if configuration.plan.ownsController {
+      let written = isFileOurs ? (try? ClusterStatus(reading: clusterFile))?.file : nil
+      file.engineSets = written?.engineSets ?? adopted?.others ?? [:]
+      for engine in written?.ended ?? [] where engine.set != setID { file.ended.append(engine) }
+      file.count = configuration.plan.engines
+      file.controllerArguments = configuration.controllerArguments
+      file.controllerIP = configuration.controllerIP
+      file.controllerLocation = configuration.controllerLocation
+      file.delay = configuration.plan.delay.seconds
+      if configuration.plan.stays {
+        file.supervisor = .init(pid: getpid(), outputFile: configuration.supervisorLog)
+        file.restartsController = configuration.plan.restartsController
+      }
+      if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
+    }
+    for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
+    if configuration.plan.ownsController { file.engineLauncher = configuration.launcherName }
+    if let setState, !liveEngines.isEmpty || isAboutToAdopt {
+      file.set(setID, setState)
+    } else {
+      file.engineSets[setID] = nil
+    }
+    if file.controller == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil {
+      FileSystem.remove(clusterFile)
+    } else {
+      try file.write(to: clusterFile)
+    }
+  }
+
+  mutating func removeFiles() {
+    // A controller that could not begin is no reason to end what others have left.
+    if isAboutToAdopt {
+      controller = nil
+      return updateClusterFile()
+    }
+    liveEngines = []
+    settle(.removeFiles)
+    if configuration.plan.ownsController {
+      if let controller { finishedLogs.append(controller.outputFile) }
+      controller = nil
+      FileSystem.remove(clusterFile)
+      if hasKilledController {
+        ControllerLeftovers.remove(
+          configuration.profile, clusterID: configuration.clusterID, controllerArguments: configuration.controllerArguments)
+      }
+    } else if FileSystem.exists(clusterFile) {
+      updateClusterFile()
+      if let status = try? ClusterStatus(reading: clusterFile), !status.isRunning { FileSystem.remove(clusterFile) }
+    }
+    for log in finishedLogs { FileSystem.remove(log) }
+  }
+
+  /// Lets the launcher do the last that there is to do, for as long as that may take.
+  mutating func settle(_ request: LauncherSteps.Request) {
+    _ = driver.send(request)
+    let deadline = MonotonicClock.now + .seconds(15)
+    while case .threaded(let thread) = driver {
+      var descriptors = [pollfd(fd: thread.descriptor, events: Int16(POLLIN), revents: 0)]
+      let left = (deadline - MonotonicClock.now).milliseconds
+      guard left > 0, poll(&descriptors, 1, Int32(clamping: left)) >= 0 || errno == EINTR else { return }
+      let events = thread.read()
+      for event in events { if case .started(let state) = event { setState = state } }
+      if events.contains(where: { if case .done = $0 { true } else { false } }) { return thread.finish() }
+    }
+  }
+
+  mutating func leaveRunning() -> Bool {
+    if isFileStale { updateClusterFile() }
+    if isFileStale {
+      announcer.say(.error, "a cluster that its file does not name could not be stopped by anybody later: it is stopped now")
+      return false
+    }
+    settle(.leave)
+    announcer.say(.info, "the cluster goes on in the background: 'apus stop' (or 'ipcluster stop') ends it; \(clusterFile)")
+    return true
+  }
+}

@@ -1,0 +1,109 @@
+import ApusProcess
+import ApusMessaging
+
+/// What people are told.
+extension LaunchedProcesses {
+  mutating func report(_ report: ClusterReport) {
+    switch report {
+    case .progress(let count, let all): announcer.show(progress: "\(count) of \(all) engines ready")
+    case .ready(let count, let all, let duration):
+      let engines = count == all ? "\(all) \(all == 1 ? "engine" : "engines")" : "\(count) of \(all) engines"
+      let address = configuration.reachableAddress.map { ", controller at \($0)" } ?? ""
+      announcer.announce(ready: "\(engines) ready after \(duration.secondsText): \(place)\(address)")
+    case .engineEnded(let index, let end): engineEnded(index, end)
+    case .engineRestarts(let index, let delay):
+      note(index, "started again after \(delay.secondsText)")
+      announcer.say(.info, "engine \(index) is started again in \(delay.secondsText)")
+    case .engineGivenUp(let index, let count):
+      note(index, "given up after \(count) restarts in a row")
+      announcer.say(
+        .warning, "engine \(index) has ended \(count + 1) times in a row, each time soon after its start: it is given up")
+    case .waiting(let count, let reason):
+      let many = count == 1 ? "1 engine waits" : "\(count) engines wait"
+      announcer.say(.info, "\(many) in the queue\(reason.isEmpty ? "" : " (\(reason))"): \(waitingPlace)")
+    case .gaveUp(let engines):
+      announcer.say(
+        .error,
+        "\(engines.count) engines did not end, and may run still: 'apus stop' tries it again; \(clusterFile) names them")
+    case .allEnginesEnded(let early): allEnginesEnded(early: early)
+    case .controllerEnded(let status, let early): controllerEnded(status, early: early)
+    case .controllerRestarts(let status, let delay):
+      announcer.say(
+        .warning, "the controller died, with \(status)\(ending(of: controller))\nIt is started again in \(delay.secondsText)")
+      controller = nil
+    case .controllerTimedOut(let time):
+      announcer.say(
+        .error,
+        configuration.plan.ownsController
+          ? "the controller wrote no connection files within \(time.secondsText)\(ending(of: controller))"
+          : "no controller answers in \(configuration.profile.location)\nStart one with 'apus start' or 'apus controller'")
+    case .enginesTimedOut(let count, let all, let time):
+      announcer.say(
+        .error,
+        "only \(count) of \(all) engines registered within \(time.secondsText); see their logs in \(configuration.profile.log)")
+    case .interrupting: announcer.say(.info, "interrupting the engines; SIGTERM stops them")
+    case .stopping: announcer.say(.info, "stopping the cluster")
+    case .killing(becauseAsked: true): announcer.say(.warning, "asked a second time: what has not ended yet is killed (SIGKILL)")
+    case .killing(becauseAsked: false):
+      announcer.say(.warning, "not everything ended within \(configuration.plan.killAfter.secondsText) of SIGTERM: SIGKILL")
+    }
+  }
+
+  private mutating func note(_ index: Int, _ consequence: String) {
+    if let place = ended.lastIndex(where: { $0.index == index && $0.set == setID }) { ended[place].consequence = consequence }
+  }
+
+  /// Which jobs those are.
+  private var waitingPlace: String {
+    let jobs = setState?["apus"]?["jobs"]?.arrayValue?.compactMap { $0["id"]?.stringValue } ?? []
+    return jobs.isEmpty ? "Ctrl-C stops waiting" : "job \(jobs.prefix(5).joined(separator: ", ")); Ctrl-C stops waiting"
+  }
+
+  /// How clients find the cluster.
+  private var place: String {
+    let id = configuration.clusterID.isEmpty ? "" : ", cluster id '\(configuration.clusterID)'"
+    return "profile \(configuration.profile.location)\(id)"
+  }
+
+  private func engineEnded(_ index: Int, _ end: EngineEnd) {
+    guard let engine = ended.last(where: { $0.index == index }) else { return }
+    if end.isSuccess { return announcer.say(.info, "engine \(index) (\(engine.place)) has ended") }
+    let last = engine.lines.isEmpty ? "" : ". Its last words:\n" + engine.lines.map { "  \($0)" }.joined(separator: "\n")
+    let verb =
+      switch end {
+      case .exited, .signaled, .timeLimit, .outOfMemory, .nodeLost: "died with"
+      case .cancelled: "was"
+      case .refused, .vanished: "is gone:"
+      }
+    announcer.say(.warning, "engine \(index) (\(engine.place)) \(verb) \(end)\(last)")
+  }
+
+  private mutating func allEnginesEnded(early: Bool) {
+    guard early else { return announcer.say(.info, "all engines have ended") }
+    announcer.say(
+      .error,
+      """
+      all engines died within \(configuration.plan.earlyShutdown.secondsText) of their start: the cluster is stopped
+      Their last words are above. 'apus engine --python=…' starts one by hand, in the foreground.
+      """)
+  }
+
+  private mutating func controllerEnded(_ status: ExitStatus, early: Bool) {
+    let process = controller
+    controller = nil
+    if status.isSuccess, !early {
+      if let process { finishedLogs.append(process.outputFile) }
+      return announcer.say(.info, "the controller has ended: stopping the cluster")
+    }
+    announcer.say(
+      .error, "the controller \(early ? "ended before it was ready" : "died"), with \(status)\(ending(of: process))")
+  }
+
+  /// The end of a log, as the rest of a paragraph.
+  private func ending(of process: ChildProcess?) -> String {
+    guard let process else { return "" }
+    let lines = FileSystem.lastLines(of: process.outputFile, limit: configuration.outputLimit)
+    if lines.isEmpty { return "; it left no words in \(process.outputFile)" }
+    return ". The last of \(process.outputFile):\n" + lines.map { "  \($0)" }.joined(separator: "\n")
+  }
+}
