@@ -164,6 +164,7 @@ public final class Controller: Service {
         events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
         journal: journalParts?.id,
+        drained: { uuid in reference.post { $0.engineDrained(uuid) } },
         announce: { type, uuid, id in reference.post { $0.announce(type, uuid, id) } }),
       store: store, log: log,
       settings: Hub.Settings(

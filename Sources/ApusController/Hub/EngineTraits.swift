@@ -9,9 +9,17 @@ struct EngineTraits: Hashable, Sendable {
   var running: [MessageID: Int] = [:]
   /// What it has for tasks that ask for it.
   var resources: [String: Double] = [:]
+  /// Its place in a launcher's set, whichever process has it.
+  var origin: String?
+  /// Whether it wants the id of the one that had its place before.
+  var keepsID = false
+  /// It takes no more tasks: its job's time is nearly over.
+  var isDraining = false
 }
 
 extension EngineTraits {
+  private static let longestOrigin = 8192
+
   private static func running(_ told: JSONValue?) -> [MessageID: Int] {
     let members = told?.objectValue?.members ?? []
     return Dictionary(members.map { (MessageID($0.key), $0.value.intValue ?? 0) }) { $1 }
@@ -22,6 +30,8 @@ extension EngineTraits {
     self.init(
       kind: EngineKind(told: registration["kind"]), takesBatches: registration["batches"]?.isTruthy ?? false,
       running: Self.running(registration["running"]),
-      resources: (try? TaskPreferences.amounts(registration["resources"])) ?? [:])
+      resources: (try? TaskPreferences.amounts(registration["resources"])) ?? [:],
+      origin: registration["origin"]?.stringValue.flatMap { $0.utf8.count <= Self.longestOrigin ? $0 : nil },
+      keepsID: registration["keep_id"]?.isTruthy ?? false, isDraining: registration["draining"]?.isTruthy ?? false)
   }
 }

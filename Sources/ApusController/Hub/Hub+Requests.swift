@@ -33,6 +33,9 @@ extension Hub {
       case .stopDistributedRequest:
         stopDask()
         wire.reply(to: message, "stop_distributed_reply", ["status": "ok"])
+      case .drainRequest: wire.reply(to: message, "drain_reply", try drain(content))
+      case .demandRequest: wire.reply(to: message, "demand_reply", demand(content))
+      case .scaleRequest: wire.reply(to: message, "scale_reply", try scale(content))
       default: throw RemoteError(name: "KeyError", value: "'\(type)' is no request of the hub's")
       }
     } catch { fail(message, error) }

@@ -13,6 +13,7 @@ actor Hub: DeliversLater {
   let settings: Settings
   let logger: Logger
   let log: EventLog
+  var scaling = Scaling()
   var dask: DaskScheduler?
   var deliveryTimer: EventLoop.TimerID?
   /// Requests that wait for it to start.
@@ -68,7 +69,10 @@ actor Hub: DeliversLater {
 
   // MARK: other parties' calls
 
-  func observe(_ events: [TaskEvent]) { for event in events { state.observe(event) } }
+  func observe(_ events: [TaskEvent]) {
+    for event in events { state.observe(event) }
+    state.retireIdle(effects: &wire)
+  }
 
   func announce(_ type: MessageType, _ uuid: EngineUUID, _ id: EngineID) {
     if type == .registrationNotification {
@@ -194,11 +198,12 @@ actor Hub: DeliversLater {
     }
     let cutOff = content["cut_off"]
     let wasCutOff = cutOff?.stringValue.map { $0 == wire.session.id.text } ?? cutOff?.isTruthy ?? false
+    let traits = EngineTraits(told: content)
     do throws(RemoteError) {
       let id = try state.registrationRequested(
-        uuid, wanted: content["id"]?.intValue.map { EngineID($0) }, connection: connection,
-        resumes: content["resume"]?.isTruthy ?? false, wasCutOff: wasCutOff,
-        traits: EngineTraits(told: content), now: .now, effects: &wire)
+        uuid, wanted: state.succession(uuid, traits, effects: &wire) ?? content["id"]?.intValue.map { EngineID($0) },
+        connection: connection, resumes: content["resume"]?.isTruthy ?? false, wasCutOff: wasCutOff, traits: traits, now: .now,
+        effects: &wire)
       wire.accept(message, id: id)
     } catch { return wire.reply(to: message, .registrationReply, error.content) }
     // An engine that comes back to a new controller may have answered pings before it registered: its heart is to start again.

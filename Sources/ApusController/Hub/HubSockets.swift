@@ -40,6 +40,16 @@ struct EngineAudience: Sendable {
   }
 }
 
+extension EngineAudience {
+  /// - Parameter done: as of `engineJoined`: whatever the scheduler gave it before is reported.
+  func engineDrains(_ uuid: EngineUUID, done: @escaping @Sendable () -> Void) {
+    loop.execute {
+      tasks.assumeIsolated { $0.drain(uuid) }
+      done()
+    }
+  }
+}
+
 /// The hub's sockets, which are also its state's effects.
 struct HubSockets: ~Copyable, HubEffects {
   /// Requests of clients and engines.
@@ -58,6 +68,8 @@ struct HubSockets: ~Copyable, HubEffects {
   let journal: String?
   /// Called when an engine's coming or going is to be announced; runs on the schedulers' loop.
   private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
+  /// Called, on the schedulers' loop, when an engine gets no more tasks.
+  private let drained: @Sendable (EngineUUID) -> Void
   /// Whether the set of engines has changed since it was last written.
   var enginesChanged = false
 
@@ -66,6 +78,7 @@ struct HubSockets: ~Copyable, HubEffects {
     audience: EngineAudience,
     events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
     journal: String? = nil,
+    drained: @escaping @Sendable (EngineUUID) -> Void = { _ in },
     announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
   ) {
     self.query = query
@@ -79,6 +92,7 @@ struct HubSockets: ~Copyable, HubEffects {
     self.connectionInfo = connectionInfo
     self.journal = journal
     self.announce = announce
+    self.drained = drained
     rejections = DroppedMessages("registration", logger: logger)
   }
 
@@ -127,5 +141,18 @@ struct HubSockets: ~Copyable, HubEffects {
     }
     let announce = announce
     audience.engineLeft(uuid, id: id, cause: cause, grace: grace) { announce(.unregistrationNotification, uuid, id) }
+  }
+
+  mutating func engineDrains(_ uuid: EngineUUID) {
+    let drained = drained
+    audience.engineDrains(uuid) { drained(uuid) }
+  }
+
+  /// By the way that its registration came: whatever it computes, its loop hears that. Stock engines do not listen there.
+  mutating func retire(_ uuid: EngineUUID) {
+    logger.info("engine is told to end: it has nothing to do", metadata: ["uuid": "\(uuid)"])
+    let message = session.message(
+      .shutdownRequest, content: ["restart": false], parentHeader: .emptyObject, identities: [Frame(uuid.text)])
+    query.send(Frame(uuid.text), nil, message.frames.dropFirst())
   }
 }

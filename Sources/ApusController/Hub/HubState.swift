@@ -7,6 +7,10 @@ protocol HubEffects: ~Copyable {
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits)
   /// The engine is gone: schedulers and clients learn of it. `grace` is how long replies on their way may take.
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration)
+  /// The task scheduler is to give it no more tasks, and says when it does not.
+  mutating func engineDrains(_ uuid: EngineUUID)
+  /// It has nothing to do any more, and is told to end.
+  mutating func retire(_ uuid: EngineUUID)
 }
 
 /// The hub's mind: engines, their ids, and who has how much to do (protocol sections 5 and 6).
@@ -23,6 +27,7 @@ struct HubState {
     var completedCount = 0
     /// The last ones, for `queue_status(verbose=True)`.
     var completed = Deque<MessageID>()
+    var draining = Draining.no
   }
 
   struct Pending {
@@ -42,7 +47,7 @@ struct HubState {
     var mustRegister = false
   }
 
-  private(set) var engines: [EngineID: Engine] = [:]
+  var engines: [EngineID: Engine] = [:]
   private(set) var ids: [EngineUUID: EngineID] = [:]
   private(set) var pending: [EngineUUID: Pending] = [:]
   /// Engines that may come back with their namespace, under the id they had.
@@ -50,6 +55,11 @@ struct HubState {
   private var lostOrder = Deque<EngineUUID>()
   private(set) var unassigned: Set<MessageID> = []
   private(set) var nextID = 0
+  /// The last engine of each place in a launcher's set.
+  var origins: [String: EngineID] = [:]
+  var demand = DemandState()
+  /// Engines that are to end when they have nothing to do.
+  var retiring: Set<EngineID> = []
   /// How long an accepted engine may take until its heart beats.
   private let registrationTimeout: Duration
 
@@ -179,6 +189,7 @@ struct HubState {
   // MARK: events: tasks
 
   mutating func observe(_ event: TaskEvent) {
+    demand.observe(event)
     // Of broadcasts nothing is counted, as in ipyparallel.
     if event.queue == .broadcast { return }
     switch event.kind {
@@ -235,12 +246,17 @@ struct HubState {
   ) {
     engines[id] = Engine(id: id, uuid: uuid, traits: traits, connection: connection)
     ids[uuid] = id
+    noteOrigin(traits, id)
+    demand.joined(uuid)
     effects.engineJoined(uuid, id: id, traits: traits)
+    if traits.isDraining { drain([id], thenStop: false, effects: &effects) }
   }
 
-  private mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {
+  mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {
     guard let engine = engines.removeValue(forKey: id) else { return }
     ids[engine.uuid] = nil
+    demand.left(engine.uuid)
+    retiring.remove(id)
     if cause != .unregistered {
       remember(engine.uuid, id: id, traits: engine.traits, connection: cause == .disconnected ? nil : engine.connection)
     }
@@ -268,6 +284,9 @@ struct HubState {
       if pending[engine.uuid] != nil { wrong.append("engine \(id) is registered and pending") }
       if lost[engine.uuid] != nil { wrong.append("engine \(id) is registered and lost") }
       if pending.values.contains(where: { $0.id == id }) { wrong.append("engine \(id) has an id that is given to another") }
+      if case .drained(thenStop: true) = engine.draining, !retiring.contains(id) {
+        wrong.append("engine \(id) is to end, and forgotten")
+      }
       if id.number >= nextID { wrong.append("engine \(id) has an id that may be given again") }
       if !engine.tasks.isDisjoint(with: unassigned) { wrong.append("tasks of engine \(id) are unassigned too") }
     }

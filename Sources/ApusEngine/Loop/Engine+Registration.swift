@@ -68,6 +68,7 @@ extension Engine {
       "uuid": .string(engineSession.uuid.text), "implementation": "apus", "kind": .string(configuration.kind.rawValue),
       "batches": true,
     ]
+    for (key, value) in originContent { content[key] = value }
     if let id { content["id"] = .int(id.number) }
     if !configuration.resources.isEmpty {
       content["resources"] = .object(
@@ -83,7 +84,7 @@ extension Engine {
     sendToHub(.registrationRequest, .object(content))
   }
 
-  private func sendToHub(_ type: MessageType, _ content: JSONValue) {
+  func sendToHub(_ type: MessageType, _ content: JSONValue) {
     let message = engineSession.message(
       type, content: Frame(content), parent: .emptyObject, metadata: engineSession.engineMetadata, identities: [])
     do { try registrar?.send(message.frames) } catch { EngineLog.log(.error, "\(type) was not sent: \(error)") }
@@ -94,6 +95,7 @@ extension Engine {
       do {
         let envelope = try session.open(frames)
         guard envelope.messageType == .registrationReply else {
+          if envelope.messageType == .shutdownRequest { retire() }
           EngineLog.log(.debug, "The controller sent \(envelope.messageType?.text ?? "something") on the registration socket")
           continue
         }
@@ -171,6 +173,7 @@ extension Engine {
     hasStaleSockets = false
     if before == nil {
       mailbox.put { $0.outcome = .success(id) }
+      scheduleDraining()
     } else {
       EngineLog.log(.info, "Joined the new controller with id \(id)")
       isHeartWanted = true

@@ -63,6 +63,9 @@ public actor Engine {
   var controllerSession: SessionID?
   /// It keeps a journal, and is to be told what this engine has.
   var owesAccount = false
+  let origin = EngineOrigin.ofThisProcess()
+  /// It takes no more balanced tasks.
+  var isDraining = false
   var isLeaving = false
   var wasShutdownAnnounced = false
   /// A look at the connection file is due.

@@ -14,6 +14,8 @@ private struct HubRecorder: HubEffects {
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     messages.append("\(uuid) left \(id): \(cause)")
   }
+  mutating func engineDrains(_ uuid: EngineUUID) { messages.append("\(uuid) drains") }
+  mutating func retire(_ uuid: EngineUUID) { messages.append("\(uuid) retires") }
 }
 
 private struct HubBench {

@@ -9,6 +9,8 @@ struct EngineLoads {
   struct Engine {
     let uuid: EngineUUID
     var isRegistered = true
+    /// It gets no more tasks.
+    var isDraining = false
     /// Tasks that were placed and not answered.
     var load = 0
     /// Order of last use; smaller is longer ago. New engines come before all others.
@@ -70,6 +72,7 @@ struct EngineLoads {
       index = known
       guard !engines[index].isRegistered else { return index }
       engines[index].isRegistered = true
+      engines[index].isDraining = false
       engines[index].stamp = firstStamp
     } else {
       index = engines.count
@@ -87,6 +90,11 @@ struct EngineLoads {
     guard engines[index].isRegistered else { return }
     engines[index].isRegistered = false
     registeredCount -= 1
+    update(index)
+  }
+
+  mutating func drain(_ index: Int) {
+    engines[index].isDraining = true
     update(index)
   }
 
@@ -156,7 +164,7 @@ struct EngineLoads {
 
   private mutating func update(_ index: Int) {
     let engine = engines[index]
-    let isFree = engine.isRegistered && (highWaterMark == 0 || engine.load < highWaterMark)
+    let isFree = engine.isRegistered && !engine.isDraining && (highWaterMark == 0 || engine.load < highWaterMark)
     if isFree, engine.freeIndex == nil {
       engines[index].freeIndex = free.count
       free.append(index)

@@ -78,6 +78,8 @@ actor TaskScheduler: DeliversLater {
     afterEvents()
   }
 
+  func drain(_ uuid: EngineUUID) { state.drain(uuid) }
+
   /// A task that the hub submits in the name of the client that first did.
   func resubmit(_ message: Envelope) {
     submit(message.routed(to: [Self.noClient]), now: .now)

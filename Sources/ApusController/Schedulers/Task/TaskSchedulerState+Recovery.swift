@@ -239,14 +239,17 @@ extension TaskSchedulerState {
       guard case .placed(engine) = task.phase else { return false }
       return (loss.doubtful.map { $0[task.id] == task.attempt } ?? true) && (doubtful?.contains(task.id) ?? true)
     }.sorted { $0.sequence < $1.sequence }
+    let notBegun = notBegun(lost, on: engine)
     for task in lost {
       // A failure in the chain may have ended it meanwhile.
       guard case .placed = task.phase else { continue }
       engines.relieved(engine)
       let uuid = engines[engine].uuid
       effects.report(task.id, .lost(engine: uuid, cause: loss.cause))
-      if case .overran(let culprit, _) = loss.cause, culprit != task.id {
-        // It had not begun: no try was spent.
+      var hasBegun = !notBegun.contains(task.id)
+      if case .overran(let culprit, _) = loss.cause { hasBegun = culprit == task.id }
+      if !hasBegun {
+        // No try was spent.
         retry(task, from: engine, reason: .undelivered, now: now, effects: &effects)
       } else if triesAgainAfterLoss(task) {
         task.change { $0.retries -= 1 }

@@ -27,6 +27,7 @@ struct TaskSchedulerState {
   /// After a restart with a journal.
   var recovery: Recovery?
   private(set) var lastSequence = 0
+  private var lastPlacement: UInt32 = 0
   /// Tasks up to this place in the order are of the controller before: engines may have had them.
   var lastRestored = 0
   /// Tasks that have ended and whose dependents are not told yet: a list, because a chain of them may be longer than a stack is deep.
@@ -299,6 +300,8 @@ struct TaskSchedulerState {
 
   private mutating func place(_ task: QueuedTask, on engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
     task.phase = .placed(engine: engine)
+    lastPlacement &+= 1
+    task.placement = lastPlacement
     engines.placed(on: engine)
     let uuid = engines[engine].uuid
     effects.report(task.id, .placed(engine: uuid))
@@ -321,9 +324,9 @@ struct TaskSchedulerState {
   /// Sends a quick engine some of the tasks that any engine may take, before it asks for them.
   private mutating func serveAhead(_ engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
     // Others have a right to their turn.
-    guard lookAhead.limit > 0, limited.isEmpty, demanding.isEmpty, targeted[engine] == nil, engines[engine].isRegistered else {
-      return
-    }
+    guard lookAhead.limit > 0, limited.isEmpty, demanding.isEmpty, targeted[engine] == nil, engines[engine].isRegistered,
+      !engines[engine].isDraining
+    else { return }
     let depth = lookAhead.depth(of: engine, waiting: tasks.count - engines.totalLoad, engines: engines.registeredCount)
     // Many at once, when half of them are done: they travel in one message.
     guard engines[engine].load <= engines.highWaterMark + depth / 2 else { return }

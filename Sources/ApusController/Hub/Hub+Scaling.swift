@@ -1,0 +1,84 @@
+import ApusMessaging
+import Logging
+
+/// Engines that come and go: what a launcher and clients ask of the hub about it.
+extension Hub {
+  /// What clients have asked for, until the launcher has heard of it; and what that says of itself.
+  struct Scaling {
+    var wish: JSONValue = .null
+    /// Of the latest wish.
+    var serial = 0
+    var report: JSONValue = .null
+    var lastHeard: ContinuousClock.Instant?
+
+    /// A launcher that is silent for longer is gone.
+    static let patience = Duration.seconds(15)
+    func isSupervised(now: ContinuousClock.Instant) -> Bool { lastHeard.map { now - $0 < Self.patience } ?? false }
+  }
+
+  // MARK: drain_request
+
+  /// Of a launcher or a client, which name ids; or of an engine, which names itself.
+  func drain(_ content: JSONObject) throws(RemoteError) -> JSONValue {
+    let ids: [EngineID]
+    if let uuid = EngineUUID(told: content["uuid"]) {
+      ids = state.ids[uuid].map { [$0] } ?? []
+    } else {
+      guard let numbers = content["ids"]?.arrayValue?.map(\.intValue) else {
+        throw RemoteError(name: "KeyError", value: "'ids' should be a list of engine ids")
+      }
+      ids = numbers.compactMap { $0 }.map { EngineID($0) }
+    }
+    let found = state.drain(ids, thenStop: content["stop"]?.isTruthy ?? false, effects: &wire)
+    if content["at_once"]?.isTruthy ?? false { for id in found { state.engines[id].map { wire.retire($0.uuid) } } }
+    logger.info("engines take no more tasks", metadata: ["engines": "\(found.map(\.number))"])
+    return ["status": "ok", "ids": .array(found.map { .int($0.number) })]
+  }
+
+  /// The task scheduler has heard of it, and what it reported before is here.
+  func engineDrained(_ uuid: EngineUUID) {
+    wire.events.drain()
+    state.drained(uuid, effects: &wire)
+  }
+
+  // MARK: demand_request
+
+  func demand(_ content: JSONObject) -> JSONValue {
+    if content["supervises"]?.isTruthy ?? false {
+      scaling.lastHeard = .now
+      if let report = content["report"], !report.isNull { scaling.report = report }
+    }
+    let now = Timestamp.now()
+    let engines = state.sortedEngines.map { engine -> JSONValue in
+      let busy = engine.queue.count + engine.tasks.count
+      return [
+        "id": .int(engine.id.number), "origin": engine.traits.origin.map { .string($0) } ?? .null, "busy": .int(busy),
+        "idle": .double(busy > 0 ? 0 : state.demand.idleSeconds(engine.uuid, now: now)),
+        "holds": .bool(state.demand.isAddressed(engine.uuid)), "draining": .bool(engine.draining != .no),
+        "own": .bool(engine.traits.takesBatches),
+      ]
+    }
+    return [
+      "status": "ok", "waiting": .int(state.unassigned.count), "mean": state.demand.meanSeconds.map { .double($0) } ?? .null,
+      "measured": .int(state.demand.measured), "engines": .array(engines), "wish": scaling.wish, "serial": .int(scaling.serial),
+    ]
+  }
+
+  // MARK: scale_request
+
+  func scale(_ content: JSONObject) throws(RemoteError) -> JSONValue {
+    let isSupervised = scaling.isSupervised(now: .now)
+    if let wish = content["wish"], !wish.isNull {
+      guard isSupervised else {
+        throw RemoteError(
+          name: "RuntimeError", value: "no launcher watches over this cluster: nobody can start or stop its engines")
+      }
+      scaling.serial += 1
+      scaling.wish = wish
+    }
+    return [
+      "status": "ok", "supervised": .bool(isSupervised), "serial": .int(scaling.serial),
+      "report": isSupervised ? scaling.report : .null,
+    ]
+  }
+}
