@@ -6,32 +6,42 @@ import subprocess
 import tempfile
 import time
 
-_PORTS = ("registration", "control", "mux", "task", "iopub", "notification", "broadcast")
+#: What the files of clients and engines call their ports; an engine's `broadcast` is a list of them.
+_PORTS = ("registration", "control", "mux", "task", "iopub", "notification", "broadcast", "hb_ping", "hb_pong")
 
 
 class Tunnels:
     """Forwards the ports of a connection file through `server` (`[user@]host[:port]`).
 
-    key: file of a private key. timeout: seconds until the tunnels must stand. info: the connection file's content as it holds here.
+    follows: the tunnels end with this process, however it ends. key: file of a private key. timeout: seconds until the tunnels must stand. info: the connection file's content as it holds here.
 
     Raises OSError, with what ssh said, if they cannot be made.
     """
 
-    def __init__(self, info, server, key=None, timeout=10):
+    def __init__(self, info, server, key=None, timeout=10, follows=False):
         self._errors = tempfile.TemporaryFile()
         self._process = None
         address = info["interface"].partition("://")[2]
         if address in ("*", "0.0.0.0", ""):
             address = info.get("location") or "127.0.0.1"
-        local = _free_ports(len(_PORTS))
-        self.info = dict(info) | dict(zip(_PORTS, local)) | {"interface": "tcp://127.0.0.1", "location": "", "ssh": ""}
-        forwards = [part for name, port in zip(_PORTS, local) for part in ("-L", f"127.0.0.1:{port}:{address}:{info[name]}")]
+        remote = {name: info[name] for name in _PORTS if name in info}
+        ports = [port for value in remote.values() for port in (value if isinstance(value, list) else [value])]
+        local = _free_ports(len(ports))
+        there = dict(zip(ports, local))
+        here = {name: [there[port] for port in value] if isinstance(value, list) else there[value] for name, value in remote.items()}
+        # The controller's folder of local sockets is of its host.
+        self.info = {name: value for name, value in info.items() if name != "local_directory"}
+        self.info |= here | {"interface": "tcp://127.0.0.1", "location": "", "ssh": ""}
+        forwards = [part for there, port in zip(ports, local) for part in ("-L", f"127.0.0.1:{port}:{address}:{there}")]
         host, _, port = server.partition(":")
-        command = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15", *forwards]
+        # What reads our end of a pipe there ends when we do.
+        command = ["ssh", *([] if follows else ["-N"]), "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15", *forwards]
         command += [*(["-i", os.path.expanduser(key)] if key else []), *(["-p", port] if port else []), host]
+        command += ["cat"] if follows else []
         try:
             # Who must type a password does so on the terminal, which ssh opens by itself.
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE if follows else subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors)
         except OSError as error:
             raise OSError(f"ssh cannot be run: {error.strerror}") from None
         try:

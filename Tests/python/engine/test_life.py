@@ -465,4 +465,3 @@ def test_version_and_options():
     wrong = run("--profil=x")
     assert wrong.returncode == 2
     assert "did you mean --profile?" in wrong.stderr
-    assert run("--ssh=host").returncode == 2

@@ -51,8 +51,6 @@ def _run(settings, beginning):
     if not given:
         _change_directory(next(filter(None, (settings.get(name, "work_dir") for name in _WORK_DIR_CLASSES)), None))
     core.configure_log(_log_level(settings), _log_descriptor(settings, directory))
-    if settings.get("IPEngine", "sshserver"):
-        raise OptionError("--ssh is not supported: make a tunnel with ssh -L, or let the controller listen on --ip=*")
     for name in ("timeout", "max_heartbeat_misses", "wait_for_url_file", "id"):
         # Before anything is waited for.
         settings.number("IPEngine", name, None)
@@ -61,6 +59,19 @@ def _run(settings, beginning):
         return 1
     # It holds the key: tasks, and what they start, have no business with it.
     source = "" if os.environ.pop("IPP_CONNECTION_INFO", None) else f"{path}: "
+    try:
+        text, path, tunnels = _tunnelled(settings, text, path, core)
+    except OSError as error:
+        core.log(50, f"Fatal: {error}")
+        return 255
+    try:
+        return _serve_connection(core, settings, directory, text, path, source)
+    finally:
+        if tunnels is not None:
+            tunnels.close()
+
+
+def _serve_connection(core, settings, directory, text, path, source):
     kernel = _make_kernel(core, settings, directory)
     _install_signals(core, kernel)
     try:
@@ -77,6 +88,31 @@ def _run(settings, beginning):
         return 0
     _watch_signals(core)
     return _serve(core, kernel, settings)
+
+
+def _tunnelled(settings, text, path, core):
+    """The connection as it holds here, the file to watch, and the tunnels, if there are any. Raises OSError if they cannot be made."""
+    server = settings.get("IPEngine", "sshserver")
+    # Most have none, and need no `json` to know it.
+    compact = text.replace(" ", "")
+    if not server and ('"ssh":""' in compact or '"ssh"' not in compact):
+        return text, path, None
+    import json
+
+    try:
+        info = json.loads(text)
+        server = server or info.get("ssh")
+        if not server:
+            return text, path, None
+    except (ValueError, AttributeError):
+        # The core says what is wrong with it.
+        return text, path, None
+    from ..tunnel import Tunnels
+
+    core.log(20, f"Connecting through {server}")
+    tunnels = Tunnels(info, server, settings.get("IPEngine", "sshkey"), settings.number("IPEngine", "timeout", 10.0), follows=True)
+    # A file that changes would lead past the tunnels.
+    return json.dumps(tunnels.info), None, tunnels
 
 
 #: What files may call the class that has `work_dir`.
