@@ -98,6 +98,8 @@ struct Invocation {
     case .clean: return try CleanCommand(context).run()
     case .px: return try await PxCommand(context).run()
     case .run: return try await RunCommand(context).run()
+    case .scale: return try await ScaleCommand(context).run()
+    case .restart: return try await RestartCommand(context).run()
     case .status: return try await StatusCommand(context).run()
     case .tasks: return try await TasksCommand(context).run()
     case .explain: return try await ExplainCommand(context).run()

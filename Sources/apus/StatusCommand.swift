@@ -28,6 +28,8 @@ struct StatusCommand {
         report.measure(since: first.report, seconds: (second.at - first.at) / .seconds(1))
       }
       report.ended = context.endedEngines(at: connection.path)
+      // Stock controllers know nothing of it.
+      report.scaling = (try? await client.scaling()).flatMap { $0.isSupervised ? ScalingReport($0.report) : nil }
       if isJSON {
         context.output.print(String(decoding: report.json.encoded(pretty: true), as: UTF8.self) + "\n")
       } else {

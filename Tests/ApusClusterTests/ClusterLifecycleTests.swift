@@ -20,6 +20,9 @@ import Testing
       done.append("restart")
       return true
     }
+    mutating func drain(_ ids: [Int]) { done.append("drain \(ids)") }
+    mutating func forgetEnd(of engine: Int) {}
+    mutating func retire(_ ids: [Int]) { done.append("retire \(ids)") }
     mutating func adoptEngines() { done.append("adopt") }
     mutating func watchRegistrations() { done.append("watch") }
     mutating func stopWatchingRegistrations() { done.append("unwatch") }
@@ -446,7 +449,7 @@ import Testing
     recorder.done = []
     life.engineEnded(1, .signaled(9), now: now, &recorder)
     recorder.expect(
-      "engineEnded(1, signal 9 (SIGKILL))", "file", "engineRestarts(1, after: \(Duration.milliseconds(100)))", "file")
+      "engineEnded(1, \(EngineEnd.signaled(9)))", "file", "engineRestarts(1, after: \(Duration.milliseconds(100)))", "file")
     #expect(life.deadline == now + .milliseconds(100))
     life.timePassed(now: now + .milliseconds(100), &recorder)
     recorder.expect("start 1", "file")

@@ -20,6 +20,7 @@ from .hub import Hub, MetadataTable
 from .message import CONTENT, Message
 from .metadata import Metadata
 from .result import ContentResult
+from .scaling import Scaling
 from .session import Session
 from .story import Story
 
@@ -34,7 +35,7 @@ MAX_TASKS = 200_000
 MAX_BYTES = 4 << 30
 
 
-class Client(EngineWait, Control, Hub, Story):
+class Client(EngineWait, Control, Hub, Scaling, Story):
     """A connection to a cluster.
 
     connection_info: path of ipcontroller-client.json, or a dict with its content; by default the file of the profile.

@@ -17,7 +17,7 @@ import Glibc
 /// ```
 ///
 /// Started plainly it brings up a cluster of as many engines as there are cores, and takes it down at the end (`--engines N` for another
-/// number). With `--profile`, `--profile-dir`, `--cluster-id` or `--file` it joins a running one. With `engine` as its first word it serves one:
+/// number); with `--engines=slurm -n 16` its engines are jobs of a batch system, and so with every launcher of `apus start`. With `--profile`, `--profile-dir`, `--cluster-id` or `--file` it joins a running one. With `engine` as its first word it serves one:
 ///
 /// ```
 /// $ apus start -n 0 &                    # a controller
@@ -74,6 +74,7 @@ extension ClusterProgram {
     case .client: try await Client.withClient(options.source) { try await run($0) }
     case .embedded:
       var cluster = EmbeddedCluster(engines: options.engines)
+      if !options.launching.isEmpty { cluster.placement = .launcher(options.launching) }
       configure(&cluster)
       try await cluster.run { try await run($0) }
     }

@@ -16,6 +16,9 @@ public struct EmbeddedCluster: Sendable {
     case processes
     /// Threads of this process. For tests and small scripts: a task that crashes ends everything.
     case threads
+    /// This program again, started by a launcher with these options of `apus engines`: `["--engines=slurm", "-n16", "--time=1h"]`. The
+    /// program must be a `ClusterProgram` that the engines' hosts have at the same path.
+    case launcher([String])
   }
 
   public var engines: Int
@@ -45,10 +48,18 @@ public struct EmbeddedCluster: Sendable {
   /// Starts the cluster, runs the body with a client of it, and takes everything down again, whatever comes of it.
   /// - Throws: what the body throws; `ClusterError`, `ControllerError` or `ClientError` if the cluster does not start.
   public func run<R: Sendable>(_ body: @escaping @Sendable (Client) async throws -> R) async throws -> R {
+    if case .launcher(let options) = placement { return try await withLauncher(options, body) }
     let directory = try TemporaryProfile()
     defer { directory.remove() }
     var configuration = ControllerConfiguration(profileDirectory: directory.path)
     configuration.location = "127.0.0.1"
+    return try await withController(configuration) { cluster, controller in try await cluster.serve(controller, directory, body) }
+  }
+
+  func withController<R: Sendable>(
+    _ configuration: ControllerConfiguration, _ body: @escaping @Sendable (EmbeddedCluster, Controller) async throws -> R
+  ) async throws -> R {
+    var configuration = configuration
     // Nobody comes later to ask what was done, and keeping it costs a tenth of a small task.
     configuration.database = .none
     // Between the client and the controller nothing needs to go over the network.
@@ -69,7 +80,7 @@ public struct EmbeddedCluster: Sendable {
       }
       var cluster = self
       cluster.client.inProcess = inProcess
-      let result = await Result.of { [cluster] in try await cluster.serve(controller, directory, body) }
+      let result = await Result.of { [cluster] in try await body(cluster, controller) }
       group.cancelAll()
       while (try? await group.next()) != nil {}
       return try result.get()
@@ -80,13 +91,14 @@ public struct EmbeddedCluster: Sendable {
     _ controller: Controller, _ directory: TemporaryProfile, _ body: @escaping @Sendable (Client) async throws -> R
   ) async throws -> R {
     switch placement {
+    case .launcher: throw ClusterError(.failure, "engines of a launcher have a profile of their own")
     case .threads: try await withThreads(controller) { try await connect(controller, failure: nil, body) }
     case .processes:
       try await withProcesses(controller, directory) { failure in try await connect(controller, failure: failure, body) }
     }
   }
 
-  private func connect<R: Sendable>(
+  func connect<R: Sendable>(
     _ controller: Controller, failure: (@Sendable () async -> ClusterError)?, _ body: (Client) async throws -> R
   ) async throws -> R {
     let engines = engines
@@ -100,7 +112,7 @@ public struct EmbeddedCluster: Sendable {
       }
       let result = await Result.of { try await body(client) }
       // A task that goes on is not waited for: what does not leave by itself is ended.
-      if placement == .processes { try? await client.shutdown() }
+      if placement != .threads { try? await client.shutdown() }
       return try result.get()
     }
   }
@@ -163,7 +175,7 @@ public struct EmbeddedCluster: Sendable {
     }
   }
 
-  private static func executable() throws(ClusterError) -> String {
+  static func executable() throws(ClusterError) -> String {
     if let path = Path.thisProgram { return path }
     throw ClusterError(.failure, "the program does not know its own path (/proc/self/exe)")
   }

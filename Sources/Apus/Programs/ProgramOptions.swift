@@ -15,6 +15,8 @@ struct ProgramOptions: Sendable, Hashable {
 
   var role = Role.embedded
   var engines: Int?
+  /// Options for a launcher that starts the engines elsewhere, as `apus engines` takes them: `--engines=slurm`, `--time=1h`.
+  var launching: [String] = []
   var profile: String?
   var profileDirectory: String?
   var clusterID: String?
@@ -46,6 +48,10 @@ struct ProgramOptions: Sendable, Hashable {
       switch name {
       case "--engines", "-n":
         let text = try value()
+        if name == "--engines", ProgramEngines.isLauncher(text) {
+          launching.append("--engines=\(text)")
+          continue
+        }
         guard let count = Int(text), count > 0, count <= 4096 else {
           throw ClusterError(.usage, "\(name) needs a number of engines, 1 or more, and not “\(text)”")
         }
@@ -54,10 +60,29 @@ struct ProgramOptions: Sendable, Hashable {
       case "--profile-dir": profileDirectory = try value()
       case "--cluster-id": clusterID = try value()
       case "--file": file = try value()
+      case _ where Self.launcherOptions.contains(name) && role != .engine:
+        launching.append("\(name)=\(try value())")
+      // mpiexec's ranks find their number in their environment.
+      case "--mpi" where role == .engine: continue
       case "--follow-parent" where role == .engine: followsParent = true
       case "--help", "-h": wantsHelp = true
       default: rest.append(word)
       }
+    }
+    if !launching.isEmpty, !launching.contains(where: { $0.hasPrefix("--engines=") }) {
+      // They are the program's own.
+      rest = launching + rest
+      launching = []
+    }
+    if !launching.isEmpty {
+      guard file == nil, clusterID == nil else {
+        throw ClusterError(
+          .usage, "--engines starts a cluster, and --file and --cluster-id name one that runs", advice: "One or the other.")
+      }
+      if let profile { launching.append("--profile=\(profile)") }
+      if let profileDirectory { launching.append("--profile-dir=\(profileDirectory)") }
+      if let engines { launching.append("-n\(engines)") }
+      return
     }
     if role == .embedded, profile != nil || profileDirectory != nil || clusterID != nil || file != nil { role = .client }
     if role == .engine, let unknown = rest.first {
@@ -66,6 +91,10 @@ struct ProgramOptions: Sendable, Hashable {
         advice: "It takes --file PATH, --profile NAME, --profile-dir PATH and --cluster-id ID.")
     }
   }
+
+  private static let launcherOptions: Set = [
+    "--hosts", "--partition", "--queue", "--account", "--time", "--per-job", "--environment-script",
+  ]
 
   private static func split(_ word: String) -> (name: String, value: String?) {
     guard word.hasPrefix("--"), let equals = word.firstIndex(of: "=") else { return (word, nil) }
@@ -95,6 +124,8 @@ struct ProgramOptions: Sendable, Hashable {
   static let help = """
     Cluster options:
       --engines N, -n N      start a cluster of N engines for this run (default: one for each core)
+      --engines=LAUNCHER     have them started by ssh, mpi, slurm, pbs, sge, lsf or htcondor, with the options of `apus engines`:
+                             --hosts FILE, --partition NAME, --account NAME, --time LIMIT, --per-job N, --environment-script PATH
       --profile NAME         use the running cluster of this profile; its engines must run this program
       --profile-dir PATH     as --profile, by the profile's path
       --cluster-id ID        of several clusters of a profile

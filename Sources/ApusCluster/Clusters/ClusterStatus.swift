@@ -39,7 +39,9 @@ public struct ClusterStatus: Sendable, Hashable {
         let ended = try steps.takeOver().sorted { $0.index < $1.index }
         let count = steps.live.count
         if count == 0 { file.engineSets[id] = nil } else { file.engineSets[id]?.count = count }
-        for var engine in ended where !file.ended.contains(where: { $0.set == id && $0.index == engine.index }) {
+        // What ended in order is no news.
+        for var engine in ended
+        where !engine.end.isSuccess && !file.ended.contains(where: { $0.set == id && $0.index == engine.index }) {
           engine.set = id
           file.ended.append(engine)
         }

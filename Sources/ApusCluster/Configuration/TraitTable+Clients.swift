@@ -28,6 +28,17 @@ extension TraitTable {
         ),
       ]),
     TraitClass(
+      "ApusScale", parents: ["ApusClient"], "apus scale.",
+      [
+        Trait("least", .integer(atLeast: 0), "1", "Engines at least."),
+        Trait("most", .integer(atLeast: 0), "the least", "Engines at most."),
+        Trait("force", .bool, "False", "Let engines go that were addressed themselves, and those that compute when they are done."),
+        Trait("timeout", .duration, "60", "How long to wait for the number. 0 is for ever."),
+      ]),
+    TraitClass(
+      "ApusRestart", parents: ["ApusClient"], "apus restart.",
+      [Trait("timeout", .duration, "60", "How long to wait for the engines. 0 is for ever.")]),
+    TraitClass(
       "ApusTasks", parents: ["ApusClient"], "apus tasks.",
       [
         Trait("limit", .integer(atLeast: 0), "20", "The latest so many. 0 is all."),

@@ -35,6 +35,11 @@ extension TraitTable {
           Trait(
             "per_job", .integer(atLeast: 1), "all",
             "Engines in one job of a batch system: with many small jobs they join as they start."),
+          Trait(
+            "environment_script", .text, "''",
+            "A shell script, on the hosts of the engines, in whose environment they run: it loads modules, or activates an environment."
+          ),
+          Trait("ports", .text, "''", "Ports of the controller, through a firewall: 10101-10120,10200. Random ones after that."),
           Trait("dry_run", .bool, "False", "Print the script and the commands, and start nothing."),
           Trait(
             "journal", .bool, "False",
@@ -52,6 +57,19 @@ extension TraitTable {
             "Restarts of an engine in a row, each soon after its start, until it is given up."),
           Trait(
             "keep_ids", .bool, "False", "Let an engine that is started again have the id of the one in whose place it comes."),
+          Trait(
+            "least", .integer(atLeast: 0), "n",
+            "Engines at least: with it, or with the most, the cluster grows and shrinks with its work."),
+          Trait(
+            "most", .count(most: 100_000), "as many as there are cores", "Engines at most, of a cluster that grows and shrinks."),
+          Trait("idle", .seconds, "10", "Seconds of idleness after which an engine of such a cluster may go."),
+          Trait(
+            "backlog", .seconds, "2",
+            "Seconds for which tasks may wait, as things stand, before such a cluster starts another engine."),
+          Trait(
+            "drain_grace", .seconds, "60",
+            "Seconds before the known end of an engine's job from which on it takes no more tasks; a quarter of the job's time at most."
+          ),
           Trait("load_profile", .bool, "True", "Accepted: the profile's configuration is always read."),
         ]),
       TraitClass("BaseLauncher", "How a process is started.", launcherTraits),

@@ -14,6 +14,8 @@ public struct EngineJob: Sendable, Hashable {
   public var engineArguments: [String] = []
   /// Directory that holds the Python package `apus` on this host; on others that have it in the same place, it is taken too.
   public var packageDirectory: String?
+  /// A script of a shell that engines run in the environment of, on whatever host; a host may have one of its own.
+  public var environmentScript: String?
   /// Those of its variables that this cluster needs, and that must reach engines on other hosts.
   public var variables: [String: String] = [:]
   /// The engines' connection file as text, once the controller has written it.
@@ -34,6 +36,10 @@ public struct EngineJob: Sendable, Hashable {
   static let index = "APUS_ENGINE_INDEX"
   /// Set where an engine that is started again wants the id of the one in whose place it comes.
   static let keepsID = "APUS_ENGINE_KEEPS_ID"
+  /// Seconds that its job may run.
+  static let timeLimit = "APUS_ENGINE_TIME_LIMIT"
+  /// Seconds before the end of that, from which on it takes no more tasks.
+  static let grace = "APUS_ENGINE_GRACE"
 
   /// - Parameters:
   ///   - variables: of the system, of which one says the number of a process, counted from `base` on.
@@ -52,6 +58,13 @@ public struct EngineJob: Sendable, Hashable {
     environment[Self.mark] = markValue
     if withInfo, let connectionInfo { environment["IPP_CONNECTION_INFO"] = connectionInfo }
     return environment
+  }
+
+  /// A command in the environment that a script sets up.
+  static func words(_ words: [String], sourcing script: String?) -> [String] {
+    guard let script, !script.isEmpty else { return words }
+    // What the script says of itself is in the log; one that fails starts nothing.
+    return ["/bin/sh", "-c", #". "$0" && exec "$@""#, script] + words
   }
 
   /// `ipengine-ID-SET`, the beginning of the names of its files in the profile's `log`.

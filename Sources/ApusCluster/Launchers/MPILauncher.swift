@@ -37,9 +37,9 @@ public struct MPILauncher: Launcher {
     variables[EngineJob.mark] = job.markValue
     variables[EngineJob.index] = EngineJob.indexRule(from: 0, base: 0, "OMPI_COMM_WORLD_RANK,PMI_RANK,PMIX_RANK")
     words += ["/usr/bin/env"] + variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-    words += job.command.arguments + ["--mpi"]
-    if !sendsInfo(job) { words.append("--file=\(job.profile.connectionFile("engine", clusterID: job.clusterID))") }
-    return words
+    var engine = job.command.arguments + ["--mpi"]
+    if !sendsInfo(job) { engine.append("--file=\(job.profile.connectionFile("engine", clusterID: job.clusterID))") }
+    return words + EngineJob.words(engine, sourcing: job.environmentScript)
   }
 
   private func sendsInfo(_ job: EngineJob) -> Bool { job.sendsConnectionInfo ?? (options.hostsFile == nil) }

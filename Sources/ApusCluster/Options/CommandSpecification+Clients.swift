@@ -2,7 +2,7 @@ import ApusMessaging
 
 /// The commands that are clients of a cluster.
 extension CommandSpecification {
-  public static let clients = [px, run, status, tasks, explain, story, trace, abort]
+  public static let clients = [px, run, status, tasks, explain, story, trace, abort, scale, restart]
 
   static func connecting(_ application: String) -> [CommandOption] {
     [
@@ -70,6 +70,34 @@ extension CommandSpecification {
       .optionalNumber("watch", "ApusStatus", "watch", standard: "2"), .value("interval", "ApusStatus", "interval"),
     ] + connecting("ApusStatus"),
     classes: classes, operands: .none, passesThrough: nil)
+
+  public static let scale = CommandSpecification(
+    name: "scale", formerName: "apus scale", application: "ApusScale", configurationName: "apus",
+    summary: "Change the number of engines",
+    discussion: """
+      Starts more engines, or lets some go: they take no more tasks, and end when they have none. None goes that computes, or that
+      was addressed itself (a DirectView's push, execute or apply) and may hold names; --force lets those go, too, the first when
+      they are done. With --min and --max the number follows the work. Without anything it shows what was decided last, and why.
+
+      Needs a launcher that stays: 'apus start' in the foreground, or in the background with --min, --max, --restart or --journal.
+      """,
+    examples: [("8", "eight engines"), ("--min=1 --max=16", "as many as there is work for"), ("", "what was decided, and why")],
+    options: [
+      .value("min", "ApusScale", "least"), .value("max", "ApusScale", "most"), .flag("force", "ApusScale", "force"),
+      .value("timeout", "ApusScale", "timeout"),
+    ] + connecting("ApusScale"),
+    classes: classes, operands: .some("ENGINES"), passesThrough: nil)
+
+  public static let restart = CommandSpecification(
+    name: "restart", formerName: "apus restart", application: "ApusRestart", configurationName: "apus",
+    summary: "Start engines anew",
+    discussion: """
+      Ends engines, whatever they compute, and starts others in their place: all, or those that are named by their ids. With
+      'apus start --keep-ids' they have the ids of those before them. Needs a launcher that stays, as 'apus scale' does.
+      """,
+    examples: [("", "all"), ("0 3", "two of them")],
+    options: [.value("timeout", "ApusRestart", "timeout")] + connecting("ApusRestart"),
+    classes: classes, operands: .some("ENGINE"), passesThrough: nil)
 
   public static let tasks = CommandSpecification(
     name: "tasks", formerName: "apus tasks", application: "ApusTasks", configurationName: "apus",

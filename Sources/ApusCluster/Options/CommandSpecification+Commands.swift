@@ -45,7 +45,7 @@ extension CommandSpecification {
     .value("engines", "Cluster", "engine_launcher_class"), .value("hosts", "Cluster", "hosts"),
     .value("partition", "Cluster", "queue"), .value("queue", "Cluster", "queue", "The same as --partition."),
     .value("account", "Cluster", "account"), .value("time", "Cluster", "time_limit"), .value("per-job", "Cluster", "per_job"),
-    .flag("dry-run", "Cluster", "dry_run"),
+    .value("environment-script", "Cluster", "environment_script"), .flag("dry-run", "Cluster", "dry_run"),
   ]
 
   /// Of engine sets.
@@ -73,9 +73,12 @@ extension CommandSpecification {
       .value("n", "Cluster", "n"),
       .flag("daemonize", "IPClusterStart", "daemonize"),
       .value("ip", "Cluster", "controller_ip"), .value("location", "Cluster", "controller_location"),
+      .value("ports", "Cluster", "ports"),
       .value("controller", "Cluster", "controller_launcher_class"), .value("delay", "Cluster", "delay"), python,
       .flag("journal", "Cluster", "journal"), .value("journal-sync", "Cluster", "journal_sync"),
       .value("restart", "Cluster", "restart"), .flag("keep-ids", "Cluster", "keep_ids"),
+      .value("min", "Cluster", "least"), .value("max", "Cluster", "most"), .value("idle", "Cluster", "idle"),
+      .value("backlog", "Cluster", "backlog"),
     ] + launching + shared("IPClusterStart"),
     classes: ["Cluster", "LocalControllerLauncher"] + launchers + ["ProfileDir"],
     operands: .some("CONTROLLER ARGUMENT"), passesThrough: "the controller")

@@ -32,6 +32,8 @@ public struct StatusReport: Sendable {
   public var unassigned: Int
   /// Engines that ended before the cluster did, as far as their launcher knows.
   public var ended: [EndedEngine] = []
+  /// What the launcher that watches over the cluster says of itself, if there is one.
+  public var scaling: ScalingReport?
 
   public init(controller: String, source: String, engines: [Engine], unassigned: Int) {
     self.controller = controller
@@ -71,7 +73,8 @@ public struct StatusReport: Sendable {
     text += "\(label("Tasks"))       \(open) under way, \(unassigned) of them wait for an engine"
     if let rate { text += "; \(Self.shown(rate)) tasks/s" }
     text += "\n"
-    guard !engines.isEmpty else { return text + endedText }
+    if let scaling, scaling.isActive { text += "\(label("Launcher"))    \(scaling.sentence)\n" }
+    guard !engines.isEmpty else { return text + decisionsText + endedText }
     var table = TextTable([
       .init("ENGINE", isNumeric: true), .init("KIND"), .init("QUEUED", isNumeric: true), .init("TASKS", isNumeric: true),
       .init("DONE", isNumeric: true), .init("TASKS/S", isNumeric: true),
@@ -85,7 +88,13 @@ public struct StatusReport: Sendable {
         TextTable.Cell(engine.rate.map(Self.shown) ?? "", (engine.rate ?? 0) > 0 ? .green : .dim),
       ])
     }
-    return text + "\n" + table.text(isStyled: isStyled) + endedText
+    return text + "\n" + table.text(isStyled: isStyled) + decisionsText + endedText
+  }
+
+  /// Why the number of engines changed, the latest last.
+  private var decisionsText: String {
+    guard let scaling, !scaling.steps.isEmpty else { return "" }
+    return "\n" + scaling.steps.suffix(5).map { TerminalStyle.printable("\($0.clock)  \($0.reason)") + "\n" }.joined()
   }
 
   /// The newest of those that are gone, with their last words.
@@ -101,7 +110,7 @@ public struct StatusReport: Sendable {
   public var json: JSONValue {
     [
       "controller": .string(controller), "source": .string(source), "unassigned": .int(unassigned),
-      "rate": rate.map { .double($0) } ?? .null, "ended": .array(ended.map(\.json)),
+      "rate": rate.map { .double($0) } ?? .null, "ended": .array(ended.map(\.json)), "scaling": scaling?.json ?? .null,
       "engines": .array(
         engines.map {
           [

@@ -51,12 +51,15 @@ public final class ClusterLauncher {
       if processes.hasEvents { reap() } else { waitForEvents() }
       lifecycle.timePassed(now: MonotonicClock.now, &processes)
       checkFailure()
+      if case .serving = lifecycle.phase { processes.hasServed = true }
+      watchDemand()
       if configuration.isSupervisor, !isServing, let code = lifecycle.startCode {
         isServing = true
         announcer.serving(code)
       }
     }
     arrival?.close()
+    processes.link?.stop()
     // Of a start that failed, whoever waits for it reads it.
     if isServing { FileSystem.remove(configuration.supervisorLog) }
     return lifecycle.exitCode ?? .failure
@@ -68,6 +71,7 @@ public final class ClusterLauncher {
     descriptors.append(pollfd(fd: arrivalDescriptor, events: Int16(POLLIN), revents: 0))
     descriptors.append(pollfd(fd: processes.watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0))
     descriptors.append(pollfd(fd: processes.engineDescriptor, events: Int16(POLLIN), revents: 0))
+    descriptors.append(pollfd(fd: processes.link?.descriptor ?? -1, events: Int16(POLLIN), revents: 0))
     var milliseconds: Int32 = -1
     if let deadline = lifecycle.deadline {
       milliseconds = Int32(clamping: max(0, (deadline - MonotonicClock.now).milliseconds + 1))
@@ -81,12 +85,23 @@ public final class ClusterLauncher {
       checkFailure()
     }
     if descriptors[3].revents != 0 { reap() }
+    if descriptors[4].revents != 0, let demand = processes.link?.read() {
+      lifecycle.demandArrived(demand, mark: processes.mark, now: MonotonicClock.now, &processes)
+      checkFailure()
+    }
     guard descriptors[0].revents != 0 else { return }
     for signal in SignalPipe.read(signals) where signal != SIGCHLD {
       lifecycle.signaled(signal, now: MonotonicClock.now, &processes)
     }
     // Many deaths may be one SIGCHLD.
     reap()
+  }
+
+  /// A launcher that stays, in whatever place, hears what there is to do and tells what it does.
+  private func watchDemand() {
+    guard configuration.plan.asksForDemand, case .serving = lifecycle.phase else { return }
+    processes.openLink()
+    processes.link?.say(ScalingReport(lifecycle, launcher: configuration.launcherName).json)
   }
 
   private func checkArrival() {

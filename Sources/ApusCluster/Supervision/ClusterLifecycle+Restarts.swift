@@ -9,6 +9,12 @@ extension ClusterLifecycle {
       restartPolicy.forget(engine)
       return false
     }
+    if renewed.remove(engine) != nil {
+      restartPolicy.forget(engine)
+      effects.report(.engineRestarts(engine, after: .zero))
+      due[engine] = now
+      return true
+    }
     switch restartPolicy.ended(engine, end, now: now) {
     case .stays: return false
     case .givesUp(let count):
@@ -57,6 +63,8 @@ extension ClusterLifecycle {
     liveEngines.formUnion(started)
     if plan.queues { waitingEngines.formUnion(started) }
     for engine in started { restartPolicy.started(engine, now: now) }
+    // What is told from now on is told of the new ones.
+    missed.subtract(started)
     return count
   }
 }

@@ -24,11 +24,15 @@ public struct ClusterLifecycle: Sendable {
     /// Whether a controller that dies is started again: it has a journal.
     public var restartsController = false
     /// Whether the launcher stays with a cluster in the background: it has something to do there.
-    public var stays: Bool { ownsController && (restartsController || restart != .never) }
+    public var stays: Bool { ownsController && (restartsController || restart != .never || policy != nil) }
+    /// How many engines there are to be, where that depends on what there is to do.
+    public var policy: AdaptivePolicy?
     /// Which engines that end are started again.
     public var restart: RestartPolicy.Mode = .never
     /// Restarts of an engine in a row.
     public var engineRestartLimit = 5
+    /// Whether the controller is ours, and tells how much there is to do.
+    public var asksForDemand = false
     /// Whether engines can only be started all together: ranks of one program.
     public var restartsTogether = false
     /// So many times within a minute at most.
@@ -73,6 +77,19 @@ public struct ClusterLifecycle: Sendable {
   var due: [Int: Duration] = [:]
   /// Engines that were asked to end: they do not come back.
   var unwanted: Set<Int> = []
+  /// Engines that were asked to end for others to come in their place.
+  var renewed: Set<Int> = []
+  /// Those that have been seen at the controller since.
+  var seen: Set<Int> = []
+  /// Those of which the controller knew first that they have ended: their system does not tell of each, or does so later.
+  var missed: Set<Int> = []
+  /// `nil` for as long as nobody wants another number of engines than there are.
+  public internal(set) var policy: AdaptivePolicy?
+  /// What was decided about the number of engines, and why; the latest.
+  public internal(set) var steps: [GrowthStep] = []
+  var lastWish = 0
+  /// The number of the next engine that is added.
+  var nextIndex: Int
   private var hasKilled = false
   /// The controller has died, and is started again at that time.
   public private(set) var controllerDue: Duration?
@@ -94,6 +111,8 @@ public struct ClusterLifecycle: Sendable {
     self.adopted = adopted
     self.plan = plan
     restartPolicy = RestartPolicy(plan.restart, limit: plan.engineRestartLimit)
+    policy = plan.policy
+    nextIndex = max(plan.engines, (adopted.max() ?? -1) + 1)
     began = now
     isControllerAlive = plan.ownsController
     before = plan.ownsController ? 0 : nil
@@ -182,11 +201,22 @@ public struct ClusterLifecycle: Sendable {
     liveEngines.remove(index)
     waitingEngines.remove(index)
     if isStopping { return finishIfNothingLeft(&effects) }
+    if missed.remove(index) != nil { return effects.forgetEnd(of: index) }
+    if unwanted.contains(index) || renewed.contains(index) {
+      effects.forgetEnd(of: index)
+      effects.report(.engineLeft(index))
+      _ = comesBack(index, end, now: now, &effects)
+      effects.updateClusterFile()
+      return checkReadiness(now: now, &effects)
+    }
     effects.report(.engineEnded(index, end))
     effects.updateClusterFile()
     if comesBack(index, end, now: now, &effects) { return effects.updateClusterFile() }
     if !end.isSuccess { failedEngines += 1 }
+    if policy != nil, !end.isSuccess, restartPolicy.isYoung(index, now: now) { policy?.engineFailed(now: now) }
     guard due.isEmpty, liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
+    // One that grows by itself has engines again when there is something to do.
+    if policy != nil, case .serving = phase { return }
     // Engines that ended well without ever registering were none.
     let neverWorked = if case .registering = phase { true } else { false }
     let code: ExitCode = failedEngines == 0 && !neverWorked ? .success : .failure

@@ -12,6 +12,12 @@ public protocol ClusterLifecycleEffects {
   /// Ask the controller how many engines it has, now and whenever that changes.
   mutating func watchRegistrations()
   mutating func stopWatchingRegistrations()
+  /// That it has ended is no news: it was asked to.
+  mutating func forgetEnd(of engine: Int)
+  /// Let these engines, which the controller knows by these ids, take no more tasks, and end when they have none.
+  mutating func drain(_ ids: [Int])
+  /// Let them end at once.
+  mutating func retire(_ ids: [Int])
   mutating func signal(_ signal: Int32, controller: Bool, engines: Set<Int>)
   /// The processes are others than before.
   mutating func updateClusterFile()
@@ -30,6 +36,8 @@ public enum ClusterReport: Sendable, Hashable {
   /// Engines are in a queue, with its system's word for why.
   case waiting(engines: Int, reason: String)
   case engineEnded(Int, EngineEnd)
+  /// It has ended, as it was asked to.
+  case engineLeft(Int)
   /// It has ended, and is started again after that time.
   case engineRestarts(Int, after: Duration)
   /// It has ended, and was started again so often before that it is not any more.
@@ -40,6 +48,8 @@ public enum ClusterReport: Sendable, Hashable {
   case controllerEnded(ExitStatus, early: Bool)
   /// It died, and is started again after that time.
   case controllerRestarts(ExitStatus, after: Duration)
+  /// The number of engines changes, or cannot: why.
+  case scaling(String)
   case controllerTimedOut(after: Duration)
   case enginesTimedOut(registered: Int, of: Int, after: Duration)
   case interrupting

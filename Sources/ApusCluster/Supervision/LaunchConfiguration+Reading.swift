@@ -10,7 +10,7 @@ extension LaunchConfiguration {
   public init(
     _ configuration: Configuration, command: CommandSpecification, selection: ProfileSelection, arguments: [String],
     executable: String,
-    _ environment: Environment
+    _ environment: Environment, engineCommand: [String]? = nil
   ) throws(ClusterError) {
     let reader = LaunchReader(
       configuration: configuration, command: command, selection: selection, arguments: arguments, executable: executable,
@@ -23,19 +23,26 @@ extension LaunchConfiguration {
     var words = try reader.controllerWords()
     let address = try reader.makeReachable(&words, from: launcher.target)
     var controller = try reader.controller(words)
-    let engines = try reader.engines(plan, kind: kind, className: launchers.className, controller: &controller)
+    let engines = try reader.engines(
+      plan, kind: kind, className: launchers.className, command: engineCommand, controller: &controller)
+    plan.asksForDemand = plan.ownsController && words.own == nil
     plan.restartsController = plan.ownsController && words.own == nil && words.keepsJournal
     plan.restartLimit = try configuration.integer("controller_restarts", of: "Cluster") ?? plan.restartLimit
     if command == .start {
       plan.restart = try configuration.string("restart", of: "Cluster").flatMap { RestartPolicy.Mode(rawValue: $0) } ?? .never
     }
     plan.engineRestartLimit = try configuration.integer("restart_limit", of: "Cluster") ?? plan.engineRestartLimit
+    if command == .start, let policy = try reader.policy(launcher.count, kind: kind) {
+      plan.policy = policy
+      plan.engines = policy.minimum
+    }
     plan.restartsTogether = kind == MPILauncher.name
     self.init(profile: selection.profile, plan: plan, controller: controller, engines: engines)
     self.launcher = launcher.launcher
     launcherName = kind
     reachableAddress = address
     startsElsewhere = launcher.target != .here
+    target = launcher.target
     clusterID = try configuration.string("cluster_id", of: command.application) ?? ""
     controllerArguments = words.added
     controllerIP = words.ip
@@ -99,6 +106,27 @@ private struct LaunchReader {
     return plan
   }
 
+  /// - Returns: `nil` for a cluster that keeps its size until somebody wishes otherwise.
+  func policy(_ engines: Int?, kind: String) throws(ClusterError) -> AdaptivePolicy? {
+    let (least, most) = (try configuration.integer("least", of: "Cluster"), try configuration.integer("most", of: "Cluster"))
+    guard least != nil || most != nil else { return nil }
+    guard kind != MPILauncher.name else {
+      throw ClusterError(
+        .usage, "a cluster of MPI ranks cannot grow or shrink: they are one program",
+        advice: "Without --min and --max, or with other --engines.")
+    }
+    let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    let minimum = least ?? min(engines ?? 1, most ?? 1)
+    let maximum = most ?? max(minimum, engines ?? cores)
+    guard minimum <= maximum else {
+      throw ClusterError(.usage, "--min is \(minimum), and --max \(maximum)", advice: "At least should be at most.")
+    }
+    var policy = AdaptivePolicy(minimum: minimum, maximum: maximum)
+    policy.grace = try configuration.double("idle", of: "Cluster") ?? policy.grace
+    policy.patience = max(0.01, try configuration.double("backlog", of: "Cluster") ?? policy.patience)
+    return policy
+  }
+
   private func duration(_ trait: String, _ className: String, _ standard: Duration) throws(ClusterError) -> Duration {
     guard let seconds = try configuration.double(trait, of: className), seconds < 1e9 else { return standard }
     return .milliseconds(Int(max(0, seconds) * 1000))
@@ -151,6 +179,8 @@ private struct LaunchReader {
     var all = try configuration.strings("controller_args", of: Self.controllerLauncher) ?? []
     if !ip.isEmpty { all.append("--ip=\(ip)") }
     if !location.isEmpty { all.append("--location=\(location)") }
+    let ports = try configuration.string("ports", of: "Cluster") ?? ""
+    if isStart, !ports.isEmpty { all.append("--ports=\(ports)") }
     let sync = try configuration.string("journal_sync", of: "Cluster") ?? ""
     if isStart, try configuration.bool("journal", of: "Cluster") ?? !sync.isEmpty { all.append("--journal") }
     if isStart, !sync.isEmpty { all.append("--journal-sync=\(sync)") }
@@ -177,15 +207,17 @@ private struct LaunchReader {
   // MARK: engines
 
   /// - Parameter controller: is told their Python: a client that asks for Dask gets its scheduler in it.
-  func engines(_ plan: ClusterLifecycle.Plan, kind: String, className: String, controller: inout ChildProcess.Command)
-    throws(ClusterError) -> EngineJob
-  {
+  func engines(
+    _ plan: ClusterLifecycle.Plan, kind: String, className: String, command given: [String]? = nil,
+    controller: inout ChildProcess.Command
+  ) throws(ClusterError) -> EngineJob {
     // Before Apus's own directory is put on PYTHONPATH: it must stay there.
     var engineBase = base
     let added = try configuration.dictionary("environment", of: className) ?? [:]
     for (name, value) in added { engineBase[name] = value }
     let arguments = try configuration.strings("engine_args", of: className) ?? []
-    let own = try configuration.strings("engine_cmd", of: className)
+    let configured = try configuration.strings("engine_cmd", of: className)
+    let own = given ?? configured
     var packageDirectory: String?
     let command: ChildProcess.Command
     if let own, let program = own.first {
@@ -208,6 +240,14 @@ private struct LaunchReader {
     job.packageDirectory = packageDirectory
     job.sendsConnectionInfo = try configuration.bool("send_engines_connection_env", of: "Cluster")
     job.variables = added
+    if let script = try configuration.string("environment_script", of: "Cluster"), !script.isEmpty {
+      // On other hosts the home directory is another one: their shell knows it.
+      job.environmentScript = script.hasPrefix("~") && kind != SSHLauncher.name ? Path.expanded(script, environment) : script
+    }
+    if let limit = try configuration.string("time_limit", of: "Cluster").flatMap({ TimeLimit($0) }) {
+      job.variables[EngineJob.timeLimit] = String(limit.seconds)
+    }
+    if let grace = try configuration.double("drain_grace", of: "Cluster") { job.variables[EngineJob.grace] = String(grace) }
     if try configuration.bool("keep_ids", of: "Cluster") ?? false { job.variables[EngineJob.keepsID] = "1" }
     // Locally they are in the command's environment already.
     for name in ["IPYTHONDIR", "PYTHONPATH"] { if let value = command.environment[name] { job.variables[name] = value } }

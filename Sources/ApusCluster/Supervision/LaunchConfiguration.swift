@@ -13,6 +13,8 @@ public struct LaunchConfiguration: Sendable {
   public var launcherName = LocalLauncher.name
   /// Whether engines run on hosts that must reach the controller over the network.
   public var startsElsewhere = false
+  /// Which hosts those are.
+  var target = LauncherReader.Target.here
   /// For the first line: the address at which engines of other hosts find the controller; `nil` where all are here.
   public var reachableAddress: String?
   /// What goes into the cluster file: arguments that are not part of the command.

@@ -11,6 +11,8 @@ extension LaunchedProcesses {
       let address = configuration.reachableAddress.map { ", controller at \($0)" } ?? ""
       announcer.announce(ready: "\(engines) ready after \(duration.secondsText): \(place)\(address)")
     case .engineEnded(let index, let end): engineEnded(index, end)
+    case .engineLeft(let index):
+      announcer.say(.info, "engine \(index) has ended, as it was asked to")
     case .engineRestarts(let index, let delay):
       note(index, "started again after \(delay.secondsText)")
       announcer.say(.info, "engine \(index) is started again in \(delay.secondsText)")
@@ -18,6 +20,7 @@ extension LaunchedProcesses {
       note(index, "given up after \(count) restarts in a row")
       announcer.say(
         .warning, "engine \(index) has ended \(count + 1) times in a row, each time soon after its start: it is given up")
+    case .scaling(let reason): announcer.say(.info, reason)
     case .waiting(let count, let reason):
       let many = count == 1 ? "1 engine waits" : "\(count) engines wait"
       announcer.say(.info, "\(many) in the queue\(reason.isEmpty ? "" : " (\(reason))"): \(waitingPlace)")

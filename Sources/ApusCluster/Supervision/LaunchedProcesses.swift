@@ -9,6 +9,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   let clusterFile: String
   let setID: String
   private(set) var watch: RegistrationWatch?
+  private(set) var link: ClusterLink?
   /// What a launcher told that the lifecycle has not heard of.
   private var events: [LauncherSteps.Event] = []
   /// What a start met that could not be; whoever takes it ends the cluster.
@@ -22,6 +23,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   var ended: [EndedEngine] = []
   /// The cluster's file is this launcher's: what it says of other sets is kept.
   var isFileOurs = false
+  /// The start is over.
+  var hasServed = false
   /// It could not end in order.
   private(set) var hasKilledController = false
   /// Engines of a cluster whose controller and launcher have died: this launcher goes on with them.
@@ -43,20 +46,15 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     self.announcer = announcer
     clusterFile = configuration.profile.clusterFile(configuration.clusterID)
     var id = "\(time(nil))"
-    if FileSystem.exists(clusterFile) {
-      do throws(ClusterError) {
-        let status = try ClusterStatus(reading: clusterFile)
-        if configuration.plan.ownsController, status.isRunning {
-          guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
-          adopted = try AdoptedEngines(status, configuration)
-        }
-        var number = 1
-        while status.file.engineSets[id] != nil {
-          id = "\(time(nil))-\(number)"
-          number += 1
-        }
-      } catch  where error.exitCode == .damagedFile {
-        announcer.say(.warning, "\(error.reason); it is replaced")
+    if let status = Self.formerStatus(clusterFile, announcer) {
+      if configuration.plan.ownsController, status.isRunning {
+        guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
+        adopted = try AdoptedEngines(status, configuration)
+      }
+      var number = 1
+      while status.file.engineSets[id] != nil {
+        id = "\(time(nil))-\(number)"
+        number += 1
       }
     }
     if let adopted {
@@ -70,6 +68,15 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     } else {
       setID = id
       driver = try EngineDriver(configuration.launcher, outputLimit: configuration.outputLimit)
+    }
+  }
+
+  /// What the cluster's file says, if there is one that says something.
+  private static func formerStatus(_ path: String, _ announcer: any ClusterAnnouncer) -> ClusterStatus? {
+    guard FileSystem.exists(path) else { return nil }
+    do throws(ClusterError) { return try ClusterStatus(reading: path) } catch {
+      announcer.say(.warning, "\(error.reason); it is replaced")
+      return nil
     }
   }
 
@@ -144,20 +151,25 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       if isIdle { submitNext() }
       return engines.count
     }
-    events += driver.send(.start(engines, job))
+    let news = driver.send(.start(engines, job))
     guard case .immediate(let steps) = driver else { return 0 }
     // The lifecycle is in the middle of a step: the launcher tells it after.
     setState = steps.state
-    let refusal = events.compactMap { if case .refused(let error) = $0 { error } else { nil } }.first
-    events = []
+    let refusal = news.compactMap { if case .refused(let error) = $0 { error } else { nil } }.first
+    events += news.filter { if case .ended(let engine) = $0 { !engines.contains(engine.index) } else { false } }
     let started = engines.filter { steps.live.contains($0) }
     liveEngines.formUnion(started)
     for index in started { announcer.say(.debug, "engine \(index) started: \(steps.launcher.place(of: index))") }
-    if let refusal { failure = refusal }
+    if let refusal { refused(refusal) }
     return refusal == nil ? engines.count : started.count
   }
 
   var isAboutToAdopt: Bool { adopted != nil && !hasAdopted }
+
+  /// Of a start it is the end; a cluster that serves goes on with what it has.
+  private mutating func refused(_ error: ClusterError) {
+    if hasServed { announcer.say(.warning, "no more engines: \(error.description)") } else { failure = error }
+  }
 
   mutating func adoptEngines() {
     hasAdopted = true
@@ -210,7 +222,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       setState = state
       updateClusterFile()
     case .refused(let error):
-      failure = error
+      refused(error)
       if !unsubmitted.isEmpty { unsubmitted.removeFirst() }
       forgetUnsubmitted(.refused(error.reason), butFirst: false)
     case .ended(let engine):
@@ -258,6 +270,23 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     guard let connection, watch == nil else { return }
     do throws(ClusterError) { watch = try RegistrationWatch(connection) } catch { failure = error }
   }
+
+  /// From the moment on at which the cluster serves.
+  mutating func openLink() {
+    guard let connection, link == nil else { return }
+    do throws(ClusterError) { link = try ClusterLink(connection) } catch { failure = error }
+  }
+
+  mutating func drain(_ ids: [Int]) { link?.drain(ids) }
+
+  mutating func forgetEnd(of engine: Int) {
+    if let place = ended.lastIndex(where: { $0.index == engine && $0.set == setID }) { ended.remove(at: place) }
+  }
+
+  mutating func retire(_ ids: [Int]) { link?.drain(ids, atOnce: true) }
+
+  /// Of our set, as engines tell it to the controller.
+  var mark: String { job.markValue }
 
   mutating func stopWatchingRegistrations() {
     watch?.stop()

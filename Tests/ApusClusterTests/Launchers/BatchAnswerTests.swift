@@ -109,4 +109,17 @@ import Testing
     #expect(MPIReport.ranks(in: exit) == [2: .exited(3)])
     #expect(MPIReport.signal(in: ["YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)"]) == 9)
   }
+
+  @Test func aJobThatIsRequeuedBeginsAnew() {
+    let before = [
+      "apus: the job begins", "srun: error: n1: task 1: Killed",
+      "slurmstepd: error: *** JOB 12 ON n1 CANCELLED DUE TO JOB REQUEUE ***",
+    ]
+    #expect(Slurm.tasksEnded(in: before) == [1: .signaled(9)])
+    #expect(Slurm.tasksEnded(in: before + ["apus: the job begins"]) == [:])
+    #expect(
+      Slurm.tasksEnded(in: before + ["apus: the job begins", "srun: error: n2: tasks 0,2: Exited with exit code 3"]) == [
+        0: .exited(3), 2: .exited(3),
+      ])
+  }
 }

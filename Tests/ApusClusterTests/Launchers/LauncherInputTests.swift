@@ -45,6 +45,19 @@ import Testing
     #expect(file.hosts[2].name == "host3")
   }
 
+  @Test func aHostMayHaveAScript() throws {
+    let file = try HostsFile("host1 4 script=/opt/env.sh\nhost2 script=~/env.sh\nhost3 2\n", path: "hosts")
+    #expect(file.hosts.map(\.environmentScript) == ["/opt/env.sh", "~/env.sh", nil])
+    #expect(file.hosts.map(\.count) == [4, nil, 2])
+  }
+
+  @Test func aScriptGoesBeforeTheCommand() {
+    #expect(EngineJob.words(["python", "-m", "x"], sourcing: nil) == ["python", "-m", "x"])
+    #expect(
+      EngineJob.words(["python", "-m", "x"], sourcing: "/opt/a b.sh")
+        == ["/bin/sh", "-c", #". "$0" && exec "$@""#, "/opt/a b.sh", "python", "-m", "x"])
+  }
+
   @Test(arguments: ["host1 x", "host1 2 3", "-oProxyCommand=x", "", "# nothing", "host:99999", "host1 -1"])
   func whatIsNoHostIsAnError(_ text: String) {
     #expect(throws: ClusterError.self) { try HostsFile(text, path: "hosts") }

@@ -351,3 +351,30 @@ def test_asking_ends_no_rank(make_cluster, name):
         os.kill(pid, signal.SIGCONT)
     assert cluster.run("stop").returncode == 0
     cluster.has_left_nothing(logs=1)
+
+
+def test_an_engine_comes_through_a_tunnel(make_cluster):
+    cluster = make_cluster("ssh")
+    assert cluster.run("start", "-n0", "--daemonize").returncode == 0
+    words = ["engine", f"--file={cluster.profile}/security/ipcontroller-engine.json", "--ssh=host1"]
+    log = cluster.folder / "engine.log"
+    with log.open("wb") as file:
+        engine = subprocess.Popen(
+            [str(cluster.bin_dir / "apus"), *words], env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        client = cluster.client(1)
+        assert client[0].apply_sync(abs, -3) == 3
+        assert "Connecting through host1" in log.read_text()
+        # However it ends, its tunnels end with it.
+        engine.kill()
+        deadline = time.monotonic() + 10
+        while cluster.stand.left_over():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        engine.kill()
+        engine.wait(5)
+    refused = cluster.run("engine", words[1], "--ssh=nowhere.invalid")
+    assert refused.returncode == 255 and "the tunnel through nowhere.invalid failed" in refused.stderr
+    assert cluster.run("stop").returncode == 0

@@ -31,7 +31,8 @@ def condor_submit(words: list[str]) -> None:
     arguments = re.fullmatch(r'"(.*)"', settings["arguments"]).group(1).replace('""', '"').replace("''", "'\\''")
     command = [settings["executable"], *shlex.split(arguments)]
     job = jobs.submit(
-        text, list(range(count)), lambda job, index: settings["output"].replace("$(Process)", str(index)), lambda job, index: {}, command)
+        text, list(range(count)), lambda job, index: settings["output"].replace("$(Process)", str(index)), lambda job, index: {},
+        lambda job, index: [word.replace("$(Process)", str(index)) for word in command])
     print(f"Submitting job(s){'.' * count}\n{count} job(s) submitted to cluster {job}.")
 
 

@@ -138,7 +138,8 @@ class Element:
 
 
 def submit(script: str, indices: list[int], output, variables, command=None) -> str:
-    """A new job. ``output(job, index)`` names the file, ``variables(job, index)`` the environment. Returns its number."""
+    """A new job. ``output(job, index)`` names the file, ``variables(job, index)`` the environment, ``command(job, index)`` what
+    runs, if not the script. Returns its number."""
     JOBS.mkdir(exist_ok=True)
     number = 1
     while True:
@@ -157,7 +158,7 @@ def submit(script: str, indices: list[int], output, variables, command=None) -> 
     new.rename(JOBS / job / "indices")
     if not faults().get("hold"):
         for index in indices:
-            Element(job, index).run(command or ["/bin/sh", str(path)], output(job, index), variables(job, index))
+            Element(job, index).run(command(job, index) if command else ["/bin/sh", str(path)], output(job, index), variables(job, index))
     return job
 
 

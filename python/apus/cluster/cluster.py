@@ -319,11 +319,32 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
     @on_cluster_loop
     async def restart_engines(self, engine_set_id=None):
         """Stop an engine set, or all, and start as many engines again under the same name."""
+        if self._is_supervised:
+            # Whoever watches over them would start others beside ours.
+            with await self.connect_client() as client:
+                client.restart_engines()
+            return
         names = list(self.engines) if engine_set_id is None else [engine_set_id]
         counts = {name: self.engines[name].n for name in names}
         for name in names:
             await self.stop_engines(name)
             await self.start_engines(counts[name], name)
+
+    # MARK: the number of engines
+
+    def scale(self, n, force=False):
+        """So many engines from now on: more are started, or some take no more tasks and end. See `Client.scale`.
+
+        Works with clusters that `apus start` has started and watches over. Engines of a set that this cluster has started itself are added by
+        `start_engines`, and go by `Client.drain(targets, stop=True)`. Raises RemoteError where nobody watches over the cluster.
+        """
+        with self.connect_client_sync() as client:
+            return client.scale(n, force=force)
+
+    def adapt(self, minimum, maximum):
+        """As many engines as there is work for, from `minimum` to `maximum`. As `scale`."""
+        with self.connect_client_sync() as client:
+            return client.adapt(minimum, maximum)
 
     @on_cluster_loop
     async def signal_engines(self, signum, engine_set_id=None):

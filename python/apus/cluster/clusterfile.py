@@ -60,12 +60,16 @@ class ClusterFile:
         for name in cluster.traits(to_dict=True):
             if name in info:
                 setattr(cluster, name, info[name])
+        cluster._is_supervised = "supervisor" in d
         cluster._attach_controller(d.get("controller") or {})
         cluster._attach_engines(d.get("engines") or {})
-        if cluster.to_dict() != d:
+        if not cluster._is_supervised and cluster.to_dict() != d:
             cluster.update_cluster_file()
         cluster._stop_at_exit()
         return cluster
+
+    #: A launcher of `apus start` watches over the cluster, and writes its file.
+    _is_supervised = False
 
     def _attach_controller(self, d):
         if not d.get("state"):
@@ -156,6 +160,7 @@ class ClusterFile:
             return
         with self._file_lock:
             if self._is_running():
-                self.write_cluster_file()
+                if not self._is_supervised:
+                    self.write_cluster_file()
             else:
                 self.remove_cluster_file()

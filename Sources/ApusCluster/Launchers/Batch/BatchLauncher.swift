@@ -146,15 +146,19 @@ public struct BatchLauncher: Launcher {
   private func programWords(_ job: EngineJob, _ batch: BatchJob) -> [String] {
     var variables = job.variables
     if options.template == nil {
-      variables[EngineJob.index] = EngineJob.indexRule(from: batch.engines.lowerBound, base: kind.firstIndex, kind.indexVariables)
+      // A job of one is no array everywhere.
+      let first = batch.engines.lowerBound
+      variables[EngineJob.index] =
+        batch.engines.count == 1 ? String(first) : EngineJob.indexRule(from: first, base: kind.firstIndex, kind.indexVariables)
     }
     variables[EngineJob.mark] = job.markValue
-    var words = ["/usr/bin/env"] + variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + job.command.arguments
+    let assignments = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    var words = job.command.arguments
     // The file and not the environment: a queue shows its jobs' environment to others, and the key is in it.
     if !(job.sendsConnectionInfo ?? false) {
       words.append("--file=\(job.profile.connectionFile("engine", clusterID: job.clusterID))")
     }
-    return words
+    return ["/usr/bin/env"] + assignments + EngineJob.words(words, sourcing: job.environmentScript)
   }
 
   /// In HTCondor's new syntax of arguments.
@@ -182,11 +186,20 @@ public struct BatchLauncher: Launcher {
     let open = jobs.indices.filter { job in jobs[job].engines.contains { ended[$0] == nil && isCurrent(job, for: $0) } }
     guard !open.isEmpty else { return states }
     let listed = try list(open)
+    let (system, kind, shell) = (system, kind, shell)
     for index in open {
       let job = jobs[index]
+      // A system that tells of jobs, and not of their processes, is asked once for all of one.
+      var told: [EngineEnd?: EngineEnd?] = [:]
+      func end(of engine: Int, known: EngineEnd?) -> EngineEnd? {
+        if kind.tellsOfJobs, let before = told[known] { return before }
+        let end = system.end(of: engine, in: job, known: known, shell)
+        told[known] = .some(end)
+        return end
+      }
       for engine in job.engines where ended[engine] == nil && isCurrent(index, for: engine) {
         switch listed[engine] {
-        case .ended(let end): states[engine] = finish(engine, system.end(of: engine, in: job, known: end, shell) ?? end)
+        case .ended(let known): states[engine] = finish(engine, end(of: engine, known: known) ?? known)
         case .running(let host):
           unlisted[engine] = nil
           hosts[engine] = host
@@ -194,7 +207,7 @@ public struct BatchLauncher: Launcher {
         case .waiting(let reason):
           unlisted[engine] = nil
           states[engine] = .waiting(reason)
-        case nil: states[engine] = missing(engine, in: job)
+        case nil: states[engine] = missing(engine, end(of: engine, known: nil))
         }
       }
     }
@@ -231,9 +244,9 @@ public struct BatchLauncher: Launcher {
   }
 
   /// A system may list a job a moment after it took it, and its accounting may know of an end a moment later than its queue.
-  private mutating func missing(_ engine: Int, in job: BatchJob) -> EngineState? {
+  private mutating func missing(_ engine: Int, _ end: @autoclosure () -> EngineEnd?) -> EngineState? {
     if deleted.contains(engine) { return finish(engine, .cancelled(by: "")) }
-    if let end = system.end(of: engine, in: job, known: nil, shell) { return finish(engine, end) }
+    if let end = end() { return finish(engine, end) }
     unlisted[engine, default: 0] += 1
     if unlisted[engine, default: 0] < Self.patience { return nil }
     return finish(engine, .vanished("\(kind.title) knows the job no more"))

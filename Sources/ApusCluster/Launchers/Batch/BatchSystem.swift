@@ -24,6 +24,8 @@ protocol BatchSystem: Sendable {
   static var firstIndex: Int { get }
   /// The variables, separated by commas, by which a process knows that number.
   static var indexVariables: String { get }
+  /// Whether `end` has the same answer for all engines of a job.
+  static var tellsOfJobs: Bool { get }
 
   init()
 
@@ -54,6 +56,7 @@ protocol BatchSystem: Sendable {
 
 extension BatchSystem {
   static var killCommand: [String]? { nil }
+  static var tellsOfJobs: Bool { false }
   static var readsScriptFromInput: Bool { false }
   mutating func prepare(_ shell: BatchShell) {}
   func arguments(_ options: BatchOptions) -> [String] { [] }

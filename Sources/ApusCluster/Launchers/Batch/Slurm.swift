@@ -12,6 +12,7 @@ struct Slurm: BatchSystem {
   static let signalCommand: [String]? = ["scancel", "-s"]
   static let scriptName = "slurm_engine.sbatch"
   static let firstIndex = 0
+  static let tellsOfJobs = true
   static let indexVariables = "SLURM_PROCID"
 
   func template(_ options: BatchOptions, engines: Int) -> String {
@@ -22,6 +23,8 @@ struct Slurm: BatchSystem {
       "#SBATCH --no-requeue",
     ]
     lines += arguments(options).map { "#SBATCH \($0)" }
+    // Where somebody wants it nevertheless: what srun said of the run before is not of this one.
+    lines.append("echo '\(Self.runBegins)'")
     // One engine's death is not the others'.
     lines += ["srun --kill-on-bad-exit=0 --output={output_path}.%t {program_and_args}", ""]
     return lines.joined(separator: "\n")
@@ -102,13 +105,16 @@ struct Slurm: BatchSystem {
     }
   }
 
+  private static let runBegins = "apus: the job begins"
+
   /// More engines are in no job.
   private static let mostTasks = 1_000_000
 
   /// What `srun` says of tasks: `srun: error: n1: task 1: Exited with exit code 3`, `srun: error: n1: tasks 0-2,5: Killed`.
   static func tasksEnded(in lines: [String]) -> [Int: EngineEnd] {
     var ended: [Int: EngineEnd] = [:]
-    for line in lines where line.hasPrefix("srun: error: ") {
+    let run = lines.lastIndex(of: runBegins).map { lines[($0 + 1)...] } ?? lines[...]
+    for line in run where line.hasPrefix("srun: error: ") {
       let parts = line.dropFirst("srun: error: ".count).split(separator: ":", maxSplits: 2).map { String($0).trimmed }
       guard parts.count == 3, parts[1].hasPrefix("task") else { continue }
       let list = parts[1].split(separator: " ").last.map(String.init) ?? ""

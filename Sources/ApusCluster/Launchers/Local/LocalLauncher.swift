@@ -21,6 +21,10 @@ public struct LocalLauncher: Launcher {
     for index in engines { ended[index] = nil }
     for index in engines {
       var command = job.command
+      if let script = job.environmentScript {
+        command.arguments = EngineJob.words(command.arguments, sourcing: script)
+        command.program = command.arguments[0]
+      }
       command.environment = environment
       command.environment[EngineJob.index] = String(index)
       do throws(ProcessError) {
@@ -98,6 +102,6 @@ public struct LocalLauncher: Launcher {
   }
 
   public func preview(_ count: Int, _ job: EngineJob) throws(ClusterError) -> String {
-    "\(count) \(count == 1 ? "process" : "processes") on this host:\n\(ShellText.line(job.command.arguments))\n"
+    "\(count) \(count == 1 ? "process" : "processes") on this host:\n\(ShellText.line(EngineJob.words(job.command.arguments, sourcing: job.environmentScript)))\n"
   }
 }

@@ -1,7 +1,7 @@
 import ApusMessaging
 
 /// A file of hosts, one a line, in the forms that people have already: `host`, `host 4`, `host:4` is a port, `host slots=4` (Open MPI),
-/// and what follows `#` is a comment.
+/// `host 4 script=PATH` names a script on that host whose environment engines run in, and what follows `#` is a comment.
 struct HostsFile: Sendable, Hashable {
   let path: String
   let hosts: [SSHHost]
@@ -19,9 +19,12 @@ struct HostsFile: Sendable, Hashable {
     self.path = path
     var hosts: [SSHHost] = []
     for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace).map(String.init)
+      var words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace).map(String.init)
       guard let first = words.first else { continue }
       var host = SSHHost(first)
+      if let place = words.firstIndex(where: { $0.hasPrefix("script=") }) {
+        host?.environmentScript = String(words.remove(at: place).dropFirst("script=".count))
+      }
       if words.count == 2 {
         let number = words[1].hasPrefix("slots=") ? String(words[1].dropFirst("slots=".count)) : words[1]
         if let count = Int(number), (0...100_000).contains(count) { host?.count = count } else { host = nil }

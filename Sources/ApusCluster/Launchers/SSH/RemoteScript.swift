@@ -116,6 +116,8 @@ enum RemoteScript {
         file.write(order["connection"])
     os.umask(0o022)
     command = command + ["--file=" + connection] + order["arguments"]
+    if order["script"]:
+        command = ["/bin/sh", "-c", '. "$0" && exec "$@"', os.path.expanduser(order["script"])] + command
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.close(reading)

@@ -12,6 +12,8 @@ struct SSHHost: Sendable, Hashable {
   var engineCommand: [String]?
   var engineArguments: [String] = []
   var environment: [String: String] = [:]
+  /// Path there of a script whose environment engines run in.
+  var environmentScript: String?
   var sshArguments: [String] = []
 
   /// - Parameter text: `[user@]host[:port]`.
@@ -53,12 +55,16 @@ struct SSHHost: Sendable, Hashable {
       host.profileDirectory = object["remote_profile_dir"]?.stringValue
       host.engineCommand = object["engine_cmd"]?.stringArrayValue
       host.engineArguments = object["engine_args"]?.stringArrayValue ?? []
+      host.environmentScript = object["environment_script"]?.stringValue
       host.sshArguments = object["ssh_args"]?.stringArrayValue ?? []
       for (name, value) in object["environment"]?.objectValue?.members ?? [] {
         host.environment[name] = value.stringValue ?? value.text
       }
       if let user = object["user"]?.stringValue, !user.isEmpty { host.destination = "\(user)@\(host.name)" }
-      let known = ["n", "remote_python", "remote_profile_dir", "engine_cmd", "engine_args", "ssh_args", "environment", "user"]
+      let known = [
+        "n", "remote_python", "remote_profile_dir", "engine_cmd", "engine_args", "ssh_args", "environment", "environment_script",
+        "user",
+      ]
       if let unknown = object.keys.first(where: { !known.contains($0) }) {
         throw wrong("'\(key)' has '\(unknown)', which is none of \(known.joined(separator: ", "))")
       }

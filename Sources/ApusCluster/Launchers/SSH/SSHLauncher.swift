@@ -122,6 +122,7 @@ public struct SSHLauncher: Launcher {
     return [
       "variables": .object(
         JSONObject(members: variables.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) })),
+      "script": (host.environmentScript ?? job.environmentScript).map { .string($0) } ?? .null,
       "command": own.map { JSONValue($0) } ?? .null, "package": job.packageDirectory.map { .string($0) } ?? .null,
       "arguments": JSONValue(job.engineArguments + host.engineArguments),
       "profile": .string(host.profileDirectory ?? options.profileDirectory),

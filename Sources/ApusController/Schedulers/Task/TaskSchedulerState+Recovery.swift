@@ -202,6 +202,7 @@ extension TaskSchedulerState {
   /// It is there, and has the task already.
   mutating func placeUnsent(_ task: QueuedTask, on engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
     task.phase = .placed(engine: engine)
+    task.placement = 0
     engines.placed(on: engine)
     if task.hasConstraints { task.change { ($0.after, $0.deadline) = (.none, nil) } }
     effects.report(task.id, .placed(engine: engines[engine].uuid))

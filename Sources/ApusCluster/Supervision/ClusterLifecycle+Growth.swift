@@ -1,0 +1,98 @@
+/// A cluster that grows and shrinks.
+extension ClusterLifecycle {
+  /// A decision, as it is kept and shown.
+  public struct GrowthStep: Sendable, Hashable {
+    /// Since the launcher's start.
+    public var at: Duration
+    public var reason: String
+  }
+
+  private static let stepsKept = 20
+
+  /// The controller has said how much there is to do.
+  /// - Parameter mark: names the launcher's own set: its engines' origins begin with it.
+  public mutating func demandArrived(
+    _ demand: ClusterDemand, mark: String, now: Duration, _ effects: inout some ClusterLifecycleEffects
+  ) {
+    if let wish = demand.wish, demand.serial != lastWish {
+      lastWish = demand.serial
+      if policy == nil { policy = AdaptivePolicy(minimum: wish.minimum, maximum: wish.maximum) }
+      policy?.wished(wish)
+      note(
+        "a client wants \(wish.minimum == wish.maximum ? "\(wish.minimum)" : "\(wish.minimum) to \(wish.maximum)") engines", now,
+        &effects)
+    }
+    if demand.serial != lastWish, !demand.restart.isEmpty {
+      lastWish = demand.serial
+      renew(demand, mark: mark, now, &effects)
+    }
+    noticeEnds(of: Set(Self.indices(demand, mark: mark).values), now: now, &effects)
+    guard let policy, case .serving = phase, isControllerAlive else { return }
+    let ours = Self.indices(demand, mark: mark)
+    if !ours.isEmpty { self.policy?.engineWorked() }
+    var demand = demand
+    // What was asked to go counts no more, whether the controller has heard of it or not.
+    for place in demand.engines.indices where ours[demand.engines[place].id].map(unwanted.contains) ?? false {
+      demand.engines[place].isDraining = true
+    }
+    // Engines of templates and commands of the user's own do not say whose they are: they count as ours.
+    let unnamed = demand.engines.count { $0.origin == nil && !$0.isDraining }
+    let starting = max(0, liveEngines.subtracting(ours.values).subtracting(unwanted).count - unnamed) + due.count
+    let decision = policy.decide(demand, starting: starting, now: now) { ours[$0.id] != nil }
+    if decision.start > 0 {
+      note(decision.reason, now, &effects)
+      let first = nextIndex
+      nextIndex += decision.start
+      let count = start(first..<nextIndex, now: now, &effects)
+      if count > 0 { effects.updateClusterFile() }
+      if count < decision.start { self.policy?.engineFailed(now: now) }
+    } else if !decision.drain.isEmpty {
+      note(decision.reason, now, &effects)
+      unwanted.formUnion(decision.drain.compactMap { ours[$0] })
+      effects.drain(decision.drain)
+    } else if let kept = policy.keeps(demand, starting: starting), steps.last?.reason != kept {
+      note(kept, now, &effects)
+    }
+  }
+
+  /// Some systems do not tell that one of the processes of a job has ended well, while others go on: of those that were asked to end the
+  /// controller knows it, with which they are not any more.
+  private mutating func noticeEnds(of present: Set<Int>, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard plan.queues else { return }
+    let asked = unwanted.union(renewed).intersection(liveEngines)
+    for index in asked.intersection(seen).subtracting(present).sorted() {
+      engineEnded(index, .exited(0), now: now, &effects)
+      missed.insert(index)
+    }
+    seen = unwanted.union(renewed).intersection(present)
+  }
+
+  /// Engines end at once, and others come in their place.
+  private mutating func renew(
+    _ demand: ClusterDemand, mark: String, _ now: Duration, _ effects: inout some ClusterLifecycleEffects
+  ) {
+    let ours = Self.indices(demand, mark: mark)
+    let ids = demand.restart.filter { ours[$0] != nil }
+    renewed.formUnion(ids.compactMap { ours[$0] })
+    note("a client wants \(ids.count == 1 ? "engine \(ids[0])" : "\(ids.count) engines") to be started anew", now, &effects)
+    effects.retire(ids)
+  }
+
+  private mutating func note(_ reason: String, _ now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    steps.append(GrowthStep(at: now, reason: reason))
+    if steps.count > Self.stepsKept { steps.removeFirst(steps.count - Self.stepsKept) }
+    effects.report(.scaling(reason))
+  }
+
+  /// Our engines among those that are registered: index by id.
+  private static func indices(_ demand: ClusterDemand, mark: String) -> [Int: Int] {
+    var indices: [Int: Int] = [:]
+    for engine in demand.engines {
+      guard let origin = engine.origin, origin.hasPrefix(mark + "#"), let index = Int(origin.dropFirst(mark.count + 1)) else {
+        continue
+      }
+      indices[engine.id] = index
+    }
+    return indices
+  }
+}

@@ -1,0 +1,126 @@
+import ApusMessaging
+public import ApusProcess
+import Glibc
+import Synchronization
+
+/// Engines of a program that is their command itself, started by one of the launchers: what `MyProgram --engines=slurm -n 16` does.
+public struct ProgramEngines: Sendable {
+  /// How many there are to be.
+  public let count: Int
+  /// The address at which engines of other hosts find a controller in this process; `nil` where all are here.
+  public let address: String?
+  /// A profile whose files the engines' hosts see: where batch systems keep scripts and logs, and engines find their connection file.
+  public let profile: ProfileDirectory
+  /// Tells the program's cluster from others of the profile.
+  public let clusterID: String
+  private let configuration: LaunchConfiguration
+
+  /// Whether a word of `--engines` names a launcher, and no number.
+  public static func isLauncher(_ name: String) -> Bool { LauncherName(name).entry != nil }
+
+  /// - Parameters:
+  ///   - arguments: options of `apus engines`: `--engines=slurm`, `-n 16`, `--time=1h` …
+  ///   - command: of an engine, before `--file=…`.
+  /// - Throws: on options that make no sense, and launchers that Apus does not have.
+  public init(_ arguments: [String], command: [String], _ environment: Environment) throws(ClusterError) {
+    let parsed = try CommandLineParser.parse(arguments, for: .engines)
+    var early = ConfigurationLoader.environmentConfiguration(environment)
+    early.merge(parsed.configuration)
+    let selection = try ProfileSelection.select(early, command: .engines, environment)
+    _ = try selection.profile.create()
+    var configuration = try ConfigurationLoader(environment).load("ipcluster", profile: selection.profile).configuration
+    configuration.merge(early)
+    configuration.adoptFormerNames()
+    profile = selection.profile
+    clusterID = "program-\(getpid())"
+    var own = try LaunchConfiguration(
+      configuration, command: .engines, selection: selection, arguments: [], executable: command.first ?? "", environment,
+      engineCommand: command)
+    own.clusterID = clusterID
+    own.engines.clusterID = clusterID
+    count = own.plan.engines
+    address = own.startsElsewhere ? ReachableAddress.of(own.target, environment) : nil
+    self.configuration = own
+  }
+
+  /// Starts them.
+  /// - Parameter connectionInfo: the engines' connection file as text.
+  public func start(connectionInfo: String) throws(ClusterError) -> RunningEngines {
+    var job = configuration.engines
+    job.setID = "\(time(nil))"
+    job.connectionInfo = connectionInfo
+    job.variables["IPP_CLUSTER_ID"] = clusterID
+    job.variables["IPP_PROFILE_DIR"] = profile.location
+    return try RunningEngines(configuration.launcher, count, job)
+  }
+}
+
+/// Engines that a launcher has started for a program, until it stops them.
+public final class RunningEngines: Sendable {
+  private let thread: LauncherThread
+  private let launcher: any Launcher
+  private struct State {
+    /// Why they cannot all come, once that is known.
+    var failure: ClusterError?
+    var live: Int
+    var isDone = false
+  }
+  private let state: Mutex<State>
+
+  private static let lastWords = 5
+
+  fileprivate init(_ launcher: any Launcher, _ count: Int, _ job: EngineJob) throws(ClusterError) {
+    self.launcher = launcher
+    thread = try LauncherThread(LauncherSteps(launcher, outputLimit: Self.lastWords))
+    state = Mutex(State(live: count))
+    for part in launcher.parts(of: 0..<count) { thread.send(.start(part, job)) }
+    let refusal = DetachedThread.start { [self] in watch() }
+    if let refusal { throw ClusterError(.failure, "no thread could be started: \(refusal)") }
+  }
+
+  /// Why they cannot all come; `nil` while nothing is known against it.
+  public var failure: ClusterError? { state.withLock { $0.failure } }
+
+  private func watch() {
+    while !state.withLock({ $0.isDone }) {
+      var descriptors = [pollfd(fd: thread.descriptor, events: Int16(POLLIN), revents: 0)]
+      guard poll(&descriptors, 1, -1) > 0 || errno == EINTR else { return }
+      for event in thread.read() { note(event) }
+    }
+  }
+
+  private func note(_ event: LauncherSteps.Event) {
+    state.withLock { state in
+      switch event {
+      case .refused(let error): state.failure = state.failure ?? error
+      case .ended(let engine):
+        state.live -= 1
+        let words = engine.lines.isEmpty ? "" : ". It said:\n" + engine.lines.joined(separator: "\n")
+        state.failure = state.failure ?? ClusterError(.failure, engine.sentence + words)
+      case .done: state.isDone = true
+      case .started, .waiting, .running, .trouble: break
+      }
+    }
+  }
+
+  /// Ends them all, and removes what was made for them.
+  public func stop(within patience: Duration = .seconds(20)) {
+    thread.send(.stop(isForced: false))
+    let deadline = MonotonicClock.now + patience
+    var isForced = false
+    while state.withLock({ $0.live > 0 }) {
+      let now = MonotonicClock.now
+      if now >= deadline, !isForced {
+        isForced = true
+        thread.send(.stop(isForced: true))
+      }
+      if now >= deadline + patience { break }
+      // The launcher looks by itself; its thread tells `watch`.
+      _ = poll(nil, 0, 20)
+    }
+    thread.send(.removeFiles)
+    let end = MonotonicClock.now + .seconds(15)
+    while !state.withLock({ $0.isDone }), MonotonicClock.now < end { _ = poll(nil, 0, 5) }
+    thread.finish()
+  }
+}

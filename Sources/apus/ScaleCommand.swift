@@ -1,0 +1,135 @@
+import ApusClient
+import ApusCluster
+import ApusMessaging
+
+/// `apus scale`.
+struct ScaleCommand {
+  private let context: CommandContext
+  init(_ context: CommandContext) { self.context = context }
+
+  private enum Wish {
+    case fixed(Int, isForced: Bool)
+    case range(ClosedRange<Int>)
+    /// Only look.
+    case nothing
+  }
+
+  func run() async throws(ClusterError) -> ExitCode {
+    let wish = try wish()
+    let connection = try ClusterConnection(context)
+    let patience = try context.duration("timeout")
+    return try await connection.withClient { client in
+      switch wish {
+      case .fixed(let number, let isForced):
+        let before = try await client.scaling().decisions
+        try await client.scale(to: number, isForced: isForced)
+        return try await wait(client, for: number, since: before, patience)
+      case .range(let range): try await client.adapt(to: range)
+      case .nothing: break
+      }
+      show(try await client.scaling(), engines: client.engines.count)
+      return .success
+    }
+  }
+
+  private func wish() throws(ClusterError) -> Wish {
+    let application = context.command.application
+    let (low, high) = (
+      try context.configuration.integer("least", of: application), try context.configuration.integer("most", of: application)
+    )
+    let isForced = try context.configuration.bool("force", of: application) ?? false
+    if let text = context.arguments.operands.first {
+      guard let number = Int(text), (0...100_000).contains(number), low == nil, high == nil else {
+        throw ClusterError(.usage, "'apus scale' takes a number of engines, or --min and --max", advice: "Like 'apus scale 8'.")
+      }
+      return .fixed(number, isForced: isForced)
+    }
+    guard low != nil || high != nil else { return .nothing }
+    let range = (low ?? min(1, high ?? 1), high ?? max(1, low ?? 1))
+    guard range.0 <= range.1 else {
+      throw ClusterError(.usage, "--min is \(range.0), and --max \(range.1)", advice: "At least should be at most.")
+    }
+    return .range(range.0...range.1)
+  }
+
+  /// Until there are so many, or the launcher has said why not.
+  private func wait(
+    _ client: Client, for number: Int, since before: [ClusterScaling.Decision], _ patience: Duration?
+  ) async throws -> ExitCode {
+    let deadline = patience.map { ContinuousClock.now + $0 }
+    while true {
+      let count = client.engines.count
+      let scaling = try await client.scaling()
+      let last = scaling.decisions.last
+      let refusal = last.flatMap { $0.reason.contains("more than wanted") && !before.contains($0) ? $0.reason : nil }
+      if count == number {
+        context.note(.info, "\(count) \(count == 1 ? "engine" : "engines")")
+        return .success
+      }
+      if let refusal {
+        context.note(.warning, refusal)
+        return .failure
+      }
+      if let deadline, deadline <= .now {
+        context.note(.warning, "\(count) of \(number) engines; the launcher said last: \(last?.reason ?? "nothing")")
+        return .timedOut
+      }
+      // The number changes with each engine that comes or goes: there is nothing to wait for but that.
+      try await Task.sleep(for: .milliseconds(100))
+    }
+  }
+
+  private func show(_ scaling: ClusterScaling, engines: Int) {
+    if (try? context.printsJSON) ?? false {
+      return context.output.print(String(decoding: scaling.report.encoded(pretty: true), as: UTF8.self) + "\n")
+    }
+    guard scaling.isSupervised else {
+      return context.output.print("\(engines) engines; no launcher watches over this cluster: its size is what it is\n")
+    }
+    let range = scaling.range.map {
+      $0.lowerBound == $0.upperBound ? "\($0.lowerBound) wanted" : "\($0.lowerBound) to \($0.upperBound)"
+    }
+    context.output.print("\(engines) engines\(range.map { ", \($0)" } ?? "")\n")
+    for decision in scaling.decisions { context.output.print("  \(decision.reason)\n") }
+  }
+}
+
+/// `apus restart`.
+struct RestartCommand {
+  private let context: CommandContext
+  init(_ context: CommandContext) { self.context = context }
+
+  func run() async throws(ClusterError) -> ExitCode {
+    var ids: [EngineID] = []
+    for text in context.arguments.operands {
+      guard let number = Int(text), number >= 0 else {
+        throw ClusterError(
+          .usage, "'\(text)' is no engine's id", advice: "Like 'apus restart 0 3'; without ids all are started again.")
+      }
+      ids.append(EngineID(number))
+    }
+    let connection = try ClusterConnection(context)
+    let patience = try context.duration("timeout")
+    return try await connection.withClient { client in
+      let known = client.engines
+      if let missing = ids.first(where: { id in !known.contains { $0.id == id } }) {
+        throw ClusterError(.missing, "there is no engine \(missing)", advice: "'apus status' shows which there are.")
+      }
+      let old = Set(known.filter { ids.isEmpty || ids.contains($0.id) }.map(\.uuid))
+      try await client.restart(ids.isEmpty ? nil : ids)
+      let deadline = patience.map { ContinuousClock.now + $0 }
+      while true {
+        let now = client.engines
+        if now.count >= known.count, now.allSatisfy({ !old.contains($0.uuid) }) {
+          context.note(.info, "\(old.count) \(old.count == 1 ? "engine was" : "engines were") started again")
+          return .success
+        }
+        if let deadline, deadline <= .now {
+          context.note(.warning, "\(now.count { !old.contains($0.uuid) }) of \(known.count) engines are there again")
+          return .timedOut
+        }
+        try await Task.sleep(for: .milliseconds(100))
+      }
+    }
+  }
+}

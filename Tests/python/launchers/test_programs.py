@@ -1,0 +1,65 @@
+"""A Swift program whose engines are started by the launchers: ``MyProgram --engines=slurm -n 3``."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import processes
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def program(name: str) -> str:
+    found = [ROOT / ".build" / kind / name for kind in ("debug", "release")]
+    found = [path for path in found if path.exists()]
+    if not found:
+        pytest.skip("no Swift programs were built: swift build")
+    return str(max(found, key=lambda path: path.stat().st_mtime))
+
+
+def options(cluster) -> list[str]:
+    return [*cluster.stand.arguments, f"--profile-dir={cluster.profile}"]
+
+
+@pytest.mark.parametrize("name", ["slurm", "sge", "lsf", "real slurm", "ssh", "openmpi", "mpich"])
+def test_a_program_has_its_engines_elsewhere(make_cluster, name):
+    cluster = make_cluster(name)
+    done = subprocess.run(
+        [program("MonteCarloPi"), "640000", *options(cluster), "-n", "3"], env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"640000 darts in .* on 3 engines", done.stdout), done.stdout
+    cluster.has_left_nothing()
+
+
+def test_an_interrupted_program_leaves_no_job(make_cluster):
+    cluster = make_cluster("slurm")
+    cluster.stand.system.faults(hold=True)
+    running = subprocess.Popen(
+        [program("MonteCarloPi"), "640000", *options(cluster), "-n", "3"], env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 20
+    while not cluster.stand.jobs():
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(40) == 130
+    cluster.has_left_nothing()
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--engines=slurm", "--partition=nosuch"], "nosuch"), (["--engines=slrum"], "number of engines"),
+    (["--engines=slurm", "--cluster-id=x"], "One or the other"), (["--engines=slurm", "--hosts=nowhere"], "--hosts is for"),
+])
+def test_wrong_words_are_told(make_cluster, words, said):
+    cluster = make_cluster("slurm")
+    done = subprocess.run(
+        [program("MonteCarloPi"), "640", *words, "-n", "2", f"--profile-dir={cluster.profile}"], env=cluster.env, cwd=cluster.folder,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and said in done.stderr, done.stderr
+    assert not cluster.stand.jobs() and not [process for process in processes.processes(cluster.mark) if "MonteCarlo" in process.command[0]]

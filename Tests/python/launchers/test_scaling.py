@@ -1,0 +1,198 @@
+"""Clusters that grow and shrink: told to, or with their work."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+from launcher_names import PLAYED
+from test_conformance import kill_engine
+from test_restarts import make, stand_arguments, wait_for  # noqa: F401
+
+
+def connect(cluster, engines: int):
+    """A client of ours: it asks for more or fewer."""
+    sys.path.insert(0, str(cluster.bin_dir.parent / "lib/apus/python"))
+    try:
+        import apus
+    finally:
+        sys.path.pop(0)
+
+    client = apus.Client(str(cluster.profile / "security/ipcontroller-client.json"))
+    cluster.clients.append(client)
+    client.wait_for_engines(engines, timeout=40)
+    return client
+
+
+def waiting(expression: str, seconds: float):
+    """A function that engines need not import: they have no copy of this module."""
+    return eval(f"lambda number: (__import__('time').sleep({seconds}), {expression})[1]", {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("name", ["local", *PLAYED, "real slurm", "ssh"])
+def test_a_cluster_is_scaled_up_and_down(make_cluster, name):
+    cluster = make(make_cluster, name)
+    cluster.start(n=2)
+    cluster.hears("2 engines ready")
+    more = cluster.run("scale", "4")
+    assert more.returncode == 0, more.stderr
+    client = connect(cluster, 4)
+    assert client.load_balanced_view().map_sync(abs, range(-9, 0)) == list(range(9, 0, -1))
+    fewer = cluster.run("scale", "1")
+    assert fewer.returncode == 0, fewer.stderr
+    assert len(client.ids) == 1
+    wait_for(lambda: cluster.said.count("has ended, as it was asked to") == 3)
+    again = cluster.run("scale", "3")
+    assert again.returncode == 0, again.stderr
+    wait_for(lambda: client.scaling().minimum == 3)
+    shown = json.loads(cluster.run("status", "--json").stdout)
+    assert shown["scaling"]["min"] == shown["scaling"]["max"] == 3 and shown["ended"] == []
+    assert [step["reason"] for step in shown["scaling"]["decisions"]][-1] == "2 more engines: 3 are wanted, 1 are there"
+    assert cluster.interrupt() == 0, cluster.said
+    cluster.has_left_nothing()
+
+
+def test_nobody_goes_who_computes_or_holds_names(make_cluster):
+    cluster = make(make_cluster, "local")
+    cluster.start(n=3)
+    cluster.hears("3 engines ready")
+    client = connect(cluster, 3)
+    client[client.ids[0]].push({"x": 7}, block=True)
+    running = client.load_balanced_view(client.ids[1:]).map_async(time.sleep, [3.0, 3.0])
+    wait_for(lambda: sum(client.queue_status(number)["tasks"] for number in client.ids[1:]) == 2)
+    refused = cluster.run("scale", "1")
+    assert refused.returncode == 1 and "2 more than wanted: 2 compute, 1 were addressed" in refused.stderr, refused.stderr
+    assert len(client.ids) == 3
+    running.get(20)
+    # Who has computed is free to go.
+    wait_for(lambda: len(client.ids) == 1)
+    assert client[client.ids[0]]["x"] == 7
+    forced = cluster.run("scale", "0", "--force")
+    assert forced.returncode == 0 and client.ids == []
+    assert cluster.interrupt() == 0, cluster.said
+    cluster.has_left_nothing()
+
+
+def test_engines_that_must_go_finish_what_they_have(make_cluster):
+    cluster = make(make_cluster, "local")
+    cluster.start(n=2)
+    cluster.hears("2 engines ready")
+    client = connect(cluster, 2)
+    results = client.load_balanced_view().map_async(waiting("number", 0.2), range(20), chunksize=1)
+    client.scale(1, force=True)
+    assert results.get(40) == list(range(20))
+    wait_for(lambda: len(client.ids) == 1)
+    assert cluster.interrupt() == 0, cluster.said
+
+
+def test_a_cluster_in_the_background_grows_with_its_work_and_shrinks(make_cluster):
+    cluster = make(make_cluster, "local")
+    started = cluster.run("start", "--min=1", "--max=4", "--idle=1", "--daemonize")
+    assert started.returncode == 0, started.stderr
+    client = connect(cluster, 1)
+    assert len(client.ids) == 1
+    results = client.load_balanced_view().map_async(time.sleep, [0.25] * 60, chunksize=1)
+    wait_for(lambda: len(client.ids) == 4)
+    results.get(60)
+    wait_for(lambda: len(client.ids) == 1)
+    status = client.scaling()
+    assert status.supervised and (status.minimum, status.maximum) == (1, 4)
+    reasons = [reason for _, reason in status.decisions]
+    assert "tasks wait" in reasons[0] and "idle for" in reasons[-1]
+    text = cluster.run("status").stdout
+    assert "local, 1 to 4 engines" in text and reasons[0] in text
+    # Until it is told to be as large as that.
+    client.adapt(2, 3)
+    wait_for(lambda: len(client.ids) == 2)
+    assert cluster.run("stop").returncode == 0
+    cluster.has_left_nothing()
+
+
+def test_without_a_launcher_that_stays_nobody_scales(make_cluster):
+    cluster = make(make_cluster, "local")
+    assert cluster.run("start", "-n1", "--daemonize").returncode == 0
+    refused = cluster.run("scale", "2")
+    assert refused.returncode == 1 and "no launcher watches over this cluster" in refused.stderr
+    assert "no launcher watches over" in cluster.run("scale").stdout
+    assert cluster.run("stop").returncode == 0
+
+
+@pytest.mark.parametrize("words, said", [
+    (["scale", "many"], "takes a number"), (["scale", "3", "--min=1"], "takes a number"), (["scale", "--min=4", "--max=2"], "--min is 4"),
+    (["start", "--min=4", "--max=2"], "--min is 4"), (["start", "--min=1", "--engines=mpi"], "MPI ranks"), (["restart", "x"], "no engine's id"),
+])
+def test_wrong_words(make_cluster, words, said):
+    cluster = make(make_cluster, "local")
+    done = cluster.run(*words)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("name", ["local", "slurm", "sge", "ssh"])
+def test_engines_are_started_anew(make_cluster, name):
+    cluster = make(make_cluster, name)
+    cluster.start("--keep-ids", n=3)
+    cluster.hears("3 engines ready")
+    client = connect(cluster, 3)
+    ids = list(client.ids)
+    before = client[:].apply_sync(os.getpid)
+    one = cluster.run("restart", str(ids[1]))
+    assert one.returncode == 0, one.stderr
+    client.wait_for_engines(3, timeout=30)
+    now = client[:].apply_sync(os.getpid)
+    assert client.ids == ids and [a == b for a, b in zip(before, now)] == [True, False, True]
+    every = cluster.run("restart")
+    assert every.returncode == 0, every.stderr
+    client.wait_for_engines(3, timeout=30)
+    assert client.ids == ids and not set(now) & set(client[:].apply_sync(os.getpid))
+    assert cluster.interrupt() == 0, cluster.said
+    cluster.has_left_nothing(logs=3)
+
+
+def test_no_task_is_lost_while_engines_die(make_cluster):
+    cluster = make(make_cluster, "local")
+    cluster.start("--min=1", "--max=4", "--idle=0.5", "--restart=on-failure", "--Cluster.restart_limit=1000", n=1)
+    cluster.hears("1 engine ready")
+    client = connect(cluster, 1)
+    view = client.load_balanced_view()
+    view.retries = 20
+    for round in range(5):
+        results = view.map_async(waiting("number * number", 0.05), range(60), chunksize=1)
+        killed = 0
+        while not results.ready():
+            if killed < 3 and len(client.ids) > 1:
+                try:
+                    pid = client[client.ids[-1]].apply_async(os.getpid).get(5)
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+                except Exception:
+                    # It died before it could say its number.
+                    pass
+            time.sleep(0.05)
+        assert results.get(60) == [number * number for number in range(60)]
+    assert cluster.interrupt() == 0, cluster.said
+
+
+def test_engines_that_know_their_end_take_no_more_tasks_before_it(make_cluster):
+    cluster = make_cluster("slurm")
+    cluster.start("--time=16s", "--Cluster.drain_grace=4", "--per-job=1", n=1)
+    cluster.hears("1 engine ready")
+    client = connect(cluster, 1)
+    began = time.monotonic()
+    assert client.load_balanced_view().apply_sync(abs, -1) == 1
+    waiting = lambda: client.scaling() and client.queue_status()["unassigned"] > 0  # noqa: E731
+    while time.monotonic() - began < 15:
+        result = client.load_balanced_view().apply_async(abs, -2)
+        result.wait(0.5)
+        if not result.ready():
+            break
+    assert 8 < time.monotonic() - began < 15 and waiting()
+    # It serves who asks for it by its name, until the end.
+    assert client[client.ids[0]].apply_sync(abs, -3) == 3
+    # And another engine takes what waits.
+    assert cluster.run("scale", "2").returncode in (0, 124)
+    assert result.get(30) == 2
+    assert cluster.interrupt() == 0, cluster.said
