@@ -118,8 +118,8 @@ final class ControllerProcess: Process {
     if turns % max(1, tasks.tasks.count / 4) == 0 {
       for wrong in tasks.checkInvariants() { world.fail("\(name): \(wrong)") }
     }
-    // Those of before it may answer again, when their clients come back.
-    if tasks.lastRestored == 0, let id = sink.answeredTwice { world.fail("\(name) has answered \(id) twice") }
+    // One that has taken another's place may answer again for that one, when clients come back.
+    if tasks.recovery == nil, let id = sink.answeredTwice { world.fail("\(name) has answered \(id) twice") }
   }
 
   /// As `TaskSchedulerSockets.deliver`.
@@ -286,7 +286,8 @@ final class ControllerProcess: Process {
       guard let other = restored[task.id] else { return world.fail("\(task.id) is not in the journal") }
       // A task that a client wanted aborted, and that runs, is not tried again; that is not in the journal.
       let isSame = cluster.ledger.tasks[task.id]?.isAborted == true || other.spentRetries == task.spentRetries
-      if other.engine != task.engine || other.attempt != task.attempt || !isSame {
+      // What was not delivered is no try for the journal.
+      if other.engine != task.engine || other.attempt > task.attempt || !isSame {
         return world.fail(
           "\(task.id) is on \(task.engine?.text ?? "none"), attempt \(task.attempt), \(task.spentRetries) spent; in the journal on "
             + "\(other.engine?.text ?? "none"), \(other.attempt), \(other.spentRetries)")

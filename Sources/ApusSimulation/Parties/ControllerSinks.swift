@@ -19,6 +19,12 @@ struct SchedulerSink: TaskSchedulerEffects {
   private var answered: Set<MessageID> = []
   private(set) var answeredTwice: MessageID?
 
+  init(world: World, session: String, mutation: Mutation?) {
+    self.world = world
+    self.session = session
+    self.mutation = mutation
+  }
+
   mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int?) {
     guard let attempt, mutation != .sendsTheSame else { return outbox.append(.request(request, engine)) }
     // As `TaskSchedulerSockets.again`.

@@ -164,6 +164,21 @@ struct RecoveryTests {
     bench.effects.expect()
   }
 
+  @Test("what is restored is known for it, whatever its priority", arguments: [-3, 0, 3])
+  func priorities(priority: Int) {
+    var bench = Bench()
+    bench.restore([task("a", ["priority": .int(priority)])], engines: ["e0"])
+    bench.submit("b")
+    bench.register("e0")
+    #expect(bench.account("e0") == [])
+    for id in priority < 0 ? ["b", "a"] : ["a", "b"] as [MessageID] { bench.complete(id, by: "e0") }
+    #expect(bench.effects.attempts == ["a": [0], "b": [nil]])
+    bench.effects.forget()
+    // Its client is not back yet; that of the other is.
+    #expect(bench.resume("a", "b") == .init(gone: ["b"]))
+    bench.effects.expect("a: answer of e0")
+  }
+
   @Test("nothing is placed before the engines of before have said what they have")
   func hold() {
     var bench = Bench()

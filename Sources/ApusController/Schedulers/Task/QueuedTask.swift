@@ -51,6 +51,8 @@ final class QueuedTask {
   /// The order of service: by priority, then by submission.
   let sequence: Int
   var phase = Phase.waiting
+  /// Its number among all tasks, whatever its priority.
+  var submission: Int { sequence & (1 << TaskPreferences.rankBits - 1) }
   /// The order in which tasks were sent to engines; 0 where it is not known. (It takes no room: the phase ends within a word.)
   var placement: UInt32 = 0
   private var rare: Indirect?

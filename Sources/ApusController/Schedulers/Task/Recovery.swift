@@ -70,7 +70,7 @@ struct Recovery {
 
   /// A task has ended whose client may not be back: what is sent to it now goes to nobody.
   mutating func ended(_ task: QueuedTask, with reply: Envelope, _ outcome: TaskOutcome, on engine: EngineUUID?) {
-    guard task.sequence <= lastRestored, let client = task.message.identities.first, !returned.contains(client),
+    guard task.submission <= lastRestored, let client = task.message.identities.first, !returned.contains(client),
       resultBytes + reply.byteCount <= Self.resultLimit
     else { return }
     resultBytes += reply.byteCount

@@ -79,7 +79,9 @@ final class TaskPreferences: Sendable {
   }
 
   /// The place of a task in the order of service: by priority, then by submission. Smaller is earlier.
-  static func rank(_ priority: Int, submission: Int) -> Int { -priority << 48 + submission }
+  static func rank(_ priority: Int, submission: Int) -> Int { -priority << rankBits + submission }
+  /// Those of the submission.
+  static let rankBits = 48
 
   /// How long a task rests that comes back for the so-manieth time.
   func pause(attempt: Int) -> Duration? {

@@ -97,8 +97,7 @@ extension TaskSchedulerState {
   /// - Returns: those that have ended already, or whose failure has been counted: it need not keep their replies.
   mutating func accounted(
     _ ids: [MessageID], waiting: [MessageID: Int] = [:], failed: [MessageID: Int] = [:], by uuid: EngineUUID,
-    now: ContinuousClock.Instant,
-    effects: inout some TaskSchedulerEffects & ~Copyable
+    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) -> [MessageID] {
     guard recovery != nil else { return ids.filter { tasks[$0] == nil } }
     let index = engines.know(uuid)
@@ -115,7 +114,7 @@ extension TaskSchedulerState {
         } else {
           claim(id, by: index, effects: &effects)
         }
-      } else if finished[id] != nil || recovery?.isOver ?? true {
+      } else if finished[id] != nil || recovery?.isOver == true {
         ended.append(id)
       } else {
         recovery?.claim(id, by: index)
@@ -144,8 +143,7 @@ extension TaskSchedulerState {
   /// Whether the engine's failure is of a try that the journal knows to have failed. One of a task that is elsewhere is of an earlier one too.
   private func isCounted(_ task: QueuedTask, _ attempt: Int, on engine: Int) -> Bool {
     switch task.phase {
-    case .waiting, .queued: attempt < task.attempt
-    case .placed(engine): attempt < task.attempt
+    case .waiting, .queued, .placed(engine): attempt < task.attempt
     case .placed, .finished: true
     }
   }
@@ -158,7 +156,7 @@ extension TaskSchedulerState {
     }
     switch task.phase {
     case .waiting, .queued: placeUnsent(task, on: index, effects: &effects)
-    case .placed(index): if recovery?.unconfirmed[index]?.remove(id) == nil { return }
+    case .placed(index): recovery?.unconfirmed[index]?.remove(id)
     case .placed(let other):
       guard recovery?.unconfirmed[other]?.remove(id) != nil else { return }
       engines.relieved(other)

@@ -305,7 +305,7 @@ struct TaskSchedulerState {
     engines.placed(on: engine)
     let uuid = engines[engine].uuid
     effects.report(task.id, .placed(engine: uuid))
-    effects.send(task.message, to: uuid, attempt: task.attempt > 0 || task.sequence <= lastRestored ? task.attempt : nil)
+    effects.send(task.message, to: uuid, attempt: task.attempt > 0 || task.submission <= lastRestored ? task.attempt : nil)
   }
 
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
