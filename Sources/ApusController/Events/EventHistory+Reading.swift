@@ -248,6 +248,7 @@ extension EngineLoss {
     case .unregistered: "unregistered"
     case .disconnected: "disconnected"
     case .silent: "silent"
+    case .overran: "overran"
     case .absent: "absent"
     }
   }

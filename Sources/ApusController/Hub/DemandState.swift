@@ -56,7 +56,7 @@ struct DemandState {
       // An engine runs one task after the other: of several that it has, each begins when the one before ends.
       let begin = max(place.at.microseconds, before?.microseconds ?? 0)
       measure(max(0, Double(event.time.microseconds - begin) / 1e6))
-    case .waiting, .queued, .started, .output, .aborted: break
+    case .waiting, .queued, .started, .output, .failed, .restored, .abortRequested, .aborted, .resubmitted: break
     }
   }
 

@@ -50,7 +50,7 @@ final class ClientProcess: Process {
     var actions: [Action] = []
 
     mutating func send(_ request: Request) { actions.append(.send(request)) }
-    mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], interrupts: Bool) {
+    mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], _ cancellation: Cancellation) {
       actions.append(.abort(tasks, engines.map(\.uuid)))
     }
     mutating func resume(_ tasks: [TaskNumber]) -> TaskNumber {
@@ -268,7 +268,7 @@ final class ClientProcess: Process {
   func abort(_ list: [MessageID]) {
     for id in list { cluster.ledger.tasks[id]?.isAborted = true }
     let numbers = list.compactMap { ids.match($0.text)?.number }
-    decide { $0.abort(numbers, interrupts: false, effects: &$1) }
+    decide { $0.abort(numbers, Cancellation(interrupts: false), effects: &$1) }
   }
 
   private func invent(_ number: TaskNumber) -> (TaskAccount, JSONObject) {

@@ -193,6 +193,8 @@ extension ControllerProcess {
   /// As `TaskScheduler.resume`.
   func resume(_ ids: [MessageID], number: Frame, by client: Frame) {
     scheduler {
+      sink.repeats = true
+      defer { sink.repeats = false }
       let resumption = tasks.resumed(ids, by: client, effects: &sink)
       for id in resumption.gone {
         let request = Envelope(

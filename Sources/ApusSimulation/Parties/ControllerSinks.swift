@@ -18,6 +18,8 @@ struct SchedulerSink: TaskSchedulerEffects {
   var events: [TaskEvent] = []
   private var answered: Set<MessageID> = []
   private(set) var answeredTwice: MessageID?
+  /// Clients are told what they have been told before, and did not get.
+  var repeats = false
 
   init(world: World, session: String, mutation: Mutation?) {
     self.world = world
@@ -53,7 +55,7 @@ struct SchedulerSink: TaskSchedulerEffects {
   }
 
   private mutating func answer(_ request: Envelope, _ reply: Envelope, _ client: Frame) {
-    if let id = request.messageID, !answered.insert(id).inserted { answeredTwice = id }
+    if !repeats, let id = request.messageID, !answered.insert(id).inserted { answeredTwice = id }
     if mutation == .losesAnswers, world.chance(2) { return }
     outbox.append(.reply(reply, client: client))
     if mutation == .answersTwice, let id = request.messageID {
@@ -84,6 +86,10 @@ extension TaskEvent {
     case .queued: "is queued"
     case .placed(let engine): "is placed on \(engine)"
     case .started, .output: "speaks"
+    case .failed: "has failed"
+    case .restored: "is restored"
+    case .abortRequested: "is not wanted"
+    case .resubmitted(let id): "is submitted again as \(id)"
     case .retried(let engine, let reason): "comes back from \(engine): \(reason)"
     case .lost(let engine, let cause): "is lost with \(engine): \(cause)"
     case .aborted: "is aborted"
@@ -104,6 +110,9 @@ struct HubSink: HubEffects {
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     actions.append(.left(uuid, id, cause, grace: grace))
   }
+  // Engines of the simulation are not drained.
+  mutating func engineDrains(_ uuid: EngineUUID) {}
+  mutating func retire(_ uuid: EngineUUID) {}
 }
 
 /// What the heart monitor's state wants done.

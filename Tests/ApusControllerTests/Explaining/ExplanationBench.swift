@@ -17,7 +17,7 @@ struct ExplanationBench {
     var history: EventHistory
     var time = Timestamp(microseconds: 1_800_000_000_000_000)
 
-    mutating func send(_: Envelope, to _: EngineUUID, attempt _: Int) {}
+    mutating func send(_: Envelope, to _: EngineUUID, attempt _: Int?) {}
     mutating func relay(_: Envelope, to _: Envelope) {}
     mutating func note(_: JournalOutcome, of _: MessageID) {}
 
