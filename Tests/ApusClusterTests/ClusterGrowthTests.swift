@@ -49,7 +49,7 @@ import Testing
     recorder.expect("scaling(\"engines 2, 1 go: idle for 20 s, nothing waits\")", "drain [2, 1]")
     // The controller has not heard of it yet.
     life.demandArrived(demand([engine(0, idle: 50), engine(1, idle: 20), engine(2, idle: 30)]), mark: mark, now: now, &recorder)
-    recorder.expect()
+    recorder.expect("drain [1, 2]")
     life.engineEnded(2, .exited(0), now: now, &recorder)
     life.engineEnded(1, .exited(0), now: now, &recorder)
     #expect(life.liveEngines == [0] && life.exitCode == nil)
@@ -63,6 +63,34 @@ import Testing
     life.demandArrived(demand([engine(0), engine(1)]), mark: mark, now: now, &recorder)
     life.engineEnded(1, .exited(0), now: now, &recorder)
     #expect(life.liveEngines == [0] && life.deadline == nil)
+  }
+
+  @Test mutating func whatAControllerKnewFirstIsNotToldTwice() {
+    var life = served(2) {
+      $0.policy = AdaptivePolicy(minimum: 1, maximum: 2)
+      $0.restart = .always
+      $0.queues = true
+    }
+    life.engineRuns(0, now: now, &recorder)
+    life.engineRuns(1, now: now, &recorder)
+    life.demandArrived(demand([engine(0), engine(1)]), mark: mark, now: now, &recorder)
+    // Its system says nothing of it: the job goes on.
+    life.demandArrived(demand([engine(0)]), mark: mark, now: now, &recorder)
+    #expect(life.liveEngines == [0])
+    recorder.done = []
+    life.engineEnded(1, .exited(0), now: now, &recorder)
+    recorder.expect()
+    #expect(life.liveEngines == [0] && life.deadline == nil)
+  }
+
+  @Test mutating func aControllerThatWasStartedAgainCountsWishesAnew() {
+    var life = served(2)
+    let engines = [engine(0), engine(1)]
+    life.demandArrived(demand(engines, wish: ScalingWish(minimum: 3, maximum: 3), serial: 5), mark: mark, now: now, &recorder)
+    life.demandArrived(demand(engines), mark: mark, now: now, &recorder)
+    recorder.done = []
+    life.demandArrived(demand(engines, wish: ScalingWish(minimum: 4, maximum: 4), serial: 1), mark: mark, now: now, &recorder)
+    #expect(recorder.done.contains("start 3"))
   }
 
   @Test mutating func aWishIsHeardOnce() {
@@ -112,6 +140,15 @@ import Testing
     recorder.expect()
     life.demandArrived(demand([]), mark: mark, now: now + .seconds(3), &recorder)
     recorder.expect("scaling(\"1 more engine: 1 is the least\")", "start 1", "file")
+  }
+
+  @Test mutating func enginesThatHaveWorkedAndDieAreReplacedAtOnce() {
+    var life = served(2) { $0.policy = AdaptivePolicy(minimum: 2, maximum: 2) }
+    life.demandArrived(demand([engine(0), engine(1)]), mark: mark, now: now, &recorder)
+    life.engineEnded(0, .signaled(9), now: now, &recorder)
+    recorder.done = []
+    life.demandArrived(demand([engine(1)]), mark: mark, now: now, &recorder)
+    #expect(recorder.done.contains("start 2"))
   }
 
   @Test mutating func someAreStartedAnew() {

@@ -51,6 +51,7 @@ public enum ClusterStopper {
     for index in sets.indices { _ = sets[index].perform(.stop(isForced: false)) }
     var left = wait(for: processes, atMost: killAfter)
     hadToKill = hadToKill || !left.isEmpty
+    let hadToKillController = left.contains { $0.pid == status.file.controller?.pid }
     for process in left { kill(process.pid, SIGKILL) }
     left = wait(for: left, atMost: .seconds(5))
     for index in sets.indices { hadToKill = try end(&sets[index], killAfter: killAfter) || hadToKill }
@@ -58,7 +59,7 @@ public enum ClusterStopper {
       throw ClusterError(.failure, "process \(stubborn.pid) of the cluster \(status.path) does not end, not even by SIGKILL")
     }
     FileSystem.remove(status.path)
-    if status.deadController != nil || hadToKill {
+    if status.deadController != nil || hadToKillController {
       ControllerLeftovers.remove(
         ProfileDirectory(status.file.profile), clusterID: status.file.clusterID,
         controllerArguments: status.file.controllerArguments)

@@ -14,6 +14,8 @@ extension ClusterLifecycle {
   public mutating func demandArrived(
     _ demand: ClusterDemand, mark: String, now: Duration, _ effects: inout some ClusterLifecycleEffects
   ) {
+    // A controller that was started again counts anew.
+    if demand.serial < lastWish { lastWish = 0 }
     if let wish = demand.wish, demand.serial != lastWish {
       lastWish = demand.serial
       if policy == nil { policy = AdaptivePolicy(minimum: wish.minimum, maximum: wish.maximum) }
@@ -29,12 +31,18 @@ extension ClusterLifecycle {
     noticeEnds(of: Set(Self.indices(demand, mark: mark).values), now: now, &effects)
     guard let policy, case .serving = phase, isControllerAlive else { return }
     let ours = Self.indices(demand, mark: mark)
-    if !ours.isEmpty { self.policy?.engineWorked() }
+    if !arrived.isSuperset(of: ours.values) {
+      self.policy?.engineWorked()
+      arrived.formUnion(ours.values)
+    }
     var demand = demand
     // What was asked to go counts no more, whether the controller has heard of it or not.
+    var unheard: [Int] = []
     for place in demand.engines.indices where ours[demand.engines[place].id].map(unwanted.contains) ?? false {
+      if !demand.engines[place].isDraining { unheard.append(demand.engines[place].id) }
       demand.engines[place].isDraining = true
     }
+    if !unheard.isEmpty { effects.drain(unheard) }
     // Engines of templates and commands of the user's own do not say whose they are: they count as ours.
     let unnamed = demand.engines.count { $0.origin == nil && !$0.isDraining }
     let starting = max(0, liveEngines.subtracting(ours.values).subtracting(unwanted).count - unnamed) + due.count
@@ -48,7 +56,9 @@ extension ClusterLifecycle {
       if count < decision.start { self.policy?.engineFailed(now: now) }
     } else if !decision.drain.isEmpty {
       note(decision.reason, now, &effects)
-      unwanted.formUnion(decision.drain.compactMap { ours[$0] })
+      let leaving = decision.drain.compactMap { ours[$0] }
+      unwanted.formUnion(leaving)
+      seen.formUnion(leaving)
       effects.drain(decision.drain)
     } else if let kept = policy.keeps(demand, starting: starting), steps.last?.reason != kept {
       note(kept, now, &effects)

@@ -65,6 +65,7 @@ extension ClusterLifecycle {
     for engine in started { restartPolicy.started(engine, now: now) }
     // What is told from now on is told of the new ones.
     missed.subtract(started)
+    arrived.subtract(started)
     return count
   }
 }

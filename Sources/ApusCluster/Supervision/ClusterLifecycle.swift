@@ -79,6 +79,8 @@ public struct ClusterLifecycle: Sendable {
   var unwanted: Set<Int> = []
   /// Engines that were asked to end for others to come in their place.
   var renewed: Set<Int> = []
+  /// Engines that have been seen at the controller: what ends without that was a start that failed.
+  var arrived: Set<Int> = []
   /// Those that have been seen at the controller since.
   var seen: Set<Int> = []
   /// Those of which the controller knew first that they have ended: their system does not tell of each, or does so later.
@@ -213,7 +215,7 @@ public struct ClusterLifecycle: Sendable {
     effects.updateClusterFile()
     if comesBack(index, end, now: now, &effects) { return effects.updateClusterFile() }
     if !end.isSuccess { failedEngines += 1 }
-    if policy != nil, !end.isSuccess, restartPolicy.isYoung(index, now: now) { policy?.engineFailed(now: now) }
+    if !end.isSuccess, !arrived.contains(index) { policy?.engineFailed(now: now) }
     guard due.isEmpty, liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
     // One that grows by itself has engines again when there is something to do.
     if policy != nil, case .serving = phase { return }

@@ -58,9 +58,6 @@ public struct RestartPolicy: Sendable, Hashable {
     return .restarts(at: now + min(delay, longestDelay))
   }
 
-  /// Whether it was started a moment ago.
-  func isYoung(_ engine: Int, now: Duration) -> Bool { records[engine].map { now - $0.startedAt < stable } ?? false }
-
   /// It was asked to end, and stays away.
   public mutating func forget(_ engine: Int) { records[engine] = nil }
 

@@ -32,8 +32,18 @@ extension Engine {
       }
     case .join(let id, let period, let before): join(id, period, before)
     case .searchController: searchController()
-    case .giveUp(let error): fail(error)
+    case .giveUp(let error): fail(error.code == .registrationTimedOut ? unreachable(error) : error)
     }
+  }
+
+  /// libzmq tries again and again, and says of none of these what it was.
+  private func unreachable(_ error: EngineError) -> EngineError {
+    EngineError(
+      error.code,
+      """
+      \(error.description): nobody answered at \(endpoint(connection.registration)). A firewall, a name that does not resolve and the address \
+      of another network look like this: see the controller's --location and --ports, and this engine's --ssh
+      """)
   }
 
   private func fail(_ error: EngineError) {

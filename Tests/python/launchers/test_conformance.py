@@ -378,3 +378,18 @@ def test_an_engine_comes_through_a_tunnel(make_cluster):
     refused = cluster.run("engine", words[1], "--ssh=nowhere.invalid")
     assert refused.returncode == 255 and "the tunnel through nowhere.invalid failed" in refused.stderr
     assert cluster.run("stop").returncode == 0
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "192.0.2.1"])
+def test_a_controller_that_cannot_be_reached_is_named_with_its_port(make_cluster, host):
+    cluster = make_cluster("slurm")
+    assert cluster.run("start", "-n0", "--daemonize").returncode == 0
+    info = json.loads((cluster.profile / "security/ipcontroller-engine.json").read_text())
+    info.pop("local_directory", None)
+    elsewhere = cluster.folder / "engine.json"
+    elsewhere.write_text(json.dumps(info | {"interface": f"tcp://{host}", "location": host}))
+    began = time.monotonic()
+    done = cluster.run("engine", f"--file={elsewhere}", "--IPEngine.timeout=1")
+    assert done.returncode == 255 and f"{host}:{info['registration']}" in done.stderr.splitlines()[-1], done.stderr
+    assert "--location" in done.stderr and time.monotonic() - began < 10
+    assert cluster.run("stop").returncode == 0

@@ -150,3 +150,37 @@ def test_a_script_that_fails_starts_no_engine(make_cluster):
     cluster.start(f"--environment-script={script}", n=1)
     cluster.launcher.wait(40)
     assert cluster.launcher.returncode == 1 and "there is no such module" in cluster.said
+
+
+def test_a_controller_that_had_to_be_killed_leaves_no_journal(make_cluster):
+    cluster = make(make_cluster, "local")
+    cluster.start("--journal", n=1)
+    cluster.hears("1 engine ready")
+    client = cluster.client(1)
+    client.load_balanced_view().apply_sync(abs, -1)
+    client.close()
+    assert (cluster.profile / "journal").exists()
+    controller = json.loads(cluster.run("list", "--json").stdout)[0]["controller"]["state"]["pid"]
+    os.kill(controller, signal.SIGSTOP)
+    cluster.launcher.send_signal(signal.SIGINT)
+    cluster.hears("stopping the cluster")
+    cluster.launcher.send_signal(signal.SIGINT)
+    cluster.launcher.wait(20)
+    cluster.has_left_nothing(logs=2)
+    assert not (cluster.profile / "journal").exists()
+
+
+def test_a_controller_that_dies_while_engines_wait_is_started_again(make_cluster):
+    cluster = make_cluster("slurm")
+    cluster.stand.system.faults(hold=True)
+    cluster.start("--journal", n=1)
+    cluster.hears("waits in the queue")
+    controller = json.loads(cluster.run("list", "--json").stdout)[0]["controller"]["state"]["pid"]
+    os.kill(controller, signal.SIGKILL)
+    cluster.hears("the controller is started again")
+    # Engines that come find it.
+    cluster.stand.system.faults()
+    assert cluster.run("engines", "-n1", "--daemonize").returncode == 0
+    assert cluster.client(1).load_balanced_view().apply_sync(abs, -2) == 2
+    assert cluster.interrupt() == 0, cluster.said
+    assert cluster.run("stop").returncode in (0, 11)

@@ -99,6 +99,8 @@ def test_a_cluster_in_the_background_grows_with_its_work_and_shrinks(make_cluste
     wait_for(lambda: len(client.ids) == 4)
     results.get(60)
     wait_for(lambda: len(client.ids) == 1)
+    # The launcher tells it with its next question.
+    wait_for(lambda: "idle for" in client.scaling().decisions[-1][1])
     status = client.scaling()
     assert status.supervised and (status.minimum, status.maximum) == (1, 4)
     reasons = [reason for _, reason in status.decisions]
