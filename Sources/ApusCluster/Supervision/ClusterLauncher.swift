@@ -11,6 +11,8 @@ public final class ClusterLauncher {
   private let signals: Int32
   private var arrival: FileArrival?
   private var isServing = false
+  /// The latest decision that clients can know of.
+  private var toldStep: Duration?
 
   /// - Throws: with `.alreadyRunning`, `.noController`, `.cannotWrite` or `.missingProgram`.
   public init(_ configuration: LaunchConfiguration, announcer: any ClusterAnnouncer) throws(ClusterError) {
@@ -101,7 +103,10 @@ public final class ClusterLauncher {
   private func watchDemand() {
     guard configuration.plan.asksForDemand, case .serving = lifecycle.phase else { return }
     processes.openLink()
-    processes.link?.say(ScalingReport(lifecycle, launcher: configuration.launcherName).json)
+    // Whoever has made a wish looks for what comes of it.
+    let latest = lifecycle.steps.last?.at
+    processes.link?.say(ScalingReport(lifecycle, launcher: configuration.launcherName).json, atOnce: latest != toldStep)
+    toldStep = latest
   }
 
   private func checkArrival() {

@@ -46,8 +46,11 @@ final class ClusterLink: Sendable {
     wake(orderEnd)
   }
 
-  /// What clients are shown of the launcher.
-  func say(_ report: JSONValue) { mailbox.withLock { $0.report = report } }
+  /// What clients are shown of the launcher: with the next question, or at once.
+  func say(_ report: JSONValue, atOnce: Bool) {
+    mailbox.withLock { $0.report = report }
+    if atOnce { wake(orderEnd) }
+  }
 
   func stop() {
     mailbox.withLock { $0.isStopped = true }
