@@ -94,7 +94,9 @@ final class ControllerProcess: Process {
     if cluster.scenario.powerFailures == 0 {
       // A journal that is suspended tells nothing, rather than what was true once.
       for task in restored.tasks {
-        guard let account = cluster.ledger.tasks[task.id], !account.ends.isEmpty else { continue }
+        guard let account = cluster.ledger.tasks[task.id], !account.ends.isEmpty, !account.mayBeForgotten else {
+          continue
+        }
         if world.now - account.ended > 45_000_000 { world.fail("\(task.id) ended long ago, and the journal has not heard of it") }
       }
     }

@@ -70,7 +70,7 @@ final class Cluster {
     guard let controller, controller.isAlive else { return }
     controller.checkJournal()
     controller.die()
-    ledger.hasRestarted = true
+    ledger.controllerDies()
     if power {
       disk.losePower()
       ledger.mayHaveLost("power")

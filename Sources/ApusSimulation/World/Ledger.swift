@@ -28,6 +28,8 @@ final class TaskAccount {
   /// How it ended for its client.
   var ends: [String] = []
   var ended = 0
+  /// A controller died at the very moment of its end, or before: what was not written yet is not known to the next.
+  var mayBeForgotten = false
   /// Nobody waits for it any more.
   var isOrphaned = false
 
@@ -116,6 +118,12 @@ final class Ledger {
     count(how)
     if task.ends.count > 1 { return world.fail("\(id) ends twice: \(task.ends)") }
     if let wrong = objection(task, how) { world.fail("\(id) ends with \(how): \(wrong)") }
+  }
+
+  /// A controller dies.
+  func controllerDies() {
+    hasRestarted = true
+    for task in tasks.values where task.ends.isEmpty || world.now - task.ended < 20_000 { task.mayBeForgotten = true }
   }
 
   func orphaned(by client: String) {
