@@ -65,13 +65,13 @@ def _run(settings, beginning):
         core.log(50, f"Fatal: {error}")
         return 255
     try:
-        return _serve_connection(core, settings, directory, text, path, source)
+        return _serve_connection(core, settings, beginning, directory, text, path, source)
     finally:
         if tunnels is not None:
             tunnels.close()
 
 
-def _serve_connection(core, settings, directory, text, path, source):
+def _serve_connection(core, settings, beginning, directory, text, path, source):
     kernel = _make_kernel(core, settings, directory)
     _install_signals(core, kernel)
     try:
