@@ -32,7 +32,7 @@ extension CommandSpecification {
       went. The controller remembers the events of some hundred thousand tasks. Dates are in UTC.
 
       Kinds: submitted, restored, waiting, queued, placed, started, retried, lost, abort_requested, aborted, resubmitted, finished;
-      engine_registered, engine_lost; client_connected, client_gone; controller_started; left_out.
+      engine_registered, engine_draining, engine_lost; client_connected, client_gone; controller_started; left_out.
       """,
     examples: [
       ("", "the latest"), ("--task=ID", "one task's"), ("--engine=0 --since=10m", "one engine's, of the last ten minutes"),

@@ -10,6 +10,8 @@ struct ClusterNotice: Sendable {
     /// - Parameter tasks: of the controller before, read from its journal; `nil` for one that begins anew.
     case controllerStarted(tasks: Int?)
     case engineJoined(EngineUUID, EngineID)
+    /// It gets no more tasks.
+    case engineDrains(EngineUUID)
     case engineLeft(EngineUUID, EngineID, EngineLoss)
     /// It asked for the list of engines, as clients do first.
     case clientConnected(SessionID)

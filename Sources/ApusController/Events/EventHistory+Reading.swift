@@ -208,6 +208,7 @@ extension EventHistory.Code {
     case .lost: .lost
     case .finished: .finished
     case .engineRegistered: .engineRegistered
+    case .engineDraining: .engineDraining
     case .engineLost: .engineLost
     case .clientConnected: .clientConnected
     case .clientGone: .clientGone

@@ -59,6 +59,7 @@ struct EventHistory {
     case lost(EngineLoss)
     case finished(TaskOutcome)
     case engineRegistered
+    case engineDraining
     case engineLost(EngineLoss)
     case clientConnected, clientGone, controllerStarted, leftOut
   }
@@ -154,6 +155,9 @@ struct EventHistory {
     case .engineJoined(let uuid, let id):
       record.code = .engineRegistered
       record.engine = names.joined(uuid, id)
+    case .engineDrains(let uuid):
+      record.code = .engineDraining
+      record.engine = names.engine(uuid)
     case .engineLeft(let uuid, let id, let cause):
       record.code = .engineLost(cause)
       record.engine = names.left(uuid, id)

@@ -20,6 +20,8 @@ struct EngineReasoning {
     /// One of Apus's own.
     var isOwn: Bool
     var completed: Int
+    /// It gets no more tasks.
+    var isDraining = false
     /// Since its heart was last heard.
     var heartbeat: Duration?
   }
@@ -60,6 +62,7 @@ struct EngineReasoning {
           : .init("queued", "task \(task.id)\(label) waits there, for \(time(task.since))", details))
     }
     if open.count > 20 { reasons.append(.init("queued", "and \(open.count - 20) more tasks", ["more": .int(open.count - 20)])) }
+    if here.isDraining { reasons.append(.init("draining", "it gets no more tasks: it is about to go")) }
     if let heartbeat = here.heartbeat {
       let microseconds = Int(heartbeat / .microseconds(1))
       reasons.append(

@@ -82,7 +82,7 @@ extension Hub {
     let heard = heart?.assumeIsolated { $0.lastHeard(found.uuid) }
     return EngineReasoning.Here(
       id: id, uuid: found.uuid, kind: found.traits.kind.rawValue, isOwn: found.traits.takesBatches, completed: found.completedCount,
-      heartbeat: heard.map { .now - $0 })
+      isDraining: found.draining != .no, heartbeat: heard.map { .now - $0 })
   }
 }
 

@@ -44,6 +44,7 @@ extension EngineAudience {
   /// - Parameter done: as of `engineJoined`: whatever the scheduler gave it before is reported.
   func engineDrains(_ uuid: EngineUUID, done: @escaping @Sendable () -> Void) {
     loop.execute {
+      events.report(.engineDrains(uuid))
       tasks.assumeIsolated { $0.drain(uuid) }
       done()
     }

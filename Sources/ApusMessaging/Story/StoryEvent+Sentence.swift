@@ -23,6 +23,7 @@ extension StoryEvent {
     case .resubmitted: return "\(name) submitted again\(other.map { " as \($0)" } ?? "")"
     case .finished: return finishedSentence(name, submitted: submitted, placed: placed)
     case .engineRegistered: return "\(engineName) registered\(engine.map { " (\($0))" } ?? "")"
+    case .engineDraining: return "\(engineName) drains: it gets no more tasks"
     case .engineLost: return "\(engineName) lost: \(error ?? reason ?? "")"
     case .clientConnected: return "client \(client ?? "") connected"
     case .clientGone: return "client \(client ?? "") gone"

@@ -62,6 +62,8 @@ public struct StoryEvent: Sendable, Hashable {
     public static let finished = Kind(rawValue: "finished")
     // engines, clients and the controller
     public static let engineRegistered = Kind(rawValue: "engine_registered")
+    /// It gets no more tasks: it is about to go.
+    public static let engineDraining = Kind(rawValue: "engine_draining")
     public static let engineLost = Kind(rawValue: "engine_lost")
     public static let clientConnected = Kind(rawValue: "client_connected")
     public static let clientGone = Kind(rawValue: "client_gone")
@@ -73,7 +75,7 @@ public struct StoryEvent: Sendable, Hashable {
       .submitted, .restored, .waiting, .queued, .placed, .started, .retried, .lost, .abortRequested, .aborted, .resubmitted,
       .finished,
     ]
-    public static let ofEngines: [Kind] = [.engineRegistered, .engineLost]
+    public static let ofEngines: [Kind] = [.engineRegistered, .engineDraining, .engineLost]
     public static let ofClients: [Kind] = [.clientConnected, .clientGone]
     public static let all = ofTasks + ofEngines + ofClients + [.controllerStarted, .leftOut]
 

@@ -55,6 +55,11 @@ struct ExplanationBench {
     state.engineRegistered(uuid, now: now, effects: &effects)
   }
 
+  mutating func drain(_ number: Int) {
+    effects.history.note(ClusterNotice(.engineDrains(Self.engine(number)), at: time))
+    state.drain(Self.engine(number))
+  }
+
   mutating func lose(_ number: Int, _ cause: EngineLoss = .disconnected) {
     let uuid = Self.engine(number)
     ids[uuid] = nil

@@ -81,6 +81,16 @@ struct TaskExplanationTests {
     #expect(bench.ids.count == 2)
   }
 
+  @Test("its only engine drains")
+  func draining() {
+    var bench = ExplanationBench(engines: 1)
+    bench.drain(0)
+    bench.submit("t")
+    let found = bench.explain("t")
+    #expect(found.codes == ["draining"])
+    #expect(found.reasons[0].sentence == "engine 0 gets no more tasks: it is about to go")
+  }
+
   @Test("an engine declined it: a functional dependency is not met there")
   func declined() {
     var bench = ExplanationBench(engines: 2)

@@ -78,6 +78,8 @@ enum EngineObstacle: Sendable, Hashable {
   case failedThere
   /// None of the tasks to follow ran there, or not all of them.
   case follow
+  /// It gets no more tasks: it is about to go.
+  case draining
   /// It has as much as it may.
   case busy
 }
@@ -173,7 +175,11 @@ extension TaskSchedulerState {
       found.append(.failedThere)
     }
     if !constraints.follow.isEmpty, !mayTake(QueuedTask.Constraints(follow: constraints.follow), index) { found.append(.follow) }
-    if engine.isRegistered, !engines.isFree(index) { found.append(.busy) }
+    if engine.isRegistered, engine.isDraining {
+      found.append(.draining)
+    } else if engine.isRegistered, !engines.isFree(index) {
+      found.append(.busy)
+    }
     return found
   }
 
