@@ -19,7 +19,7 @@ struct StoryTests {
     #expect(try StoryFilter(filter.json) == filter)
     #expect(try StoryFilter(StoryFilter(engine: .uuid("u")).json) == StoryFilter(engine: .uuid("u")))
     #expect(try StoryFilter(nil) == StoryFilter() && StoryFilter(.null) == StoryFilter() && StoryFilter([:]) == StoryFilter())
-    #expect(try StoryFilter(["kinds": "engine"]).kinds == [.engineRegistered, .engineLost])
+    #expect(try StoryFilter(["kinds": "engine"]).kinds == [.engineRegistered, .engineDraining, .engineLost])
     #expect(try StoryFilter(["tasks": "a"]).tasks == ["a"])
     for wrong: JSONValue in [
       [], "x", 3, ["tasks": 3], ["tasks": [1]], ["engine": []], ["engine": ""], ["engine": 1.5], ["client": 1],
