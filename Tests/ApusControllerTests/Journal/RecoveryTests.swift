@@ -358,7 +358,6 @@ struct RecoveryTests {
     #expect(bench.resume("b") == .init(gone: ["b"]))
   }
 
-  /// Found by the simulation.
   @Test("what ends in the very restart is kept for its client")
   func endedAtOnce() {
     var bench = Bench()
