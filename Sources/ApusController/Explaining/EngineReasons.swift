@@ -58,6 +58,7 @@ struct EngineReasons {
       case .declined: "\(name) declined it: a functional dependency is not met there"
       case .failedThere: "it has failed on \(name), and others are tried first"
       case .follow: "\(name) did not run what it is to follow"
+      case .resources: "\(name) has not what it asks for: \(situation.resources.joined(separator: ", "))"
       case .draining: "\(name) gets no more tasks: it is about to go"
       case .busy:
         "\(name) is busy: it has \(view.load == 1 ? "1 task" : "\(view.load) tasks"), and may have \(situation.highWaterMark)"
@@ -76,6 +77,7 @@ struct EngineReasons {
       case .declined: "\(count) engines declined it: a functional dependency is not met there"
       case .failedThere: "it has failed on \(count) engines, and others are tried first"
       case .follow: "\(count) engines did not run what it is to follow"
+      case .resources: "\(count) engines have not what it asks for: \(situation.resources.joined(separator: ", "))"
       case .draining: "\(count) engines get no more tasks: they are about to go"
       case .busy: "\(count) engines are busy: each has as many tasks as it may, which is \(situation.highWaterMark)"
       case nil: "\(count) engines are free"
@@ -93,6 +95,7 @@ extension EngineObstacle {
     case .declined: "declined"
     case .failedThere: "failed_there"
     case .follow: "not_followed"
+    case .resources: "resources"
     case .draining: "draining"
     case .busy: "busy"
     }

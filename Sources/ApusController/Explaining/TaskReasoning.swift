@@ -54,9 +54,20 @@ struct TaskReasoning {
   // MARK: before its end
 
   private func waiting(_ situation: TaskSituation, _ course: TaskCourse) -> Explanation {
+    if let left = situation.restLeft { return resting(left, situation, course) }
     var reasons = situation.after.map { dependencies($0) } ?? []
     reasons += limits(situation)
     return explanation("waiting", "task \(id) waits for other tasks\(since(course.submitted?.time))", reasons, course)
+  }
+
+  private func resting(_ left: Duration, _ situation: TaskSituation, _ course: TaskCourse) -> Explanation {
+    let microseconds = Int(left / .microseconds(1))
+    let reason = Explanation.Reason(
+      "pause",
+      "it has come back \(situation.attempt == 1 ? "once" : "\(situation.attempt) times"), and is tried again in "
+        + StoryEvent.duration(microseconds: microseconds),
+      ["seconds_left": .double(Double(microseconds) / 1_000_000), "attempt": .int(situation.attempt)])
+    return explanation("waiting", "task \(id) rests before it is tried again", [reason], course)
   }
 
   private func queued(_ situation: TaskSituation, _ course: TaskCourse) -> Explanation {

@@ -48,11 +48,11 @@ struct ExplanationBench {
     state.expire(now: now, effects: &effects)
   }
 
-  mutating func register(_ number: Int) {
+  mutating func register(_ number: Int, resources: [String: Double] = [:]) {
     let uuid = Self.engine(number)
     ids[uuid] = EngineID(number)
     effects.history.note(ClusterNotice(.engineJoined(uuid, EngineID(number)), at: time))
-    state.engineRegistered(uuid, now: now, effects: &effects)
+    state.engineRegistered(uuid, resources: resources, now: now, effects: &effects)
   }
 
   mutating func drain(_ number: Int) {
@@ -74,7 +74,7 @@ struct ExplanationBench {
 
   mutating func submit(
     _ id: String, label: String? = nil, after: Dependency = .none, follow: Dependency = .none, retries: Int = 0,
-    timeout: Duration? = nil, targets: [Int] = []
+    timeout: Duration? = nil, targets: [Int] = [], more: JSONObject = [:]
   ) {
     var metadata = JSONObject()
     if let label { metadata["label"] = .string(label) }
@@ -83,6 +83,7 @@ struct ExplanationBench {
     if retries > 0 { metadata["retries"] = .int(retries) }
     if let timeout { metadata["timeout"] = .double(timeout / .seconds(1)) }
     if !targets.isEmpty { metadata["targets"] = JSONValue(targets.map { Self.engine($0).text }) }
+    for (name, value) in more.members { metadata[name] = value }
     let message = Messages.request(MessageID(id), metadata: .object(metadata))
     do throws(RemoteError) {
       state.submit(try TaskRequest(message, id: MessageID(id)), now: now, effects: &effects)

@@ -40,6 +40,28 @@ struct TaskExplanationTests {
     #expect(found.reasons[2].sentence == "it runs when task b has failed: that one waits for other tasks itself")
   }
 
+  @Test("no engine has what it asks for")
+  func resources() {
+    var bench = ExplanationBench(engines: 1)
+    bench.register(1, resources: ["gpu": 1])
+    bench.submit("a", targets: [1])
+    bench.submit("t", more: ["resources": ["gpu": 1]])
+    let found = bench.explain("t")
+    #expect(Set(found.codes) == ["resources", "busy"])
+    #expect(found.reason("resources")?.sentence == "engine 0 has not what it asks for: gpu=1.0")
+  }
+
+  @Test("it rests before another try")
+  func pause() {
+    var bench = ExplanationBench(engines: 1)
+    bench.submit("t", retries: 2, more: ["retry_delay": 4])
+    bench.complete("t", on: 0, error: "no luck")
+    bench.advance(.seconds(1))
+    let found = bench.explain("t")
+    #expect(found.status == "waiting" && found.codes == ["pause"])
+    #expect(found.reasons[0].sentence == "it has come back once, and is tried again in 3.00 s")
+  }
+
   @Test("it waits for an engine, and there is none")
   func noEngine() {
     var bench = ExplanationBench()

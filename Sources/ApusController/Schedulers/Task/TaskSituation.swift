@@ -29,6 +29,12 @@ struct TaskSituation: Sendable, Hashable {
   var attempt = 0
   /// Until its timeout.
   var timeLeft: Duration?
+  /// Until its pause between two tries is over.
+  var restLeft: Duration?
+  /// What it asks engines for, in words.
+  var resources: [String] = []
+  /// Its own, if it is not the usual one.
+  var priority = 0
   /// Nothing is placed yet: so many engines of before a restart have not said what they have.
   var heldFor: Int?
 
@@ -78,6 +84,8 @@ enum EngineObstacle: Sendable, Hashable {
   case failedThere
   /// None of the tasks to follow ran there, or not all of them.
   case follow
+  /// It has not what the task asks for.
+  case resources
   /// It gets no more tasks: it is about to go.
   case draining
   /// It has as much as it may.
@@ -103,6 +111,11 @@ extension TaskSchedulerState {
     situation.highWaterMark = engines.highWaterMark
     situation.retriesLeft = constraints.retries
     situation.attempt = constraints.attempt
+    situation.restLeft = constraints.restsUntil.map { max(.zero, $0 - now) }
+    if let preferences = constraints.preferences {
+      situation.priority = preferences.priority
+      situation.resources = preferences.resources.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    }
     situation.timeLeft = constraints.deadline.map { max(.zero, $0 - now) }
     if let recovery, recovery.isHolding { situation.heldFor = recovery.silent.count }
     if task.hasConstraints, let request = try? TaskRequest(task.message, id: id) {
@@ -175,6 +188,7 @@ extension TaskSchedulerState {
       found.append(.failedThere)
     }
     if !constraints.follow.isEmpty, !mayTake(QueuedTask.Constraints(follow: constraints.follow), index) { found.append(.follow) }
+    if engine.isRegistered, !offers(constraints, index) { found.append(.resources) }
     if engine.isRegistered, engine.isDraining {
       found.append(.draining)
     } else if engine.isRegistered, !engines.isFree(index) {
@@ -183,10 +197,13 @@ extension TaskSchedulerState {
     return found
   }
 
-  /// Among all that wait for an engine: tasks are served in the order of submission.
+  /// Among all that wait for an engine: tasks are served by priority, then in the order of submission.
   private func position(of task: QueuedTask) -> TaskSituation.Position {
     let waiting = tasks.count - engines.totalLoad
-    guard tasks.count <= Self.mostCounted else { return .atMost(max(0, min(waiting, task.sequence) - 1)) }
+    guard tasks.count <= Self.mostCounted else {
+      let before = task.constraints.preferences.map { $0.priority != 0 } ?? false ? waiting : min(waiting, task.sequence)
+      return .atMost(max(0, before - 1))
+    }
     return .exactly(tasks.values.count { $0.isQueued && $0.sequence < task.sequence })
   }
 }
