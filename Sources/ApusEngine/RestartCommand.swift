@@ -16,6 +16,9 @@ public struct RestartCommand: Sendable, Hashable {
     self.environment = environment
   }
 
+  /// When this process began, as far as the engine knows: at the first use.
+  static let began = time(nil)
+
   /// Replaces the process, whatever its other threads do. Returns if that is not possible.
   func run() {
     guard !executable.isEmpty, !arguments.isEmpty, chdir(directory) == 0 else { return }
@@ -24,7 +27,9 @@ public struct RestartCommand: Sendable, Hashable {
     sigemptyset(&nothing)
     pthread_sigmask(SIG_SETMASK, &nothing, nil)
     var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-    var variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
+    let mark = EngineOrigin.begunVariable + "="
+    let begun = environment.contains { $0.hasPrefix(mark) } ? [] : [mark + String(Self.began)]
+    var variables: [UnsafeMutablePointer<CChar>?] = (environment + begun).map { strdup($0) } + [nil]
     execve(executable, &words, &variables)
     EngineLog.log(.error, "The engine could not be started anew: \(String(cString: strerror(errno)))")
   }

@@ -87,7 +87,7 @@ final class ClusterLink: Sendable {
       var session = Session(key: file.key)
       while !mailbox.withLock({ $0.isStopped }) {
         var isBusy = false
-        if let demand = try ask(requests, &session) {
+        if let demand = try? ask(requests, &session) {
           isBusy = demand.waiting > 0
           mailbox.withLock { $0.demand = demand }
           wake(newsEnd)
@@ -102,7 +102,8 @@ final class ClusterLink: Sendable {
         }
         for order in orders {
           let content: JSONValue = ["ids": .array(order.ids.map { .int($0) }), "stop": true, "at_once": .bool(order.atOnce)]
-          try requests.send(session.message(.drainRequest, content: content).frames)
+          // A controller that has been silent for an hour hears of it when it asks again.
+          try? requests.send(session.message(.drainRequest, content: content).frames)
         }
       }
     } catch {

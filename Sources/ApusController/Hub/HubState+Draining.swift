@@ -25,6 +25,8 @@ extension HubState {
     named.filter { id in
       guard let engine = engines[id] else { return false }
       if thenStop, engine.draining != .told { retiring.insert(id) }
+      // Also if it comes back by its heart alone.
+      engines[id]?.traits.isDraining = true
       switch engine.draining {
       case .no:
         engines[id]?.draining = .asked(thenStop: thenStop)

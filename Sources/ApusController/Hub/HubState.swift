@@ -111,6 +111,7 @@ struct HubState {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
       engines[id]?.connection = connection
       engines[id]?.traits = traits
+      if traits.isDraining || engines[id]?.draining != .no { drain([id], thenStop: false, effects: &effects) }
       return id
     }
     if let waiting = pending[uuid] {

@@ -13,7 +13,7 @@ extension Engine {
     if let one = ids.stringValue { list = [one] }
     guard !list.isEmpty else { return mailbox.put { $0.aborts.abortEverything(until: moment) } }
     let interrupts = content["interrupt"]?.isTruthy ?? false
-    let grace = TaskLimits.seconds(content["kill_after"])
+    let grace = TaskLimits.seconds(content["kill_after"], orNone: true)
     for id in list.lazy.map({ MessageID($0) }) where !(interrupts && cancel(id, grace)) { mailbox.put { $0.aborts.abort(id) } }
   }
 
@@ -50,13 +50,32 @@ extension Engine {
 
   // MARK: time limits
 
-  /// From the shell's thread: this run has begun, and may not go on for ever.
-  nonisolated func watch(_ run: Int, of id: MessageID, _ limits: TaskLimits) {
-    guard let limit = limits.timeLimit else { return }
-    perform { engine in
-      engine.loop.schedule(after: limit) { [weak engine] in
-        engine?.assumeIsolated { $0.timeIsOver(run, of: id, limit, limits.killAfter ?? TaskLimits.usualGrace) }
+  /// From the shell's thread: a run has begun that may not go on for ever. The mailbox says until when.
+  nonisolated func watchLimit() { perform { $0.armLimit() } }
+
+  /// One timer serves all runs: most end long before their limit, and a timer for each would be kept until then.
+  private func armLimit() {
+    guard let due = mailbox.read({ $0.running == nil ? nil : $0.limit?.due }) else { return }
+    if let limitTimer {
+      if limitTimer.due <= due { return }
+      loop.cancel(limitTimer.id)
+    }
+    let timer = loop.schedule(at: due) { [weak self] in
+      self?.assumeIsolated { engine in
+        engine.limitTimer = nil
+        engine.lookAtLimit()
       }
+    }
+    limitTimer = (due, timer)
+  }
+
+  private func lookAtLimit() {
+    let (run, id, limit) = mailbox.read { ($0.run, $0.running, $0.limit) }
+    guard let id, let limit, let time = limit.limits.timeLimit else { return }
+    if limit.due <= .now {
+      timeIsOver(run, of: id, time, limit.limits.killAfter ?? TaskLimits.usualGrace)
+    } else {
+      armLimit()
     }
   }
 
@@ -77,7 +96,7 @@ extension Engine {
   /// Ends the process under a run that goes on, and starts the engine anew. The task is answered; what else is here goes elsewhere.
   private func end(_ run: Int, errorName: String, reason: String) {
     let request = mailbox.read { contents -> ShellRequest? in
-      guard contents.run == run, contents.running != nil, let request = contents.request else { return nil }
+      guard contents.run == run, contents.running != nil, contents.endedRun != run, let request = contents.request else { return nil }
       contents.endedRun = run
       return request
     }
@@ -98,7 +117,9 @@ extension Engine {
         sealedFor: request.replyScope))
     leave(because: .init(task: request.id, reason: reason))
     // Both messages are on their way in libzmq's threads, or in the controller's line already.
-    loop.schedule(after: .milliseconds(100)) { [command = configuration.restartCommand] in
+    loop.schedule(after: .milliseconds(100)) { [command = configuration.restartCommand, mailbox] in
+      // Whoever wanted it to stop wanted no other in its place.
+      if let code = mailbox.read({ $0.exitCode }) { _exit(code) }
       command?.run()
       _exit(Self.endedCode)
     }

@@ -46,6 +46,8 @@ public actor Engine {
   var frontendInput: Socket?
   var readers: [Place: EventLoop.ReaderID] = [:]
   var heartTimer: EventLoop.TimerID?
+  /// Looks at the time limit of what runs.
+  var limitTimer: (due: ContinuousClock.Instant, id: EventLoop.TimerID)?
   var heartbeatPeriod = Duration.seconds(3)
   /// Connections of the new shell socket that are not made yet; the heart waits for them.
   var missingShellConnections = 0
@@ -116,6 +118,7 @@ public actor Engine {
     heart = HeartState(limit: configuration.maximumHeartbeatMisses)
     session = Session(id: SessionID(configuration.uuid.text), key: configuration.key)
     kernelThread = UInt(pthread_self())
+    _ = RestartCommand.began
   }
 
   // MARK: from the kernel's thread

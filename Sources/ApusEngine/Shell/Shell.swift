@@ -289,20 +289,22 @@ public final class Shell {
   private func begin(_ request: ShellRequest) -> Bool {
     var limits: TaskLimits?
     if request.origin == .shell {
-      let run = mailbox.read { contents -> Int? in
-        if contents.aborts.takes(request.id) { return nil }
+      limits = self.limits(of: request)
+      let limit = limits.flatMap { limits in limits.timeLimit.map { (ContinuousClock.now + $0, limits) } }
+      let isAborted = mailbox.read { contents -> Bool in
+        if contents.aborts.takes(request.id) { return true }
         contents.running = request.id
         contents.runningMetadata = request.envelope.metadataFrame
         contents.request = request
         contents.run += 1
-        return contents.run
+        contents.limit = limit
+        return false
       }
-      guard let run else {
+      if isAborted {
         answerAborted(request)
         return false
       }
-      limits = self.limits(of: request)
-      if let limits { engine.watch(run, of: request.id, limits) }
+      if limit != nil { engine.watchLimit() }
     }
     EngineLog.log(.debug, "Handling \(request.type): \(request.id)")
     running = Running(request: request, started: .now(), limits: limits)

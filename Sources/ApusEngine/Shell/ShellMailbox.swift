@@ -29,6 +29,8 @@ final class ShellMailbox: Sendable {
     var request: ShellRequest?
     /// Counts what has run: the same task may come a second time.
     var run = 0
+    /// When the time of the present run is over; `nil` where it has no limit.
+    var limit: (due: ContinuousClock.Instant, limits: TaskLimits)?
     /// The run whose time is over.
     var overdueRun: Int?
     /// The run under which the process ends: its answer is given, and the shell says nothing more.

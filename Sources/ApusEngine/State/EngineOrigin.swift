@@ -11,6 +11,8 @@ struct EngineOrigin {
   /// How long before that it takes no more tasks.
   let grace: Duration
 
+  /// When the process began first, in seconds since 1970; set where an engine begins anew.
+  static let begunVariable = "APUS_ENGINE_BEGUN"
   private static let longestLimit = 366 * 86_400.0
   private static let standardGrace = 60.0
 
@@ -20,7 +22,9 @@ struct EngineOrigin {
     keepsID = variable("APUS_ENGINE_KEEPS_ID") == "1"
     // What the system says is exact; how long the job may run was counted from its start on, which was a moment ago.
     let end = variable("SLURM_JOB_END_TIME").flatMap { Double($0) }.map { $0 - now }
-    let limit = end ?? variable("APUS_ENGINE_TIME_LIMIT").flatMap { Double($0) }
+    // One that has begun anew in its process says when that was: its job goes on.
+    let gone = variable(Self.begunVariable).flatMap { Double($0) }.map { max(0, now - $0) } ?? 0
+    let limit = end ?? variable("APUS_ENGINE_TIME_LIMIT").flatMap { Double($0) }.map { $0 - gone }
     let left = limit.flatMap { $0 > 0 && $0 < Self.longestLimit ? $0 : nil }
     timeLeft = left.map { .milliseconds(Int($0 * 1000)) }
     let wanted = variable("APUS_ENGINE_GRACE").flatMap { Double($0) }.flatMap { $0 >= 0 && $0 < Self.longestLimit ? $0 : nil }

@@ -20,9 +20,10 @@ struct TaskLimits: Sendable, Equatable {
     if timeLimit == nil, killAfter == nil { return nil }
   }
 
+  /// - Parameter orNone: whether no seconds are at once, and not never.
   /// - Returns: `nil` for none, for what is no number, and for centuries.
-  static func seconds(_ value: JSONValue?) -> Duration? {
-    guard let seconds = value?.doubleValue, seconds > 0, seconds < 1e9 else { return nil }
+  static func seconds(_ value: JSONValue?, orNone: Bool = false) -> Duration? {
+    guard let seconds = value?.doubleValue, seconds > 0 || orNone && seconds == 0, seconds < 1e9 else { return nil }
     return .seconds(seconds)
   }
 }

@@ -57,7 +57,7 @@ struct ExplanationBench {
 
   mutating func drain(_ number: Int) {
     effects.history.note(ClusterNotice(.engineDrains(Self.engine(number)), at: time))
-    state.drain(Self.engine(number))
+    state.drain(Self.engine(number), now: now, effects: &effects)
   }
 
   mutating func lose(_ number: Int, _ cause: EngineLoss = .disconnected) {

@@ -10,7 +10,7 @@ struct DrainingTests {
     var bench = SchedulerBench(policy: policy, engines: 2)
     bench.submit("a")
     bench.submit("b")
-    bench.state.drain(SchedulerBench.engine(0))
+    bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
     let first = bench.recorder.messages.first { $0.hasSuffix("e0") }.map { String($0.prefix(1)) }
     for id in ["c", "d", "e"] { bench.submit(id) }
     if let first { bench.complete(first, on: 0) }
@@ -23,7 +23,7 @@ struct DrainingTests {
   @Test("where all engines drain, tasks wait for another one")
   func waiting() {
     var bench = SchedulerBench(engines: 1)
-    bench.state.drain(SchedulerBench.engine(0))
+    bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
     bench.submit("a")
     bench.recorder.expectNothingElse()
     bench.register(1)
@@ -33,7 +33,7 @@ struct DrainingTests {
   @Test("one that comes back is as good as new")
   func back() {
     var bench = SchedulerBench(engines: 1)
-    bench.state.drain(SchedulerBench.engine(0))
+    bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
     bench.lose(0)
     bench.submit("a")
     bench.recorder.expectNothingElse()
@@ -46,7 +46,7 @@ struct DrainingTests {
     var bench = SchedulerBench(hwm: 3, engines: 1)
     for id in ["a", "b", "c"] { bench.submit(id) }
     bench.recorder.expect("a → e0", "b → e0", "c → e0")
-    bench.state.drain(SchedulerBench.engine(0))
+    bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
     bench.register(1)
     bench.lose(0)
     bench.advance(.seconds(1))
@@ -56,11 +56,43 @@ struct DrainingTests {
   @Test("what names it alone waits, and is refused when it is gone")
   func targeted() {
     var bench = SchedulerBench(engines: 2)
-    bench.state.drain(SchedulerBench.engine(0))
+    bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
     bench.submit("a", targets: [0])
     bench.submit("b", targets: [0, 1])
     bench.recorder.expect("b → e1")
     bench.lose(0)
     #expect(bench.state.tasks[MessageID("a")] == nil)
+  }
+
+  @Test("a task that failed elsewhere does not wait for an engine that drains")
+  func noOtherEngine() {
+    var bench = SchedulerBench(engines: 2)
+    bench.state.drain(SchedulerBench.engine(1), now: bench.now, effects: &bench.recorder)
+    bench.submit("a", retries: 1)
+    bench.complete("a", on: 0, .error)
+    bench.recorder.expect("a → e0", "a → e0")
+    bench.complete("a", on: 0, .error)
+    // The same where it begins to drain afterwards.
+    bench.register(2)
+    bench.submit("b", retries: 1)
+    bench.submit("c")
+    bench.recorder.expect("a: answer of e0", "b → e2", "c → e0")
+    bench.complete("b", on: 2, .error)
+    bench.recorder.expect()
+    bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
+    bench.recorder.expect("b → e2")
+  }
+
+  @Test("one that drains before it has its place has none of the tasks")
+  func drainsBeforeItJoins() {
+    var bench = SchedulerBench()
+    bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
+    bench.register(0)
+    bench.submit("a")
+    bench.recorder.expect()
+    // Another one under the same name begins anew.
+    bench.lose(0)
+    bench.register(0)
+    bench.recorder.expect("a → e0")
   }
 }

@@ -158,6 +158,32 @@ struct TaskPreferencesTests {
     bench.recorder.expectNothingElse()
   }
 
+  @Test("a timeout that began before the first try does not end it while it rests")
+  func restingAndTimeout() {
+    var bench = SchedulerBench()
+    bench.submit("a", retries: 3, timeout: .seconds(5), preferences: TaskPreferences(retryDelay: .seconds(60)))
+    bench.advance(.seconds(1))
+    bench.register(0)
+    bench.complete("a", on: 0, .error)
+    bench.advance(.seconds(30))
+    bench.advance(.seconds(30))
+    bench.recorder.expect("a → e0")
+    bench.register(1)
+    bench.recorder.expect("a → e1")
+  }
+
+  @Test("a journal restates tasks in the order of their submission, whatever their priorities")
+  func restated() {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("running")
+    bench.submit("a")
+    bench.submit("b", after: .all("a"), preferences: TaskPreferences(priority: 5))
+    let names = bench.state.snapshot().compactMap { entry -> String? in
+      if case .restated(let task) = entry { task.id.text } else { nil }
+    }
+    #expect(names == ["running", "a", "b"])
+  }
+
   @Test("only after the exceptions that it names")
   func filter() {
     var bench = SchedulerBench(engines: 1)
@@ -195,7 +221,7 @@ struct TaskPreferencesTests {
     for nonsense in [
       ["priority": 1.5], ["priority": "high"], ["priority": 10_001], ["resources": ["gpu"]], ["resources": ["gpu": -1]],
       ["resources": ["gpu": "one"]], ["retry_delay": -1], ["retry_delay": "soon"], ["retry_on": "OSError"], ["retry_on": [1]],
-      ["time_limit": -1], ["kill_after": "never"],
+      ["time_limit": -1], ["priority": .int(.min)], ["priority": .int(.max)], ["kill_after": "never"],
     ] as [JSONValue] {
       #expect { _ = try read(nonsense) } throws: { ($0 as? RemoteError)?.name == "ValueError" }
     }

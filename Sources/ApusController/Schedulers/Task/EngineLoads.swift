@@ -11,6 +11,8 @@ struct EngineLoads {
     var isRegistered = true
     /// It gets no more tasks.
     var isDraining = false
+    /// The same from when it has its place.
+    var drainsOnArrival = false
     /// Tasks that were placed and not answered.
     var load = 0
     /// Order of last use; smaller is longer ago. New engines come before all others.
@@ -72,7 +74,8 @@ struct EngineLoads {
       index = known
       guard !engines[index].isRegistered else { return index }
       engines[index].isRegistered = true
-      engines[index].isDraining = false
+      engines[index].isDraining = engines[index].drainsOnArrival
+      engines[index].drainsOnArrival = false
       engines[index].stamp = firstStamp
     } else {
       index = engines.count
@@ -94,9 +97,13 @@ struct EngineLoads {
   }
 
   mutating func drain(_ index: Int) {
+    guard engines[index].isRegistered else { return engines[index].drainsOnArrival = true }
     engines[index].isDraining = true
     update(index)
   }
+
+  /// It did not come, and what it said of itself was for then.
+  mutating func stayedAway(_ index: Int) { engines[index].drainsOnArrival = false }
 
   mutating func placed(on index: Int) {
     lastStamp += 1

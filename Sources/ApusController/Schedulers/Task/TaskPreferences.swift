@@ -41,7 +41,7 @@ final class TaskPreferences: Sendable {
 
   private static func number(_ name: String, of metadata: JSONObject) throws(RemoteError) -> Int {
     guard let value = metadata[name], !value.isNull else { return 0 }
-    guard let number = value.intValue, abs(number) <= highestPriority else {
+    guard let number = value.intValue, number.magnitude <= UInt(highestPriority) else {
       throw RemoteError(name: "ValueError", value: "\(name) is a whole number from -\(highestPriority) to \(highestPriority)")
     }
     return number

@@ -78,7 +78,10 @@ actor TaskScheduler: DeliversLater {
     afterEvents()
   }
 
-  func drain(_ uuid: EngineUUID) { state.drain(uuid) }
+  func drain(_ uuid: EngineUUID) {
+    state.drain(uuid, now: .now, effects: &wire)
+    afterEvents()
+  }
 
   /// A task that the hub submits in the name of the client that first did.
   func resubmit(_ message: Envelope) {

@@ -2,10 +2,12 @@ import ApusMessaging
 
 /// Engines that get no more tasks: their job's time is nearly over, or the cluster shrinks.
 extension TaskSchedulerState {
-  /// What it has it finishes; what names it alone as its target waits, and is refused when it is gone.
-  mutating func drain(_ uuid: EngineUUID) {
-    guard let index = engines.index(of: uuid), engines[index].isRegistered else { return }
-    engines.drain(index)
+  /// What it has it finishes; what names it alone as its target waits, and is refused when it is gone. Tasks that were to be tried there before
+  /// others may have to go back to these.
+  mutating func drain(_ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    // It may not have its place yet, after a restart.
+    engines.drain(engines.know(uuid))
+    refuseHopeless(now: now, effects: &effects)
   }
 
   /// Of the tasks that a lost engine had, those that it cannot have begun: it runs one after the other, and all but the first were in its queue.

@@ -17,7 +17,9 @@ extension TaskSchedulerState {
   private func eligible(_ constraints: QueuedTask.Constraints) -> [Int] {
     let pool =
       constraints.targets.isEmpty ? Array(engines.engines.indices) : constraints.targets.compactMap { engines.index(of: $0) }
-    return pool.filter { engines[$0].isRegistered && follows(constraints, $0) && offers(constraints, $0) }
+    return pool.filter {
+      engines[$0].isRegistered && !engines[$0].isDraining && follows(constraints, $0) && offers(constraints, $0)
+    }
   }
 
   /// A task that has failed on every engine that it may have goes to them again: its last error is the answer. One with a timeout waits for
@@ -38,7 +40,7 @@ extension TaskSchedulerState {
   func everyEngineRefused(_ task: QueuedTask, and last: Int) -> Bool {
     let constraints = task.constraints
     return engines.engines.indices.allSatisfy { index in
-      index == last || !engines[index].isRegistered && !isAwaited(index) || constraints.refused.contains(index)
+      index == last || !engines[index].isRegistered && !isAwaited(index) || engines[index].isDraining || constraints.refused.contains(index)
         || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid) || !offers(constraints, index)
     }
   }

@@ -49,7 +49,8 @@ extension TaskSchedulerState {
       return enqueue(task, now: now, effects: &effects)
     }
     task.phase = .waiting
-    task.change { $0.restsUntil = now + pause }
+    // Its stay in the queue is over; the next one begins after the pause.
+    task.change { ($0.restsUntil, $0.deadline) = (now + pause, nil) }
     deadlines.insert(Deadline(instant: now + pause, kind: .rest(task.id)))
   }
 

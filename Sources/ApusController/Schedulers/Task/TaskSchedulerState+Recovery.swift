@@ -190,6 +190,7 @@ extension TaskSchedulerState {
     guard let index = engines.index(of: uuid), recovery != nil else { return }
     recovery?.forgetClaims(of: index)
     recovery?.heard(index)
+    engines.stayedAway(index)
     if let place = recovery?.arrivals.firstIndex(of: uuid) {
       recovery?.arrivals.remove(at: place)
       if engines[index].load > 0 { lose(index, cause: cause, deadline: deadline) }
@@ -333,7 +334,8 @@ extension TaskSchedulerState {
   func snapshot() -> [JournalEntry] {
     var entries: [JournalEntry] = [.snapshotBegins]
     var named: Set<MessageID> = []
-    let ordered = tasks.values.sorted { $0.sequence < $1.sequence }
+    // Of submission, not of service: what a task waits for has to be known before it.
+    let ordered = tasks.values.sorted { $0.submission < $1.submission }
     for task in ordered where task.hasConstraints {
       let constraints = task.constraints
       named.formUnion(constraints.after.ids)
