@@ -35,7 +35,7 @@ struct SimulationTests {
     #expect(outcome.fault == nil, "seed \(seed): \(outcome.last.suffix(30).joined(separator: "\n"))")
   }
 
-  private static let memorable: [UInt64] = [2, 24, 1000, 1003, 3010]
+  private static let memorable: [UInt64] = [2, 24, 1000, 1003, 3010, 1_334_813_326]
 
   @Test("a rule that is broken is found", arguments: [Mutation.losesAnswers, .forgetsEnds, .sendsTheSame, .keepsNoReplies])
   func mutations(mutation: Mutation) {

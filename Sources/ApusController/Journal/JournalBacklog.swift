@@ -8,7 +8,7 @@ struct JournalBacklog: Sendable {
   /// How many hand-overs there were: whoever waits for what it handed over waits for this number.
   private var ticket = 0
   private var isWoken = false
-  private var isOpen = false
+  private(set) var isOpen = false
   private var hasOverflowed = false
 
   /// Whether nothing may leave the scheduler before what it follows from is on the disk.

@@ -34,6 +34,7 @@ enum JournalCodec {
     case .result(let result):
       finished(result.id, result.time, result.outcome, result.engine, result.reply, &buffer)
     case .snapshotEnds(let tasks): record(.snapshotEnds, &buffer) { append(number: UInt32(clamping: tasks), to: &$0) }
+    case .accounted: break
     }
   }
 

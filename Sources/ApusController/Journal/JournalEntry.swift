@@ -14,6 +14,8 @@ enum JournalEntry: Sendable {
   case result(JournalResult)
   /// - Parameter tasks: how many were restated: fewer that can be read are damage.
   case snapshotEnds(tasks: Int)
+  /// Not written, but in its place among what is: the engine need not keep these replies once everything before is written.
+  case accounted(EngineUUID, [MessageID])
 
   /// Whether an event is worth keeping: the others follow from these.
   static func keeps(_ kind: TaskEvent.Kind) -> Bool {
@@ -29,6 +31,7 @@ enum JournalEntry: Sendable {
   var footprint: Int {
     switch self {
     case .event(let event): event.footprint
+    case .accounted(_, let ids): 64 * (ids.count + 1)
     case .restated, .result, .outcome, .snapshotBegins, .snapshotEnds: 0
     }
   }

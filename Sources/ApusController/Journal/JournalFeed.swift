@@ -30,6 +30,9 @@ final class JournalFeed: Sendable {
   /// From now on facts are written: a snapshot is about to be handed over.
   func open() { state.withLock { $0.backlog.open() } }
 
+  /// Whether facts are written, as far as is known here.
+  var isOpen: Bool { state.withLock { $0.backlog.isOpen } }
+
   /// What waits is dropped, and what comes.
   func close() { state.withLock { $0.backlog.close() } }
 

@@ -103,6 +103,11 @@ struct JournalState<Storage: JournalStorage> {
   // MARK: commits
 
   private mutating func write(_ entry: JournalEntry) throws(FileError) {
+    if case .accounted(let engine, let ids) = entry {
+      replies[engine, default: []] += ids
+      replyCount += ids.count
+      return
+    }
     if buffer.isEmpty {
       if storage.bytes >= limits.segmentSize, !isInSnapshot { try beginSegment() }
       buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
@@ -117,7 +122,7 @@ struct JournalState<Storage: JournalStorage> {
       isInSnapshot = true
       buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
     case .event(let event): note(event)
-    case .outcome, .restated, .result, .snapshotEnds: break
+    case .outcome, .restated, .result, .snapshotEnds, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer)
     if buffer.count >= limits.blockSize { try writeBlock() }

@@ -96,7 +96,9 @@ extension Engine {
   /// Ends the process under a run that goes on, and starts the engine anew. The task is answered; what else is here goes elsewhere.
   private func end(_ run: Int, errorName: String, reason: String) {
     let request = mailbox.read { contents -> ShellRequest? in
-      guard contents.run == run, contents.running != nil, contents.endedRun != run, let request = contents.request else { return nil }
+      guard contents.run == run, contents.running != nil, contents.endedRun != run, let request = contents.request else {
+        return nil
+      }
       contents.endedRun = run
       return request
     }

@@ -186,7 +186,8 @@ extension ControllerProcess {
   func accounted(_ ids: [MessageID], waiting: [MessageID: Int], failed: [MessageID: Int], by uuid: EngineUUID) {
     scheduler {
       let ended = tasks.accounted(ids, waiting: waiting, failed: failed, by: uuid, now: world.instant, effects: &sink)
-      if !ended.isEmpty { confirm(ended, by: uuid) }
+      guard !ended.isEmpty else { return }
+      if backlog.isOpen { sink.facts.append(.accounted(uuid, ended)) } else { confirm(ended, by: uuid) }
     }
   }
 

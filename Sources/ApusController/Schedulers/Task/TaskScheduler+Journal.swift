@@ -57,7 +57,7 @@ extension TaskScheduler {
     let ended = state.accounted(
       ids, waiting: Self.attempts("waiting", of: message), failed: Self.attempts("failed", of: message), by: uuid, now: now,
       effects: &wire)
-    if !ended.isEmpty { tellEngine?(uuid, ended) }
+    if !ended.isEmpty, !wire.owes(uuid, ended) { tellEngine?(uuid, ended) }
   }
 
   /// A client that has come back says what it waits for.

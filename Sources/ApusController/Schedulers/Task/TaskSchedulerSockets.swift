@@ -126,6 +126,14 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     facts.append(contentsOf: entries)
   }
 
+  /// An engine is to hear that these replies need not be kept. Some ends may be of this very turn: behind what is written of them.
+  /// - Returns: false if nothing is written.
+  mutating func owes(_ engine: EngineUUID, _ ids: [MessageID]) -> Bool {
+    guard let journal, journal.isOpen else { return false }
+    facts.append(.accounted(engine, ids))
+    return true
+  }
+
   /// - Parameter ticket: what was handed over up to this is written; the largest says that nothing is going to be.
   mutating func written(_ ticket: Int) { for messages in held.release(ticket) { leave(messages) } }
 

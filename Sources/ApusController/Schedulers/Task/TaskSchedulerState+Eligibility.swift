@@ -40,7 +40,8 @@ extension TaskSchedulerState {
   func everyEngineRefused(_ task: QueuedTask, and last: Int) -> Bool {
     let constraints = task.constraints
     return engines.engines.indices.allSatisfy { index in
-      index == last || !engines[index].isRegistered && !isAwaited(index) || engines[index].isDraining || constraints.refused.contains(index)
+      index == last || !engines[index].isRegistered && !isAwaited(index) || engines[index].isDraining
+        || constraints.refused.contains(index)
         || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid) || !offers(constraints, index)
     }
   }
