@@ -11,11 +11,16 @@ struct DemandState {
 
   private var engines: [EngineUUID: Engine] = [:]
   private var placed: [MessageID: (engine: EngineUUID, at: Timestamp)] = [:]
+  /// Tasks that wait for others: no engine could have them now.
+  private var dependents: Set<MessageID> = []
   private(set) var measured = 0
   private var mean = 0.0
 
   /// Old tasks count ever less: the last hundred or so are what is to be expected.
   private static let memory = 100.0
+
+  /// Tasks without an engine that an engine could begin now.
+  func waiting(of unassigned: Int) -> Int { max(0, unassigned - dependents.count) }
 
   /// Seconds that a balanced task takes; `nil` where none has ended yet.
   var meanSeconds: Double? { measured == 0 ? nil : mean }
@@ -45,9 +50,14 @@ struct DemandState {
         // A broadcast whose shares are not told of one by one.
         for uuid in engines.keys { engines[uuid]?.isAddressed = true }
       }
-    case .placed(let uuid): placed[event.id] = (uuid, event.time)
+    case .waiting: dependents.insert(event.id)
+    case .queued: dependents.remove(event.id)
+    case .placed(let uuid):
+      dependents.remove(event.id)
+      placed[event.id] = (uuid, event.time)
     case .retried, .lost: placed[event.id] = nil
     case .finished(_, let uuid, let outcome):
+      dependents.remove(event.id)
       let place = placed.removeValue(forKey: event.id)
       guard let uuid else { return }
       let before = engines[uuid]?.lastEnd
@@ -56,7 +66,7 @@ struct DemandState {
       // An engine runs one task after the other: of several that it has, each begins when the one before ends.
       let begin = max(place.at.microseconds, before?.microseconds ?? 0)
       measure(max(0, Double(event.time.microseconds - begin) / 1e6))
-    case .waiting, .queued, .started, .output, .failed, .restored, .abortRequested, .aborted, .resubmitted: break
+    case .started, .output, .failed, .restored, .abortRequested, .aborted, .resubmitted: break
     }
   }
 

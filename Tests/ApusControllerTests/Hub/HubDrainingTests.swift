@@ -139,6 +139,19 @@ private struct Recorder: HubEffects {
     Envelope(signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject, content: .emptyObject)
   }
 
+  @Test mutating func whatWaitsForOthersAsksForNoEngine() {
+    let request = Messages.request("b")
+    event("a", at: 0, .submitted(request: request, engine: nil))
+    event("b", at: 0, .submitted(request: request, engine: nil))
+    event("b", at: 0, .waiting(for: 1))
+    #expect(demand.waiting(of: 2) == 1)
+    event("b", at: 1, .queued)
+    #expect(demand.waiting(of: 2) == 2)
+    event("c", at: 1, .waiting(for: 1))
+    event("c", at: 2, .finished(reply: request, engine: nil, outcome: .aborted))
+    #expect(demand.waiting(of: 2) == 2)
+  }
+
   @Test mutating func tasksThatWaitedOnTheEngineCountFromTheEndOfTheOneBefore() {
     demand.joined(a, now: Timestamp(microseconds: 0))
     event("1", at: 1000, .placed(engine: a))
