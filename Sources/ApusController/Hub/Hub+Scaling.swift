@@ -59,7 +59,8 @@ extension Hub {
       ]
     }
     return [
-      "status": "ok", "waiting": .int(state.demand.waiting(of: state.unassigned.count)), "mean": state.demand.meanSeconds.map { .double($0) } ?? .null,
+      "status": "ok", "waiting": .int(state.demand.waiting(of: state.unassigned.count)),
+      "mean": state.demand.meanSeconds.map { .double($0) } ?? .null,
       "measured": .int(state.demand.measured), "engines": .array(engines), "wish": scaling.wish, "serial": .int(scaling.serial),
     ]
   }
