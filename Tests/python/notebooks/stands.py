@@ -77,6 +77,7 @@ class View:
     """A DirectView."""
 
     block, track, label = True, False, None
+    _flag_names = ("targets", "block", "track", "label")
     outstanding = ()
 
     def __init__(self, client, targets):
