@@ -178,6 +178,7 @@ def test_no_task_is_lost_while_engines_die(make_cluster):
     assert cluster.interrupt() == 0, cluster.said
 
 
+@pytest.mark.timeout(180)
 def test_engines_that_know_their_end_take_no_more_tasks_before_it(make_cluster):
     cluster = make_cluster("slurm")
     cluster.start("--time=16s", "--Cluster.drain_grace=4", "--per-job=1", n=1)
