@@ -82,7 +82,7 @@ public struct ControllerConfiguration: Sendable {
 
   /// Bytes of events that are remembered for `apus story`, `explain` and `trace`: some hundred thousand tasks of the last time. 0 remembers
   /// nothing.
-  public var historyLimit = 64 << 20
+  public var historyLimit = 16 << 20
 
   // MARK: journal
 

@@ -56,7 +56,7 @@ extension TraitTable {
           "journal_engine_timeout", .integer(atLeast: 1), "30",
           "Seconds that engines may take to come back to a controller that was started again."),
         Trait(
-          "history_limit", .integer(atLeast: 0), "67108864",
+          "history_limit", .integer(atLeast: 0), "16777216",
           "Bytes of events to remember for 'apus story', 'explain' and 'trace'. 0 remembers none."),
         Trait("db_class", .text, "'DictDB'", "Task database: DictDB (memory), SQLiteDB, NoDB."),
       ]),

@@ -172,6 +172,16 @@ struct TaskPreferencesTests {
     bench.recorder.expect("a → e1")
   }
 
+  @Test("the engine that was to be tried next has gone while the task rested")
+  func restingWhileOthersGo() {
+    var bench = SchedulerBench(engines: 2)
+    bench.submit("a", retries: 2, preferences: TaskPreferences(retryDelay: .seconds(1)))
+    bench.complete("a", on: 0, .error)
+    bench.lose(1)
+    bench.advance(.seconds(1))
+    bench.recorder.expect("a → e0", "a → e0")
+  }
+
   @Test("a journal restates tasks in the order of their submission, whatever their priorities")
   func restated() {
     var bench = SchedulerBench(engines: 1)

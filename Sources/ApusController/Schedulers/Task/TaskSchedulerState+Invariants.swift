@@ -13,7 +13,7 @@ extension TaskSchedulerState {
       case .finished: wrong.append("finished task \(id) is still there")
       case .queued:
         var copy = self
-        if copy.choose(for: task) != nil { wrong.append("task \(id) waits although an engine is free for it") }
+        if copy.choose(for: task) != nil { wrong.append("task \(id) waits although an engine is free for it: \(task.constraints)") }
         if finished[id] != nil { wrong.append("task \(id) is queued and finished") }
       case .waiting:
         if task.constraints.after.isEmpty, task.constraints.restsUntil == nil { wrong.append("task \(id) waits for nothing") }

@@ -61,6 +61,8 @@ extension TaskSchedulerState {
   ) {
     guard let task = tasks[id], task.constraints.restsUntil == instant, case .waiting = task.phase else { return }
     task.change { $0.restsUntil = nil }
+    // Others that might have had it may have gone meanwhile.
+    forgive(task)
     enqueue(task, now: now, effects: &effects)
   }
 }
