@@ -8,8 +8,9 @@ from collections import deque
 from .canning import can_map
 from .metadata import parse_date
 
-#: Seconds that a task should take: so many that its way to the engine and back is less than a twentieth of them.
-_TASK_SECONDS = 0.01
+#: Seconds that a task should take: so many that its way to the engine and back, of up to half a millisecond where engines fall asleep
+#: between tasks, is lost in them; and so few that results still come while somebody looks.
+_TASK_SECONDS = 0.1
 #: How much larger a task may be than the one before: what is known about items comes from few of them at first.
 _GROWTH = 16
 #: Bytes that a task should have at most, in either direction.
