@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -29,6 +32,57 @@ int apus_memory_append(int descriptor, const void *bytes, size_t size) {
 }
 
 int apus_memory_seal(int descriptor) { return fcntl(descriptor, F_ADD_SEALS, SEALS); }
+
+static void *fill(void *argument) {
+  const struct apus_piece *piece = argument;
+  int filled = apus_memory_append(piece->descriptor, piece->bytes, piece->size) == 0 && apus_memory_seal(piece->descriptor) == 0;
+  return filled ? NULL : (void *)piece;
+}
+
+enum { MOST_PIECES = 16 };
+
+int apus_memory_fill(const struct apus_piece *pieces, int count) {
+  pthread_t threads[MOST_PIECES];
+  if (count < 1 || count > MOST_PIECES) return -1;
+  // Signals are for the program's own threads.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int started = 1;
+  while (started < count && pthread_create(&threads[started], NULL, fill, (void *)&pieces[started]) == 0) started++;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int failed = fill((void *)&pieces[0]) != NULL;
+  // Where there is no thread to be had it takes longer.
+  for (int index = started; index < count; index++) failed |= fill((void *)&pieces[index]) != NULL;
+  for (int index = 1; index < started; index++) {
+    void *result = NULL;
+    failed |= pthread_join(threads[index], &result) != 0 || result != NULL;
+  }
+  return failed ? -1 : 0;
+}
+
+void *apus_memory_map(const struct apus_piece *pieces, int count) {
+  const int access = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_NORESERVE;
+  if (count == 1) return mmap(NULL, pieces[0].size, access, kind, pieces[0].descriptor, 0);
+  size_t size = 0;
+  for (int index = 0; index < count; index++) size += pieces[index].size;
+  char *start = mmap(NULL, size, PROT_NONE, kind | MAP_ANONYMOUS, -1, 0);
+  if (start == MAP_FAILED) return MAP_FAILED;
+  char *next = start;
+  for (int index = 0; index < count; index++) {
+    if (mmap(next, pieces[index].size, access, kind | MAP_FIXED, pieces[index].descriptor, 0) == MAP_FAILED) {
+      munmap(start, size);
+      return MAP_FAILED;
+    }
+    next += pieces[index].size;
+  }
+  return start;
+}
+
+int apus_processors(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
 
 long long apus_memory_size(int descriptor) {
   int seals = fcntl(descriptor, F_GET_SEALS);

@@ -57,7 +57,7 @@ import Testing
       #expect(received == message)
       #expect(received[0].sharedMemory == nil)
       let memory = try #require(received[1].sharedMemory)
-      place = try #require(Place(memory.descriptor))
+      place = try #require(Place(memory.descriptors[0]))
       #expect(descriptors(of: place) >= 2, "each frame has one")
       // Back, without leave to copy anything: it need not be copied.
       #expect(far.send(received) == .sent)
@@ -120,6 +120,67 @@ import Testing
     #expect(sent == 5)
     for _ in 0..<sent { #expect(frames(far.receive()) == [large]) }
     #expect(near.send([large], copying: copies) == .sent)
+  }
+
+  // MARK: pieces
+
+  @Test("a large frame is in pieces that threads fill, and is whole for its receivers", arguments: [0, 1, 4095, 700_000])
+  func pieces(_ more: Int) throws {
+    let large = Self.pattern(4 * SharedMemory.leastPiece + more)
+    let memory = try #require(SharedMemory(copying: large))
+    #expect(memory.descriptors.count == SharedMemory.pieceCount(of: large.count))
+    let places = try memory.descriptors.map { try #require(Place($0)) }
+    #expect(Set(places).count == memory.descriptors.count)
+    let (near, far) = try pair()
+    do {
+      let copies = SharedCopies()
+      #expect(near.send([Frame("a"), large, large, Frame("b")], copying: copies) == .sent)
+      let received = try #require(frames(far.receive()))
+      #expect(received == [Frame("a"), large, large, Frame("b")])
+      #expect(far.send(received) == .sent)
+      #expect(frames(near.receive()) == received)
+    }
+    withExtendedLifetime(memory) {}
+  }
+
+  @Test("how many pieces there are, and of what sizes") func pieceSizes() throws {
+    let least = SharedMemory.leastPiece
+    #expect(SharedMemory.pieceCount(of: 2 * least - 1, processors: 64) == 1)
+    #expect(SharedMemory.pieceCount(of: 2 * least, processors: 64) == 2)
+    #expect(SharedMemory.pieceCount(of: 100 * least, processors: 1) == 1)
+    #expect(SharedMemory.pieceCount(of: 100 * least, processors: 64) == SharedMemory.mostPieces)
+    for pieces in 1...SharedMemory.mostPieces {
+      for count in [pieces * least, pieces * least + 1, pieces * least - 1 + (1 << 20), 1 << 40] {
+        let sizes = try #require(SharedMemory.sizes(of: count, pieces: pieces))
+        #expect(sizes.count == pieces && sizes.reduce(0, +) == count && sizes.allSatisfy { $0 > 0 })
+        #expect(sizes.dropLast().allSatisfy { $0.isMultiple(of: 64 << 10) }, "the next begins at a page")
+      }
+    }
+    for (count, pieces) in [(0, 1), (-1, 1), (1, 2), (1 << 20, 4), (1 << 55, 2), (1 << 30, 5), (1 << 30, 0), (1 << 30, 128)] {
+      #expect(SharedMemory.sizes(of: count, pieces: pieces) == nil, "\(count) bytes in \(pieces)")
+    }
+  }
+
+  @Test("pieces that do not fit their frame are refused", arguments: [(2, 2, 0), (2, 1, 0), (1, 2, 0), (2, 2, 1), (3, 3, 1)])
+  func wrongPieces(_ said: Int, _ sent: Int, _ wrong: Int) throws {
+    let (near, far) = try pair()
+    let count = 20 << 20
+    let sizes = try #require(SharedMemory.sizes(of: count, pieces: sent))
+    let memories = sizes.map { size in
+      let memory = apus_memory_create()
+      ftruncate(memory, size + (size == sizes.last ? wrong : 0))
+      _ = apus_memory_seal(memory)
+      return memory
+    }
+    defer { for memory in memories { close(memory) } }
+    var head: [UInt8] = [1, 0, UInt8(sent), 0]
+    withUnsafeBytes(of: (UInt64(count) | 1 << 63 | UInt64(said - 1) << 56).littleEndian) { head.append(contentsOf: $0) }
+    #expect(apus_send_descriptors(near.descriptor, head, head.count, memories, Int32(memories.count)) == head.count)
+    let received = frames(far.receive())
+    #expect(said == sent && wrong == 0 ? received?.first?.count == count : received == nil)
+    for place in Set(memories.compactMap { Place($0) }) where received == nil {
+      #expect(descriptors(of: place) == 1, "what came is closed")
+    }
   }
 
   // MARK: what is refused

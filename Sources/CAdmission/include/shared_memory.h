@@ -8,6 +8,23 @@ int apus_memory_create(void);
 /// Writes all of it behind what was written before. Returns 0, or -1 if there is no memory.
 int apus_memory_append(int descriptor, const void *bytes, size_t size);
 
+/// What one thread fills of a large frame.
+struct apus_piece {
+  int descriptor;
+  const void *bytes;
+  size_t size;
+};
+
+/// Fills and seals empty memories, each on a thread of its own. Returns 0 when all are, or -1 if there is no memory.
+int apus_memory_fill(const struct apus_piece *pieces, int count);
+
+/// Maps memories for reading, one behind the other: each but the last has whole pages. Writing is into pages of one's own.
+/// Returns `MAP_FAILED` if there is no room.
+void *apus_memory_map(const struct apus_piece *pieces, int count);
+
+/// The processors that this thread may run on.
+int apus_processors(void);
+
 /// From now on nobody can change it or its size. Returns 0 when that is so.
 int apus_memory_seal(int descriptor);
 

@@ -4,8 +4,8 @@ import Glibc
 /// How a message lies in a packet of a `LocalSocket`.
 ///
 /// A head: the number of frames (two bytes), that of the descriptors beside the packet (one), and a zero. Then the length of each
-/// frame in eight bytes, whose highest bit says that it is the memory behind the next descriptor; all numbers are little-endian. Then the bytes
-/// of the others. What is too long for a packet is the same, written into shared memory: its packet is a head of no
+/// frame in eight bytes, whose highest bit says that it is the memory behind the next descriptors; the seven bits below say how many these
+/// are, less one. All numbers are little-endian. Then the bytes of the others. What is too long for a packet is the same, written into shared memory: its packet is a head of no
 /// frames, and the first descriptor is that memory's.
 enum LocalPacket {
   static let largest = 96 << 10
@@ -14,9 +14,11 @@ enum LocalPacket {
   private static let headSize = 4
   private static let lengthSize = 8
   private static let sharedMark: UInt64 = 1 << 63
+  private static let piecesShift: UInt64 = 56
 
   struct Writer: ~Copyable {
     private(set) var memories: [SharedMemory] = []
+    private(set) var descriptorCount = 0
     private(set) var size: Int
     private var lengths: [UInt64] = []
 
@@ -27,7 +29,9 @@ enum LocalPacket {
 
     mutating func add(_ memory: SharedMemory) {
       memories.append(memory)
-      lengths.append(UInt64(memory.count) | LocalPacket.sharedMark)
+      descriptorCount += memory.descriptors.count
+      let pieces = UInt64(memory.descriptors.count - 1) << LocalPacket.piecesShift
+      lengths.append(UInt64(memory.count) | pieces | LocalPacket.sharedMark)
     }
 
     mutating func add(inline count: Int) {
@@ -39,7 +43,7 @@ enum LocalPacket {
       bytes.removeAll(keepingCapacity: true)
       bytes.append(UInt8(truncatingIfNeeded: lengths.count))
       bytes.append(UInt8(truncatingIfNeeded: lengths.count >> 8))
-      bytes.append(UInt8(memories.count))
+      bytes.append(UInt8(descriptorCount))
       bytes.append(0)
       for length in lengths { Swift.withUnsafeBytes(of: length.littleEndian) { bytes.append(contentsOf: $0) } }
     }
@@ -60,8 +64,9 @@ enum LocalPacket {
       withExtendedLifetime(inline) {}
       guard let pack else { return false }
       memories.insert(pack, at: 0)
+      descriptorCount += pack.descriptors.count
       bytes.removeAll(keepingCapacity: true)
-      bytes.append(contentsOf: [0, 0, UInt8(memories.count), 0])
+      bytes.append(contentsOf: [0, 0, UInt8(descriptorCount), 0])
       return true
     }
   }
@@ -78,6 +83,13 @@ enum LocalPacket {
 
     var count: Int { left.count }
     mutating func next() -> Int32? { left.popFirst() }
+
+    /// - Returns: `nil` if so many have not come.
+    mutating func next(_ count: Int) -> [Int32]? {
+      guard left.count >= count else { return nil }
+      defer { left = left.dropFirst(count) }
+      return [Int32](left.prefix(count))
+    }
 
     deinit { for descriptor in left { close(descriptor) } }
   }
@@ -103,15 +115,16 @@ enum LocalPacket {
     frames.reserveCapacity(count + 1)
     for index in 0..<count {
       let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: headSize + lengthSize * index, as: UInt64.self))
-      guard let length = Int(exactly: word & ~sharedMark) else { return nil }
       if word & sharedMark != 0 {
-        guard let descriptor = memories.next(),
-          let frame = SharedMemory.frame(owning: descriptor, count: length, keepsDescriptor: memories.passOn)
+        let length = Int(word & ((1 << piecesShift) - 1))
+        let pieces = Int((word & ~sharedMark) >> piecesShift) + 1
+        guard let descriptors = memories.next(pieces),
+          let frame = SharedMemory.frame(owning: descriptors, count: length, keepsDescriptors: memories.passOn)
         else { return nil }
         frames.append(frame)
         continue
       }
-      guard bytes.count - position >= length else { return nil }
+      guard let length = Int(exactly: word), bytes.count - position >= length else { return nil }
       let part = UnsafeRawBufferPointer(rebasing: bytes[position..<position + length])
       if let mapping, length >= lentSize {
         frames.append(SharedMemory.lend(UnsafeMutableRawBufferPointer(mutating: part), of: mapping))

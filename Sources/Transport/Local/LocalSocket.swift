@@ -79,7 +79,7 @@ public final class LocalSocket: @unchecked Sendable {
     guard (1...LocalPacket.mostFrames).contains(frames.count) else { return .unfit }
     var packet = LocalPacket.Writer(frames.count)
     for frame in frames {
-      if frame.count >= SharedMemory.threshold, packet.memories.count < LocalPacket.mostMemories - 1,
+      if frame.count >= SharedMemory.threshold, packet.descriptorCount < LocalPacket.mostMemories - SharedMemory.mostPieces,
         let memory = frame.sharedMemory ?? copies?.memory(for: frame)
       {
         packet.add(memory)
@@ -98,6 +98,7 @@ public final class LocalSocket: @unchecked Sendable {
   private func transmit(_ memories: [SharedMemory]) -> Sending {
     defer { withExtendedLifetime(memories) {} }
     let size = outgoing.count
+    let descriptors = memories.flatMap(\.descriptors)
     if !memories.isEmpty, bytesOnTheWay > Self.mostBytesOnTheWay {
       if apus_unsent_bytes(descriptor) > 0 { return .full }
       bytesOnTheWay = 0
@@ -106,7 +107,7 @@ public final class LocalSocket: @unchecked Sendable {
       let sent =
         memories.isEmpty
         ? Glibc.send(descriptor, outgoing, size, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
-        : apus_send_descriptors(descriptor, outgoing, size, memories.map(\.descriptor), Int32(memories.count))
+        : apus_send_descriptors(descriptor, outgoing, size, descriptors, Int32(descriptors.count))
       if sent == size {
         for memory in memories { bytesOnTheWay += memory.count }
         return .sent

@@ -110,7 +110,7 @@ import Testing
         let frame = try #require(receive(ends[.requests])?.last)
         #expect(frame == large)
         var status = stat()
-        fstat(try #require(frame.sharedMemory).descriptor, &status)
+        fstat(try #require(frame.sharedMemory).descriptors[0], &status)
         places.insert(UInt(status.st_ino))
       }
       #expect(places.count == 1)
