@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -77,6 +78,38 @@ void *apus_memory_map(const struct apus_piece *pieces, int count) {
     next += pieces[index].size;
   }
   return start;
+}
+
+struct mapping {
+  void *start;
+  size_t size;
+};
+
+static void *unmap(void *argument) {
+  struct mapping *mapping = argument;
+  munmap(mapping->start, mapping->size);
+  free(mapping);
+  return NULL;
+}
+
+void apus_memory_unmap(void *start, size_t size) {
+  enum { MUCH = 32 << 20 };
+  struct mapping *mapping = size >= MUCH && apus_processors() > 1 ? malloc(sizeof *mapping) : NULL;
+  if (mapping) {
+    *mapping = (struct mapping){.start = start, .size = size};
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int started = pthread_create(&thread, NULL, unmap, mapping) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) {
+      pthread_detach(thread);
+      return;
+    }
+    free(mapping);
+  }
+  munmap(start, size);
 }
 
 int apus_processors(void) {

@@ -22,6 +22,9 @@ int apus_memory_fill(const struct apus_piece *pieces, int count);
 /// Returns `MAP_FAILED` if there is no room.
 void *apus_memory_map(const struct apus_piece *pieces, int count);
 
+/// Unmaps it. Of much memory this takes as long as a small copy: another thread does it then, and this one goes on.
+void apus_memory_unmap(void *start, size_t size);
+
 /// The processors that this thread may run on.
 int apus_processors(void);
 

@@ -141,7 +141,7 @@ public final class SharedMemory: Sendable {
       count = bytes.count
     }
 
-    deinit { munmap(UnsafeMutableRawPointer(bitPattern: address), count) }
+    deinit { apus_memory_unmap(UnsafeMutableRawPointer(bitPattern: address), count) }
   }
 
   /// A frame of a part of it.
