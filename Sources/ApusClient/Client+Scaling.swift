@@ -17,6 +17,10 @@ public struct ClusterScaling: Sendable, Hashable {
   public var engines: Int
   /// The latest last.
   public var decisions: [Decision]
+  /// Which wish the controller heard last, of this client or another: counted from 1.
+  public var serial: Int
+  /// Tells a controller from those before it, which counted their own wishes.
+  public var controller: Int
   /// As it came.
   public var report: JSONValue
 }
@@ -46,8 +50,9 @@ extension Client {
   /// Ends these engines and has others started in their place; what they compute is lost.
   /// - Parameter engines: `nil` is all.
   /// - Throws: as `scale(to:isForced:)`.
-  public func restart(_ engines: [EngineID]?) async throws {
-    _ = try await scaling(wish: ["restart": engines.map { .array($0.map { .int($0.number) }) } ?? "all"])
+  @discardableResult
+  public func restart(_ engines: [EngineID]?) async throws -> ClusterScaling {
+    try await scaling(wish: ["restart": engines.map { .array($0.map { .int($0.number) }) } ?? "all"])
   }
 
   /// These engines take no more balanced tasks. Direct requests are served as before.
@@ -69,6 +74,7 @@ extension Client {
     }
     return ClusterScaling(
       isSupervised: content["supervised"]?.boolValue ?? false, range: range, engines: report["engines"]?.intValue ?? 0,
-      decisions: decisions, report: report)
+      decisions: decisions, serial: content["serial"]?.intValue ?? 0, controller: content["controller"]?.intValue ?? 0,
+      report: report)
   }
 }

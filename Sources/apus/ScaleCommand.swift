@@ -21,9 +21,13 @@ struct ScaleCommand {
     return try await connection.withClient { client in
       switch wish {
       case .fixed(let number, let isForced):
-        let before = try await client.scaling().decisions
-        try await client.scale(to: number, isForced: isForced)
-        return try await wait(client, for: number, since: before, patience)
+        let follower = WishFollower(context, patience, \.wish) { other in
+          let range = other.range.map {
+            $0.lowerBound == $0.upperBound ? "\($0.lowerBound)" : "\($0.lowerBound) to \($0.upperBound)"
+          }
+          return "another client wants \(range ?? "another number of") engines since"
+        }
+        return try await follower.follow(client) { try await client.scale(to: number, isForced: isForced) }
       case .range(let range): try await client.adapt(to: range)
       case .nothing: break
       }
@@ -50,33 +54,6 @@ struct ScaleCommand {
       throw ClusterError(.usage, "--min is \(range.0), and --max \(range.1)", advice: "At least should be at most.")
     }
     return .range(range.0...range.1)
-  }
-
-  /// Until there are so many, or the launcher has said why not.
-  private func wait(
-    _ client: Client, for number: Int, since before: [ClusterScaling.Decision], _ patience: Duration?
-  ) async throws -> ExitCode {
-    let deadline = patience.map { ContinuousClock.now + $0 }
-    while true {
-      let count = client.engines.count
-      let scaling = try await client.scaling()
-      let last = scaling.decisions.last
-      let refusal = last.flatMap { $0.reason.contains("more than wanted") && !before.contains($0) ? $0.reason : nil }
-      if count == number {
-        context.note(.info, "\(count) \(count == 1 ? "engine" : "engines")")
-        return .success
-      }
-      if let refusal {
-        context.note(.warning, refusal)
-        return .failure
-      }
-      if let deadline, deadline <= .now {
-        context.note(.warning, "\(count) of \(number) engines; the launcher said last: \(last?.reason ?? "nothing")")
-        return .timedOut
-      }
-      // The number changes with each engine that comes or goes: there is nothing to wait for but that.
-      try await Task.sleep(for: .milliseconds(100))
-    }
   }
 
   private func show(_ scaling: ClusterScaling, engines: Int) {
@@ -115,21 +92,8 @@ struct RestartCommand {
       if let missing = ids.first(where: { id in !known.contains { $0.id == id } }) {
         throw ClusterError(.missing, "there is no engine \(missing)", advice: "'apus status' shows which there are.")
       }
-      let old = Set(known.filter { ids.isEmpty || ids.contains($0.id) }.map(\.uuid))
-      try await client.restart(ids.isEmpty ? nil : ids)
-      let deadline = patience.map { ContinuousClock.now + $0 }
-      while true {
-        let now = client.engines
-        if now.count >= known.count, now.allSatisfy({ !old.contains($0.uuid) }) {
-          context.note(.info, "\(old.count) \(old.count == 1 ? "engine was" : "engines were") started again")
-          return .success
-        }
-        if let deadline, deadline <= .now {
-          context.note(.warning, "\(now.count { !old.contains($0.uuid) }) of \(known.count) engines are there again")
-          return .timedOut
-        }
-        try await Task.sleep(for: .milliseconds(100))
-      }
+      let follower = WishFollower(context, patience, \.renewal) { _ in "another client wants engines to be started again since" }
+      return try await follower.follow(client) { try await client.restart(ids.isEmpty ? nil : ids) }
     }
   }
 }

@@ -28,7 +28,7 @@ import Testing
     -> ClusterDemand
   {
     var demand = ClusterDemand(waiting: waiting, taskSeconds: seconds, engines: engines)
-    (demand.wish, demand.serial) = (wish, serial)
+    (demand.wish, demand.wishSerial) = (wish, serial)
     return demand
   }
 
@@ -89,7 +89,9 @@ import Testing
     life.demandArrived(demand(engines, wish: ScalingWish(minimum: 3, maximum: 3), serial: 5), mark: mark, now: now, &recorder)
     life.demandArrived(demand(engines), mark: mark, now: now, &recorder)
     recorder.done = []
-    life.demandArrived(demand(engines, wish: ScalingWish(minimum: 4, maximum: 4), serial: 1), mark: mark, now: now, &recorder)
+    var other = demand(engines, wish: ScalingWish(minimum: 4, maximum: 4), serial: 1)
+    other.controller = 1
+    life.demandArrived(other, mark: mark, now: now, &recorder)
     #expect(recorder.done.contains("start 3"))
   }
 
@@ -153,8 +155,8 @@ import Testing
 
   @Test mutating func someAreStartedAnew() {
     var life = served(3)
-    var wanted = demand([engine(5, index: 0), engine(6, index: 1), engine(7, index: 2)], serial: 1)
-    wanted.restart = [6, 99]
+    var wanted = demand([engine(5, index: 0), engine(6, index: 1), engine(7, index: 2)])
+    (wanted.restart, wanted.restartSerial) = ([6, 99], 1)
     life.demandArrived(wanted, mark: mark, now: now, &recorder)
     recorder.expect("scaling(\"a client wants engine 6 to be started anew\")", "retire [6]")
     life.demandArrived(wanted, mark: mark, now: now, &recorder)

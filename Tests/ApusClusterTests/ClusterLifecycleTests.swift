@@ -380,7 +380,7 @@ import Testing
     life.timePassed(now: now + .seconds(5), &recorder)
     recorder.expect("killing(becauseAsked: false)", "signal 9 [0]")
     life.timePassed(now: now + .seconds(65), &recorder)
-    recorder.expect("gaveUp(engines: Set([0]))")
+    recorder.expect("gaveUp(engines: Set([0]), controller: false)")
     #expect(life.exitCode == .refused)
   }
 

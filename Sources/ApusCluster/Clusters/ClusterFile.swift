@@ -65,6 +65,12 @@ public struct ClusterFile: Sendable, Hashable {
     return titles.isEmpty ? LauncherName(engineLauncher).title : titles.sorted().joined(separator: "+")
   }
 
+  /// What a launcher of ours keeps of a controller that is no process of this host.
+  var controllerElsewhere: JSONObject? {
+    guard !LauncherName(controllerLauncher).isLocal, let state = originalController, state["apus"] != nil else { return nil }
+    return state
+  }
+
   /// Whether all of it is processes of this host.
   public var isLocal: Bool { LauncherName(controllerLauncher).isLocal && engineSets.values.allSatisfy { launcher(of: $0).isLocal } }
 
@@ -150,10 +156,10 @@ public struct ClusterFile: Sendable, Hashable {
         "profile_dir": .string(profile), "class": .string(className),
       ]
     ]
-    if let controller {
-      object["controller"] = ["class": .string(controllerLauncher), "state": state(controller, n: nil)]
-    } else if let originalController, !LauncherName(controllerLauncher).isLocal {
+    if let originalController, !LauncherName(controllerLauncher).isLocal {
       object["controller"] = ["class": .string(controllerLauncher), "state": .object(originalController)]
+    } else if let controller {
+      object["controller"] = ["class": .string(controllerLauncher), "state": state(controller, n: nil)]
     }
     if let supervisor {
       object["supervisor"] = [

@@ -31,6 +31,7 @@ public struct ClusterStatus: Sendable, Hashable {
   /// Asks batch systems, hosts and mpiexec how their engines are, which takes as long as their commands do; without it, their engines count
   /// as running for as long as the file says so. Those that have ended are taken out of the sets and put among the ended.
   public mutating func ask(_ environment: Environment) {
+    askController(environment)
     for (id, set) in file.engineSets.sorted(by: { $0.key < $1.key }) {
       guard let state = set.state else { continue }
       let context = LauncherContext(environment: environment, profile: ProfileDirectory(file.profile))
@@ -48,6 +49,18 @@ public struct ClusterStatus: Sendable, Hashable {
         steps.leave()
       } catch { troubles.append(error) }
     }
+  }
+
+  private mutating func askController(_ environment: Environment) {
+    guard let state = file.controllerElsewhere else { return }
+    let context = LauncherContext(environment: environment, profile: ProfileDirectory(file.profile))
+    do throws(ClusterError) {
+      let launcher = try LauncherRegistry.reconnect(state, launcher: LauncherName(file.controllerLauncher), context)
+      var steps = LauncherSteps(launcher, outputLimit: 20)
+      _ = try steps.takeOver()
+      if steps.live.isEmpty { file.originalController = nil }
+      steps.leave()
+    } catch { troubles.append(error) }
   }
 
   /// A controller on another host, or in a batch system, counts as running for as long as its file says so.

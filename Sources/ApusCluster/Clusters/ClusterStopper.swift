@@ -1,3 +1,4 @@
+import ApusMessaging
 public import ApusProcess
 import Glibc
 
@@ -20,7 +21,10 @@ public enum ClusterStopper {
     throws(ClusterError)
     -> Result
   {
-    guard LauncherName(status.file.controllerLauncher).isLocal || status.file.originalController == nil else {
+    guard
+      LauncherName(status.file.controllerLauncher).isLocal || status.file.originalController == nil
+        || status.file.controllerElsewhere != nil
+    else {
       throw ClusterError(
         .unsupported,
         "the controller of \(status.path) was started by the launcher '\(status.file.controllerLauncher)', which Apus cannot stop",
@@ -46,6 +50,9 @@ public enum ClusterStopper {
     }
     var sets = try foreignSets(of: status, environment)
     let engines = sets.reduce(0) { $0 + $1.live.count }
+    if let state = status.file.controllerElsewhere {
+      sets.append(try reconnect(state, LauncherName(status.file.controllerLauncher), of: status, environment))
+    }
     let processes = status.processes
     for process in processes { kill(process.pid, SIGTERM) }
     for index in sets.indices { _ = sets[index].perform(.stop(isForced: false)) }
@@ -59,7 +66,7 @@ public enum ClusterStopper {
       throw ClusterError(.failure, "process \(stubborn.pid) of the cluster \(status.path) does not end, not even by SIGKILL")
     }
     FileSystem.remove(status.path)
-    if status.deadController != nil || hadToKillController {
+    if status.deadController != nil || hadToKillController || status.file.controllerElsewhere != nil {
       ControllerLeftovers.remove(
         ProfileDirectory(status.file.profile), clusterID: status.file.clusterID,
         controllerArguments: status.file.controllerArguments)
@@ -72,17 +79,22 @@ public enum ClusterStopper {
   private static let patienceWithSystems = Duration.seconds(90)
 
   private static func foreignSets(of status: ClusterStatus, _ environment: Environment) throws(ClusterError) -> [LauncherSteps] {
-    let context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
     var sets: [LauncherSteps] = []
     for set in status.file.engineSets.values {
       guard let state = set.state else { continue }
-      var steps = LauncherSteps(
-        try LauncherRegistry.reconnect(state, launcher: status.file.launcher(of: set), context), outputLimit: 0)
-      // Engines of a set that ended before the others are none of those that it counts.
-      steps.assumeRunning(steps.launcher.size)
-      sets.append(steps)
+      sets.append(try reconnect(state, status.file.launcher(of: set), of: status, environment))
     }
     return sets
+  }
+
+  private static func reconnect(
+    _ state: JSONObject, _ name: LauncherName, of status: ClusterStatus, _ environment: Environment
+  ) throws(ClusterError) -> LauncherSteps {
+    let context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
+    var steps = LauncherSteps(try LauncherRegistry.reconnect(state, launcher: name, context), outputLimit: 0)
+    // Engines of a set that ended before the others are none of those that it counts.
+    steps.assumeRunning(steps.launcher.size)
+    return steps
   }
 
   /// - Returns: whether it had to be killed.

@@ -11,7 +11,10 @@ extension TraitTable {
         "Cluster", "A controller with its engines.",
         [
           Trait("n", .count(most: 10_000), "the number of cores", "Engines to start."),
-          Trait("controller_launcher_class", .text, "'local'", "How the controller is started. Apus has 'local'."),
+          Trait(
+            "controller_launcher_class", .text, "'local'",
+            "How the controller is started: local, ssh, mpi, slurm, pbs, sge, lsf, htcondor."),
+          Trait("controller_host", .text, "''", "Host of a controller that ssh starts: host, or user@host:port."),
           Trait(
             "engine_launcher_class", .text, "'local'",
             "How the engines are started: local, ssh, mpi, slurm, pbs, sge, lsf, htcondor."),

@@ -25,7 +25,8 @@ extension TraitTable {
       TraitClass("\(stem)Launcher", parents: ["BatchSystemLauncher"], "A job of \(title)."),
       TraitClass(
         "\(stem)EngineSetLauncher", parents: ["\(stem)Launcher", "BatchEngineSetLauncher"], "Engines as jobs of \(title)."),
-      TraitClass("\(stem)ControllerLauncher", parents: ["\(stem)Launcher"], "Not in Apus yet.", isOpen: true),
+      TraitClass(
+        "\(stem)ControllerLauncher", parents: ["\(stem)Launcher", "ControllerLauncher"], "The controller as a job of \(title)."),
     ]
   }
 
@@ -38,7 +39,7 @@ extension TraitTable {
           Trait("mpi_args", .texts, "[]", "Its further arguments."),
         ]),
       TraitClass("MPIEngineSetLauncher", parents: ["MPILauncher", "EngineLauncher"], "Engines as ranks of one MPI program."),
-      TraitClass("MPIControllerLauncher", parents: ["MPILauncher"], "Not in Apus yet.", isOpen: true),
+      TraitClass("MPIControllerLauncher", parents: ["MPILauncher", "ControllerLauncher"], "The controller under mpiexec."),
       TraitClass(
         "SSHLauncher", parents: ["BaseLauncher"], "A process of another host.",
         [
@@ -46,8 +47,8 @@ extension TraitTable {
           Trait("scp_cmd", .texts, "['scp']", "Accepted, without effect: files go over the connection that is there."),
           Trait("scp_args", .texts, "[]", "Accepted, without effect."),
           Trait("user", .text, "''", "User name on hosts that are named without one."),
-          Trait("hostname", .text, "''", "Accepted, without effect: engines has the hosts."),
-          Trait("location", .text, "''", "Accepted, without effect: engines has the hosts."),
+          Trait("hostname", .text, "''", "The controller's host; engines has those of engines."),
+          Trait("location", .text, "''", "The same with a user: user@host."),
           Trait("to_send", .any, "[]", "Files to send first: pairs (path here, path there, from the home directory on)."),
           Trait("to_fetch", .any, "[]", "Accepted, without effect: engines make no files that the launcher needs."),
           Trait("remote_profile_dir", .text, "''", "Profile directory there, from the home directory on."),
@@ -64,7 +65,7 @@ extension TraitTable {
             "Hosts with their numbers of engines: {'host1': 2, 'user@host2:2222': {'n': 4, 'engine_args': []}}."),
           Trait("delay", .seconds, "0", "Accepted, without effect: all engines of a host are started at once."),
         ]),
-      TraitClass("SSHControllerLauncher", parents: ["SSHLauncher"], "Not in Apus yet.", isOpen: true),
+      TraitClass("SSHControllerLauncher", parents: ["SSHLauncher", "ControllerLauncher"], "The controller on another host."),
       TraitClass("BatchSystemLauncher", parents: ["BaseLauncher"], "A job of a batch system.", batchTraits),
       TraitClass(
         "BatchEngineSetLauncher", parents: ["BatchSystemLauncher", "EngineLauncher"], "Engines as jobs of a batch system."),

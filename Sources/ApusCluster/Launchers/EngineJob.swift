@@ -22,6 +22,8 @@ public struct EngineJob: Sendable, Hashable {
   public var connectionInfo: String?
   /// Whether connection info goes into the environment; `nil` where nobody has said so and the launcher knows best.
   public var sendsConnectionInfo: Bool?
+  /// Whether it is not engines that are started but the cluster's controller: one process, which makes the connection files.
+  public var isController = false
 
   public init(profile: ProfileDirectory, clusterID: String, command: ChildProcess.Command) {
     self.profile = profile
@@ -68,7 +70,9 @@ public struct EngineJob: Sendable, Hashable {
   }
 
   /// `ipengine-ID-SET`, the beginning of the names of its files in the profile's `log`.
-  var logStem: String { Path.join(profile.log, "ipengine-\(clusterID)-\(setID)") }
+  var logStem: String { Path.join(profile.log, "\(programName)-\(clusterID)-\(setID)") }
+
+  var programName: String { isController ? "ipcontroller" : "ipengine" }
 }
 
 /// What a launcher needs of this process to take over a set.

@@ -37,12 +37,13 @@ public struct MPILauncher: Launcher {
     variables[EngineJob.mark] = job.markValue
     variables[EngineJob.index] = EngineJob.indexRule(from: 0, base: 0, "OMPI_COMM_WORLD_RANK,PMI_RANK,PMIX_RANK")
     words += ["/usr/bin/env"] + variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    if job.isController { return words + EngineJob.words(job.command.arguments, sourcing: job.environmentScript) }
     var engine = job.command.arguments + ["--mpi"]
     if !sendsInfo(job) { engine.append("--file=\(job.profile.connectionFile("engine", clusterID: job.clusterID))") }
     return words + EngineJob.words(engine, sourcing: job.environmentScript)
   }
 
-  private func sendsInfo(_ job: EngineJob) -> Bool { job.sendsConnectionInfo ?? (options.hostsFile == nil) }
+  private func sendsInfo(_ job: EngineJob) -> Bool { !job.isController && (job.sendsConnectionInfo ?? (options.hostsFile == nil)) }
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
     let words = words(engines.count, job)

@@ -54,7 +54,7 @@ extension CommandSpecification {
 
   public static let start = CommandSpecification(
     name: "start", formerName: "ipcluster start", application: "IPClusterStart", configurationName: "ipcluster",
-    summary: "Start a controller on this machine, and engines here or elsewhere",
+    summary: "Start a controller and engines, on this machine or elsewhere",
     discussion: """
       Starts a controller and n engines, says in one line when they are ready, and stops them at Ctrl-C. Clients find the
       cluster by its profile: ipyparallel.Client() in Python needs nothing else on the same machine.
@@ -67,6 +67,7 @@ extension CommandSpecification {
       ("--ip='*' --location=node1", "reachable from other machines"),
       ("-n 64 --engines=slurm --time=2h", "engines as a job of a batch system"),
       ("--engines=ssh --hosts=hosts.txt", "engines on other hosts"),
+      ("--controller=slurm --engines=slurm", "the controller as a job, too"),
       ("-- --sqlitedb --ping=1000", "arguments after -- go to the controller"),
     ],
     options: [
@@ -74,7 +75,8 @@ extension CommandSpecification {
       .flag("daemonize", "IPClusterStart", "daemonize"),
       .value("ip", "Cluster", "controller_ip"), .value("location", "Cluster", "controller_location"),
       .value("ports", "Cluster", "ports"),
-      .value("controller", "Cluster", "controller_launcher_class"), .value("delay", "Cluster", "delay"), python,
+      .value("controller", "Cluster", "controller_launcher_class"), .value("controller-host", "Cluster", "controller_host"),
+      .value("delay", "Cluster", "delay"), python,
       .flag("journal", "Cluster", "journal"), .value("journal-sync", "Cluster", "journal_sync"),
       .value("restart", "Cluster", "restart"), .flag("keep-ids", "Cluster", "keep_ids"),
       .value("min", "Cluster", "least"), .value("max", "Cluster", "most"), .value("idle", "Cluster", "idle"),

@@ -48,6 +48,9 @@ public struct AdaptivePolicy: Sendable, Hashable {
 
   public mutating func engineWorked() { failures = 0 }
 
+  /// Whether so many have died in a row that others are not to be expected to fare better.
+  var hasFailedOften: Bool { failures >= 3 }
+
   /// - Parameters:
   ///   - starting: engines that were started, or wait in a queue, and have not registered.
   ///   - mayGo: whether an engine is the launcher's, which could start another in its place.

@@ -4,6 +4,8 @@ public import ApusMessaging
 public struct ClusterDemand: Sendable, Hashable {
   public struct Engine: Sendable, Hashable {
     public var id: Int
+    /// Of its process: another one in its place has another.
+    public var uuid: String
     /// Its place in a launcher's set; `nil` of engines that somebody else started in another way.
     public var origin: String?
     /// Tasks that it has, balanced and direct ones.
@@ -19,8 +21,9 @@ public struct ClusterDemand: Sendable, Hashable {
 
     public init(
       id: Int, origin: String? = nil, busy: Int = 0, idle: Double = 0, holds: Bool = false, isDraining: Bool = false,
-      isOwn: Bool = true
+      isOwn: Bool = true, uuid: String = ""
     ) {
+      self.uuid = uuid
       (self.id, self.origin, self.busy, self.idle) = (id, origin, busy, idle)
       (self.holds, self.isDraining, self.isOwn) = (holds, isDraining, isOwn)
     }
@@ -31,11 +34,14 @@ public struct ClusterDemand: Sendable, Hashable {
   /// Seconds that one takes, as measured; `nil` where none has ended yet.
   public var taskSeconds: Double?
   public var engines: [Engine]
-  /// What a client wants, and which of its wishes that is.
+  /// What a client wants, and which of the controller's wishes that is.
   public var wish: ScalingWish?
+  public var wishSerial = 0
   /// Engines that a client wants to be started anew, by their ids.
   public var restart: [Int] = []
-  public var serial = 0
+  public var restartSerial = 0
+  /// Tells a controller from those before it; 0 where nobody knows.
+  public var controller = 0
 
   public init(waiting: Int = 0, taskSeconds: Double? = nil, engines: [Engine] = []) {
     (self.waiting, self.taskSeconds, self.engines) = (waiting, taskSeconds, engines)
@@ -51,14 +57,22 @@ public struct ClusterDemand: Sendable, Hashable {
         Engine(
           id: id, origin: value["origin"]?.stringValue, busy: value["busy"]?.intValue ?? 0, idle: value["idle"]?.doubleValue ?? 0,
           holds: value["holds"]?.boolValue ?? true, isDraining: value["draining"]?.boolValue ?? false,
-          isOwn: value["own"]?.boolValue ?? false))
+          isOwn: value["own"]?.boolValue ?? false, uuid: value["uuid"]?.stringValue ?? ""))
     }
-    wish = reply["wish"].flatMap { ScalingWish($0) }
-    if let restart = reply["wish"]?["restart"] {
-      self.restart = restart.stringValue == "all" ? engines.map(\.id) : restart.arrayValue?.compactMap(\.intValue) ?? []
+    for value in reply["wishes"]?.arrayValue ?? [] {
+      guard let serial = value["serial"]?.intValue else { continue }
+      if let restart = value["restart"] {
+        self.restart = restart.stringValue == "all" ? engines.map(\.id) : restart.arrayValue?.compactMap(\.intValue) ?? []
+        restartSerial = serial
+      } else if let wish = ScalingWish(value) {
+        (self.wish, wishSerial) = (wish, serial)
+      }
     }
-    serial = reply["serial"]?.intValue ?? 0
+    controller = reply["controller"]?.intValue ?? 0
   }
+
+  /// What the controller is told of the wishes that were heard.
+  var heard: JSONValue { ["controller": .int(controller), "serial": .int(max(wishSerial, restartSerial))] }
 }
 
 /// How many engines a client wants.

@@ -11,8 +11,13 @@ public final class ClusterLauncher {
   private let signals: Int32
   private var arrival: FileArrival?
   private var isServing = false
-  /// The latest decision that clients can know of.
-  private var toldStep: Duration?
+  /// What clients can know of: the latest decision, and what came of their wishes.
+  private var told: Told?
+  private struct Told: Equatable {
+    var step: Duration?
+    var wish: WishProgress?
+    var renewal: WishProgress?
+  }
 
   /// - Throws: with `.alreadyRunning`, `.noController`, `.cannotWrite` or `.missingProgram`.
   public init(_ configuration: LaunchConfiguration, announcer: any ClusterAnnouncer) throws(ClusterError) {
@@ -50,7 +55,7 @@ public final class ClusterLauncher {
     }
     checkArrival()
     while lifecycle.exitCode == nil {
-      if processes.hasEvents { reap() } else { waitForEvents() }
+      if processes.hasEvents || !processes.controllerEvents.isEmpty { reap() } else { waitForEvents() }
       lifecycle.timePassed(now: MonotonicClock.now, &processes)
       checkFailure()
       if case .serving = lifecycle.phase { processes.hasServed = true }
@@ -74,6 +79,7 @@ public final class ClusterLauncher {
     descriptors.append(pollfd(fd: processes.watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0))
     descriptors.append(pollfd(fd: processes.engineDescriptor, events: Int16(POLLIN), revents: 0))
     descriptors.append(pollfd(fd: processes.link?.descriptor ?? -1, events: Int16(POLLIN), revents: 0))
+    descriptors.append(pollfd(fd: processes.controllerDescriptor, events: Int16(POLLIN), revents: 0))
     var milliseconds: Int32 = -1
     if let deadline = lifecycle.deadline {
       milliseconds = Int32(clamping: max(0, (deadline - MonotonicClock.now).milliseconds + 1))
@@ -86,7 +92,7 @@ public final class ClusterLauncher {
       lifecycle.enginesRegistered(count, now: MonotonicClock.now, &processes)
       checkFailure()
     }
-    if descriptors[3].revents != 0 { reap() }
+    if descriptors[3].revents != 0 || descriptors[5].revents != 0 { reap() }
     if descriptors[4].revents != 0, let demand = processes.link?.read() {
       lifecycle.demandArrived(demand, mark: processes.mark, now: MonotonicClock.now, &processes)
       checkFailure()
@@ -104,9 +110,10 @@ public final class ClusterLauncher {
     guard configuration.plan.asksForDemand, case .serving = lifecycle.phase else { return }
     processes.openLink()
     // Whoever has made a wish looks for what comes of it.
-    let latest = lifecycle.steps.last?.at
-    processes.link?.say(ScalingReport(lifecycle, launcher: configuration.launcherName).json, atOnce: latest != toldStep)
-    toldStep = latest
+    let report = ScalingReport(lifecycle, launcher: configuration.launcherName)
+    let latest = Told(step: lifecycle.steps.last?.at, wish: report.wish, renewal: report.renewal)
+    processes.link?.say(report.json, atOnce: latest != told, isAwaited: report.isAwaited)
+    told = latest
   }
 
   private func checkArrival() {
@@ -130,7 +137,23 @@ public final class ClusterLauncher {
   private func reap() {
     for event in processes.takeEvents() { tell(event) }
     checkRefusal()
-    if let status = processes.endedController() { lifecycle.controllerEnded(status, now: MonotonicClock.now, &processes) }
+    if let status = processes.endedController() {
+      lifecycle.controllerEnded(EngineEnd(status), now: MonotonicClock.now, &processes)
+    }
+    let events = processes.takeControllerEvents()
+    // One that was refused has never been: first the reason, and then its end.
+    checkRefusal()
+    for event in events { tellOfController(event) }
+  }
+
+  private func tellOfController(_ event: LauncherSteps.Event) {
+    let now = MonotonicClock.now
+    switch event {
+    case .waiting(_, let reason): lifecycle.controllerWaits(reason: reason, &processes)
+    case .running: lifecycle.controllerRuns(now: now)
+    case .ended(let controller): lifecycle.controllerEnded(controller.end, now: now, &processes)
+    case .started, .refused, .trouble, .done: break
+    }
   }
 
   private func tell(_ event: LauncherSteps.Event) {

@@ -14,27 +14,31 @@ extension ClusterLifecycle {
   public mutating func demandArrived(
     _ demand: ClusterDemand, mark: String, now: Duration, _ effects: inout some ClusterLifecycleEffects
   ) {
-    // A controller that was started again counts anew.
-    if demand.serial < lastWish { lastWish = 0 }
-    if let wish = demand.wish, demand.serial != lastWish {
-      lastWish = demand.serial
+    if demand.controller != lastController {
+      // One that was started again counts anew, and hears of engines one after the other: what it does not know has not ended.
+      (lastController, lastWish, lastRestart, seen) = (demand.controller, 0, 0, [])
+    }
+    if let wish = demand.wish, demand.wishSerial > lastWish {
+      lastWish = demand.wishSerial
       if policy == nil { policy = AdaptivePolicy(minimum: wish.minimum, maximum: wish.maximum) }
       policy?.wished(wish)
+      (self.wish, startRefusal) = (WishProgress(serial: lastWish), nil)
       note(
         "a client wants \(wish.minimum == wish.maximum ? "\(wish.minimum)" : "\(wish.minimum) to \(wish.maximum)") engines", now,
         &effects)
     }
-    if demand.serial != lastWish, !demand.restart.isEmpty {
-      lastWish = demand.serial
+    if demand.restartSerial > lastRestart {
+      lastRestart = demand.restartSerial
       renew(demand, mark: mark, now, &effects)
     }
-    noticeEnds(of: Set(Self.indices(demand, mark: mark).values), now: now, &effects)
-    guard let policy, case .serving = phase, isControllerAlive else { return }
     let ours = Self.indices(demand, mark: mark)
+    noticeEnds(of: Set(ours.values), now: now, &effects)
     if !arrived.isSuperset(of: ours.values) {
       self.policy?.engineWorked()
       arrived.formUnion(ours.values)
     }
+    judgeRenewal(demand, ours: ours)
+    guard let policy, case .serving = phase, isControllerAlive else { return }
     var demand = demand
     // What was asked to go counts no more, whether the controller has heard of it or not.
     var unheard: [Int] = []
@@ -53,7 +57,10 @@ extension ClusterLifecycle {
       nextIndex += decision.start
       let count = start(first..<nextIndex, now: now, &effects)
       if count > 0 { effects.updateClusterFile() }
-      if count < decision.start { self.policy?.engineFailed(now: now) }
+      if count < decision.start {
+        self.policy?.engineFailed(now: now)
+        startRefusal = startRefusal ?? "the system started \(count) of \(decision.start)"
+      }
     } else if !decision.drain.isEmpty {
       note(decision.reason, now, &effects)
       let leaving = decision.drain.compactMap { ours[$0] }
@@ -63,6 +70,10 @@ extension ClusterLifecycle {
     } else if let kept = policy.keeps(demand, starting: starting), steps.last?.reason != kept {
       note(kept, now, &effects)
     }
+    for place in demand.engines.indices where ours[demand.engines[place].id].map(unwanted.contains) ?? false {
+      demand.engines[place].isDraining = true
+    }
+    judgeWish(demand, ours: ours, starting: starting + decision.start)
   }
 
   /// Some systems do not tell that one of the processes of a job has ended well, while others go on: of those that were asked to end the
@@ -82,13 +93,18 @@ extension ClusterLifecycle {
     _ demand: ClusterDemand, mark: String, _ now: Duration, _ effects: inout some ClusterLifecycleEffects
   ) {
     let ours = Self.indices(demand, mark: mark)
-    let ids = demand.restart.filter { ours[$0] != nil }
+    let meant = demand.engines.filter { demand.restart.contains($0.id) }
+    let ids = meant.map(\.id).filter { ours[$0] != nil }
+    // Of those that are due from an earlier wish, this one's client waits as well.
+    var awaited = renewal?.awaited ?? [:]
+    for engine in meant { if let place = ours[engine.id] { awaited[place] = engine.uuid } }
+    renewal = Renewal(serial: lastRestart, awaited: awaited, count: awaited.count, foreign: meant.count - ids.count)
     renewed.formUnion(ids.compactMap { ours[$0] })
     note("a client wants \(ids.count == 1 ? "engine \(ids[0])" : "\(ids.count) engines") to be started anew", now, &effects)
     effects.retire(ids)
   }
 
-  private mutating func note(_ reason: String, _ now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+  mutating func note(_ reason: String, _ now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     steps.append(GrowthStep(at: now, reason: reason))
     if steps.count > Self.stepsKept { steps.removeFirst(steps.count - Self.stepsKept) }
     effects.report(.scaling(reason))

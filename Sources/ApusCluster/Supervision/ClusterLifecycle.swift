@@ -1,4 +1,3 @@
-public import ApusProcess
 import Glibc
 
 /// The life of a cluster that a launcher watches over, as a pure value: events in, effects out; time is an argument.
@@ -41,6 +40,8 @@ public struct ClusterLifecycle: Sendable {
     public var killAfter: Duration = .seconds(5)
     /// Whether engines may wait in a queue before they run, as long as it takes: `engineTimeout` begins when they do.
     public var queues = false
+    /// Whether the controller, too, may wait in a queue: `controllerTimeout` begins when it runs.
+    public var controllerQueues = false
     /// How long what was killed may take to end before the launcher gives up and says so; nil is for ever.
     public var giveUpAfter: Duration?
 
@@ -64,6 +65,8 @@ public struct ClusterLifecycle: Sendable {
   public let plan: Plan
   public private(set) var phase: Phase
   public private(set) var isControllerAlive: Bool
+  /// A queue has it.
+  private(set) var isControllerWaiting: Bool
   public internal(set) var liveEngines: Set<Int> = []
   /// Engines registered with the controller, ours and others.
   public private(set) var registered = 0
@@ -89,7 +92,18 @@ public struct ClusterLifecycle: Sendable {
   public internal(set) var policy: AdaptivePolicy?
   /// What was decided about the number of engines, and why; the latest.
   public internal(set) var steps: [GrowthStep] = []
+  /// The controller that the latest demand came from, and its latest wishes.
+  var lastController = 0
   var lastWish = 0
+  var lastRestart = 0
+  /// What has come of the latest wish for a number of engines.
+  var wish: WishProgress?
+  /// The latest wish for engines to be started anew.
+  var renewal: Renewal?
+  /// Why engines that are wanted do not start; `nil` where nothing speaks against it.
+  var startRefusal: String?
+  /// The queue's word for why engines wait in it.
+  var queueReason = ""
   /// The number of the next engine that is added.
   var nextIndex: Int
   private var hasKilled = false
@@ -117,6 +131,7 @@ public struct ClusterLifecycle: Sendable {
     nextIndex = max(plan.engines, (adopted.max() ?? -1) + 1)
     began = now
     isControllerAlive = plan.ownsController
+    isControllerWaiting = plan.controllerQueues
     before = plan.ownsController ? 0 : nil
     phase = .awaitingController(until: now + plan.controllerTimeout)
   }
@@ -161,6 +176,8 @@ public struct ClusterLifecycle: Sendable {
     startAgain(now: now, &effects)
     guard let deadline = phaseDeadline, now >= deadline else { return }
     switch phase {
+    case .awaitingController where isControllerWaiting:
+      phase = .awaitingController(until: now + plan.controllerTimeout)
     case .awaitingController:
       effects.report(.controllerTimedOut(after: plan.controllerTimeout))
       stop(plan.ownsController ? .failure : .noController, now: now, &effects)
@@ -172,7 +189,7 @@ public struct ClusterLifecycle: Sendable {
       serve(.failure, now: now, &effects)
     case .stopping(_, let code):
       if hasKilled, !wasAskedTwice, plan.giveUpAfter != nil {
-        effects.report(.gaveUp(engines: liveEngines))
+        effects.report(.gaveUp(engines: liveEngines, controller: isControllerAlive))
         phase = .ended(.refused)
         return
       }
@@ -196,6 +213,7 @@ public struct ClusterLifecycle: Sendable {
   public mutating func engineWaits(_ index: Int, reason: String, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     guard liveEngines.contains(index) else { return }
     waitingEngines.insert(index)
+    queueReason = reason
     if case .registering = phase { effects.report(.waiting(engines: waitingEngines.count, reason: reason)) }
   }
 
@@ -207,15 +225,19 @@ public struct ClusterLifecycle: Sendable {
     if unwanted.contains(index) || renewed.contains(index) {
       effects.forgetEnd(of: index)
       effects.report(.engineLeft(index))
-      _ = comesBack(index, end, now: now, &effects)
+      if !comesBack(index, end, now: now, &effects) { noteLostRenewal(of: index, end) }
       effects.updateClusterFile()
       return checkReadiness(now: now, &effects)
     }
     effects.report(.engineEnded(index, end))
     effects.updateClusterFile()
     if comesBack(index, end, now: now, &effects) { return effects.updateClusterFile() }
+    noteLostRenewal(of: index, end)
     if !end.isSuccess { failedEngines += 1 }
-    if !end.isSuccess, !arrived.contains(index) { policy?.engineFailed(now: now) }
+    if !end.isSuccess, !arrived.contains(index) {
+      policy?.engineFailed(now: now)
+      noteFailedStart(of: index, end)
+    }
     guard due.isEmpty, liveEngines.isEmpty, !isStartingEngines else { return checkReadiness(now: now, &effects) }
     // One that grows by itself has engines again when there is something to do.
     if policy != nil, case .serving = phase { return }
@@ -232,7 +254,20 @@ public struct ClusterLifecycle: Sendable {
     if isEarly { stop(code, now: now, &effects) }
   }
 
-  public mutating func controllerEnded(_ status: ExitStatus, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+  /// The controller is in a queue.
+  public mutating func controllerWaits(reason: String, _ effects: inout some ClusterLifecycleEffects) {
+    guard case .awaitingController = phase else { return }
+    isControllerWaiting = true
+    effects.report(.controllerWaits(reason: reason))
+  }
+
+  public mutating func controllerRuns(now: Duration) {
+    guard isControllerWaiting else { return }
+    isControllerWaiting = false
+    if case .awaitingController = phase { phase = .awaitingController(until: now + plan.controllerTimeout) }
+  }
+
+  public mutating func controllerEnded(_ status: EngineEnd, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     isControllerAlive = false
     if isStopping { return finishIfNothingLeft(&effects) }
     let isStart = if case .awaitingController = phase { true } else { false }
@@ -247,6 +282,7 @@ public struct ClusterLifecycle: Sendable {
     if !status.isSuccess || isStart { code = .failure }
     // What the controller knows better: a port in use, a directory that cannot be written.
     if isStart, case .exited(let number) = status, number > 0 { code = ExitCode(rawValue: number) }
+    if case .refused = status { code = .refused }
     stop(code, now: now, &effects)
   }
 
@@ -360,6 +396,9 @@ public struct ClusterLifecycle: Sendable {
     phase = .stopping(killAt: now + plan.killAfter, code)
     controllerDue = nil
     due = [:]
+    // What the controller knew to have ended may be a job that goes on: its system is asked all the same.
+    liveEngines.formUnion(missed)
+    missed = []
     effects.stopWatchingRegistrations()
     effects.signal(SIGTERM, controller: isControllerAlive, engines: liveEngines)
     finishIfNothingLeft(&effects)

@@ -1,5 +1,3 @@
-public import ApusProcess
-
 /// What a cluster's lifecycle has done: the launcher performs it, tests record it.
 public protocol ClusterLifecycleEffects {
   /// - Returns: how many of them were started, or are being started: fewer than all if the system refused one, and
@@ -45,9 +43,11 @@ public enum ClusterReport: Sendable, Hashable {
   /// - Parameter early: so soon, and with such exit codes, that the start must have failed.
   case allEnginesEnded(early: Bool)
   /// - Parameter early: before it was ready.
-  case controllerEnded(ExitStatus, early: Bool)
+  case controllerEnded(EngineEnd, early: Bool)
   /// It died, and is started again after that time.
-  case controllerRestarts(ExitStatus, after: Duration)
+  case controllerRestarts(EngineEnd, after: Duration)
+  /// It is in a queue, with its system's word for why.
+  case controllerWaits(reason: String)
   /// The number of engines changes, or cannot: why.
   case scaling(String)
   case controllerTimedOut(after: Duration)
@@ -56,6 +56,6 @@ public enum ClusterReport: Sendable, Hashable {
   case stopping
   /// - Parameter becauseAsked: a second signal asked for it, before the time was over.
   case killing(becauseAsked: Bool)
-  /// Engines do not end, and their system does not say why.
-  case gaveUp(engines: Set<Int>)
+  /// Engines, or the controller, do not end, and their system does not say why.
+  case gaveUp(engines: Set<Int>, controller: Bool)
 }

@@ -18,6 +18,10 @@ final class ClusterLink: Sendable {
     var demand: ClusterDemand?
     var drain: [(ids: [Int], atOnce: Bool)] = []
     var report = JSONValue.null
+    /// Somebody waits for what comes of a wish.
+    var isAwaited = false
+    /// Wishes that whoever decides has taken.
+    var heard = JSONValue.null
     var isStopped = false
   }
   private let mailbox = Mutex(Mailbox())
@@ -47,8 +51,9 @@ final class ClusterLink: Sendable {
   }
 
   /// What clients are shown of the launcher: with the next question, or at once.
-  func say(_ report: JSONValue, atOnce: Bool) {
-    mailbox.withLock { $0.report = report }
+  /// - Parameter isAwaited: whether a client waits for what comes of its wish: the controller is asked as often as when tasks wait.
+  func say(_ report: JSONValue, atOnce: Bool, isAwaited: Bool) {
+    mailbox.withLock { ($0.report, $0.isAwaited) = (report, isAwaited) }
     if atOnce { wake(orderEnd) }
   }
 
@@ -62,6 +67,7 @@ final class ClusterLink: Sendable {
     Self.clear(descriptor)
     return mailbox.withLock { box in
       defer { box.demand = nil }
+      if let demand = box.demand { box.heard = demand.heard }
       return box.demand
     }
   }
@@ -94,6 +100,7 @@ final class ClusterLink: Sendable {
         }
         // Orders go at once.
         var descriptors = [pollfd(fd: orderDescriptor, events: Int16(POLLIN), revents: 0)]
+        isBusy = mailbox.withLock { $0.isAwaited } || isBusy
         _ = poll(&descriptors, 1, Int32(clamping: (isBusy ? Self.busyPause : Self.idlePause).milliseconds))
         Self.clear(orderDescriptor)
         let orders = mailbox.withLock { box in
@@ -112,8 +119,8 @@ final class ClusterLink: Sendable {
   }
 
   private func ask(_ requests: borrowing Socket, _ session: inout Session) throws -> ClusterDemand? {
-    let report = mailbox.withLock { $0.report }
-    let request = session.message(.demandRequest, content: ["supervises": true, "report": report])
+    let (report, heard) = mailbox.withLock { ($0.report, $0.heard) }
+    let request = session.message(.demandRequest, content: ["supervises": true, "report": report, "heard": heard])
     try requests.send(request.frames)
     let deadline = MonotonicClock.now + Self.patience
     while true {

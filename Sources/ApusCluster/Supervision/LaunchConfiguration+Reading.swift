@@ -12,21 +12,30 @@ extension LaunchConfiguration {
     executable: String,
     _ environment: Environment, engineCommand: [String]? = nil
   ) throws(ClusterError) {
-    let reader = LaunchReader(
+    let reader = try LaunchReader(
       configuration: configuration, command: command, selection: selection, arguments: arguments, executable: executable,
       environment: environment)
     let kind = try reader.engineLauncher()
-    try reader.checkControllerLauncher()
+    let controllerKind = reader.controllerKind
+    let elsewhere = try LauncherReader(
+      configuration: configuration, kind: controllerKind, environment: environment, isStart: true, isController: true
+    ).controllerLauncher()
     let launchers = LauncherReader(configuration: configuration, kind: kind, environment: environment, isStart: command == .start)
     let launcher = try launchers.launcher(engines: try reader.wantedEngines())
     var plan = try reader.plan(launchers, engines: launcher.count)
     var words = try reader.controllerWords()
     let address = try reader.makeReachable(&words, from: launcher.target)
+    if elsewhere != nil { try reader.checkElsewhere(words) }
     var controller = try reader.controller(words)
     let engines = try reader.engines(
       plan, kind: kind, className: launchers.className, command: engineCommand, controller: &controller)
     plan.asksForDemand = plan.ownsController && words.own == nil
-    plan.restartsController = plan.ownsController && words.own == nil && words.keepsJournal
+    plan.restartsController = plan.ownsController && words.own == nil && words.keepsJournal && elsewhere == nil
+    if let elsewhere {
+      plan.controllerQueues = elsewhere.queues
+      plan.killAfter = max(plan.killAfter, elsewhere.queues ? .seconds(15) : .seconds(5))
+      plan.giveUpAfter = plan.giveUpAfter ?? .seconds(60)
+    }
     plan.restartLimit = try configuration.integer("controller_restarts", of: "Cluster") ?? plan.restartLimit
     if command == .start {
       plan.restart = try configuration.string("restart", of: "Cluster").flatMap { RestartPolicy.Mode(rawValue: $0) } ?? .never
@@ -38,6 +47,11 @@ extension LaunchConfiguration {
     }
     plan.restartsTogether = kind == MPILauncher.name
     self.init(profile: selection.profile, plan: plan, controller: controller, engines: engines)
+    if let elsewhere {
+      controllerLauncher = elsewhere.launcher
+      controllerLauncherName = controllerKind
+      controllerJob = try reader.controllerJob(controller, words, packageOf: engines)
+    }
     self.launcher = launcher.launcher
     launcherName = kind
     reachableAddress = address
@@ -62,7 +76,29 @@ private struct LaunchReader {
   let executable: String
   let environment: Environment
 
-  static let controllerLauncher = "LocalControllerLauncher"
+  /// Of the controller's launcher, as the registry has it.
+  let controllerKind: String
+
+  init(
+    configuration: Configuration, command: CommandSpecification, selection: ProfileSelection, arguments: [String],
+    executable: String, environment: Environment
+  ) throws(ClusterError) {
+    (self.configuration, self.command, self.selection) = (configuration, command, selection)
+    (self.arguments, self.executable, self.environment) = (arguments, executable, environment)
+    guard command == .start else {
+      controllerKind = LocalLauncher.name
+      return
+    }
+    let name = LauncherName(try configuration.string("controller_launcher_class", of: "Cluster") ?? LocalLauncher.name)
+    try name.require(oneOf: LauncherRegistry.names, for: "the controller")
+    controllerKind = name.entry ?? LocalLauncher.name
+  }
+
+  /// ipyparallel's class for it.
+  private var controllerLauncher: String {
+    LauncherReader(configuration: configuration, kind: controllerKind, environment: environment, isStart: true, isController: true)
+      .className
+  }
 
   var isStart: Bool { command == .start }
 
@@ -73,12 +109,6 @@ private struct LaunchReader {
     return name.entry ?? LocalLauncher.name
   }
 
-  func checkControllerLauncher() throws(ClusterError) {
-    guard isStart else { return }
-    let name = LauncherName(try configuration.string("controller_launcher_class", of: "Cluster") ?? LocalLauncher.name)
-    try name.require(oneOf: [LocalLauncher.name], for: "the controller")
-  }
-
   /// `nil` where nobody has said.
   func wantedEngines() throws(ClusterError) -> Int? { try configuration.integer("n", of: "Cluster") }
 
@@ -87,7 +117,7 @@ private struct LaunchReader {
     var plan = ClusterLifecycle.Plan(engines: engines ?? cores)
     plan.ownsController = isStart
     plan.daemonizes = try configuration.bool("daemonize", of: command.application) ?? false
-    plan.controllerTimeout = try duration("connection_info_timeout", Self.controllerLauncher, .seconds(isStart ? 60 : 10))
+    plan.controllerTimeout = try duration("connection_info_timeout", controllerLauncher, .seconds(isStart ? 60 : 10))
     plan.delay = isStart ? try duration("delay", "Cluster", .zero) : .zero
     plan.engineTimeout = try duration("engine_timeout", "Cluster", .seconds(60))
     plan.earlyShutdown = try duration("early_shutdown", command.application, .seconds(30))
@@ -176,7 +206,7 @@ private struct LaunchReader {
     let ip = try configuration.string("controller_ip", of: "Cluster") ?? ""
     let location = try configuration.string("controller_location", of: "Cluster") ?? ""
     let added = arguments.isEmpty ? try configuration.strings("controller_args", of: "Cluster") ?? [] : arguments
-    var all = try configuration.strings("controller_args", of: Self.controllerLauncher) ?? []
+    var all = try configuration.strings("controller_args", of: controllerLauncher) ?? []
     if !ip.isEmpty { all.append("--ip=\(ip)") }
     if !location.isEmpty { all.append("--location=\(location)") }
     let ports = try configuration.string("ports", of: "Cluster") ?? ""
@@ -185,7 +215,7 @@ private struct LaunchReader {
     if isStart, try configuration.bool("journal", of: "Cluster") ?? !sync.isEmpty { all.append("--journal") }
     if isStart, !sync.isEmpty { all.append("--journal-sync=\(sync)") }
     return ControllerWords(
-      own: try configuration.strings("controller_cmd", of: Self.controllerLauncher), ip: ip, location: location, added: added,
+      own: try configuration.strings("controller_cmd", of: controllerLauncher), ip: ip, location: location, added: added,
       all: all + added)
   }
 
@@ -198,10 +228,41 @@ private struct LaunchReader {
       if isStart { _ = try CommandLineParser.parse(words.all, for: .controller) }
       controller = .init(program: executable, arguments: ["ipcontroller"] + words.all, environment: base)
     }
-    for (name, value) in try configuration.dictionary("environment", of: Self.controllerLauncher) ?? [:] {
+    for (name, value) in try configuration.dictionary("environment", of: controllerLauncher) ?? [:] {
       controller.environment[name] = value
     }
     return controller
+  }
+
+  /// What of a controller on this host others do not have.
+  func checkElsewhere(_ words: ControllerWords) throws(ClusterError) {
+    guard words.keepsJournal else { return }
+    throw ClusterError(
+      .usage, "a journal is kept by a controller of this host, and --controller is '\(controllerKind)'",
+      advice: "Without --journal, or with --controller=local.")
+  }
+
+  /// The controller as a launcher starts it somewhere else.
+  func controllerJob(_ controller: ChildProcess.Command, _ words: ControllerWords, packageOf engines: EngineJob)
+    throws(ClusterError)
+    -> EngineJob
+  {
+    var job = EngineJob(profile: selection.profile, clusterID: engines.clusterID, command: controller)
+    job.isController = true
+    job.foreignCommand = words.own
+    job.engineArguments = words.all
+    job.packageDirectory = engines.packageDirectory
+    job.environmentScript = engines.environmentScript
+    job.variables = try configuration.dictionary("environment", of: controllerLauncher) ?? [:]
+    // They are found through files or options here; a job has the directories that it is told.
+    if controllerKind != SSHLauncher.name {
+      job.command.program = "/usr/bin/env"
+      if words.own == nil { job.command.arguments = [executable, "controller"] + words.all }
+      for name in ["IPYTHONDIR", "APUS_PYTHON"] { if let value = controller.environment[name] { job.variables[name] = value } }
+      job.variables["IPP_PROFILE_DIR"] = selection.profile.location
+      job.variables["IPP_CLUSTER_ID"] = engines.clusterID
+    }
+    return job
   }
 
   // MARK: engines
@@ -259,7 +320,13 @@ private struct LaunchReader {
   /// A controller that engines of other hosts are to reach must listen where they are, and say so: unless somebody has decided on it.
   /// - Returns: its address, for people.
   func makeReachable(_ words: inout ControllerWords, from target: LauncherReader.Target) throws(ClusterError) -> String? {
-    guard isStart, target != .here, words.ip.isEmpty, words.location.isEmpty, !words.saysAddress else { return nil }
+    guard isStart, words.ip.isEmpty, words.location.isEmpty, !words.saysAddress else { return nil }
+    guard controllerKind == LocalLauncher.name else {
+      // Clients and engines are on other hosts than it is, and it says itself where that is.
+      words.all.append("--ip=*")
+      return nil
+    }
+    guard target != .here else { return nil }
     // The controller reads its own files.
     let files = try ConfigurationLoader(environment).load("ipcontroller", profile: selection.profile)
     let traits = ["ip", "engine_ip", "location", "engine_ssh_server"]

@@ -8,6 +8,10 @@ public struct LaunchConfiguration: Sendable {
   /// Command of the controller with its arguments.
   public var controller: ChildProcess.Command
   public var engines: EngineJob
+  /// How the controller is started where it is no process of this host, with its command there, and how the cluster's file names it.
+  public var controllerLauncher: (any Launcher)?
+  public var controllerJob: EngineJob?
+  public var controllerLauncherName = LocalLauncher.name
   /// How the engines are started, and how the cluster's file names it.
   public var launcher: any Launcher = LocalLauncher()
   public var launcherName = LocalLauncher.name
@@ -47,7 +51,11 @@ public struct LaunchConfiguration: Sendable {
     job.setID = "SET"
     job.variables["IPP_CLUSTER_ID"] = clusterID
     job.variables["IPP_PROFILE_DIR"] = profile.location
-    let first = plan.ownsController ? ShellText.line([controller.program] + controller.arguments.dropFirst(0)) + "\n" : ""
+    var first = plan.ownsController ? ShellText.line([controller.program] + controller.arguments.dropFirst(0)) + "\n" : ""
+    if let launcher = controllerLauncher, var job = controllerJob {
+      job.setID = "SET"
+      first = try launcher.preview(1, job) + "\n"
+    }
     return first + (plan.engines > 0 ? try launcher.preview(plan.engines, job) : "")
   }
 }

@@ -33,6 +33,9 @@ extension LaunchedProcesses {
         file.restartsController = configuration.plan.restartsController
       }
       if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
+      if let controllerState {
+        (file.controllerLauncher, file.originalController) = (configuration.controllerLauncherName, controllerState)
+      }
     }
     for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
     if configuration.plan.ownsController { file.engineLauncher = configuration.launcherName }
@@ -41,7 +44,7 @@ extension LaunchedProcesses {
     } else {
       file.engineSets[setID] = nil
     }
-    if file.controller == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil {
+    if file.controller == nil, file.originalController == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil {
       FileSystem.remove(clusterFile)
     } else {
       try file.write(to: clusterFile)
@@ -56,6 +59,7 @@ extension LaunchedProcesses {
     }
     liveEngines = []
     settle(.removeFiles)
+    removeControllerFiles()
     if configuration.plan.ownsController {
       if let controller { finishedLogs.append(controller.outputFile) }
       controller = nil
@@ -74,15 +78,30 @@ extension LaunchedProcesses {
   /// Lets the launcher do the last that there is to do, for as long as that may take.
   mutating func settle(_ request: LauncherSteps.Request) {
     _ = driver.send(request)
+    if let state = Self.settle(driver) { setState = state }
+  }
+
+  mutating func settle(_ request: LauncherSteps.Request, _ other: WritableKeyPath<LaunchedProcesses, EngineDriver?>) {
+    _ = self[keyPath: other]?.send(request)
+    if let driver = self[keyPath: other] { _ = Self.settle(driver) }
+  }
+
+  /// - Returns: the set's state, if it was told meanwhile.
+  private static func settle(_ driver: EngineDriver) -> JSONObject? {
+    var state: JSONObject?
     let deadline = MonotonicClock.now + .seconds(15)
     while case .threaded(let thread) = driver {
       var descriptors = [pollfd(fd: thread.descriptor, events: Int16(POLLIN), revents: 0)]
       let left = (deadline - MonotonicClock.now).milliseconds
-      guard left > 0, poll(&descriptors, 1, Int32(clamping: left)) >= 0 || errno == EINTR else { return }
+      guard left > 0, poll(&descriptors, 1, Int32(clamping: left)) >= 0 || errno == EINTR else { return state }
       let events = thread.read()
-      for event in events { if case .started(let state) = event { setState = state } }
-      if events.contains(where: { if case .done = $0 { true } else { false } }) { return thread.finish() }
+      for event in events { if case .started(let told) = event { state = told } }
+      if events.contains(where: { if case .done = $0 { true } else { false } }) {
+        thread.finish()
+        return state
+      }
     }
+    return state
   }
 
   mutating func leaveRunning() -> Bool {
@@ -92,6 +111,7 @@ extension LaunchedProcesses {
       return false
     }
     settle(.leave)
+    if controllerDriver != nil { settle(.leave, \.controllerDriver) }
     announcer.say(.info, "the cluster goes on in the background: 'apus stop' (or 'ipcluster stop') ends it; \(clusterFile)")
     return true
   }

@@ -8,7 +8,7 @@ extension LaunchedProcesses {
     case .progress(let count, let all): announcer.show(progress: "\(count) of \(all) engines ready")
     case .ready(let count, let all, let duration):
       let engines = count == all ? "\(all) \(all == 1 ? "engine" : "engines")" : "\(count) of \(all) engines"
-      let address = configuration.reachableAddress.map { ", controller at \($0)" } ?? ""
+      let address = controllerAddress.map { ", controller at \($0)" } ?? ""
       announcer.announce(ready: "\(engines) ready after \(duration.secondsText): \(place)\(address)")
     case .engineEnded(let index, let end): engineEnded(index, end)
     case .engineLeft(let index):
@@ -24,21 +24,30 @@ extension LaunchedProcesses {
     case .waiting(let count, let reason):
       let many = count == 1 ? "1 engine waits" : "\(count) engines wait"
       announcer.say(.info, "\(many) in the queue\(reason.isEmpty ? "" : " (\(reason))"): \(waitingPlace)")
-    case .gaveUp(let engines):
+    case .gaveUp(let engines, let includesController):
+      let parts = [engines.isEmpty ? nil : "\(engines.count) engines", includesController ? "the controller" : nil].compactMap {
+        $0
+      }
       announcer.say(
         .error,
-        "\(engines.count) engines did not end, and may run still: 'apus stop' tries it again; \(clusterFile) names them")
+        "\(parts.joined(separator: " and ")) did not end, and may run still: 'apus stop' tries it again; \(clusterFile) names them")
+    case .controllerWaits(let reason):
+      let job = jobs(in: controllerState)
+      announcer.say(
+        .info,
+        "the controller waits in the queue\(reason.isEmpty ? "" : " (\(reason))"): \(job.isEmpty ? "" : "job \(job), ")Ctrl-C stops waiting"
+      )
     case .allEnginesEnded(let early): allEnginesEnded(early: early)
     case .controllerEnded(let status, let early): controllerEnded(status, early: early)
     case .controllerRestarts(let status, let delay):
       announcer.say(
-        .warning, "the controller died, with \(status)\(ending(of: controller))\nIt is started again in \(delay.secondsText)")
+        .warning, "the controller died, with \(status)\(controllerEnding)\nIt is started again in \(delay.secondsText)")
       controller = nil
     case .controllerTimedOut(let time):
       announcer.say(
         .error,
         configuration.plan.ownsController
-          ? "the controller wrote no connection files within \(time.secondsText)\(ending(of: controller))"
+          ? "the controller wrote no connection files within \(time.secondsText)\(controllerEnding)"
           : "no controller answers in \(configuration.profile.location)\nStart one with 'apus start' or 'apus controller'")
     case .enginesTimedOut(let count, let all, let time):
       announcer.say(
@@ -58,8 +67,12 @@ extension LaunchedProcesses {
 
   /// Which jobs those are.
   private var waitingPlace: String {
-    let jobs = setState?["apus"]?["jobs"]?.arrayValue?.compactMap { $0["id"]?.stringValue } ?? []
-    return jobs.isEmpty ? "Ctrl-C stops waiting" : "job \(jobs.prefix(5).joined(separator: ", ")); Ctrl-C stops waiting"
+    let jobs = jobs(in: setState)
+    return jobs.isEmpty ? "Ctrl-C stops waiting" : "job \(jobs); Ctrl-C stops waiting"
+  }
+
+  private func jobs(in state: JSONObject?) -> String {
+    (state?["apus"]?["jobs"]?.arrayValue?.compactMap { $0["id"]?.stringValue } ?? []).prefix(5).joined(separator: ", ")
   }
 
   /// How clients find the cluster.
@@ -91,20 +104,32 @@ extension LaunchedProcesses {
       """)
   }
 
-  private mutating func controllerEnded(_ status: ExitStatus, early: Bool) {
-    let process = controller
+  private mutating func controllerEnded(_ end: EngineEnd, early: Bool) {
+    let (log, words) = (controller?.outputFile, controllerEnding)
     controller = nil
-    if status.isSuccess, !early {
-      if let process { finishedLogs.append(process.outputFile) }
+    // What was refused is said already.
+    if case .refused = end { return }
+    if end.isSuccess, !early {
+      if let log { finishedLogs.append(log) }
       return announcer.say(.info, "the controller has ended: stopping the cluster")
     }
-    announcer.say(
-      .error, "the controller \(early ? "ended before it was ready" : "died"), with \(status)\(ending(of: process))")
+    let verb =
+      switch end {
+      case .exited, .signaled, .timeLimit, .outOfMemory, .nodeLost: early ? "ended before it was ready, with" : "died, with"
+      case .cancelled: "was"
+      case .refused, .vanished: "is gone:"
+      }
+    let place = controllerEnd.map { " (\($0.place))" } ?? ""
+    announcer.say(.error, "the controller\(place) \(verb) \(end)\(words)")
   }
 
-  /// The end of a log, as the rest of a paragraph.
-  private func ending(of process: ChildProcess?) -> String {
-    guard let process else { return "" }
+  /// The controller's last words, as the rest of a paragraph.
+  private var controllerEnding: String {
+    if let controllerEnd {
+      return controllerEnd.lines.isEmpty
+        ? "" : ". Its last words:\n" + controllerEnd.lines.map { "  \($0)" }.joined(separator: "\n")
+    }
+    guard let process = controller else { return "" }
     let lines = FileSystem.lastLines(of: process.outputFile, limit: configuration.outputLimit)
     if lines.isEmpty { return "; it left no words in \(process.outputFile)" }
     return ". The last of \(process.outputFile):\n" + lines.map { "  \($0)" }.joined(separator: "\n")

@@ -15,6 +15,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// What a start met that could not be; whoever takes it ends the cluster.
   var failure: ClusterError?
   var controller: ChildProcess?
+  /// What started the controller, where it is no process of this host.
+  var controllerDriver: EngineDriver?
+  /// The controller's state, as its launcher last told it; `nil` once it has ended.
+  var controllerState: JSONObject?
+  var controllerEnd: EndedEngine?
+  /// What that launcher told at once.
+  var controllerEvents: [LauncherSteps.Event] = []
   var driver: EngineDriver
   /// Engines that were started and have not ended.
   var liveEngines: Set<Int> = []
@@ -32,7 +39,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   private var hasAdopted = false
   /// What is not handed to the system yet, of a start in parts.
   private var unsubmitted: [Range<Int>] = []
-  private var connection: ConnectionFile?
+  private(set) var connection: ConnectionFile?
   private var connectionInfo: String?
   /// Logs of processes that ended well, to be removed at the end; of those that did not, the user needs them.
   var finishedLogs: [String] = []
@@ -95,6 +102,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   // MARK: processes
 
   mutating func startController() throws(ClusterError) {
+    if let launcher = configuration.controllerLauncher { return try startController(with: launcher) }
     try spawnController()
     // The controller is there already: it must be ended in order.
     do throws(ClusterError) {
@@ -130,7 +138,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     do throws(ProcessError) { return try ChildProcess.start(command, outputFile: log) } catch { throw ClusterError(error) }
   }
 
-  private func addClusterVariables(to variables: inout [String: String]) {
+  func addClusterVariables(to variables: inout [String: String]) {
     variables["IPP_CLUSTER_ID"] = configuration.clusterID
     variables["IPP_PROFILE_DIR"] = configuration.profile.location
   }
@@ -301,6 +309,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       forgetUnsubmitted(.cancelled(by: ""), butFirst: true)
     }
     if includesController {
+      stopController(by: signal)
       controller?.send(signal)
       hasKilledController = hasKilledController || signal == SIGKILL
     }

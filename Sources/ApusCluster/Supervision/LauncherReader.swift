@@ -17,9 +17,11 @@ struct LauncherReader {
   let kind: String
   let environment: Environment
   let isStart: Bool
+  /// Whether it is the controller that is to be started.
+  var isController = false
 
-  /// ipyparallel's class of engine sets.
-  var className: String { "\(stem)EngineSetLauncher" }
+  /// ipyparallel's class of engine sets, or of controllers.
+  var className: String { "\(stem)\(isController ? "Controller" : "EngineSet")Launcher" }
 
   private var stem: String {
     switch kind {
@@ -57,9 +59,40 @@ struct LauncherReader {
     }
   }
 
+  /// - Returns: the launcher of the controller, and whether it may wait in a queue; `nil` where it is a process of this host.
+  func controllerLauncher() throws(ClusterError) -> (launcher: any Launcher, queues: Bool)? {
+    switch kind {
+    case LocalLauncher.name: return nil
+    case MPILauncher.name: return (try mpi(nil), false)
+    case SSHLauncher.name:
+      let named = try configuration.string("controller_host", of: "Cluster") ?? ""
+      let location = try text("location")
+      let name = named.isEmpty ? location.isEmpty ? try text("hostname") : location : named
+      guard var host = SSHHost(name) else {
+        throw ClusterError(
+          .usage, name.isEmpty ? "--controller=ssh needs a host" : "'\(name)' is no host",
+          advice: "--controller-host=HOST names it, or c.SSHControllerLauncher.hostname = 'host1'.")
+      }
+      let user = try text("user")
+      if !user.isEmpty, !host.destination.contains("@") { host.destination = "\(user)@\(host.destination)" }
+      return (SSHLauncher([host], counts: [1], try sshOptions(), environment), false)
+    default:
+      guard let system = LauncherRegistry.batchSystem(named: kind) else {
+        throw ClusterError(.usage, "there is no launcher '\(kind)'")
+      }
+      var options = try batch(type(of: system))
+      options.perJob = nil
+      return (BatchLauncher(system, options, environment), true)
+    }
+  }
+
   private func refuseBatchOptions() throws(ClusterError) {
+    // The controller may be a job where the engines are none.
+    let controller = LauncherName(try configuration.string("controller_launcher_class", of: "Cluster") ?? LocalLauncher.name).entry
+    let ofJobs = isStart && controller.map { LauncherRegistry.batchSystem(named: $0) != nil } ?? false
     for (option, trait) in [("--partition", "queue"), ("--time", "time_limit"), ("--account", "account"), ("--per-job", "per_job")]
     {
+      if ofJobs, trait == "queue" || trait == "account" { continue }
       guard let setting = configuration.setting(trait, of: "Cluster") else { continue }
       throw ClusterError(
         .usage,
@@ -103,6 +136,13 @@ struct LauncherReader {
       throw ClusterError(
         .usage, "--engines=ssh needs hosts", advice: "--hosts=FILE names them, or c.SSHEngineSetLauncher.engines = {'host1': 2}.")
     }
+    let options = try sshOptions()
+    let counts = SSHHost.share(engines, among: hosts)
+    let target = options.sshCommand + options.sshArguments + (first.port.map { ["-p", String($0)] } ?? []) + [first.destination]
+    return (SSHLauncher(hosts, counts: counts, options, environment), counts.reduce(0, +), .host(target))
+  }
+
+  private func sshOptions() throws(ClusterError) -> SSHLauncher.Options {
     var options = SSHLauncher.Options()
     options.sshCommand = try words("ssh_cmd") ?? options.sshCommand
     options.sshArguments = try words("ssh_args") ?? []
@@ -110,9 +150,7 @@ struct LauncherReader {
     if !python.isEmpty { options.python = python }
     options.profileDirectory = try text("remote_profile_dir")
     options.files = try files()
-    let counts = SSHHost.share(engines, among: hosts)
-    let target = options.sshCommand + options.sshArguments + (first.port.map { ["-p", String($0)] } ?? []) + [first.destination]
-    return (SSHLauncher(hosts, counts: counts, options, environment), counts.reduce(0, +), .host(target))
+    return options
   }
 
   /// `to_send`, a list of pairs (here, there).
@@ -131,6 +169,7 @@ struct LauncherReader {
 
   private func batch(_ system: any BatchSystem.Type) throws(ClusterError) -> BatchOptions {
     var options = BatchOptions()
+    options.className = className
     options.submitCommand = try words("submit_command")
     options.deleteCommand = try words("delete_command")
     options.signalCommand = try words("signal_command")
@@ -149,7 +188,8 @@ struct LauncherReader {
     if let account = try commandLine("account") { options.account = account }
     options.qos = try text("qos")
     options.timeLimit = try configuration.value("timelimit", of: className).map { $0.stringValue ?? $0.text } ?? ""
-    if let limit = try commandLine("time_limit") {
+    // That of engines: what they report to must not end before them.
+    if !isController, let limit = try commandLine("time_limit") {
       guard let limit = TimeLimit(limit) else {
         throw ClusterError(
           .usage, "--time is '\(limit)'", advice: "Like 90s, 30m, 2h, 1:30:00 or 1-12:00:00; a number alone is minutes.")

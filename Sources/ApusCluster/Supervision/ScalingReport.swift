@@ -26,17 +26,24 @@ public struct ScalingReport: Sendable, Hashable {
   public var restart: String
   /// The latest last.
   public var steps: [Step]
+  /// What has come of the latest wishes of clients: for a number of engines, and for engines to be started anew.
+  public var wish: WishProgress?
+  public var renewal: WishProgress?
 
   init(_ lifecycle: ClusterLifecycle, launcher: String) {
     self.launcher = launcher
     range = lifecycle.policy.map { $0.minimum...$0.maximum }
     engines = lifecycle.liveEngines.count
     restart = lifecycle.plan.restart.rawValue
+    (wish, renewal) = (lifecycle.wishProgress, lifecycle.renewalProgress)
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     let now = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9 - MonotonicClock.now.seconds
     steps = lifecycle.steps.map { Step(time: now + $0.at.seconds, reason: $0.reason) }
   }
+
+  /// Whether a client waits for what comes of its wish.
+  var isAwaited: Bool { [wish, renewal].contains { $0?.state == .underWay } }
 
   /// Whether it does more than look on.
   var isActive: Bool { range != nil || restart != RestartPolicy.Mode.never.rawValue }
@@ -57,6 +64,7 @@ public struct ScalingReport: Sendable, Hashable {
       "launcher": .string(launcher), "min": range.map { .int($0.lowerBound) } ?? .null,
       "max": range.map { .int($0.upperBound) } ?? .null, "engines": .int(engines), "restart": .string(restart),
       "decisions": .array(steps.map { ["time": .double($0.time), "reason": .string($0.reason)] }),
+      "wish": wish?.json ?? .null, "renewal": renewal?.json ?? .null,
     ]
   }
 
@@ -66,6 +74,8 @@ public struct ScalingReport: Sendable, Hashable {
     self.launcher = launcher
     engines = json["engines"]?.intValue ?? 0
     restart = json["restart"]?.stringValue ?? ""
+    wish = json["wish"].flatMap { WishProgress($0) }
+    renewal = json["renewal"].flatMap { WishProgress($0) }
     if let low = json["min"]?.intValue, let high = json["max"]?.intValue, low <= high { range = low...high } else { range = nil }
     steps = (json["decisions"]?.arrayValue ?? []).compactMap { value in
       guard let reason = value["reason"]?.stringValue else { return nil }

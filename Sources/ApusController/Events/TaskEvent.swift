@@ -20,8 +20,8 @@ public struct TaskEvent: Sendable {
     case submitted(request: Envelope, engine: EngineUUID?)
     /// Its `after` is not met: it names so many tasks that have not ended.
     case waiting(for: Int)
-    /// It may run, and no engine was free for it. Left out for a task that is placed at once.
-    case queued
+    /// It may run, and no engine was free for it. Left out for a task that is placed at once. With the resources that it asks for.
+    case queued(needing: [String: Double] = [:])
     /// The task scheduler chose an engine.
     case placed(engine: EngineUUID)
     /// Its engine said that it runs. Only where engines say so: of calls while somebody subscribes to their status, of code always, and

@@ -11,16 +11,34 @@ struct DemandState {
 
   private var engines: [EngineUUID: Engine] = [:]
   private var placed: [MessageID: (engine: EngineUUID, at: Timestamp)] = [:]
-  /// Tasks that wait for others: no engine could have them now.
-  private var dependents: Set<MessageID> = []
+  /// Tasks that no engine could have now: they wait for others, or rest before another try.
+  private var unready: Set<MessageID> = []
+  /// What tasks that wait for an engine ask for, where they do.
+  private var needs: [MessageID: [String: Double]] = [:]
+  /// How many ask for each set of resources.
+  private var needCounts: [[String: Double]: Int] = [:]
+  /// What engines of launchers have had for tasks: others of theirs will have the same.
+  private var offers: Set<[String: Double]> = []
   private(set) var measured = 0
   private var mean = 0.0
 
   /// Old tasks count ever less: the last hundred or so are what is to be expected.
   private static let memory = 100.0
 
-  /// Tasks without an engine that an engine could begin now.
-  func waiting(of unassigned: Int) -> Int { max(0, unassigned - dependents.count) }
+  /// More kinds of engines than that are not told apart.
+  private static let mostOffers = 64
+
+  /// Tasks without an engine that another engine could begin now.
+  func waiting(of unassigned: Int) -> Int { max(0, unassigned - unready.count - hopeless) }
+
+  /// Tasks that ask for resources which no engine of a launcher has had.
+  private var hopeless: Int {
+    if offers.isEmpty || needCounts.isEmpty { return 0 }
+    return needCounts.reduce(0) { sum, need in
+      let isOffered = offers.contains { offer in need.key.allSatisfy { offer[$0.key, default: 0] >= $0.value } }
+      return isOffered ? sum : sum + need.value
+    }
+  }
 
   /// Seconds that a balanced task takes; `nil` where none has ended yet.
   var meanSeconds: Double? { measured == 0 ? nil : mean }
@@ -33,7 +51,9 @@ struct DemandState {
     return max(0, Double(now.microseconds - end.microseconds) / 1e6)
   }
 
-  mutating func joined(_ uuid: EngineUUID, now: Timestamp = .now()) {
+  /// - Parameter offer: what it has for tasks that ask for it, where a launcher started it.
+  mutating func joined(_ uuid: EngineUUID, offer: [String: Double]? = nil, now: Timestamp = .now()) {
+    if let offer, offers.count < Self.mostOffers { offers.insert(offer) }
     if engines[uuid] == nil { engines[uuid] = Engine() }
     engines[uuid]?.lastEnd = now
   }
@@ -50,14 +70,20 @@ struct DemandState {
         // A broadcast whose shares are not told of one by one.
         for uuid in engines.keys { engines[uuid]?.isAddressed = true }
       }
-    case .waiting: dependents.insert(event.id)
-    case .queued: dependents.remove(event.id)
+    case .waiting: unready.insert(event.id)
+    case .queued(let needing):
+      unready.remove(event.id)
+      if !needing.isEmpty { need(needing, of: event.id) }
     case .placed(let uuid):
-      dependents.remove(event.id)
+      ready(event.id)
       placed[event.id] = (uuid, event.time)
-    case .retried, .lost: placed[event.id] = nil
+    case .retried:
+      placed[event.id] = nil
+      // Until it is queued or placed it rests.
+      unready.insert(event.id)
+    case .lost: placed[event.id] = nil
     case .finished(_, let uuid, let outcome):
-      dependents.remove(event.id)
+      ready(event.id)
       let place = placed.removeValue(forKey: event.id)
       guard let uuid else { return }
       let before = engines[uuid]?.lastEnd
@@ -68,6 +94,18 @@ struct DemandState {
       measure(max(0, Double(event.time.microseconds - begin) / 1e6))
     case .started, .output, .failed, .restored, .abortRequested, .aborted, .resubmitted: break
     }
+  }
+
+  private mutating func need(_ resources: [String: Double], of task: MessageID) {
+    guard needs.updateValue(resources, forKey: task) == nil else { return }
+    needCounts[resources, default: 0] += 1
+  }
+
+  /// It waits no more.
+  private mutating func ready(_ task: MessageID) {
+    if !unready.isEmpty { unready.remove(task) }
+    guard !needs.isEmpty, let resources = needs.removeValue(forKey: task), let count = needCounts[resources] else { return }
+    needCounts[resources] = count > 1 ? count - 1 : nil
   }
 
   private mutating func measure(_ seconds: Double) {

@@ -5,9 +5,7 @@ import Logging
 extension Hub {
   /// What clients have asked for, until the launcher has heard of it; and what that says of itself.
   struct Scaling {
-    var wish: JSONValue = .null
-    /// Of the latest wish.
-    var serial = 0
+    var wishes = ScalingWishes()
     var report: JSONValue = .null
     var lastHeard: ContinuousClock.Instant?
 
@@ -47,12 +45,14 @@ extension Hub {
     if content["supervises"]?.isTruthy ?? false {
       scaling.lastHeard = .now
       if let report = content["report"], !report.isNull { scaling.report = report }
+      scaling.wishes.heard(content["heard"] ?? .null)
     }
     let now = Timestamp.now()
     let engines = state.sortedEngines.map { engine -> JSONValue in
       let busy = engine.queue.count + engine.tasks.count
       return [
-        "id": .int(engine.id.number), "origin": engine.traits.origin.map { .string($0) } ?? .null, "busy": .int(busy),
+        "id": .int(engine.id.number), "uuid": .string(engine.uuid.text),
+        "origin": engine.traits.origin.map { .string($0) } ?? .null, "busy": .int(busy),
         "idle": .double(busy > 0 ? 0 : state.demand.idleSeconds(engine.uuid, now: now)),
         "holds": .bool(state.demand.isAddressed(engine.uuid)), "draining": .bool(engine.draining != .no),
         "own": .bool(engine.traits.takesBatches),
@@ -61,7 +61,8 @@ extension Hub {
     return [
       "status": "ok", "waiting": .int(state.demand.waiting(of: state.unassigned.count)),
       "mean": state.demand.meanSeconds.map { .double($0) } ?? .null,
-      "measured": .int(state.demand.measured), "engines": .array(engines), "wish": scaling.wish, "serial": .int(scaling.serial),
+      "measured": .int(state.demand.measured), "engines": .array(engines),
+      "wishes": scaling.wishes.json, "controller": .int(scaling.wishes.controller),
     ]
   }
 
@@ -74,11 +75,11 @@ extension Hub {
         throw RemoteError(
           name: "RuntimeError", value: "no launcher watches over this cluster: nobody can start or stop its engines")
       }
-      scaling.serial += 1
-      scaling.wish = wish
+      try scaling.wishes.add(wish)
     }
     return [
-      "status": "ok", "supervised": .bool(isSupervised), "serial": .int(scaling.serial),
+      "status": "ok", "supervised": .bool(isSupervised), "serial": .int(scaling.wishes.serial),
+      "controller": .int(scaling.wishes.controller),
       "report": isSupervised ? scaling.report : .null,
     ]
   }

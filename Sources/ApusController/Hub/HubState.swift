@@ -248,7 +248,7 @@ struct HubState {
     engines[id] = Engine(id: id, uuid: uuid, traits: traits, connection: connection)
     ids[uuid] = id
     noteOrigin(traits, id)
-    demand.joined(uuid)
+    demand.joined(uuid, offer: traits.origin == nil ? nil : traits.resources)
     effects.engineJoined(uuid, id: id, traits: traits)
     if traits.isDraining { drain([id], thenStop: false, effects: &effects) }
   }

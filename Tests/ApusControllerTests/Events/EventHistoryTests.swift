@@ -52,7 +52,7 @@ struct EventHistoryTests {
   func bounds() {
     var history = EventHistory(limit: 20_000)
     for number in 0..<5000 {
-      history.note(event(MessageID("t\(number)"), .queued, at: number))
+      history.note(event(MessageID("t\(number)"), .queued(), at: number))
       #expect(history.byteCount <= 20_000)
     }
     #expect(history.end == 5000)
@@ -89,7 +89,7 @@ struct EventHistoryTests {
       event("a", .submitted(request: Messages.request("a", client: "me"), engine: nil), at: 1),
       event("b", .submitted(request: Messages.request("b", client: "you"), engine: nil), at: 2),
       event("b_e1", .submitted(request: Messages.request("b"), engine: "e1"), at: 3, .broadcast),
-      event("b_1", .queued, at: 4))
+      event("b_1", .queued(), at: 4))
     history.note(ClusterNotice(.engineJoined("e0", EngineID(0)), at: Timestamp(microseconds: 5_000_000)))
     history.note(event("a", .placed(engine: "e0"), at: 6))
     history.note(ClusterNotice(.clientGone(SessionID("me")), at: Timestamp(microseconds: 7_000_000)))
@@ -115,7 +115,7 @@ struct EventHistoryTests {
   func notices() {
     var batch = EventBatch()
     batch.notices.append((0, ClusterNotice(.controllerStarted(tasks: 5))))
-    batch.tasks.append(event("a", .queued))
+    batch.tasks.append(event("a", .queued()))
     batch.notices.append((1, ClusterNotice(.engineJoined("e0", EngineID(0)))))
     batch.notices.append((1, ClusterNotice(.clientConnected(SessionID("you")))))
     batch.tasks.append(event("a", .placed(engine: "e0")))
@@ -165,7 +165,7 @@ struct EventWaitsTests {
   }
 
   private func note(_ id: MessageID, _ history: inout EventHistory) {
-    history.note(TaskEvent(id, .task, at: Timestamp(microseconds: 0), .queued))
+    history.note(TaskEvent(id, .task, at: Timestamp(microseconds: 0), .queued()))
   }
 
   @Test("each is answered once: with what is for it, or when its time is over")

@@ -20,7 +20,7 @@ struct TaskEventStreamTests {
     }
   }
 
-  private func event(_ id: MessageID, _ kind: TaskEvent.Kind = .queued) -> TaskEvent {
+  private func event(_ id: MessageID, _ kind: TaskEvent.Kind = .queued()) -> TaskEvent {
     TaskEvent(id, .task, at: TaskSamples.base, kind)
   }
 
@@ -168,11 +168,11 @@ struct TaskEventStreamTests {
     _ = stream.addReader { events in times.withLock { $0 += events.map(\.time) } }
     var reporter = TaskEventReporter(stream, .task)
     let before = Timestamp.now()
-    reporter.report("a", .queued)
+    reporter.report("a", .queued())
     while Timestamp.now().microseconds < before.microseconds + 100 {}
     reporter.report("a", .placed(engine: "e"))
     reporter.turnEnds()
-    reporter.report("b", .queued)
+    reporter.report("b", .queued())
     stream.drain()
     let all = times.withLock { $0 }
     #expect(all[0] >= before && all[0] == all[1] && all[2].microseconds >= before.microseconds + 100)

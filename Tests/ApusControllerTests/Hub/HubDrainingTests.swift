@@ -145,10 +145,41 @@ private struct Recorder: HubEffects {
     event("b", at: 0, .submitted(request: request, engine: nil))
     event("b", at: 0, .waiting(for: 1))
     #expect(demand.waiting(of: 2) == 1)
-    event("b", at: 1, .queued)
+    event("b", at: 1, .queued())
     #expect(demand.waiting(of: 2) == 2)
     event("c", at: 1, .waiting(for: 1))
     event("c", at: 2, .finished(reply: request, engine: nil, outcome: .aborted))
+    #expect(demand.waiting(of: 2) == 2)
+  }
+
+  @Test mutating func whatRestsAsksForNoEngine() {
+    demand.joined(a, now: Timestamp(microseconds: 0))
+    event("1", at: 0, .placed(engine: a))
+    event("1", at: 1, .retried(from: a, reason: .failed))
+    #expect(demand.waiting(of: 1) == 0)
+    event("1", at: 2, .queued())
+    #expect(demand.waiting(of: 1) == 1)
+    event("1", at: 3, .placed(engine: a))
+    event("1", at: 4, .retried(from: a, reason: .failed))
+    // Tried again at once, and somebody takes it back.
+    event("1", at: 4, .placed(engine: a))
+    event("2", at: 4, .retried(from: a, reason: .failed))
+    event("2", at: 4, .finished(reply: reply(), engine: nil, outcome: .aborted))
+    #expect(demand.waiting(of: 1) == 1)
+  }
+
+  @Test mutating func whatEnginesOfLaunchersDoNotHaveAsksForNoneOfThem() {
+    event("g", at: 0, .queued(needing: ["gpu": 2]))
+    event("h", at: 0, .queued(needing: ["gpu": 2]))
+    // Nobody knows yet what they have.
+    #expect(demand.waiting(of: 3) == 3)
+    demand.joined(EngineUUID("of a user's own"), now: Timestamp(microseconds: 0))
+    #expect(demand.waiting(of: 3) == 3)
+    demand.joined(a, offer: ["gpu": 1], now: Timestamp(microseconds: 0))
+    #expect(demand.waiting(of: 3) == 1)
+    event("h", at: 1, .finished(reply: reply(), engine: nil, outcome: .aborted))
+    #expect(demand.waiting(of: 2) == 1)
+    demand.joined(EngineUUID("b"), offer: ["gpu": 4], now: Timestamp(microseconds: 0))
     #expect(demand.waiting(of: 2) == 2)
   }
 

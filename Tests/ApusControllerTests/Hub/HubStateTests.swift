@@ -474,7 +474,7 @@ struct HubCounterTests {
       submitted("b", .broadcast), submitted("b_a", .broadcast, engine: "a"), event("b_a", nil, .started),
       finished("b_a", .broadcast, engine: "a"), finished("b", .broadcast))
     bench.observe(
-      submitted("x", .task), event("x", .task, .waiting(for: 2)), event("x", .task, .queued), placed("x", "a"),
+      submitted("x", .task), event("x", .task, .waiting(for: 2)), event("x", .task, .queued()), placed("x", "a"),
       event("x", nil, .started), event("x", .task, .aborted))
     #expect(bench.state.unassigned.isEmpty)
     #expect(bench.state.engines[EngineID(0)]?.tasks == ["x"])

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/launchers.md").read_text()
 #: Heading to the systems that its example runs on: the first that is there.
 SECTIONS = {
+    "Controllers elsewhere": ["slurm", "real slurm"],
     "SSH": ["ssh"], "MPI": ["openmpi", "mpich"], "Slurm": ["slurm", "real slurm"], "PBS": ["pbs"], "Grid Engine": ["sge", "real sge"], "LSF": ["lsf"],
     "HTCondor": ["htcondor"]}
 

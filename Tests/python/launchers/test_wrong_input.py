@@ -19,7 +19,7 @@ def test_options_that_do_not_go_together(make_cluster, tmp_path):
     cluster = make_cluster("slurm")
     refusal(cluster, "--engines=slrum", code=2, says="did you mean 'slurm'?")
     refusal(cluster, "--engines=winhpc", code=69, says="winhpc")
-    refusal(cluster, "--controller=slurm", code=69, says="the controller")
+    refusal(cluster, "--controller=winhpc", code=69, says="the controller")
     refusal(cluster, "--engines=ssh", code=2, says="needs hosts")
     refusal(cluster, "--engines=local", "--time=2h", code=2, says="--time is for batch systems")
     refusal(cluster, "--engines=slurm", "--time=soon", code=2, says="--time is 'soon'")

@@ -31,6 +31,7 @@ public struct BatchLauncher: Launcher {
   public var size: Int { jobs.map(\.engines.upperBound).max() ?? 0 }
 
   private var kind: any BatchSystem.Type { type(of: system) }
+  private var className: String { options.className.isEmpty ? "\(kind.classStem)EngineSetLauncher" : options.className }
 
   // MARK: start
 
@@ -69,7 +70,7 @@ public struct BatchLauncher: Launcher {
     guard let id = try jobID(in: output) else {
       throw ClusterError(
         .refused, "\(words.first ?? "") did not say a job's id; it said: \(output.trimmed)",
-        advice: "\(kind.classStem)EngineSetLauncher.job_id_regexp says how to find it.")
+        advice: "\(className).job_id_regexp says how to find it.")
     }
     new.id = id
     jobs.append(new)
@@ -83,7 +84,8 @@ public struct BatchLauncher: Launcher {
       number += "-s\(jobs.count)"
     }
     let output = options.outputFile.map { $0 + number } ?? "\(job.logStem)\(number).log"
-    let script = options.scriptPath.map { $0 + number } ?? "\(job.logStem)\(number)-\(kind.scriptName)"
+    let name = job.isController ? kind.scriptName.replacing("engine", with: "controller") : kind.scriptName
+    let script = options.scriptPath.map { $0 + number } ?? "\(job.logStem)\(number)-\(name)"
     var planned = BatchJob(id: "", engines: engines, outputFile: output, script: script)
     // Where the system's own template has no array for one engine, and in templates that start their engines themselves.
     planned.isArray = options.template == nil || options.template?.firstRange(of: "1-{n}") != nil
@@ -105,7 +107,7 @@ public struct BatchLauncher: Launcher {
       guard options.jobIDGroup >= 0, options.jobIDGroup < match.output.count else { return nil }
       return match.output[options.jobIDGroup].substring.map(String.init)
     } catch {
-      throw ClusterError(.failure, "\(kind.classStem)EngineSetLauncher.job_id_regexp is no regular expression: \(pattern)")
+      throw ClusterError(.failure, "\(className).job_id_regexp is no regular expression: \(pattern)")
     }
   }
 
@@ -132,10 +134,12 @@ public struct BatchLauncher: Launcher {
       ).text,
     ]
     variables.merge(options.namespace) { $1 }
-    let template = options.template ?? system.template(options, engines: batch.engines.count)
-    if options.template != nil, !["{program", "{executable", "engine"].contains(where: { template.contains($0) }) {
+    let own = system.template(options, engines: batch.engines.count)
+    let template = options.template ?? own.replacing("ipengine", with: job.programName)
+    if options.template != nil, !["{program", "{executable", "engine", "controller"].contains(where: { template.contains($0) }) {
       throw ClusterError(
-        .failure, "the batch template of \(kind.classStem)EngineSetLauncher starts no engine: it has no {program_and_args}",
+        .failure,
+        "the batch template of \(className) starts no \(job.isController ? "controller" : "engine"): it has no {program_and_args}",
         advice: "A line like 'srun {program_and_args}' or 'mpiexec -n {n} {program_and_args}' is what it is for.")
     }
     let filled = try BatchTemplate(template).filled(variables)
@@ -155,7 +159,7 @@ public struct BatchLauncher: Launcher {
     let assignments = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     var words = job.command.arguments
     // The file and not the environment: a queue shows its jobs' environment to others, and the key is in it.
-    if !(job.sendsConnectionInfo ?? false) {
+    if !(job.sendsConnectionInfo ?? false), !job.isController {
       words.append("--file=\(job.profile.connectionFile("engine", clusterID: job.clusterID))")
     }
     return ["/usr/bin/env"] + assignments + EngineJob.words(words, sourcing: job.environmentScript)
@@ -176,6 +180,7 @@ public struct BatchLauncher: Launcher {
     let words = ShellText.line(copy.submitWords(first)) + (kind.readsScriptFromInput ? " < \(ShellText.quoted(first.script))" : "")
     let jobs = options.perJob.map { (count + $0 - 1) / max(1, $0) } ?? 1
     let many = jobs > 1 ? ", and \(jobs - 1) more like it" : ""
+    if job.isController { return "\(words)    # the controller\n\n\(try copy.script(first, job))" }
     return "\(words)    # \(first.engines.count) of \(count) engines\(many)\n\n\(try copy.script(first, job))"
   }
 

@@ -2,6 +2,8 @@ import ApusMessaging
 
 /// What users say of the jobs of a batch system: ipyparallel's traits, and the options of the command line.
 struct BatchOptions: Sendable, Hashable {
+  /// The class whose traits these are, for people.
+  var className = ""
   /// `nil` is the system's own.
   var submitCommand: [String]?
   var deleteCommand: [String]?

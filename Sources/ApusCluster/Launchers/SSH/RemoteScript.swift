@@ -66,6 +66,16 @@ enum RemoteScript {
                 # Killed together with what watches over it, or by a host that was started anew.
                 states[index] = "lost"
         return states
+    def fetched():
+        # Whole files: they are renamed into their places.
+        found = {}
+        for path in order["fetch"]:
+            try:
+                with open(path) as file:
+                    found[path] = file.read()
+            except OSError:
+                pass
+        return found
     def send(number, to_group=False):
         for index, (pid, start) in order["engines"].items():
             if lives(pid, start):
@@ -75,8 +85,8 @@ enum RemoteScript {
                     pass
     """
 
-  /// Engines are children of a process that waits for them and writes down how they end; it goes with the last.
-  static let start = """
+  /// What both kinds of processes need before their command is known.
+  private static let preparation = """
     import subprocess, tempfile
     def fail(words):
         answer({"error": words})
@@ -84,6 +94,30 @@ enum RemoteScript {
     variables = dict(os.environ)
     variables.update(order["variables"])
     command = order["command"]
+    profile = order["profile"]
+    if profile:
+        variables["IPP_PROFILE_DIR"] = os.path.join(os.path.expanduser("~"), profile)
+    os.umask(0o077)
+    for path, content in order["files"].items():
+        path = os.path.join(os.path.expanduser("~"), path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(content))
+    """
+
+  /// Only when it is clear that there is something to be run.
+  private static let directory = """
+    directory = order["directory"]
+    if not (directory and os.path.isdir(directory)):
+        directory = tempfile.mkdtemp(prefix="apus-engines-")
+    for index in order["indices"]:
+        try:
+            os.remove(os.path.join(directory, "%d.exit" % index))
+        except OSError:
+            pass
+    """
+
+  private static let engineCommand = """
     if command is None:
         package = order["package"]
         if package and os.path.isfile(os.path.join(package, "apus", "__init__.py")):
@@ -94,28 +128,18 @@ enum RemoteScript {
             if importlib.util.find_spec("apus") is None:
                 fail("there is no package 'apus' in %s of that host" % sys.executable)
         command = [sys.executable, "-m", "apus.engine"]
-    profile = order["profile"]
-    if profile:
-        variables["IPP_PROFILE_DIR"] = os.path.join(os.path.expanduser("~"), profile)
-    os.umask(0o077)
-    for path, content in order["files"].items():
-        path = os.path.join(os.path.expanduser("~"), path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(content))
-    directory = order["directory"]
-    if not (directory and os.path.isdir(directory)):
-        directory = tempfile.mkdtemp(prefix="apus-engines-")
+    """
+
+  private static let engineArguments = """
     connection = os.path.join(directory, "connection-%d.json" % os.getpid())
-    for index in order["indices"]:
-        try:
-            os.remove(os.path.join(directory, "%d.exit" % index))
-        except OSError:
-            pass
     with os.fdopen(os.open(connection, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(order["connection"])
     os.umask(0o022)
     command = command + ["--file=" + connection] + order["arguments"]
+    """
+
+  /// Children of a process that waits for them and writes down how they end; it goes with the last.
+  private static let launch = """
     if order["script"]:
         command = ["/bin/sh", "-c", '. "$0" && exec "$@"', os.path.expanduser(order["script"])] + command
     reading, writing = os.pipe()
@@ -160,19 +184,79 @@ enum RemoteScript {
             pass
         os._exit(0)
     os.close(writing)
-    told = b""
+    words = b""
     while True:
         part = os.read(reading, 65536)
         if not part:
             break
-        told += part
+        words += part
     os.wait()
-    result = json.loads(told.decode()) if told else {"engines": {}, "error": "nothing was started"}
+    result = json.loads(words.decode()) if words else {"engines": {}, "error": "nothing was started"}
     result["directory"] = directory
+    """
+
+  /// Engines.
+  static let start = [preparation, engineCommand, directory, engineArguments, launch, "answer(result)"].joined(separator: "\n")
+
+  /// The program of this host, where that host has it too, or the one of its package; its files are in a directory that is removed with it,
+  /// unless somebody names a profile.
+  private static let controllerCommand = """
+    if command is None:
+        program = order["program"]
+        if not os.access(program, os.X_OK):
+            try:
+                from apus._executable import find
+                program = find()
+            except (ImportError, FileNotFoundError) as error:
+                fail("there is no program %s, and %s" % (program, error))
+        command = [program, "controller"]
+    """
+
+  private static let controllerArguments = """
+    os.umask(0o022)
+    home = os.path.join(os.path.expanduser("~"), profile) if profile else os.path.join(directory, "profile")
+    name = "ipcontroller-" + (order["cluster_id"] + "-" if order["cluster_id"] else "")
+    files = {kind: os.path.join(home, "security", name + kind + ".json") for kind in ("client", "engine")}
+    for path in files.values():
+        try:
+            os.remove(path)
+        except OSError:
+            pass
+    variables["IPP_PROFILE_DIR"] = home
+    command = command + ["--profile-dir=" + home] + order["arguments"]
+    if order["cluster_id"]:
+        command.append("--cluster-id=" + order["cluster_id"])
+    if order["locates"]:
+        import socket
+        # The address that this host was reached at.
+        words = os.environ.get("SSH_CONNECTION", "").split()
+        command.append("--location=" + (words[2] if len(words) == 4 else socket.gethostname()))
+    connection = ""
+    """
+
+  /// Most controllers are ready in a moment; others are asked again.
+  private static let arrival = """
+    import time
+    order.update({"directory": directory, "engines": result["engines"], "fetch": list(files.values())})
+    result["connection_files"] = files
+    deadline = time.monotonic() + 2
+    while not result["error"]:
+        result["fetched"] = fetched()
+        if len(result["fetched"]) == len(files) or told("0") is not None or time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
     answer(result)
     """
 
-  static let states = "answer(look())\n"
+  static let startController = [preparation, controllerCommand, directory, controllerArguments, launch, arrival].joined(
+    separator: "\n")
+
+  static let states = """
+    states = look()
+    if order.get("fetch"):
+        states["fetched"] = fetched()
+    answer(states)
+    """
 
   static let signal = """
     send(order["signal"])

@@ -38,6 +38,8 @@ public struct SSHLauncher: Launcher {
   private var sockets: String?
   /// That of the launcher that was taken over from, which may have been killed.
   private var formerSockets: String?
+  /// Connection files of a controller there that are not here yet: path there, path here.
+  private var awaitedFiles: [String: String] = [:]
 
   /// - Parameter counts: engines of each host.
   init(_ hosts: [SSHHost], counts: [Int], _ options: Options, _ environment: Environment) {
@@ -58,12 +60,12 @@ public struct SSHLauncher: Launcher {
     for engine in engines { ended[engine] = nil }
     do throws(ClusterError) {
       let orders = used.map { (site: $0, order: order(sites[$0], shares[$0], job, files)) }
-      let answers = try ask(orders, RemoteScript.start, limit: .seconds(60))
+      let answers = try ask(orders, job.isController ? RemoteScript.startController : RemoteScript.start, limit: .seconds(60))
       var failure: ClusterError?
       for (index, answer) in zip(used, answers) {
         switch answer {
         case .success(let answer):
-          let refusal = started(index, answer)
+          let refusal = started(index, answer, job)
           failure = failure ?? refusal
         case .failure(let error): failure = failure ?? error
         }
@@ -77,7 +79,12 @@ public struct SSHLauncher: Launcher {
   }
 
   /// - Returns: what the host could not do.
-  private mutating func started(_ index: Int, _ answer: JSONValue) -> ClusterError? {
+  private mutating func started(_ index: Int, _ answer: JSONValue, _ job: EngineJob) -> ClusterError? {
+    for kind in ["client", "engine"] where job.isController {
+      guard let path = answer["connection_files"]?[kind]?.stringValue else { continue }
+      awaitedFiles[path] = job.profile.connectionFile(kind, clusterID: job.clusterID)
+    }
+    let refusal = fetched(answer)
     sites[index].directory = answer["directory"]?.stringValue ?? sites[index].directory
     sites[index].isEmpty = false
     for (name, process) in answer["engines"]?.objectValue?.members ?? [] {
@@ -86,11 +93,25 @@ public struct SSHLauncher: Launcher {
       }
       sites[index].processes[engine] = (pid, start)
     }
-    guard let words = answer["error"]?.stringValue, !words.isEmpty else { return nil }
+    guard let words = answer["error"]?.stringValue, !words.isEmpty else { return refusal }
     return ClusterError(
-      .refused, "no engine could be started on \(sites[index].host.name): \(words)",
-      advice: "Install Apus there (pip install apus), or name an interpreter that has it: SSHLauncher.remote_python, or engine_cmd."
+      .refused,
+      "no \(job.isController ? "controller" : "engine") could be started on \(sites[index].host.name): \(words)",
+      advice:
+        "Install Apus there (pip install apus), or name an interpreter that has it: SSHLauncher.remote_python, or \(job.isController ? "controller" : "engine")_cmd."
     )
+  }
+
+  /// Writes connection files that a host has sent.
+  private mutating func fetched(_ answer: JSONValue) -> ClusterError? {
+    for (there, text) in answer["fetched"]?.objectValue?.members ?? [] {
+      guard let here = awaitedFiles[there], let text = text.stringValue else { continue }
+      do throws(FileError) {
+        try AtomicFile.write(Array(text.utf8), to: here, mode: 0o600)
+        awaitedFiles[there] = nil
+      } catch { return ClusterError(.cannotWrite, "the controller's connection file could not be written: \(error)") }
+    }
+    return nil
   }
 
   /// Engines of each host: where they were, where they are started again; else in the order of the hosts, and where that has come to its end,
@@ -119,7 +140,10 @@ public struct SSHLauncher: Launcher {
     for (name, value) in host.environment { variables[name] = value }
     variables[EngineJob.mark] = job.markValue
     let own = host.engineCommand ?? job.foreignCommand
+    if job.isController { variables["APUS_PYTHON"] = nil }
     return [
+      "program": .string(job.command.program), "cluster_id": .string(job.clusterID),
+      "locates": .bool(!job.engineArguments.contains { $0.hasPrefix("--location") || $0.hasPrefix("--IPController.location") }),
       "variables": .object(
         JSONObject(members: variables.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) })),
       "script": (host.environmentScript ?? job.environmentScript).map { .string($0) } ?? .null,
@@ -228,7 +252,10 @@ public struct SSHLauncher: Launcher {
 
   // MARK: life
 
-  public mutating func states() throws(ClusterError) -> [Int: EngineState] { try look(orders(), RemoteScript.states) }
+  public mutating func states() throws(ClusterError) -> [Int: EngineState] {
+    let fetch: JSONObject = awaitedFiles.isEmpty ? [:] : ["fetch": JSONValue(awaitedFiles.keys.sorted())]
+    return try look(orders(adding: fetch), RemoteScript.states)
+  }
 
   /// - Throws: where no host answers; one that does not leaves its engines as they were.
   private mutating func look(_ orders: [Order], _ script: String) throws(ClusterError) -> [Int: EngineState] {
@@ -237,13 +264,15 @@ public struct SSHLauncher: Launcher {
     if !orders.isEmpty {
       for (index, answer) in zip(orders.map(\.site), try ask(orders, script)) {
         switch answer {
-        case .success(let found): note(found, of: index, in: &states)
+        case .success(let found):
+          note(found, of: index, in: &states)
+          failure = fetched(found) ?? failure
         case .failure(let error): failure = error
         }
       }
     }
     for (engine, end) in ended { states[engine] = .ended(end) }
-    if let failure, states.allSatisfy({ $0.value.isEnded }) { throw failure }
+    if let failure, failure.exitCode == .cannotWrite || states.allSatisfy({ $0.value.isEnded }) { throw failure }
     return states
   }
 
@@ -376,9 +405,14 @@ public struct SSHLauncher: Launcher {
     let shares = shares(of: 0..<count)
     return sites.indices.filter { !shares[$0].isEmpty }.map { index in
       let host = sites[index].host
-      let command = host.engineCommand ?? job.foreignCommand ?? [host.python ?? options.python, "-m", "apus.engine"]
-      let line = ShellText.line(command + ["--file=CONNECTION"] + job.engineArguments + host.engineArguments)
-      return "\(ShellText.line(words(host, [host.python ?? options.python, "-"])))    # \(shares[index].count) times: \(line)\n"
+      let python = host.python ?? options.python
+      let own = host.engineCommand ?? job.foreignCommand
+      let command =
+        job.isController
+        ? (own ?? [job.command.program, "controller"]) + job.engineArguments
+        : (own ?? [python, "-m", "apus.engine"]) + ["--file=CONNECTION"] + job.engineArguments + host.engineArguments
+      let number = job.isController ? "the controller" : "\(shares[index].count) times"
+      return "\(ShellText.line(words(host, [python, "-"])))    # \(number): \(ShellText.line(command))\n"
     }.joined()
   }
 }

@@ -264,7 +264,7 @@ struct TaskSchedulerState {
     if let reason = hopelessness(of: task) {
       return fail(task, .impossible(reason), now: now, effects: &effects)
     }
-    effects.report(task.id, .queued)
+    effects.report(task.id, .queued(needing: task.hasConstraints ? task.constraints.preferences?.resources ?? [:] : [:]))
     armTimeout(task, now: now)
     let constraints = task.limitsPlacement ? task.constraints : nil
     switch constraints {

@@ -1,0 +1,61 @@
+import ApusMessaging
+import ApusProcess
+import Glibc
+
+/// A controller that a launcher has started somewhere else: on another host, or as a job.
+extension LaunchedProcesses {
+  private static let index = 0
+
+  mutating func startController(with launcher: any Launcher) throws(ClusterError) {
+    guard var job = configuration.controllerJob else { return }
+    job.setID = "\(setID)-controller"
+    addClusterVariables(to: &job.variables)
+    var driver = try EngineDriver(launcher, outputLimit: configuration.outputLimit)
+    controllerEvents += driver.send(.start(Self.index..<Self.index + 1, job))
+    controllerDriver = driver
+  }
+
+  /// Readable when `takeControllerEvents` has something; -1 where SIGCHLD says so.
+  var controllerDescriptor: Int32 { controllerDriver?.descriptor ?? -1 }
+
+  /// What became of the controller since the last call.
+  mutating func takeControllerEvents() -> [LauncherSteps.Event] {
+    guard controllerDriver != nil else { return [] }
+    let taken = controllerEvents + (controllerDriver?.events() ?? [])
+    controllerEvents = []
+    for event in taken {
+      switch event {
+      case .started(let state):
+        controllerState = state
+        updateClusterFile()
+      case .refused(let error): failure = failure ?? error
+      case .ended(let end):
+        controllerState = nil
+        controllerEnd = end
+      case .trouble(let error): announcer.say(.warning, error.description)
+      case .waiting, .running, .done: break
+      }
+    }
+    return taken
+  }
+
+  mutating func stopController(by signal: Int32) {
+    guard controllerDriver != nil, signal == SIGTERM || signal == SIGKILL else { return }
+    controllerEvents += controllerDriver?.send(.stop(isForced: signal == SIGKILL)) ?? []
+  }
+
+  /// Where it was reached, for people; `nil` where all are here.
+  var controllerAddress: String? {
+    if configuration.controllerLauncher == nil { return configuration.reachableAddress }
+    return connection.map { $0.location.isEmpty ? $0.host : $0.location }
+  }
+
+  /// Removes what a controller elsewhere has left here.
+  mutating func removeControllerFiles() {
+    guard controllerDriver != nil else { return }
+    settle(.removeFiles, \.controllerDriver)
+    for kind in ["client", "engine"] {
+      FileSystem.remove(configuration.profile.connectionFile(kind, clusterID: configuration.clusterID))
+    }
+  }
+}
