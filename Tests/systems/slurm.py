@@ -59,7 +59,7 @@ class Slurm(System):
             for number, port in enumerate(others, 1)]
         settings = _SETTINGS.format(host=host, port=first, user=getpass.getuser(), folder=self.folder)
         path.write_text(settings.replace("PartitionName=main", "\n".join(lines) + "\nPartitionName=main"))
-        (self.folder / "plugstack.conf").write_text("")
+        (self.folder / "plugstack.conf").write_text(self.plugins)
         # slurmd loads a plugin for control groups even where none are used; named, it does not look for what is not mounted.
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
         (self.folder / "state").mkdir()
@@ -70,6 +70,9 @@ class Slurm(System):
             (self.folder / f"spool-n{number}").mkdir()
             self.node_daemons[f"n{number}"] = self.daemon("/usr/sbin/slurmd", "-D", "-N", f"n{number}", "-f", str(path))
         self.wait(lambda: self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).split() == ["idle"] * self.nodes, "the nodes are not idle")
+
+    #: Lines of its list of plugins.
+    plugins = ""
 
     def jobs(self) -> list[str]:
         """Ids of jobs that wait or run."""

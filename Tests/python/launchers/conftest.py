@@ -20,13 +20,14 @@ import processes  # noqa: E402
 from launcher_names import PLAYED  # noqa: E402
 from systems.gridengine import GridEngine  # noqa: E402
 from systems.mpi import MPICH, OpenMPI  # noqa: E402
+from systems.pbs import PBSOnSlurm  # noqa: E402
 from systems.played import PlayedSystem  # noqa: E402
 from systems.slurm import Slurm  # noqa: E402
 from systems.ssh import SSHHosts  # noqa: E402
 from temporary_cluster import environment  # noqa: E402
 
 
-REAL = {"real slurm": Slurm, "real sge": GridEngine, "ssh": SSHHosts, "openmpi": OpenMPI, "mpich": MPICH}
+REAL = {"real slurm": Slurm, "pbs on slurm": PBSOnSlurm, "real sge": GridEngine, "ssh": SSHHosts, "openmpi": OpenMPI, "mpich": MPICH}
 
 
 class Stand:
@@ -66,7 +67,7 @@ def make_stand(name: str, folder: Path) -> Stand:
         return Stand(name, system, "ssh", [f"--hosts={hosts}"], {"SSHLauncher": {"remote_python": sys.executable}})
     if isinstance(system, (OpenMPI, MPICH)):
         return Stand(name, system, "mpi", [], {"MPILauncher": {"mpi_cmd": [system.command]}})
-    return Stand(name, system, name.removeprefix("real "), [], {})
+    return Stand(name, system, name.removeprefix("real ").partition(" ")[0], [], {})
 
 
 @pytest.fixture(scope="session")

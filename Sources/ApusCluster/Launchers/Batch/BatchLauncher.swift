@@ -37,7 +37,7 @@ public struct BatchLauncher: Launcher {
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
     system.prepare(shell)
-    for part in parts(of: engines) {
+    for part in system.followsArrays ? parts(of: engines) : engines.map({ $0..<$0 + 1 }) {
       do throws(ClusterError) { try submit(part, job) } catch {
         for left in part.lowerBound..<engines.upperBound { ended[left] = .refused(error.reason) }
         throw error
@@ -176,9 +176,10 @@ public struct BatchLauncher: Launcher {
     var system = system
     system.prepare(shell)
     let copy = BatchLauncher(system, options, shell.environment)
-    let first = copy.planned(0..<min(count, options.perJob ?? count), job)
+    let perJob = system.followsArrays ? options.perJob : 1
+    let first = copy.planned(0..<min(count, perJob ?? count), job)
     let words = ShellText.line(copy.submitWords(first)) + (kind.readsScriptFromInput ? " < \(ShellText.quoted(first.script))" : "")
-    let jobs = options.perJob.map { (count + $0 - 1) / max(1, $0) } ?? 1
+    let jobs = perJob.map { (count + $0 - 1) / max(1, $0) } ?? 1
     let many = jobs > 1 ? ", and \(jobs - 1) more like it" : ""
     if job.isController { return "\(words)    # the controller\n\n\(try copy.script(first, job))" }
     return "\(words)    # \(first.engines.count) of \(count) engines\(many)\n\n\(try copy.script(first, job))"
@@ -282,7 +283,12 @@ public struct BatchLauncher: Launcher {
     guard !names.isEmpty else { return }
     var words = options.deleteCommand ?? kind.deleteCommand
     if isForced, options.deleteCommand == nil, let kill = kind.killCommand { words = kill }
-    let result = try shell.run(words + names)
+    var result = try shell.run(words + names)
+    // Not every dialect knows how to do it by force.
+    if isForced, !result.isSuccess, words != kind.deleteCommand, options.deleteCommand == nil {
+      words = kind.deleteCommand
+      result = try shell.run(words + names)
+    }
     if result.isSuccess { return deleted.formUnion(engines) }
     // Jobs that are over cannot be deleted, and need not be.
     let listed = try list(Array(jobs.indices))

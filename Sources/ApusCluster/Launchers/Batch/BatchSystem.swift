@@ -27,6 +27,9 @@ protocol BatchSystem: Sendable {
   /// Whether `end` has the same answer for all engines of a job.
   static var tellsOfJobs: Bool { get }
 
+  /// Whether engines may be elements of an array: whether the system tells of each.
+  var followsArrays: Bool { get }
+
   init()
 
   /// Learns what it must know of this installation before a script can be made.
@@ -57,6 +60,7 @@ protocol BatchSystem: Sendable {
 extension BatchSystem {
   static var killCommand: [String]? { nil }
   static var tellsOfJobs: Bool { false }
+  var followsArrays: Bool { true }
   static var readsScriptFromInput: Bool { false }
   mutating func prepare(_ shell: BatchShell) {}
   func arguments(_ options: BatchOptions) -> [String] { [] }

@@ -1,5 +1,5 @@
 import ApusProcess
-/// PBS: OpenPBS and PBS Pro, and Torque. One array of n jobs.
+/// PBS: OpenPBS and PBS Pro, and Torque: one array of n jobs. And Slurm's commands of these names: n jobs.
 struct PBS: BatchSystem {
   static let name = "pbs"
   static let title = "PBS"
@@ -12,18 +12,32 @@ struct PBS: BatchSystem {
   static let firstIndex = 1
   static let indexVariables = "PBS_ARRAY_INDEX,PBS_ARRAYID"
 
-  /// OpenPBS and Torque have other options for the same.
-  private var isOpenPBS = false
+  /// They have other options for the same.
+  private enum Dialect: Sendable, Hashable {
+    case torque, openPBS
+    /// Slurm's for those who come from Torque: they tell nothing of an array's elements, nor how a job ended.
+    case slurm
+  }
+  private var dialect = Dialect.torque
+  private var isOpenPBS: Bool { dialect == .openPBS }
 
   mutating func prepare(_ shell: BatchShell) {
     guard let result = try? shell.run(["qstat", "--version"]) else { return }
-    isOpenPBS = (result.output + result.errors).contains("pbs_version")
+    let words = result.output + result.errors
+    if words.contains("pbs_version") { dialect = .openPBS }
+    if words.contains("Unknown option: version") { dialect = .slurm }
   }
+
+  var followsArrays: Bool { dialect != .slurm }
 
   func template(_ options: BatchOptions, engines: Int) -> String {
     var lines = ["#!/bin/sh", "#PBS -V", "#PBS -N ipengine", "#PBS -j oe", "#PBS -o {output_file}"]
     // OpenPBS has no arrays of one, and Torque counts by another option.
-    if !isOpenPBS { lines.append("#PBS -t 1-{n}") } else if engines > 1 { lines.append("#PBS -J 1-{n}") }
+    switch dialect {
+    case .torque: lines.append("#PBS -t 1-{n}")
+    case .openPBS: if engines > 1 { lines.append("#PBS -J 1-{n}") }
+    case .slurm: break
+    }
     lines += pairs(options).map { "#PBS \($0) \($1)" }
     lines += ["exec >>{output_path}.${{PBS_ARRAY_INDEX:-${{PBS_ARRAYID:-1}}}} 2>&1", "exec {program_and_args}", ""]
     return lines.joined(separator: "\n")
@@ -54,10 +68,12 @@ struct PBS: BatchSystem {
   }
 
   func list(_ jobs: [BatchJob], _ shell: BatchShell) throws(ClusterError) -> [Int: EngineState] {
-    let words = ["qstat"] + (isOpenPBS ? ["-x"] : []) + ["-f", "-t"] + jobs.map(\.id)
+    let words = ["qstat"] + (isOpenPBS ? ["-x"] : []) + ["-f"] + (dialect == .slurm ? [] : ["-t"]) + jobs.map(\.id)
     let result = try shell.run(words)
     // Of several, those that are known are listed all the same.
-    let isUnknown = ["Unknown Job Id", "has finished"].contains { result.errors.contains($0) || result.output.contains($0) }
+    let isUnknown =
+      dialect == .slurm && result.status == .exited(153)
+      || ["Unknown Job Id", "has finished"].contains { result.errors.contains($0) || result.output.contains($0) }
     guard result.isSuccess || isUnknown else { throw BatchShell.failure(words, result) }
     return Self.states(of: jobs, qstat: result.output)
   }
@@ -125,7 +141,11 @@ struct PBS: BatchSystem {
     }
   }
 
-  func end(of engine: Int, in job: BatchJob, known: EngineEnd?, _ shell: BatchShell) -> EngineEnd? { known }
+  func end(of engine: Int, in job: BatchJob, known: EngineEnd?, _ shell: BatchShell) -> EngineEnd? {
+    guard dialect == .slurm else { return known }
+    guard case .ended(let end) = try? Slurm().list([job], shell)[engine] else { return known }
+    return Slurm().end(of: engine, in: job, known: end, shell) ?? end
+  }
 }
 
 extension String {
