@@ -15,6 +15,7 @@ from traitlets import Any, Bool, Dict, Float, Instance, Integer, List, Unicode, 
 from traitlets.config import Application, Config, LoggingConfigurable
 
 from . import configuration, connecting, ending, guardian, profiles
+from .adaptive import Adaptive
 from .clusterfile import ClusterFile
 from .local import LocalControllerLauncher, LocalEngineSetLauncher
 from .loop import SynchronousForms, on_cluster_loop
@@ -23,13 +24,15 @@ from .registry import LauncherClass
 _CHARACTERS = string.ascii_lowercase + string.digits
 
 
-class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfigurable):
+class Cluster(SynchronousForms, connecting.Connecting, Adaptive, ClusterFile, LoggingConfigurable):
     """One controller and its engines.
 
     Parameters
     ----------
     n : int, optional
         Engines to start. Default: one for each core.
+    min, max : int, optional
+        With one of them the cluster grows and shrinks with its work, within these bounds; `apus start --min --max` is what starts it, then.
     engines, controller : str or class
         How they are started: "local" (the default), the name of another launcher, or a launcher class.
     profile, profile_dir : str
@@ -83,6 +86,8 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
     engine_args = List(Unicode(), config=True, help="Further arguments of each engine.")
     delay = Float(0.0, config=True, help="Seconds between the starts of the controller and of the engines.").tag(to_dict=True)
     n = Integer(None, allow_none=True, config=True, help="Engines to start.").tag(to_dict=True)
+    min = Integer(None, allow_none=True, help="Engines at least, of a cluster that follows its work.")
+    max = Integer(None, allow_none=True, help="Engines at most, of a cluster that follows its work.")
     log_level = Integer(logging.INFO, help="Level of the cluster's own log.")
     load_profile = Bool(True, config=True, help="Whether the profile's ipcluster_config is read.")
 
@@ -272,6 +277,9 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
     @on_cluster_loop
     async def start_cluster(self, n=None):
         """Start the controller, unless it runs, and n engines (default: the cluster's `n`). Returns the cluster."""
+        if self._is_adaptive and self.controller is None:
+            await self._start_supervised(n)
+            return self
         if self.controller is None:
             await self.start_controller()
         if self.delay:
@@ -310,6 +318,8 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
     @on_cluster_loop
     async def stop_cluster(self):
         """Stop the controller and all engines, and return when they have ended."""
+        if self._is_supervised:
+            return await self._stop_supervised()
         try:
             # First: an engine says goodbye to its controller, and waits a moment for one that is gone.
             await self.stop_engines()
@@ -335,7 +345,7 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
     def scale(self, n, force=False):
         """So many engines from now on: more are started, or some take no more tasks and end. See `Client.scale`.
 
-        Works with clusters that `apus start` has started and watches over. Engines of a set that this cluster has started itself are added by
+        Works with clusters that `apus start` has started and watches over, and with those of `Cluster(min=…, max=…)`. Engines of a set that this cluster has started itself are added by
         `start_engines`, and go by `Client.drain(targets, stop=True)`. Raises RemoteError where nobody watches over the cluster.
         """
         with self.connect_client_sync() as client:
@@ -397,7 +407,8 @@ class Cluster(SynchronousForms, connecting.Connecting, ClusterFile, LoggingConfi
             outlive = getattr(launcher, "outlive", None)
             if outlive is not None:
                 outlive(not change["new"])
-        if self._is_running():
+        self._guard_supervisor(change["new"])
+        if self._is_running() and not self._is_supervised:
             (guardian.guard_file if change["new"] else guardian.release_file)(self.cluster_file)
             self._stop_at_exit()
 

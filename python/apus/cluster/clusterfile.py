@@ -68,9 +68,6 @@ class ClusterFile:
         cluster._stop_at_exit()
         return cluster
 
-    #: A launcher of `apus start` watches over the cluster, and writes its file.
-    _is_supervised = False
-
     def _attach_controller(self, d):
         if not d.get("state"):
             return

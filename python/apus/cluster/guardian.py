@@ -9,9 +9,11 @@ import os
 import subprocess
 import threading
 
-# $pids: what is to be ended. $@: files to be removed. "kill -0" only asks whether a process is there.
+# $pids: what is to be ended. $kept: launchers, which end others and take the time for it that those need. $@: files to be removed.
+# "kill -0" only asks whether a process is there.
 _SCRIPT = r"""
 pids=
+kept=
 set --
 while read -r what value; do
   case $what in
@@ -19,10 +21,15 @@ while read -r what value; do
     -) left=
        for pid in $pids; do [ "$pid" = "$value" ] || left="$left $pid"; done
        pids=$left ;;
+    launcher) kept="$kept $value" ;;
+    end) left=
+       for pid in $kept; do [ "$pid" = "$value" ] || left="$left $pid"; done
+       kept=$left ;;
     file) set -- "$@" "$value" ;;
     keep) for path in "$@"; do shift; [ "$path" = "$value" ] || set -- "$@" "$path"; done ;;
   esac
 done
+[ -n "$kept" ] && kill -TERM $kept 2>/dev/null
 [ -n "$pids" ] && kill -TERM $pids 2>/dev/null
 step=0
 while [ -n "$pids" ] && [ $step -lt 50 ]; do
@@ -49,7 +56,7 @@ def _tell(what, value):
     with _lock:
         for _ in range(2):
             if _shell is None:
-                if what in ("-", "keep"):
+                if what in ("-", "end", "keep"):
                     return
                 _shell = subprocess.Popen(
                     ["/bin/sh", "-c", _SCRIPT, "apus-guardian"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
@@ -71,6 +78,16 @@ def guard(pid):
 def release(pid):
     """The process has ended, or is to outlive us."""
     _tell("-", pid)
+
+
+def guard_supervisor(pid):
+    """Let this launcher end its cluster when we die: it is asked, and not killed."""
+    _tell("launcher", pid)
+
+
+def release_supervisor(pid):
+    """It has ended, or is to outlive us."""
+    _tell("end", pid)
 
 
 def guard_file(path):

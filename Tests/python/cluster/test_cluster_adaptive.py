@@ -1,0 +1,77 @@
+"""`Cluster(min=…, max=…)`: it follows its work, and ends with this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import processes
+import pytest
+
+
+def wait_for(what, seconds: float = 40):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def left(mark) -> list:
+    """What lives of a cluster; the shell that watches over this process does so as long as it."""
+    return [process for process in processes.processes(mark) if "apus-guardian" not in process.command]
+
+
+def test_it_grows_with_its_work_and_leaves_nothing(profile, mark):
+    from apus.cluster import Cluster
+
+    with Cluster(min=1, max=3, engine_args=["--log-level=DEBUG"]) as client:
+        assert len(client.ids) == 1
+        assert client[:].apply_sync(os.getenv, "IPP_PROFILE_DIR") == [str(profile)]
+        result = client.load_balanced_view().map_async(time.sleep, [0.25] * 60, chunksize=1)
+        wait_for(lambda: len(client.ids) == 3)
+        result.get(60)
+        status = client.scaling()
+        assert status.supervised and (status.minimum, status.maximum) == (1, 3)
+        client.cluster.scale(2, force=True)
+        wait_for(lambda: len(client.ids) == 2)
+        client.cluster.restart_engines_sync()
+    wait_for(lambda: not left(mark))
+    assert not list((profile / "security").iterdir())
+
+
+def test_it_is_found_again_and_stopped_by_another(profile, mark):
+    from apus.cluster import Cluster
+
+    cluster = Cluster(max=2, cluster_id="work", shutdown_atexit=False)
+    cluster.start_cluster_sync()
+    again = Cluster.from_file(cluster_id="work")
+    with again.connect_client_sync() as client:
+        client.wait_for_engines(1, timeout=30)
+        again.adapt(2, 2)
+        wait_for(lambda: len(client.ids) == 2)
+    again.stop_cluster_sync()
+    wait_for(lambda: not left(mark))
+    # Who stops what is gone already has nothing to do.
+    cluster.stop_cluster_sync()
+
+
+def test_it_ends_with_a_killed_process(profile, python):
+    program = python(
+        "import sys\nfrom apus.cluster import Cluster\n"
+        "cluster = Cluster(min=2, cluster_id='k')\ncluster.start_cluster_sync()\nprint('up', flush=True)\nsys.stdin.read()\nimport time\ntime.sleep(600)\n")
+    assert program.stdout.readline() == "up\n", program.stderr.read()
+    supervisor = json.loads((profile / "security/cluster-k.json").read_text())["supervisor"]["state"]["pid"]
+    program.send_signal(signal.SIGKILL)
+    wait_for(lambda: not os.path.exists(f"/proc/{supervisor}"))
+    wait_for(lambda: not list((profile / "security").iterdir()))
+
+
+@pytest.mark.parametrize(("arguments", "error", "says"), [
+    ({"min": 3, "max": 2}, RuntimeError, "--min is 3"), ({"max": 2, "load_profile": False}, ValueError, "load_profile"),
+    ({"min": 1, "cluster_file": ""}, ValueError, "cluster_file"), ({"min": 1, "engines": "mpi"}, RuntimeError, "MPI ranks"),
+])
+def test_what_cannot_be(profile, make, arguments, error, says):
+    with pytest.raises(error, match=says):
+        make(**arguments).start_cluster_sync()
