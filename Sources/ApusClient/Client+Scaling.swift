@@ -64,6 +64,10 @@ extension Client {
     return (content["ids"]?.arrayValue ?? []).compactMap { $0.intValue.map { EngineID($0) } }
   }
 
+  /// What there is to do, and how the engines are, as launchers are told it: `waiting`, `mean` (seconds that a balanced task takes), and `engines`
+  /// with `id`, `origin` (the place in a launcher's set), `busy`, `idle`, `holds`, `draining`, `own`.
+  public func demand() async throws -> JSONObject { try await ask(.demandRequest, [:]).content }
+
   private func scaling(wish: JSONValue) async throws -> ClusterScaling {
     let content = try await ask(.scaleRequest, ["wish": wish]).content
     let report = content["report"] ?? .null

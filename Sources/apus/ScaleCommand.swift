@@ -19,7 +19,10 @@ struct ScaleCommand {
     let connection = try ClusterConnection(context)
     let patience = try context.duration("timeout")
     return try await connection.withClient { client in
+      let isSupervised = try await isSupervised(client)
       switch wish {
+      case .fixed(let number, let isForced) where !isSupervised:
+        return try await UnsupervisedScaling(context, patience).scale(client, to: number, isForced: isForced)
       case .fixed(let number, let isForced):
         let follower = WishFollower(context, patience, \.wish) { other in
           let range = other.range.map {
@@ -33,6 +36,19 @@ struct ScaleCommand {
       }
       show(try await client.scaling(), engines: client.engines.count)
       return .success
+    }
+  }
+
+  private static let launcherPatience = Duration.seconds(5)
+
+  /// Whether a launcher stays with the cluster: right after a start the controller may not have heard of it yet.
+  private func isSupervised(_ client: Client) async throws -> Bool {
+    let deadline = ContinuousClock.now + Self.launcherPatience
+    while true {
+      if try await client.scaling().isSupervised { return true }
+      guard ContinuousClock.now < deadline, try UnsupervisedScaling(context, nil).hasLauncher else { return false }
+      // It asks the controller once a second.
+      try await Task.sleep(for: .milliseconds(50))
     }
   }
 

@@ -24,6 +24,7 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxStartups 200
 PrintMotd no
+Subsystem sftp internal-sftp
 """
 
 _CLIENT = """\
@@ -70,10 +71,11 @@ class SSHHosts(System):
         (self.folder / "config").write_text(client)
         programs = self.folder / "bin"
         programs.mkdir()
-        # First on PATH: whoever calls plain `ssh host1` comes here.
-        program = programs / "ssh"
-        program.write_text(f'#!/bin/sh\necho "$*" >> "{self.folder}/calls"\nexec /usr/bin/ssh -F "{self.folder}/config" "$@"\n')
-        program.chmod(0o755)
+        # First on PATH: whoever calls plain `ssh host1` comes here. ipyparallel calls scp, too.
+        for name in ("ssh", "scp"):
+            program = programs / name
+            program.write_text(f'#!/bin/sh\necho "$*" >> "{self.folder}/calls"\nexec /usr/bin/{name} -F "{self.folder}/config" "$@"\n')
+            program.chmod(0o755)
         self.variables["PATH"] = f"{programs}:{os.environ['PATH']}"
         for host in self.hosts:
             self.wait(lambda host=host: self._answers(host), f"{host} does not answer")

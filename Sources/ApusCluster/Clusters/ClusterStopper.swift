@@ -120,6 +120,11 @@ public enum ClusterStopper {
   }
 
   /// - Returns: those that still run when the time is over.
+  public static func waitForEnd(of processes: [ClusterFile.Process], atMost limit: Duration) -> [ClusterFile.Process] {
+    wait(for: processes, atMost: limit)
+  }
+
+  /// - Returns: those that still run when the time is over.
   private static func wait(for processes: [ClusterFile.Process], atMost limit: Duration) -> [ClusterFile.Process] {
     let deadline = MonotonicClock.now + limit
     var left = processes

@@ -25,6 +25,18 @@ public enum ProcessTable {
     return state != "Z" && state != "X"
   }
 
+  /// Whether the launcher that started the process is still there, as its parent.
+  public static func hasLauncher(_ process: ClusterFile.Process) -> Bool {
+    guard let status = try? FileSystem.text(of: "/proc/\(process.pid)/stat"), let name = status.lastIndex(of: ")") else {
+      return false
+    }
+    let fields = status[name...].split(separator: " ")
+    guard fields.count > 2, let parent = Int32(fields[2]), parent > 1, let words = strings(of: "/proc/\(parent)/cmdline") else {
+      return false
+    }
+    return words.contains("start") && words.prefix(2).contains { ["apus", "ipcluster"].contains(Path.name($0)) }
+  }
+
   /// What the process was started with; `nil` where we may not look, or where it has overwritten it.
   private static func environment(of pid: Int32) -> [String]? {
     strings(of: "/proc/\(pid)/environ")

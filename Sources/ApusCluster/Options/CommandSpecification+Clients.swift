@@ -79,7 +79,8 @@ extension CommandSpecification {
       was addressed itself (a DirectView's push, execute or apply) and may hold names; --force lets those go, too, the first when
       they are done. With --min and --max the number follows the work. Without anything it shows what was decided last, and why.
 
-      Needs a launcher that stays: 'apus start' in the foreground, or in the background with --min, --max, --restart or --journal.
+      A range needs a launcher that stays: 'apus start' in the foreground, or in the background with --min, --max, --restart or
+      --journal. A number is enough for one that was started with --daemonize alone, with its engines on this machine.
       """,
     examples: [("8", "eight engines"), ("--min=1 --max=16", "as many as there is work for"), ("", "what was decided, and why")],
     options: [
@@ -93,7 +94,7 @@ extension CommandSpecification {
     summary: "Start engines anew",
     discussion: """
       Ends engines, whatever they compute, and starts others in their place: all, or those that are named by their ids. With
-      'apus start --keep-ids' they have the ids of those before them. Needs a launcher that stays, as 'apus scale' does.
+      'apus start --keep-ids' they have the ids of those before them. Needs a launcher that stays, as 'apus scale --min' does.
       """,
     examples: [("", "all"), ("0 3", "two of them")],
     options: [.value("timeout", "ApusRestart", "timeout")] + connecting("ApusRestart"),

@@ -48,7 +48,7 @@ public struct ClusterDemand: Sendable, Hashable {
   }
 
   /// - Parameter reply: of the hub.
-  init?(_ reply: JSONObject) {
+  public init?(_ reply: JSONObject) {
     guard let waiting = reply["waiting"]?.intValue, let list = reply["engines"]?.arrayValue else { return nil }
     self.init(waiting: max(0, waiting), taskSeconds: reply["mean"]?.doubleValue)
     for value in list {

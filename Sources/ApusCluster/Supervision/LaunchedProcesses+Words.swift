@@ -25,9 +25,10 @@ extension LaunchedProcesses {
       let many = count == 1 ? "1 engine waits" : "\(count) engines wait"
       announcer.say(.info, "\(many) in the queue\(reason.isEmpty ? "" : " (\(reason))"): \(waitingPlace)")
     case .gaveUp(let engines, let includesController):
-      let parts = [engines.isEmpty ? nil : "\(engines.count) engines", includesController ? "the controller" : nil].compactMap {
-        $0
-      }
+      let parts = [engines.isEmpty ? nil : ClusterLifecycle.engines(engines.count), includesController ? "the controller" : nil]
+        .compactMap {
+          $0
+        }
       announcer.say(
         .error,
         "\(parts.joined(separator: " and ")) did not end, and may run still: 'apus stop' tries it again; \(clusterFile) names them")

@@ -215,13 +215,24 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     let taken = events + driver.events()
     events = []
     let isRefused = taken.contains { if case .refused = $0 { true } else { false } }
-    for event in taken {
+    var news: [LauncherSteps.Event] = []
+    for event in taken where !isOfFormerRun(event) {
       note(event)
+      news.append(event)
       guard case .started = event else { continue }
       if !isRefused { submitted() }
     }
     if !taken.isEmpty, case .immediate(let steps) = driver { setState = steps.state }
-    return taken
+    return news
+  }
+
+  /// Some engines are started again before their system has told that they ended: what it tells before it has the new ones is of the old.
+  private func isOfFormerRun(_ event: LauncherSteps.Event) -> Bool {
+    switch event {
+    case .ended(let engine): unsubmitted.contains { $0.contains(engine.index) }
+    case .waiting(let index, _), .running(let index, _): unsubmitted.contains { $0.contains(index) }
+    case .started, .refused, .trouble, .done: false
+    }
   }
 
   private mutating func note(_ event: LauncherSteps.Event) {

@@ -38,6 +38,9 @@ class Stand:
         self.arguments = [f"--engines={kind}", *arguments]
         self.configuration = configuration
 
+    #: What commands begin with, where they run on another machine.
+    prefix: list[str] = []
+
     @property
     def is_batch(self) -> bool:
         return self.kind not in ("ssh", "mpi")
@@ -112,15 +115,24 @@ class Cluster:
 
     def run(self, *words: str, timeout: float = 60, **more: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [str(self.bin_dir / "apus"), *words], env={**self.env, **more}, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True,
+            [*self.stand.prefix, str(self.bin_dir / "apus"), *words], env={**self.env, **more}, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=timeout)
+
+    def popen(self, *words: str) -> subprocess.Popen:
+        """A command that goes on; `words()` is what it has said."""
+        log = self.folder / f"command-{time.monotonic_ns()}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [*self.stand.prefix, str(self.bin_dir / "apus"), *words], env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+        process.words = lambda: log.read_text(errors="replace")
+        return process
 
     def start(self, *words: str, n: int = 3) -> subprocess.Popen:
         """In the foreground."""
         self.log = self.folder / f"start-{time.monotonic_ns()}.log"
         with self.log.open("wb") as file:
             self.launcher = subprocess.Popen(
-                [str(self.bin_dir / "apus"), "start", f"-n{n}", *self.stand.arguments, *words], env=self.env, cwd=self.folder,
+                [*self.stand.prefix, str(self.bin_dir / "apus"), "start", f"-n{n}", *self.stand.arguments, *words], env=self.env, cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         return self.launcher
 

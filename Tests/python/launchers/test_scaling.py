@@ -117,10 +117,73 @@ def test_a_cluster_in_the_background_grows_with_its_work_and_shrinks(make_cluste
 def test_without_a_launcher_that_stays_nobody_scales(make_cluster):
     cluster = make(make_cluster, "local")
     assert cluster.run("start", "-n1", "--daemonize").returncode == 0
-    refused = cluster.run("scale", "2")
+    refused = cluster.run("scale", "--min=1", "--max=2")
     assert refused.returncode == 1 and "no launcher watches over this cluster" in refused.stderr
     assert "no launcher watches over" in cluster.run("scale").stdout
+    elsewhere = cluster.run("scale", "2", "--file", str(cluster.profile / "security/ipcontroller-client.json"))
+    assert elsewhere.returncode == 1 and "was not started from here" in elsewhere.stderr
     assert cluster.run("stop").returncode == 0
+
+
+def test_a_number_needs_no_launcher_on_this_machine(make_cluster):
+    cluster = make(make_cluster, "local")
+    assert cluster.run("start", "-n1", "--daemonize").returncode == 0
+    more = cluster.run("scale", "4")
+    assert more.returncode == 0 and "4 engines" in more.stderr, more.stderr
+    client = connect(cluster, 4)
+    assert sorted(client[:].apply_sync(abs, -3)) == [3, 3, 3, 3]
+    # They were addressed, and may hold names.
+    kept = cluster.run("scale", "2")
+    assert kept.returncode == 1 and "2 more than wanted: 0 compute, 4 were addressed" in kept.stderr, kept.stderr
+    running = client.load_balanced_view().map_async(time.sleep, [1.0] * 4, chunksize=1)
+    wait_for(lambda: sum(client.queue_status(number)["tasks"] for number in client.ids) == 4)
+    over = cluster.run("scale", "1", "--force", "--timeout=0.2")
+    assert over.returncode == 124 and "time is over" in over.stderr, over.stderr
+    fewer = cluster.run("scale", "1", "--force")
+    assert fewer.returncode == 0, fewer.stderr
+    running.get(20)
+    wait_for(lambda: len(client.ids) == 1)
+    again = cluster.run("scale", "2")
+    assert again.returncode == 0, again.stderr
+    wait_for(lambda: len(client.ids) == 2)
+    assert cluster.run("stop").returncode == 0
+    # The command that had no more time left the logs of those that went after it.
+    cluster.has_left_nothing(logs=3)
+
+
+def test_wishes_that_follow_one_another_are_both_heard(make_cluster):
+    cluster = make(make_cluster, "local")
+    cluster.start(n=2)
+    cluster.hears("2 engines ready")
+    client = connect(cluster, 2)
+    before = set(client._engines.values())
+    client.scale(3)
+    client.restart_engines()
+    wait_for(lambda: len(client.ids) == 3 and not before & set(client._engines.values()))
+    assert cluster.interrupt() == 0, cluster.said
+
+
+def test_a_scale_that_is_overtaken_or_refused_says_so(make_cluster):
+    cluster = make_cluster("slurm")
+    cluster.start("--per-job=1", n=1)
+    cluster.hears("1 engine ready")
+    client = connect(cluster, 1)
+    cluster.stand.system.faults(hold=True)
+    waits = cluster.popen("scale", "3")
+    cluster.hears("a client wants 3 engines")
+    wait_for(lambda: "in the queue (Resources)" in waits.words())
+    client.scale(2)
+    assert waits.wait(20) == 1 and "overtaken: another client wants 2 engines since" in waits.words()
+    cluster.stand.system.faults(submit_refusal="your quota is exhausted")
+    refused = cluster.run("scale", "5")
+    assert refused.returncode == 14 and "your quota is exhausted" in refused.stderr, refused.stderr
+    # A launcher that is gone carries out no wish.
+    cluster.stand.system.faults(hold=True)
+    waits = cluster.popen("scale", "6")
+    cluster.hears("a client wants 6 engines")
+    cluster.launcher.kill()
+    cluster.launcher.wait(5)
+    assert waits.wait(40) == 1 and "the launcher that watched over this cluster has gone" in waits.words(), waits.words()
 
 
 @pytest.mark.parametrize("words, said", [
@@ -196,6 +259,7 @@ def test_engines_that_know_their_end_take_no_more_tasks_before_it(make_cluster):
     # It serves who asks for it by its name, until the end.
     assert client[client.ids[0]].apply_sync(abs, -3) == 3
     # And another engine takes what waits.
-    assert cluster.run("scale", "2").returncode in (0, 124)
+    more = cluster.run("scale", "2")
+    assert more.returncode == 0, more.stderr
     assert result.get(30) == 2
     assert cluster.interrupt() == 0, cluster.said

@@ -96,6 +96,17 @@ def test_a_host_that_does_not_let_us_in(make_cluster):
     refusal(cluster, *cluster.stand.arguments, code=14, says="must work without a question")
 
 
+@pytest.mark.parametrize("controller", [[], ["--engines=local", "--controller=ssh", "--controller-host=host1"]])
+def test_a_key_that_the_host_does_not_know(make_cluster, tmp_path, controller):
+    cluster = make_cluster("ssh")
+    system = cluster.stand.system
+    system.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other-key"))
+    config = tmp_path / "config"
+    config.write_text((system.folder / "config").read_text().replace(f"{system.folder}/key", f"{tmp_path}/other-key"))
+    cluster.configure({"SSHLauncher": {"ssh_args": ["-F", str(config)], "remote_python": sys.executable}})
+    refusal(cluster, *(controller or cluster.stand.arguments), code=14, says="Permission denied (publickey)")
+
+
 def test_pythons_of_hosts(make_cluster):
     cluster = make_cluster("ssh")
     cluster.configure({"SSHLauncher": {"remote_python": "/nonexistent/python"}})

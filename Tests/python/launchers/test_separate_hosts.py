@@ -1,0 +1,92 @@
+"""Engines and a controller on hosts that share nothing with this one: no files, no names, no processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+from conftest import Cluster, Stand
+from systems.separate import SeparateHosts
+from test_restarts import wait_for
+
+
+@pytest.fixture
+def apart(bin_dir, tmp_path):
+    """A cluster's commands, on the controller's machine."""
+    reason = SeparateHosts.missing()
+    if reason:
+        pytest.skip(f"separate hosts: {reason}")
+    (tmp_path / "system").mkdir()
+    system = SeparateHosts(tmp_path / "system", shared=(str(bin_dir.parent),)).start()
+    hosts = tmp_path / "hosts"
+    hosts.write_text("host1 1\nhost2 1\n")
+    stand = Stand("separate hosts", system, "ssh", [f"--hosts={hosts}"], {"SSHLauncher": {"remote_python": sys.executable}})
+    stand.prefix = system.prefix
+    (tmp_path / "cluster").mkdir()
+    cluster = Cluster(bin_dir, tmp_path / "cluster", stand)
+    try:
+        yield cluster
+    finally:
+        system.stop()
+        # What was on hosts that are gone is asked for in vain.
+        for path in (cluster.profile / "security").glob("cluster-*.json"):
+            path.unlink()
+        cluster.end()
+
+
+def names(cluster) -> list[str]:
+    done = cluster.run("px", "import socket; socket.gethostname()")
+    return sorted(line.partition(": ")[2].strip("'") for line in done.stdout.splitlines() if line.startswith("Out["))
+
+
+def test_engines_of_other_hosts_find_the_controller(apart):
+    started = apart.run("start", "-n2", *apart.stand.arguments, "--daemonize")
+    assert started.returncode == 0, started.stderr
+    assert "controller at 10.77.0.1" in started.stdout
+    assert names(apart) == ["host1", "host2"]
+    # The key has gone there over ssh, into a directory of the user's own.
+    assert apart.stand.system.ask("host1", "stat -c %a /tmp/apus-engines-*/connection-*.json /tmp/apus-engines-*") == "600\n700"
+    stopped = apart.run("stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert apart.stand.system.ask("host1", "ls /tmp | grep apus-engines") == ""
+    apart.has_left_nothing()
+
+
+def test_the_controller_is_on_one_of_them(apart):
+    started = apart.run("start", "-n2", *apart.stand.arguments, "--controller=ssh", "--controller-host=host2", "--daemonize")
+    assert started.returncode == 0, started.stderr
+    assert "controller at 10.77.0.12" in started.stdout
+    assert names(apart) == ["host1", "host2"]
+    shown = json.loads((apart.profile / "security/ipcontroller-client.json").read_text())
+    assert shown["location"] == "10.77.0.12"
+    stopped = apart.run("stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert apart.stand.system.ask("host2", "ls /tmp | grep apus-engines") == ""
+    apart.has_left_nothing()
+
+
+@pytest.mark.timeout(180)
+def test_a_host_without_power_is_noticed(apart):
+    apart.start(*apart.stand.arguments, "--SSHEngineSetLauncher.stop_timeout=30", "--", "--ping=500", n=2)
+    apart.hears("2 engines ready")
+    apart.stand.system.lose_power("host1")
+    wait_for(lambda: names(apart) == ["host2"], 60)
+    assert apart.launcher.poll() is None
+    # What is left of it goes; the host that does not answer is named, after the time that it has for it.
+    apart.launcher.terminate()
+    assert apart.launcher.wait(100) == 14, apart.said
+    assert "did not end, and may run still" in apart.said, apart.said
+    assert "host1" in (apart.profile / "security/cluster-.json").read_text()
+    assert apart.stand.system.ask("host2", "ls /tmp | grep apus-engines") == ""
+
+
+@pytest.mark.timeout(180)
+def test_a_host_without_a_cable_is_noticed(apart):
+    apart.start(*apart.stand.arguments, "--", "--ping=500", n=2)
+    apart.hears("2 engines ready")
+    apart.stand.system.pull_cable("host1")
+    wait_for(lambda: len(json.loads(apart.run("status", "--json").stdout)["engines"]) == 1, 60)
+    assert names(apart) == ["host2"]
+    assert os.path.exists(f"/proc/{apart.launcher.pid}") and apart.launcher.poll() is None
