@@ -13,10 +13,10 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "scripts" / "lib")]
 
 import peers  # noqa: E402
-from harness import limits, machine, native, plot, publish, rounds, table  # noqa: E402
+from harness import journal, limits, machine, native, plot, publish, rounds, table  # noqa: E402
 from harness.rows import ROWS, middle  # noqa: E402
 
-PARTS = ["peers", "limits", "native", "swift"]
+PARTS = ["peers", "limits", "native", "swift", "journal"]
 
 
 def parse() -> argparse.Namespace:
@@ -86,6 +86,9 @@ def main() -> int:
     if wanted("swift") and arguments.swift and arguments.swift.exists():
         results["swift"] = native.run_swift(arguments.swift, arguments.rounds, arguments.quick)
         failed |= any("error" in one for numbers in results["swift"].values() for one in numbers)
+    if wanted("journal") and arguments.swift and arguments.swift.exists():
+        results["journal"] = journal.run(arguments.swift, arguments.prefix / "bin" / "apus", arguments.quick)
+        failed |= any("error" in one for numbers in results["journal"].values() for one in numbers)
     results["seconds"] = round(time.monotonic() - began)
     (arguments.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     if arguments.publish:

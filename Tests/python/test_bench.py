@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Benchmarks"))
 
 import peers  # noqa: E402
-from harness import limits, measurements, plot, publish, rounds, table, works  # noqa: E402
+from harness import journal, limits, measurements, plot, publish, rounds, table, works  # noqa: E402
 from harness.peer import Peer  # noqa: E402
 from harness.rounds import Measured  # noqa: E402
 from harness.rows import CHIEF, GROUPS, ROWS, middle, times_better  # noqa: E402
@@ -203,3 +203,21 @@ def test_limits_are_measured():
     assert found["wake_us"] > found["call_us"] and found["socket_100mb_ms"] > 1
     text = limits.markdown(found)
     assert text.count("\n") == len(found) + 1
+
+
+def test_a_journals_price_is_its_share_of_the_rate_without(monkeypatch, capsys):
+    rates = {"without": 1000.0, "interval": 900.0, "never": 950.0, "always": 500.0}
+    order = []
+
+    def measure(program, controller, options, tasks):
+        mode = next(name for name, own in journal.MODES.items() if own == options)
+        order.append(mode)
+        return {"error": "it burns"} if mode == "never" and len(order) < 5 else {"tasks_per_s": rates[mode], "controller_us": 20.0}
+
+    monkeypatch.setattr(journal, "measure", measure)
+    found = journal.run(Path("program"), Path("apus"), quick=False)
+    assert order[:8] == [*journal.MODES, *reversed(journal.MODES)]
+    assert len(found["interval"]) == journal.ROUNDS
+    lines = capsys.readouterr().out.splitlines()
+    assert any("interval" in line and "90 %" in line for line in lines)
+    assert "  never: it burns" in lines and any(line.startswith("  never") and "95 %" in line for line in lines)
