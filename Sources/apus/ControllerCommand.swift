@@ -22,6 +22,8 @@ struct ControllerCommand {
     }
     // A log that nobody reads any more must not end the controller.
     signal(SIGPIPE, SIG_IGN)
+    // A file that may not grow (`ulimit -f`) is a full disk: the journal is suspended, and says so.
+    signal(SIGXFSZ, SIG_IGN)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: controller, successTerminationBehavior: .gracefullyShutdownGroup)],

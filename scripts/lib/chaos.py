@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -26,22 +28,28 @@ REASONS = {
 }
 #: What a stock client sent so long before the controller's death has arrived and is written.
 ARRIVAL = 1.0
+#: How the journal's disk comes to be small: by the journal's own limit, by the longest file that a process may write, by the disk itself.
+SMALL_DISKS = ["limit", "longest file", "disk"]
+#: The exit code of a start where a controller is still there.
+RUNS_ALREADY = 10
 
 
 class Chaos:
     """One cluster, its clients, and what has happened to it."""
 
-    def __init__(self, prefix: Path, seed: int, small_disk: bool):
+    def __init__(self, prefix: Path, seed: int, small_disk: str | None):
         self.dice = random.Random(seed)
         self.happened: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.faults: list[str] = []
         self.extra: list[subprocess.Popen] = []
         self.prefix = prefix
+        self.small_disk = small_disk
         arguments = ["--journal", "--Cluster.controller_restarts=100000"]
         if small_disk:
-            arguments += ["--", "--IPController.journal_limit=150000"]
             self.happened["full disk"] += 1
+        if small_disk == "limit":
+            arguments += ["--", "--IPController.journal_limit=150000"]
         self.cluster = TemporaryCluster(prefix / "bin", n=2, arguments=arguments, PYTHONPATH=str(TASKS))
         self.marks = Path(tempfile.mkdtemp(prefix="apus-chaos-"))
         self.killed: list[float] = []
@@ -52,7 +60,8 @@ class Chaos:
     def start(self) -> None:
         import apus
 
-        self.cluster.start()
+        with self.shortest_files():
+            self.cluster.start(before=self.mount)
         while not self.cluster.connection_file.exists():
             if self.cluster.process.poll() is not None:
                 raise SystemExit(self.cluster.output())
@@ -67,6 +76,27 @@ class Chaos:
         # (client, what it was asked, its answer, when)
         self.tasks: list[tuple[str, int, object, float]] = []
 
+    def mount(self) -> None:
+        """A disk of its own for the journal, of 300 kB; who may not mount one takes the longest file instead."""
+        self.disk = self.cluster.ipython_dir / "profile_default" / "journal"
+        if self.small_disk != "disk":
+            return
+        self.disk.mkdir(parents=True, mode=0o700)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k,mode=0700", "tmpfs", str(self.disk)], capture_output=True)
+        if mounted.returncode != 0:
+            self.small_disk = "longest file"
+
+    @contextmanager
+    def shortest_files(self):
+        """What is started meanwhile may write files of 400 kB, where that is the small disk."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            if self.small_disk == "longest file":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
     def start_engine(self) -> None:
         log = self.cluster.ipython_dir / f"engine{len(self.extra)}-{self.number}.log"
         with log.open("wb") as file:
@@ -76,6 +106,28 @@ class Chaos:
 
     def pids(self, role: str) -> list[int]:
         return [process.pid for process in self.cluster.processes() if process.role == role]
+
+    def kill_launcher(self) -> None:
+        """The launcher, and a moment later its controller; somebody starts the same cluster again, which goes on."""
+        self.cluster.process.kill()
+        self.cluster.process.wait()
+        time.sleep(self.dice.uniform(0, 0.3))
+        deadline = time.monotonic() + 60
+        while True:
+            # One that the launcher had just started comes late.
+            for pid in self.pids("controller"):
+                self.killed.append(time.monotonic())
+                self.signal(pid, signal.SIGKILL)
+            with self.shortest_files():
+                self.cluster.start_again()
+            # It says that it runs already, or is there to stay.
+            while self.cluster.process.poll() is None and not self.pids("controller"):
+                time.sleep(0.01)
+            if self.cluster.process.poll() is None:
+                return
+            if self.cluster.process.returncode != RUNS_ALREADY or time.monotonic() > deadline:
+                self.faults.append(f"the cluster is not started again: {self.cluster.output(10)}")
+                return
 
     # Work and faults
 
@@ -92,7 +144,7 @@ class Chaos:
 
     def fault(self) -> None:
         what = self.dice.choices(["controller killed", "engine killed", "controller stopped", "engine stopped", "launcher stopped",
-                                  "connection cut"], [4, 1, 1, 2, 1, 4])[0]
+                                  "launcher killed", "connection cut"], [4, 1, 1, 2, 1, 1, 4])[0]
         if what == "connection cut":
             if not self.proxy.cut(self.dice):
                 return
@@ -101,6 +153,8 @@ class Chaos:
             engine.kill()
             engine.wait()
             self.start_engine()
+        elif what == "launcher killed":
+            self.kill_launcher()
         else:
             role = what.split()[0].replace("launcher", "cluster")
             found = self.pids(role)
@@ -153,7 +207,7 @@ class Chaos:
 
     def check_task(self, name: str, number: int, task, patience: float, may_be_lost: bool) -> None:
         try:
-            result = task.get(patience)
+            result = self.result(name, task, patience)
         except TimeoutError:
             self.ends[f"{name}: none"] += 1
             if not may_be_lost:
@@ -169,12 +223,29 @@ class Chaos:
         if result != number * number:
             self.faults.append(f"task {number} of the client ({name}) gave {result}")
 
+    def result(self, name: str, task, patience: float):
+        if name != "stock":
+            return task.get(patience)
+        # A stock client that is sent a result which it has raises an error where it reads, and reads no more until something else comes.
+        end = time.monotonic() + patience
+        while True:
+            try:
+                return task.get(min(1.0, patience))
+            except TimeoutError:
+                if time.monotonic() >= end:
+                    raise
+                self.stock.load_balanced_view().apply_async(pow, 2, 3)
+
+    def unmount(self) -> None:
+        if self.small_disk == "disk" and self.disk.is_mount():
+            subprocess.run(["umount", str(self.disk)], check=True)
+
     def stop(self) -> None:
         for client in getattr(self, "own", []):
             client.close()
         if proxy := getattr(self, "proxy", None):
             proxy.__exit__()
-        self.cluster.stop()
+        self.cluster.stop(before_removal=self.unmount)
         for engine in self.extra:
             engine.kill()
             engine.wait()
@@ -198,8 +269,8 @@ def main() -> int:
     seed = options.seed
     total: Counter[str] = Counter()
     while True:
-        say(f"seed {seed}")
-        chaos = Chaos(options.prefix, seed, small_disk=seed % 4 == 3)
+        chaos = Chaos(options.prefix, seed, small_disk=SMALL_DISKS[seed // 4 % 3] if seed % 4 == 3 else None)
+        say(f"seed {seed}" + (f", small: {chaos.small_disk}" if chaos.small_disk else ""))
         try:
             chaos.start()
             chaos.run(min(60, max(10, end - time.monotonic())))

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import processes
@@ -66,21 +67,27 @@ class TemporaryCluster:
 
     # Life
 
-    def start(self) -> TemporaryCluster:
-        """Starts the cluster and returns at once: a client's wait is part of what is measured."""
+    def start(self, before: Callable[[], None] | None = None) -> TemporaryCluster:
+        """Starts the cluster and returns at once: a client's wait is part of what is measured. ``before`` is called when its directory is there."""
         self.ipython_dir = Path(tempfile.mkdtemp(prefix="apus-"))
         self.log = self.ipython_dir / "ipcluster.log"
         self.env = environment(self.ipython_dir, self.mark, **self.more)
+        if before is not None:
+            before()
+        self.start_again()
+        return self
+
+    def start_again(self) -> None:
+        """Once more in the same directory, after its launcher has died."""
         command = [str(self.bin_dir / self.command[0]), *self.command[1:], "-n", str(self.n), *self.arguments]
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self.started = time.perf_counter()
             self.process = subprocess.Popen(
                 command, env=self.env, cwd=self.ipython_dir, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True)
-        return self
 
-    def stop(self) -> None:
-        """Interrupts the cluster as Ctrl-C does, sees to it that nothing of it is left, removes its files."""
+    def stop(self, before_removal: Callable[[], None] | None = None) -> None:
+        """Interrupts the cluster as Ctrl-C does, sees to it that nothing of it is left, removes its files; before that it calls."""
         for client in self._clients:
             client.close()
         try:
@@ -97,6 +104,8 @@ class TemporaryCluster:
             if self.process is not None:
                 self.process.wait(5)
         finally:
+            if before_removal is not None:
+                before_removal()
             shutil.rmtree(self.ipython_dir, ignore_errors=True)
 
     def __enter__(self) -> TemporaryCluster:

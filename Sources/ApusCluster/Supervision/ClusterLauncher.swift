@@ -26,6 +26,8 @@ public final class ClusterLauncher {
     processes = try LaunchedProcesses(configuration, announcer: announcer)
     lifecycle = ClusterLifecycle(configuration.plan, adopting: processes.adopted?.engines ?? [], now: MonotonicClock.now)
     signal(SIGPIPE, SIG_IGN)
+    // Its log may not grow any more (`ulimit -f`): the cluster goes on.
+    signal(SIGXFSZ, SIG_IGN)
     do throws(ProcessError) {
       signals = try SignalPipe.open(for: [SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
     } catch { throw ClusterError(error) }
