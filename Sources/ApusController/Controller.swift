@@ -33,8 +33,8 @@ public final class Controller: Service {
   private let logLoop: EventLoop
   private let journalLoop: EventLoop?
   private let journal: Journal?
-  /// What the controller before has left, until the start.
-  private let former: (tasks: Restorer.Restored, engines: [EngineUUID])?
+  /// What the controller before has left; taken at the start, for its messages are not to live here.
+  private let former: Mutex<Former?>
   let store: TaskStore
   private let hub: Hub
   private let heart: HeartMonitor
@@ -144,9 +144,9 @@ public final class Controller: Service {
     if plan.isResuming {
       let restored = Self.readJournal(
         configuration.journalDirectory, outcomeLimit: max(1, configuration.finishedTasks), logger: logger)
-      former = (restored, Array(hubState.lost.keys))
+      former = Mutex(Former(restored, engines: Array(hubState.lost.keys)))
     } else {
-      former = nil
+      former = Mutex(nil)
     }
     journal = journalParts?.journal(for: tasks, on: schedulerLoop, tellEngine: control, logger: logger)
     let store = TaskStore(loop: storeLoop, database: try Self.database(configuration), logger: logger)
@@ -206,7 +206,7 @@ public final class Controller: Service {
     // First: where that fails, the journal is as the controller before has left it.
     do { try files.write(configuration) } catch {
       // What a controller before has left is for the next one: this one never served.
-      if !configuration.reuseFiles, former == nil { files.remove(configuration) }
+      if !configuration.reuseFiles, !former.withLock({ $0 != nil }) { files.remove(configuration) }
       await close(keepsJournal: true)
       throw error
     }
@@ -246,15 +246,21 @@ public final class Controller: Service {
   }
 
   private func start() async {
-    events.report(.controllerStarted(tasks: former?.tasks.tasks.count))
+    let former = former.withLock { $0.take() }
+    let goesOn = former.map { JournalLimits().goOn(with: $0.restored) } ?? false
+    events.report(.controllerStarted(tasks: former?.restored.tasks.count))
     await heart.start()
     await store.start()
     await hub.start(heart: heart)
     if let former, let journal = configuration.journal {
-      await tasks.restore(former.tasks, engines: former.engines, journal)
+      if goesOn {
+        await tasks.openJournal()
+        await self.journal?.goOn(after: former.restored)
+      }
+      await tasks.restore(former.restored, engines: former.engines, journal)
     }
     await tasks.onWritten { [weak control] uuid, ids in control?.assumeIsolated { $0.repliesWritten(ids, by: uuid) } }
-    await journal?.start()
+    if !goesOn { await journal?.start() }
     await tasks.start()
     await mux.start()
     await control.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -34,6 +35,12 @@ def connect(cluster, n: int, **options) -> ipp.Client:
         time.sleep(0.005)
     client = ipp.Client(str(cluster.connection_file), **options)
     client.wait_for_engines(n, timeout=60)
+    return client
+
+
+def connect_to(file: Path) -> ipp.Client:
+    client = ipp.Client(str(file))
+    client.wait_for_engines(1, timeout=60)
     return client
 
 
@@ -69,7 +76,7 @@ def journaled(start_cluster):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("sync", ["interval", "always"])
-def test_whenever_the_controller_is_killed_every_task_ends_once(journaled, tmp_path, record_property, sync):
+def test_whenever_the_controller_is_killed_every_task_ends_once(journaled, tmp_path, wait_until, record_property, sync):
     seed = int(os.environ.get("APUS_SEED", random.randrange(1 << 32)))
     print(f"APUS_SEED={seed}")
     dice = random.Random(seed)
@@ -89,7 +96,8 @@ def test_whenever_the_controller_is_killed_every_task_ends_once(journaled, tmp_p
         again += len(ran) - 200
         client.wait_for_engines(4, timeout=30)
         assert client.ids == ids
-        assert former not in controllers(cluster)
+        # All may have ended before, and a process takes a moment to die.
+        wait_until(lambda: former not in controllers(cluster), 20)
     record_property("run_twice", again)
     print(f"{again} of {200 * ROUNDS} tasks ran twice")
     # Nobody promises that none does, but it takes a crash within milliseconds of a task's first steps.
@@ -203,6 +211,42 @@ def test_a_full_disk_suspends_the_journal_and_nothing_else(start_cluster):
     client.close()
     logs = "".join(path.read_text() for path in (cluster.ipython_dir / "profile_default" / "log").glob("ipcontroller*.log"))
     assert "the journal is suspended" in logs
+
+
+def test_nothing_is_known_and_the_engine_has_had_it(parts, wait_until, tmp_path):
+    """The journal was suspended, and the list of engines not written yet: the engine takes no message twice, and the task ends."""
+    first = parts.start("ipcontroller", "--journal")
+    client_file = parts.security / "ipcontroller-client.json"
+    wait_until(client_file.exists, 20)
+    parts.start("ipengine")
+    client = connect_to(client_file)
+    mark = tmp_path / "marks"
+    tasks = [client.load_balanced_view().apply_async(note, str(mark), number, 1.0) for number in range(2)]
+    wait_until(mark.exists, 20)
+    first.kill()
+    first.wait()
+    for path in [*(parts.security.parent / "journal").glob("*.log"), *(parts.security.parent / "log").glob("engines*.json")]:
+        path.unlink()
+    parts.start("ipcontroller", "--journal")
+    assert [task.get(30) for task in tasks] == [0, 1]
+    client.close()
+
+
+def test_files_that_may_not_grow_are_a_full_disk(start_cluster, wait_until):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        cluster = start_cluster(2, ["--journal"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    client = connect(cluster, 2)
+    former = controllers(cluster)
+    view = client.load_balanced_view()
+    assert [task.get(30) for task in [view.apply_async(pow, n, 2) for n in range(1000)]] == [n * n for n in range(1000)]
+    logs = cluster.ipython_dir / "profile_default" / "log"
+    wait_until(lambda: any("the journal is suspended" in path.read_text() for path in logs.glob("ipcontroller*.log")), 20)
+    assert controllers(cluster) == former
+    client.close()
 
 
 def test_an_end_in_order_leaves_nothing(start_cluster, wait_until):

@@ -37,7 +37,7 @@ actor Hub: DeliversLater {
 
   /// A client that takes longer than this from its list of engines to its subscription has other troubles.
   private static let announcementMemory = Duration.seconds(10)
-  private static let saveDelay = Duration.milliseconds(100)
+  private static let saveDelay = Duration.milliseconds(10)
   /// How long a client's shutdown takes, so that everybody hears of it.
   private static let shutdownDelay = Duration.milliseconds(250)
 

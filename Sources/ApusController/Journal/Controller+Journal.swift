@@ -3,17 +3,31 @@ import Logging
 import Transport
 
 extension Controller {
+  /// What is left of the controller before.
+  struct Former: Sendable {
+    let restored: Restorer.Restored
+    let engines: [EngineUUID]
+
+    init(_ restored: Restorer.Restored, engines: [EngineUUID]) {
+      self.restored = restored
+      self.engines = engines
+    }
+  }
+
   /// Reads the journal of a controller that has not ended in order.
   static func readJournal(_ directory: String, outcomeLimit: Int, logger: Logger) -> Restorer.Restored {
     let began = ContinuousClock.now
     var restorer = Restorer(outcomeLimit: outcomeLimit)
     var bytes = 0
-    for segment in JournalFiles.segments(in: directory) {
-      let path = JournalFiles.path(segment.number, in: directory)
-      do throws(FileError) {
-        try JournalFiles.withSegment(segment.number, in: directory) { restorer.read(segment: $0, name: path) }
-        bytes += segment.bytes
-      } catch { logger.error("a part of the journal cannot be read, and is left out", metadata: ["error": "\(error)"]) }
+    JournalSegment.read(JournalFiles.segments(in: directory).map(\.number), in: directory) { result in
+      switch result {
+      case .success(nil): break
+      case .success(let segment?):
+        restorer.read(segment)
+        bytes += segment.byteCount
+      case .failure(let error):
+        logger.error("a part of the journal cannot be read, and is left out", metadata: ["error": "\(error)"])
+      }
     }
     for damage in restorer.damages { logger.error("the journal is damaged", metadata: ["reason": "\(damage)"]) }
     if restorer.tornBytes > 0 {

@@ -39,6 +39,9 @@ actor Journal {
   /// Begins with a snapshot, which takes the place of what was restored.
   func start() { perform { $0.resume(effects: &$1) } }
 
+  /// Begins behind what was read, where that is gone on with.
+  func goOn(after restored: Restorer.Restored) { perform { $0.goOn(after: restored, effects: &$1) } }
+
   /// The controller ends in order, and so do its tasks: nothing is left to be restored.
   func end() { perform { $0.end(effects: &$1) } }
 
@@ -46,7 +49,10 @@ actor Journal {
   func abandon() { perform { $0.abandon(effects: &$1) } }
 
   private func commit() {
+    let wasBehind = feed.isBehind
     let taken = feed.take()
+    // Clients wait, and need not any longer.
+    if wasBehind { audience.loop.execute { [audience] in audience.written(0, [:]) } }
     perform { $0.commit(taken, effects: &$1) }
     feed.recycle(taken.entries)
   }

@@ -20,6 +20,9 @@ struct JournalBacklog: Sendable {
   /// Bytes that may wait for a slow disk. Beyond them the journal is suspended.
   private static let limit = 256 << 20
 
+  /// Half of that waits: clients had better wait too, with what they send.
+  var isBehind: Bool { bytes > Self.limit / 2 }
+
   init(holdsMessages: Bool) { self.holdsMessages = holdsMessages }
 
   /// From now on facts are written: a snapshot is about to be handed over.

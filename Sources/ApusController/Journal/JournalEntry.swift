@@ -27,6 +27,9 @@ enum JournalEntry: Sendable {
     }
   }
 
+  /// Whether an event of a task that is restored says something that is not in the journal which it comes from.
+  static func isNews(_ kind: TaskEvent.Kind) -> Bool { if case .finished = kind { true } else { false } }
+
   /// Bytes that it keeps in memory, roughly. What is restated is the scheduler's own all the same, however much it is.
   var footprint: Int {
     switch self {
@@ -51,6 +54,8 @@ struct RestatedTask: Sendable {
   /// Engines where it failed or that declined it, and those among them that declined.
   var refused: Set<EngineUUID> = []
   var declined: Set<EngineUUID> = []
+  /// What it took in the journal that it was read from.
+  var bytesRead = 0
 }
 
 struct JournalOutcome: Sendable, Hashable {

@@ -27,11 +27,14 @@ final class JournalFeed: Sendable {
   /// Before the first hand-over.
   func onEntries(_ wake: @escaping @Sendable () -> Void) { state.withLock { $0.wake.call = wake } }
 
-  /// From now on facts are written: a snapshot is about to be handed over.
+  /// From now on facts are written: a snapshot is about to be handed over, or what was read is gone on with.
   func open() { state.withLock { $0.backlog.open() } }
 
   /// Whether facts are written, as far as is known here.
   var isOpen: Bool { state.withLock { $0.backlog.isOpen } }
+
+  /// Whether so much waits for the disk that clients had better wait too.
+  var isBehind: Bool { state.withLock { $0.backlog.isBehind } }
 
   /// What waits is dropped, and what comes.
   func close() { state.withLock { $0.backlog.close() } }

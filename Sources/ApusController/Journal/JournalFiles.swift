@@ -141,6 +141,17 @@ final class JournalFiles: JournalStorage {
     isNamed = true
   }
 
+  func syncFormer() throws(FileError) {
+    for segment in closed where segment.number <= former {
+      let path = Self.path(segment.number, in: directory)
+      let opened = open(path, O_RDONLY | O_CLOEXEC)
+      guard opened >= 0 else { throw FileError(path: path, action: "write", code: errno) }
+      defer { close(opened) }
+      guard fdatasync(opened) == 0 else { throw FileError(path: path, action: "write", code: errno) }
+    }
+    try Self.syncDirectory(directory)
+  }
+
   /// Waits until the names in it are on the disk: the bytes of a file whose name is lost are lost with it.
   static func syncDirectory(_ path: String) throws(FileError) {
     let opened = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

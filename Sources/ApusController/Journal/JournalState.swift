@@ -22,7 +22,11 @@ struct JournalState<Storage: JournalStorage> {
   private let retryDelay: Duration
   private var mode = Mode.suspended
   private var buffer: [UInt8] = []
+  /// Of the block in the buffer.
+  private var former = JournalCodec.Former()
   private var isSyncDue = false
+  /// Whether what was read, and is gone on with, is on the disk: the controller before may not have come to that.
+  private var isFormerSynced = true
   /// Until the first snapshot is written, what was there before is all that the next controller would have.
   private var isReplacing = true
   /// Segments up to this one are older than the last snapshot.
@@ -64,6 +68,17 @@ struct JournalState<Storage: JournalStorage> {
     effects.snapshotWanted()
   }
 
+  /// Begins behind what was read, without a snapshot: what is there goes on being true.
+  mutating func goOn(after restored: Restorer.Restored, effects: inout some JournalEffects) {
+    guard case .suspended = mode else { return }
+    mode = .writing
+    do throws(FileError) { try beginSegment() } catch { return suspend("\(error)", effects: &effects) }
+    isReplacing = false
+    (bytesSinceSnapshot, snapshotBytes) = restored.bytes
+    isFormerSynced = false
+    syncLater(effects: &effects)
+  }
+
   /// The controller ends in order, and so do its tasks: nothing is left to be restored.
   mutating func end(effects: inout some JournalEffects) {
     mode = .ended
@@ -83,7 +98,7 @@ struct JournalState<Storage: JournalStorage> {
     do throws(FileError) {
       for entry in taken.entries { try write(entry) }
       try writeBlock()
-      if configuration.sync == .always { try storage.sync() } else { syncLater(effects: &effects) }
+      if configuration.sync == .always { try sync() } else { syncLater(effects: &effects) }
     } catch { return suspend("\(error)", effects: &effects) }
     if configuration.sync == .always { tell(taken.ticket, effects: &effects) } else { tellEngines(effects: &effects) }
     tidy(effects: &effects)
@@ -92,7 +107,7 @@ struct JournalState<Storage: JournalStorage> {
   mutating func syncIsDue(effects: inout some JournalEffects) {
     isSyncDue = false
     guard case .writing = mode else { return }
-    do throws(FileError) { try storage.sync() } catch { suspend("\(error)", effects: &effects) }
+    do throws(FileError) { try sync() } catch { suspend("\(error)", effects: &effects) }
   }
 
   mutating func repliesAreDue(effects: inout some JournalEffects) {
@@ -124,7 +139,7 @@ struct JournalState<Storage: JournalStorage> {
     case .event(let event): note(event)
     case .outcome, .restated, .result, .snapshotEnds, .accounted: break
     }
-    JournalCodec.append(entry, to: &buffer)
+    JournalCodec.append(entry, to: &buffer, after: &former)
     if buffer.count >= limits.blockSize { try writeBlock() }
     if case .snapshotEnds = entry {
       try writeBlock()
@@ -137,9 +152,16 @@ struct JournalState<Storage: JournalStorage> {
     }
   }
 
+  private mutating func sync() throws(FileError) {
+    if !isFormerSynced { try storage.syncFormer() }
+    isFormerSynced = true
+    try storage.sync()
+  }
+
   private func beginSegment() throws(FileError) { try storage.beginSegment(isSynced: configuration.sync != .never) }
 
   private mutating func writeBlock() throws(FileError) {
+    former = JournalCodec.Former()
     guard buffer.count > JournalBlock.headerSize else { return buffer.removeAll(keepingCapacity: true) }
     guard buffer.count <= JournalBlock.largest else {
       throw FileError(path: storage.directory, action: "write a task of more than 4 GiB to", code: EFBIG)
@@ -200,6 +222,7 @@ struct JournalState<Storage: JournalStorage> {
     effects.suspended(reason)
     effects.closeBacklog()
     buffer = []
+    former = JournalCodec.Former()
     (isInSnapshot, isSnapshotDue) = (false, false)
     if isReplacing {
       // Once: what is there becomes less true by the second, and may be what fills the disk.
@@ -221,4 +244,7 @@ struct JournalLimits: Sendable {
   var keptBytes = 96 << 20
   /// Written at least, before the tasks are restated.
   var snapshotDistance = 192 << 20
+
+  /// Whether a journal that was read is gone on with: all of its tasks once more would take a while, and nothing is placed before.
+  func goOn(with restored: Restorer.Restored) -> Bool { restored.isWhole && restored.bytes.tasks > snapshotDistance / 12 }
 }

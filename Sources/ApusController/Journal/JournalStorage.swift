@@ -12,6 +12,8 @@ protocol JournalStorage: AnyObject {
   func beginSegment(isSynced: Bool) throws(FileError)
   func append(_ block: [UInt8]) throws(FileError)
   func sync() throws(FileError)
+  /// The same of what was there before.
+  func syncFormer() throws(FileError)
   func removeClosed(while isObsolete: (_ number: Int, _ bytesLeft: Int) -> Bool)
   func removeWritten()
   func removeAll()

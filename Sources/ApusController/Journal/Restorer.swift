@@ -4,16 +4,15 @@ import Transport
 
 /// Replays a journal into what the scheduler knew. No files and no clock: segments come as bytes, in the order of their numbers.
 struct Restorer {
-  /// In the order of submission. Those that have ended are `nil` until they are swept out.
-  private var tasks: [RestatedTask?] = []
-  private var indexes: [MessageID: Int] = [:]
-  private var alive = 0
+  private var tasks = Tasks()
   /// How tasks ended, the latest last: for dependencies that name them.
   private var outcomes: [MessageID: JournalOutcome] = [:]
   private var outcomeOrder = Deque<MessageID>()
   private var results = Deque<JournalResult>()
   private var resultBytes = 0
+  /// A snapshot that is being read: it counts when its end is there.
   private var snapshot: Snapshot?
+  private var bytes = 0
   /// Sentences about what could not be read.
   private(set) var damages: [String] = []
   /// Bytes at the end of segments that were cut off in the middle of a write: what happens when the power fails.
@@ -23,10 +22,64 @@ struct Restorer {
   /// Results older than this, counted from the last, have been delivered or will not be.
   static let resultAge = 60 * 1_000_000
   static let resultBytesLimit = 64 << 20
-
-  /// A snapshot that is being read: it counts when its end is there.
   private struct Snapshot {
-    var tasks: [RestatedTask] = []
+    var tasks = Tasks()
+    /// How many were restated, whatever became of them.
+    var count = 0
+  }
+
+  /// Tasks that have not ended, in the order of submission.
+  private struct Tasks {
+    private(set) var list: [RestatedTask] = []
+    private var indexes: [MessageID: Int] = [:]
+    /// Places of tasks that have ended, until they are swept out.
+    private var gaps: Set<Int> = []
+
+    mutating func makeRoom(for count: Int) { indexes.reserveCapacity(indexes.count + count) }
+
+    func contains(_ id: MessageID) -> Bool { indexes[id] != nil }
+
+    /// A message that came twice is one task.
+    mutating func add(_ task: RestatedTask) {
+      // One look-up whether it is there or not.
+      if Self.note(list.count, &indexes[task.id]) { list.append(task) }
+    }
+
+    private static func note(_ place: Int, _ index: inout Int?) -> Bool {
+      if index != nil { return false }
+      index = place
+      return true
+    }
+
+    mutating func change(_ id: MessageID, _ body: (inout RestatedTask) -> Void) {
+      if let index = indexes[id] { body(&list[index]) }
+    }
+
+    mutating func remove(_ id: MessageID) -> RestatedTask? {
+      guard let index = indexes.removeValue(forKey: id) else { return nil }
+      gaps.insert(index)
+      let task = list[index]
+      list[index].message = Self.nothing
+      if list.count > 2 * indexes.count + 1024 { sweep() }
+      return task
+    }
+
+    private mutating func sweep() {
+      list = take()
+      for (index, task) in list.enumerated() { indexes[task.id] = index }
+    }
+
+    /// Leaves nothing behind.
+    mutating func take() -> [RestatedTask] {
+      var taken: [RestatedTask] = []
+      swap(&taken, &list)
+      if !gaps.isEmpty { taken = taken.enumerated().filter { !gaps.contains($0.offset) }.map(\.element) }
+      gaps = []
+      return taken
+    }
+
+    private static let nothing = Envelope(
+      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject, content: .emptyObject)
   }
 
   /// - Parameter outcomeLimit: tasks that have ended and that dependencies may name.
@@ -36,24 +89,32 @@ struct Restorer {
 
   /// - Parameter name: of the segment, for sentences.
   mutating func read(segment bytes: UnsafeRawBufferPointer, name: String) {
-    var unknown = 0
-    let found = JournalBlock.read(bytes) { block in unknown += JournalCodec.read(block) { apply($0) } }
-    for damage in found {
+    read(JournalSegment(bytes, name: name))
+  }
+
+  mutating func read(_ segment: JournalSegment) {
+    if snapshot == nil { tasks.makeRoom(for: segment.records.count) } else { snapshot?.tasks.makeRoom(for: segment.records.count) }
+    bytes += segment.byteCount
+    for record in segment.records { apply(record) }
+    for damage in segment.damages {
       if damage.isTail {
         tornBytes += damage.count
       } else {
-        damages.append("\(name): \(damage.count) bytes from \(damage.offset) on are damaged, and what they said is left out")
+        damages.append(
+          "\(segment.name): \(damage.count) bytes from \(damage.offset) on are damaged, and what they said is left out")
       }
     }
-    if unknown > 0 { damages.append("\(name): \(unknown) records of a kind that this version does not know") }
+    if segment.unknown > 0 {
+      damages.append("\(segment.name): \(segment.unknown) records of a kind that this version does not know")
+    }
   }
 
   private mutating func apply(_ record: JournalCodec.Record) {
     switch record {
-    case .submitted(let id, let message): submitted(RestatedTask(id: id, message: message))
-    case .placed(let id, let engine): change(id) { $0.engine = engine }
+    case .submitted(let task): submitted(task)
+    case .placed(let id, let engine): tasks.change(id) { $0.engine = engine }
     case .retried(let id, let engine, let reason):
-      change(id) { task in
+      tasks.change(id) { task in
         task.engine = nil
         // What never came there was no attempt.
         if reason != .undelivered { task.attempt += 1 }
@@ -70,34 +131,22 @@ struct Restorer {
     case .finished(let result): finished(result)
     case .outcome(let id, let outcome): note(id, outcome)
     case .snapshotBegins: snapshot = Snapshot()
-    case .restated(let task): if snapshot != nil { snapshot?.tasks.append(task) } else { submitted(task) }
+    case .restated(let task):
+      guard snapshot != nil else { return submitted(task) }
+      snapshot?.count += 1
+      snapshot?.tasks.add(task)
     case .snapshotEnds(let count): endSnapshot(count)
     }
   }
 
-  private mutating func submitted(_ task: RestatedTask) {
-    // A message that came twice was one task.
-    guard indexes[task.id] == nil, outcomes[task.id] == nil else { return }
-    indexes[task.id] = tasks.count
-    tasks.append(task)
-    alive += 1
-  }
-
-  private mutating func change(_ id: MessageID, _ body: (inout RestatedTask) -> Void) {
-    guard let index = indexes[id], var task = tasks[index] else { return }
-    body(&task)
-    tasks[index] = task
-  }
+  private mutating func submitted(_ task: RestatedTask) { if outcomes[task.id] == nil { tasks.add(task) } }
 
   private mutating func finished(_ result: JournalResult) {
     var result = result
-    if let index = indexes.removeValue(forKey: result.id), let task = tasks[index] {
+    if let task = tasks.remove(result.id) {
       result.client = task.message.identities.first
       // Stock clients sign each message for everybody to see.
       result.isOwnClient = task.message.isSealed || task.message.signature.isEmpty
-      tasks[index] = nil
-      alive -= 1
-      if tasks.count > 2 * alive + 1024 { sweep() }
     }
     note(result.id, JournalOutcome(succeeded: result.outcome == .ok, engine: result.engine))
     results.append(result)
@@ -115,24 +164,15 @@ struct Restorer {
     while outcomeOrder.count > outcomeLimit { outcomes[outcomeOrder.removeFirst()] = nil }
   }
 
-  private mutating func sweep() {
-    tasks.removeAll { $0 == nil }
-    for (index, task) in tasks.enumerated() { if let task { indexes[task.id] = index } }
-  }
-
   /// What it leaves out has ended, unless a part of it could not be read.
   private mutating func endSnapshot(_ count: Int) {
-    guard let read = snapshot.take() else { return }
-    let before = read.tasks.count < count ? tasks : []
-    if read.tasks.count < count {
-      damages.append("a snapshot of \(count) tasks of which \(read.tasks.count) can be read: the others are as they were before it")
-    }
-    tasks = []
-    indexes = [:]
-    alive = 0
-    let restated = Set(read.tasks.map(\.id))
-    for case let task? in before where !restated.contains(task.id) { submitted(task) }
-    for task in read.tasks { submitted(task) }
+    guard var read = snapshot.take() else { return }
+    guard read.count < count else { return tasks = read.tasks }
+    damages.append("a snapshot of \(count) tasks of which \(read.count) can be read: the others are as they were before it")
+    var before = Tasks()
+    for task in tasks.take() where !read.tasks.contains(task.id) { before.add(task) }
+    for task in read.tasks.take() { before.add(task) }
+    tasks = before
   }
 
   // MARK: the result
@@ -143,15 +183,21 @@ struct Restorer {
     /// The latest last.
     var outcomes: [(id: MessageID, outcome: JournalOutcome)] = []
     var results: [JournalResult] = []
+    /// What was read, and the part of it that the tasks take.
+    var bytes = (all: 0, tasks: 0)
+    /// Nothing but a tail is missing: what is written behind it goes on with it.
+    var isWhole = true
     var isEmpty: Bool { tasks.isEmpty && outcomes.isEmpty && results.isEmpty }
   }
 
   /// After the last segment.
   mutating func finish() -> Restored {
+    let isWhole = damages.isEmpty && snapshot == nil
     // One that was cut off says nothing new: the segments before it are still there.
-    if let cut = snapshot.take() { for task in cut.tasks { submitted(task) } }
+    if var cut = snapshot.take() { for task in cut.tasks.take() { submitted(task) } }
+    let tasks = tasks.take()
     return Restored(
-      tasks: tasks.compactMap { $0 }, outcomes: outcomeOrder.compactMap { id in outcomes[id].map { (id, $0) } },
-      results: Array(results))
+      tasks: tasks, outcomes: outcomeOrder.compactMap { id in outcomes[id].map { (id, $0) } },
+      results: Array(results), bytes: (bytes, tasks.reduce(0) { $0 + $1.bytesRead }), isWhole: isWhole)
   }
 }

@@ -41,6 +41,15 @@ public struct Envelope: Sendable {
     byteCount = Self.byteCount(frames)
   }
 
+  /// For whoever has looked at each frame already.
+  /// - Returns: `nil` where so few frames follow the delimiter that it is no message.
+  package init?(_ frames: [Frame], delimiter: Int, byteCount: Int) {
+    guard frames.count - delimiter > Self.fixedParts else { return nil }
+    self.frames = frames
+    self.delimiter = delimiter
+    self.byteCount = byteCount
+  }
+
   private static func byteCount(_ frames: [Frame]) -> Int {
     var sum = 0
     for frame in frames { sum += frame.count }
@@ -104,6 +113,8 @@ public struct Envelope: Sendable {
 
   /// Lets go of a frame's own storage in favour of another one with the same bytes, so that a million messages share it.
   public mutating func share(_ frame: Frame, at index: Int) {
+    // Without a copy of all frames, where others have this message too.
+    if frames[index].isIdentical(to: frame) { return }
     assert(frames[index] == frame, "sharing must not change the message")
     frames[index] = frame
   }

@@ -15,6 +15,13 @@ public struct MessageID: Hashable, Sendable, CustomStringConvertible {
   public static func == (a: MessageID, b: MessageID) -> Bool { a.code == b.code && a.text == b.text }
   public func hash(into hasher: inout Hasher) { hasher.combine(code) }
 
+  /// What tables ask for; the standard library's own types answer it the same way. The code is as good as what a hasher would make of it, at a
+  /// fifth of the price; each table has another seed, so that one can be filled from another in its order.
+  public func _rawHashValue(seed: Int) -> Int {
+    let product = (code ^ UInt64(bitPattern: Int64(seed))).multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
+    return Int(truncatingIfNeeded: product.high ^ product.low)
+  }
+
   /// Eight bytes at a time, mixed by a multiplication of full width. It starts from another number in each process, so that
   /// nobody can choose ids that collide.
   private static func code(_ bytes: UnsafeRawBufferPointer) -> UInt64 {

@@ -27,6 +27,7 @@ final class ControllerProcess: Process {
 
   var backlog: JournalBacklog
   var journal: JournalState<SimulatedDisk>
+  private let limits: JournalLimits
   /// A snapshot is in the files.
   private(set) var hasSnapshot = false
 
@@ -64,7 +65,7 @@ final class ControllerProcess: Process {
     heart = HeartMonitorState(maximumMisses: 10, now: world.instant)
     backlog = JournalBacklog(holdsMessages: scenario.sync == .always)
     // Small, so that much happens.
-    let limits = JournalLimits(segmentSize: 8 << 10, blockSize: 2 << 10, keptBytes: 32 << 10, snapshotDistance: 64 << 10)
+    limits = JournalLimits(segmentSize: 8 << 10, blockSize: 2 << 10, keptBytes: 32 << 10, snapshotDistance: 64 << 10)
     journal = JournalState(cluster.disk, configuration, limits: limits)
     super.init(world, "controller\(life)")
   }
@@ -72,17 +73,19 @@ final class ControllerProcess: Process {
   func begin() {
     world.note("\(name) begins")
     after(world.pick(20_000...300_000)) { [self] in
-      restore()
+      let goesOn = restore()
       isListening = true
       beat()
-      journal { $0.resume(effects: &$1) }
+      if !goesOn { journal { $0.resume(effects: &$1) } }
     }
   }
 
   /// As `Controller.readJournal` and `TaskScheduler.restore`.
-  private func restore() {
-    defer { cluster.disk.open() }
-    guard life > 1, cluster.disk.id != nil else { return }
+  /// - Returns: whether the journal that was read is gone on with.
+  private func restore() -> Bool {
+    let wasCutShort = cluster.disk.id != nil
+    cluster.disk.open()
+    guard life > 1, wasCutShort else { return false }
     var restorer = Restorer()
     cluster.disk.read(into: &restorer)
     let restored = restorer.finish()
@@ -103,11 +106,22 @@ final class ControllerProcess: Process {
     if let file = cluster.engineFile { hub.restore(file.engines, own: file.own, nextID: file.nextID) }
     let engines = hub.lost.keys.sorted { $0.text < $1.text }
     world.note("\(name) restores \(restored.tasks.count) tasks, \(restored.results.count) results, \(engines.count) engines")
-    if restored.isEmpty, engines.isEmpty { return }
-    scheduler { tasks.restore(restored, engines: engines, configuration, now: world.instant, effects: &sink) }
+    let goesOn = limits.goOn(with: restored)
+    if goesOn {
+      world.note("\(name) goes on with the journal")
+      backlog.open()
+      hasSnapshot = true
+      journal { $0.goOn(after: restored, effects: &$1) }
+    }
+    scheduler {
+      sink.isRestoring = true
+      tasks.restore(restored, engines: engines, configuration, now: world.instant, effects: &sink)
+      sink.isRestoring = false
+    }
     expected = (
       Set(restored.tasks.compactMap(\.message.identities.first)), world.now + configuration.resultTime.microseconds
     )
+    return goesOn
   }
 
   // MARK: the scheduler's turns

@@ -13,6 +13,8 @@ struct SchedulerSink: TaskSchedulerEffects {
   let session: String
   let mutation: Mutation?
   var traces = true
+  /// As of `TaskSchedulerSockets`.
+  var isRestoring = false
   var outbox: [Outgoing] = []
   var facts: [JournalEntry] = []
   var events: [TaskEvent] = []
@@ -70,7 +72,7 @@ struct SchedulerSink: TaskSchedulerEffects {
     if traces { world.note("  \(task) \(event.word)") }
     switch (kind, mutation) {
     case (.retried, .forgetsRetries), (.finished, .forgetsEnds), (.placed, .forgetsPlaces): return
-    default: if JournalEntry.keeps(kind) { facts.append(.event(event)) }
+    default: if JournalEntry.keeps(kind), !isRestoring || JournalEntry.isNews(kind) { facts.append(.event(event)) }
     }
   }
 

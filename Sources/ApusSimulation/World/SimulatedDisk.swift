@@ -95,6 +95,16 @@ final class SimulatedDisk: JournalStorage {
     segments[number]?.isNamed = true
   }
 
+  func syncFormer() throws(FileError) {
+    try checkRoom()
+    guard !forgetsToSync else { return }
+    for number in segments.keys where number <= former {
+      let count = segments[number]?.bytes.count ?? 0
+      segments[number]?.synced = count
+      segments[number]?.isNamed = true
+    }
+  }
+
   func removeClosed(while isObsolete: (_ number: Int, _ bytesLeft: Int) -> Bool) {
     while let first = segments.keys.min(), first < number || !isOpen {
       let left = total - bytes - (segments[first]?.bytes.count ?? 0)

@@ -42,7 +42,7 @@ struct JournalBlockTests {
 
   static func text(_ record: JournalCodec.Record) -> String {
     switch record {
-    case .submitted(let id, let message): "submitted \(id) \(message.byteCount)"
+    case .submitted(let task): "submitted \(task.id) \(task.message.byteCount)"
     case .placed(let id, let engine): "placed \(id) \(engine)"
     case .retried(let id, let engine, let reason): "retried \(id) \(engine) \(reason)"
     case .finished(let result): "finished \(result.id) \(result.engine?.text ?? "nowhere") \(result.outcome)"
@@ -88,12 +88,67 @@ struct JournalBlockTests {
     let bytes = Self.segment([[.event(TaskEvent("a", .task, at: .now(), .submitted(request: sent, engine: nil)))]])
     _ = bytes.withUnsafeBytes { raw in
       JournalBlock.read(raw) { block in
-        _ = JournalCodec.read(block) { if case .submitted(_, let message) = $0 { received = message } }
+        _ = JournalCodec.read(block) { if case .submitted(let task) = $0 { received = task.message } }
       }
     }
     let message = try #require(received)
     #expect(message.frames == sent.frames)
     #expect(message.delimiter == sent.delimiter && message.byteCount == sent.byteCount)
+  }
+
+  @Test("what messages have in common is in a block once, and they share it when they are read; each block stands alone")
+  func repeated() throws {
+    let function = Frame([UInt8](repeating: 3, count: 10_000))
+    func task(_ number: Int, _ argument: String) -> RestatedTask {
+      let request = Messages.request(MessageID("t\(number)"), client: "one client")
+      return RestatedTask(
+        id: MessageID("t\(number)"),
+        message: Envelope(
+          identities: Array(request.identities), signature: .empty, header: request.headerFrame, parentHeader: .emptyObject,
+          metadata: Frame(#"{"codec": "cloudpickle"}"#), content: .emptyObject, buffers: [function, Frame(argument)]))
+    }
+    let tasks = [task(0, "a"), task(1, "b"), task(2, "b"), task(3, "")]
+    var bytes: [UInt8] = []
+    for part in [tasks[..<2], tasks[2...]] {
+      var block = [UInt8](repeating: 0, count: JournalBlock.headerSize)
+      var former = JournalCodec.Former()
+      for task in part {
+        JournalCodec.append(.restated(task), to: &block, after: &former)
+        // A reply is not taken for the request before it.
+        JournalCodec.append(Self.finished("x", bytes: 5), to: &block, after: &former)
+      }
+      JournalBlock.seal(&block)
+      bytes += block
+    }
+    #expect(bytes.count < 2 * function.count + 8 * 300)
+    var restorer = Restorer()
+    bytes.withUnsafeBytes { restorer.read(segment: $0, name: "") }
+    #expect(restorer.damages.isEmpty)
+    let found = restorer.finish().tasks
+    #expect(found.map(\.message.frames) == tasks.map(\.message.frames))
+    #expect(found.allSatisfy { $0.message.frames[7].isIdentical(to: found[0].message.frames[7]) })
+    #expect(found.allSatisfy { $0.message.frames[0].isIdentical(to: found[0].message.frames[0]) })
+    // The second block without the first.
+    let second = bytes.withUnsafeBytes { raw -> [RestatedTask] in
+      var restorer = Restorer()
+      let mark = Array(raw[..<4])
+      let start = (4..<raw.count - 4).first { Array(raw[$0..<$0 + 4]) == mark } ?? 0
+      restorer.read(segment: UnsafeRawBufferPointer(rebasing: raw[start...]), name: "")
+      return restorer.finish().tasks
+    }
+    #expect(second.map(\.message.frames) == tasks[2...].map(\.message.frames))
+  }
+
+  @Test("a message that shares with one that is not there is left out")
+  func repeatedWithoutFormer() {
+    var former = JournalCodec.Former()
+    var first: [UInt8] = []
+    JournalCodec.append(Self.submitted("a"), to: &first, after: &former)
+    var second: [UInt8] = []
+    JournalCodec.append(Self.submitted("a"), to: &second, after: &former)
+    #expect(second.count < first.count)
+    #expect(second.withUnsafeBytes { JournalCodec.read($0) { _ in Issue.record("it was read") } } == 1)
+    #expect((first + second).withUnsafeBytes { JournalCodec.read($0) { _ in } } == 0)
   }
 
   @Test("wherever a write is cut off, what was written before is there, and the rest is a torn tail")

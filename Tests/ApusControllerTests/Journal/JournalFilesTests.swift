@@ -65,18 +65,19 @@ struct JournalFilesTests {
     }
   }
 
+  private struct Effects: JournalEffects {
+    var words: [String] = []
+    mutating func syncLater(after delay: Duration) {}
+    mutating func tellLater(after delay: Duration) {}
+    mutating func retryLater(after delay: Duration) { words.append("again after \(delay)") }
+    mutating func written(_ ticket: Int, replies: [EngineUUID: [MessageID]]) {}
+    mutating func snapshotWanted() { words.append("snapshot") }
+    mutating func closeBacklog() { words.append("close") }
+    mutating func suspended(_ reason: String) { words.append("suspended") }
+  }
+
   @Test("where the first snapshot finds no room, what was restored stays; after the second it goes, for it is not true any more")
   func firstSnapshot() async throws {
-    struct Effects: JournalEffects {
-      var words: [String] = []
-      mutating func syncLater(after delay: Duration) {}
-      mutating func tellLater(after delay: Duration) {}
-      mutating func retryLater(after delay: Duration) { words.append("again after \(delay)") }
-      mutating func written(_ ticket: Int, replies: [EngineUUID: [MessageID]]) {}
-      mutating func snapshotWanted() { words.append("snapshot") }
-      mutating func closeBacklog() { words.append("close") }
-      mutating func suspended(_ reason: String) { words.append("suspended") }
-    }
     try await withDirectory { directory in
       let old = JournalFiles(directory: directory, limit: 1 << 20)
       try old.beginSegment()
@@ -95,6 +96,101 @@ struct JournalFilesTests {
         #expect(JournalFiles.segments(in: directory).map(\.number) == (isKept ? [1] : []))
         #expect(restored(directory).tasks.map(\.id) == (isKept ? ["old"] : []))
       }
+    }
+  }
+
+  @Test("what was read is gone on with, without a snapshot: as much must be written first as if it had been one")
+  func goesOn() async throws {
+    try await withDirectory { directory in
+      let limits = JournalLimits(segmentSize: 1 << 20, blockSize: 1 << 16, keptBytes: 0, snapshotDistance: 24_000)
+      let old = JournalFiles(directory: directory, limit: 1 << 20)
+      try old.beginSegment()
+      try old.append(JournalBlockTests.block([JournalBlockTests.submitted("small")]))
+      #expect(!limits.goOn(with: restored(directory)), "a snapshot is quick, and leaves one segment")
+      try old.append(JournalBlockTests.block((0..<20).map { JournalBlockTests.submitted(MessageID("t\($0)")) }))
+      let read = restored(directory)
+      #expect(read.tasks.count == 21 && read.bytes.all == old.totalBytes && read.bytes.tasks < old.totalBytes)
+      #expect(limits.goOn(with: read))
+      var effects = Effects()
+      let files = JournalFiles(directory: directory, limit: 1 << 20)
+      var state = JournalState(files, JournalConfiguration(), limits: limits)
+      state.goOn(after: read, effects: &effects)
+      #expect(state.isWriting && effects.words.isEmpty)
+      state.syncIsDue(effects: &effects)
+      #expect(state.isWriting)
+      func commit(_ entries: [JournalEntry]) {
+        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+      }
+      commit([
+        JournalBlockTests.submitted("new"), JournalBlockTests.placed("t0", "e0"), JournalBlockTests.finished("t1"),
+      ])
+      let next = restored(directory)
+      #expect(next.tasks.count == 21 && next.tasks.last?.id == "new")
+      #expect(next.tasks.first { $0.id == "t0" }?.engine == "e0" && !next.tasks.contains { $0.id == "t1" })
+      #expect(JournalFiles.segments(in: directory).map(\.number) == [1, 2])
+      commit([JournalBlockTests.finished("large", bytes: 24_000)])
+      #expect(effects.words == ["snapshot"])
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      #expect(restored(directory).tasks.isEmpty && JournalFiles.segments(in: directory).map(\.number) == [2, 3])
+    }
+  }
+
+  @Test("what was read is not gone on with where some of it is missing")
+  func damagedIsRestated() throws {
+    let limits = JournalLimits(snapshotDistance: 0)
+    func read(_ bytes: [UInt8]) -> Restorer.Restored {
+      var restorer = Restorer()
+      bytes.withUnsafeBytes { restorer.read(segment: $0, name: "") }
+      return restorer.finish()
+    }
+    let good = JournalBlockTests.block([JournalBlockTests.submitted("a")])
+    var bad = good
+    bad[20] ^= 1
+    #expect(limits.goOn(with: read(good)) && limits.goOn(with: read(good + bad)), "a tail was never answered for")
+    #expect(!limits.goOn(with: read(good + bad + good)))
+    #expect(!limits.goOn(with: read(good + JournalBlockTests.block([.snapshotBegins]))))
+    #expect(
+      limits.goOn(
+        with: read(
+          good
+            + JournalBlockTests.block([
+              .snapshotBegins, .restated(RestatedTask(id: "b", message: Messages.request("b"))), .snapshotEnds(tasks: 1),
+            ]))))
+  }
+
+  @Test("a journal that is gone on with, and finds no room, goes at once")
+  func goesOnWithoutRoom() async throws {
+    try await withDirectory { directory in
+      let old = JournalFiles(directory: directory, limit: 1 << 20)
+      try old.beginSegment()
+      try old.append(JournalBlockTests.block([JournalBlockTests.submitted("old")]))
+      var effects = Effects()
+      var state = JournalState(JournalFiles(directory: directory, limit: old.totalBytes + 50), JournalConfiguration())
+      state.goOn(after: restored(directory), effects: &effects)
+      #expect(state.isWriting)
+      state.commit(
+        JournalBacklog.Taken(entries: [JournalBlockTests.submitted("new")], ticket: 1, hasOverflowed: false), effects: &effects)
+      #expect(effects.words == ["suspended", "close", "again after \(Duration.seconds(10))"])
+      #expect(JournalFiles.segments(in: directory).isEmpty, "it would tell half of the truth")
+    }
+  }
+
+  @Test("what is gone on with is synced as well, and where that fails nothing is left that might be taken for the truth")
+  func syncsFormer() async throws {
+    try await withDirectory { directory in
+      let old = JournalFiles(directory: directory, limit: 1 << 20)
+      for id in ["a", "b"] as [MessageID] {
+        try old.beginSegment()
+        try old.append(JournalBlockTests.block([JournalBlockTests.submitted(id)]))
+      }
+      var effects = Effects()
+      var state = JournalState(JournalFiles(directory: directory, limit: 1 << 20), JournalConfiguration())
+      state.goOn(after: restored(directory), effects: &effects)
+      #expect(JournalFiles.segments(in: directory).map(\.number) == [1, 2, 3])
+      try FileManager.default.removeItem(atPath: JournalFiles.path(1, in: directory))
+      state.syncIsDue(effects: &effects)
+      #expect(effects.words.first == "suspended")
+      #expect(JournalFiles.segments(in: directory).isEmpty)
     }
   }
 
@@ -205,6 +301,8 @@ struct JournalFilesTests {
     try await withDirectory { directory in
       let scheduler = Scheduler(directory, JournalConfiguration()) { [.snapshotBegins, .snapshotEnds(tasks: 0)] }
       defer { scheduler.stop() }
+      // What is handed over before that is dropped.
+      try await scheduler.wait { scheduler.snapshots.withLock { $0 } == 1 }
       for number in 0..<18 {
         // No more than the feed has room for.
         scheduler.handOver([JournalBlockTests.finished(MessageID("t\(number)"), bytes: 16 << 20)])
@@ -236,6 +334,26 @@ struct JournalFilesTests {
     _ = feed.handOver(&entries)
     let taken = feed.take()
     #expect(!taken.hasOverflowed && taken.entries.count == 1000)
+  }
+
+  @Test("where the disk is slow, clients are to wait before anything is dropped")
+  func slowDisk() throws {
+    let loop = EventLoop(name: "test")
+    let feed = JournalFeed(loop: loop, holdsMessages: false)
+    feed.open()
+    func handOver(_ megabytes: Int) {
+      var entries = [JournalBlockTests.finished("t", bytes: megabytes << 20)]
+      _ = feed.handOver(&entries)
+    }
+    handOver(100)
+    #expect(!feed.isBehind)
+    handOver(50)
+    #expect(feed.isBehind)
+    #expect(feed.take().entries.count == 2 && !feed.isBehind)
+    handOver(200)
+    #expect(feed.isBehind)
+    feed.close()
+    #expect(!feed.isBehind, "nothing is written, and nobody waits for that")
   }
 
   @Test("a disk that is full suspends the journal: its files go, and nothing is held back")

@@ -86,6 +86,31 @@ struct RecoveryTests {
     #expect(bench.effects.answers == ["a": 1, "b": 1])
   }
 
+  @Test(
+    "what a client sends again because nobody knows it is another attempt, too: an engine of which nobody knows may have had it")
+  func unknownTasks() {
+    var bench = Bench()
+    bench.restore([], engines: [])
+    bench.register("e0")
+    #expect(bench.resume("a", "b").unknown == ["a", "b"])
+    for id in ["a", "b", "new"] as [MessageID] { bench.submit(id) }
+    for id in ["a", "b", "new"] as [MessageID] { bench.complete(id, by: "e0") }
+    #expect(bench.effects.attempts == ["a": [0], "b": [0], "new": [nil]])
+    #expect(bench.effects.answers == ["a": 1, "b": 1, "new": 1])
+  }
+
+  @Test("what an engine has is its own where neither the journal nor the list of engines knew of it")
+  func unknownEngines() {
+    var bench = Bench()
+    bench.restore([], engines: [])
+    bench.register("e0")
+    #expect(bench.account("e0", "a") == [])
+    bench.complete("a", by: "e0")
+    #expect(bench.resume("a").unknown == ["a"])
+    bench.submit("a")
+    #expect(bench.effects.answers == ["a": 1] && bench.effects.attempts.isEmpty, "it is not run again")
+  }
+
   @Test("a failure that the journal has counted is not counted again when its engine, which was not told, sends it once more")
   func countedFailure() {
     var bench = Bench()

@@ -13,7 +13,7 @@ import Transport
 
   /// - Parameter body: gets the scheduler, not yet started, the client's socket and the engine's.
   private func with(
-    byteLimit: Int = .max, listener: LocalListener? = nil, _ log: LogLines = LogLines(),
+    byteLimit: Int = .max, listener: LocalListener? = nil, journal: JournalFeed? = nil, _ log: LogLines = LogLines(),
     _ body: (TaskScheduler, borrowing Socket, borrowing Socket) async throws -> Void
   ) async throws {
     let context = try Context()
@@ -33,7 +33,7 @@ import Transport
         front: try BoundedRouter(front, spoolDirectory: "/tmp", logger: log.logger), back: back, lines: lines,
         session: Session(key: Self.key),
         rejections: DroppedMessages("task", logger: log.logger),
-        events: TaskEventStream(from: loop, to: loop)),
+        events: TaskEventStream(from: loop, to: loop), journal: journal),
       byteLimit: byteLimit, logger: log.logger)
     let client = try Socket(.dealer, in: context)
     try client.connect("inproc://front")
@@ -85,6 +85,40 @@ import Transport
     let told = log.all
     #expect(
       told.contains("warning the queue is full: clients wait") && told.contains("warning the queue has room again"), "\(told)")
+  }
+
+  @Test("a journal whose disk is slow lets clients wait until it has caught up") func slowJournal() async throws {
+    // Nobody writes what is handed over, until somebody takes it.
+    let loop = EventLoop(name: "journal's")
+    let feed = JournalFeed(loop: loop, holdsMessages: false)
+    feed.open()
+    let size = 40 << 20
+    try await with(journal: feed) { scheduler, client, engine in
+      await scheduler.start()
+      await scheduler.engineRegistered(Self.engine, takesBatches: false)
+      var session = Session(key: Self.key)
+      for _ in 0..<4 { _ = try submit(size, &session, by: client) }
+      let first = try engine.next()
+      #expect(first != nil)
+      let end = ContinuousClock.now + .seconds(30 * patience)
+      while !feed.isBehind {
+        guard ContinuousClock.now < end else { throw TestFailure("the journal is not behind") }
+        try await Task.sleep(for: .milliseconds(2))
+      }
+      let late = try submit(10, &session, by: client)
+      // It would have been read with the others: a turn of the loop comes after.
+      await scheduler.afterEvents()
+      #expect(await scheduler.known.count == 4)
+      let taken = feed.take()
+      #expect(!taken.hasOverflowed)
+      await scheduler.written(0)
+      while await scheduler.known.count < 5 {
+        guard ContinuousClock.now < end else { throw TestFailure("it is not read again") }
+        try await Task.sleep(for: .milliseconds(2))
+      }
+      let known = await scheduler.known
+      #expect(late.map { known.contains($0) } == true)
+    }
   }
 
   // MARK: local sockets
@@ -216,4 +250,8 @@ import Transport
     }
     #expect(log.all.contains { $0.contains("a local socket whose owner did not say who it is") })
   }
+}
+
+extension TaskScheduler {
+  fileprivate var known: Set<MessageID> { Set(state.tasks.keys) }
 }

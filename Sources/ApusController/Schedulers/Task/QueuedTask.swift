@@ -31,6 +31,8 @@ final class QueuedTask {
     var declined: Set<Int> = []
     /// How many times it has come back from an engine.
     var attempt = 0
+    /// Its client sends it again because nobody here knew it: an engine may have had it from a controller before.
+    var isSentAgain = false
     /// Beyond ipyparallel's flags; most have none.
     var preferences: TaskPreferences?
     /// When it may be tried again, while it rests.

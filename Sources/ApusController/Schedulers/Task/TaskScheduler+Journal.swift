@@ -4,22 +4,28 @@ import Transport
 
 /// The task scheduler and its journal: what is read at the start, written from then on, and asked of engines and clients that come back.
 extension TaskScheduler {
-  /// Results of the last moments before the end were perhaps not sent; whoever has them already does not mind.
-  private static let lastMoments = 5 * 1_000_000
+  /// Results of the last moments before the end were perhaps not sent. No more of them: a stock client that has one already raises an error
+  /// where it reads, and reads what is behind it only when something else comes.
+  private static let lastMoments = 200_000
 
-  /// Before the start.
+  /// Before the start; also where nothing was read: engines may have what the journal does not, and nobody may have heard of the engines.
   /// - Parameter engines: those of the controller before.
   func restore(_ restored: Restorer.Restored, engines: [EngineUUID], _ configuration: JournalConfiguration) {
-    // Engines may have what the journal does not.
-    if restored.isEmpty, engines.isEmpty { return }
+    wire.isRestoring = true
     state.restore(restored, engines: engines, configuration, now: .now, effects: &wire)
-    for task in restored.tasks { wire.report(task.id, .restored) }
+    wire.isRestoring = false
     let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
     let results = state.takeResultsForStockClients(since: Timestamp(microseconds: since))
     // They come back without a word, and under the same name.
-    wire.front.expect(
-      Set(restored.tasks.compactMap(\.message.identities.first) + results.compactMap(\.client)),
-      until: .now + configuration.resultTime)
+    var clients = Set(results.compactMap(\.client))
+    var last = Frame.empty
+    for task in restored.tasks {
+      // Many of one client follow each other, and share its name.
+      guard let client = task.message.identities.first, !client.isIdentical(to: last) else { continue }
+      clients.insert(client)
+      last = client
+    }
+    wire.front.expect(clients, until: .now + configuration.resultTime)
     for result in results {
       guard let client = result.client else { continue }
       // Under a new header: stock clients raise an error for a signature that they have seen.
@@ -39,6 +45,9 @@ extension TaskScheduler {
     afterEvents()
   }
 
+  /// What happens is written behind what was read, from the restoring on.
+  func openJournal() { wire.openJournal() }
+
   /// All tasks again, for a journal that begins anew.
   func restate() {
     wire.restate(state.snapshot())
@@ -47,7 +56,7 @@ extension TaskScheduler {
 
   func written(_ ticket: Int) {
     wire.written(ticket)
-    deliverLater()
+    afterEvents()
   }
 
   /// An engine that has come back says what it has.

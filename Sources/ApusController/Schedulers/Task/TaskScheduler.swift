@@ -18,6 +18,8 @@ actor TaskScheduler: DeliversLater {
   /// Watches the clients' socket; none before the start and while the queue is full.
   private var reader: EventLoop.ReaderID?
   private var isPaused = false
+  /// It was said that the queue is full.
+  private var wasFull = false
   /// Engines need not keep these replies any longer.
   private(set) var tellEngine: (@Sendable (EngineUUID, [MessageID]) -> Void)?
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
@@ -212,17 +214,24 @@ actor TaskScheduler: DeliversLater {
       mostHeld = 0
       FreedMemory.release()
     }
-    if let paused = reader, held > byteLimit {
+    let isJournalBehind = wire.isJournalBehind
+    if let paused = reader, held > byteLimit || isJournalBehind {
       loop.forget(paused)
       reader = nil
       isPaused = true
       wire.lines?.pauseTasks(true)
-      logger.warning("the queue is full: clients wait", metadata: ["bytes": "\(held)", "limit": "\(byteLimit)"])
-    } else if isPaused, held < byteLimit - byteLimit / 10 {
+      if held > byteLimit {
+        wasFull = true
+        logger.warning("the queue is full: clients wait", metadata: ["bytes": "\(held)", "limit": "\(byteLimit)"])
+      } else {
+        logger.info("the journal's disk is slower than the tasks: clients wait")
+      }
+    } else if isPaused, !isJournalBehind, held < byteLimit - byteLimit / 10 {
       isPaused = false
       watchFront()
       wire.lines?.pauseTasks(false)
-      logger.warning("the queue has room again", metadata: ["bytes": "\(held)"])
+      if wasFull { logger.warning("the queue has room again", metadata: ["bytes": "\(held)"]) }
+      wasFull = false
     }
   }
 

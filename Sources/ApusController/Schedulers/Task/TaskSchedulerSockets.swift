@@ -17,6 +17,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private(set) var outbox: [OutgoingMessage] = []
   /// `nil` without a journal.
   private let journal: JournalFeed?
+  /// While tasks are restored the journal has what is said of them, but for what ends at once.
+  var isRestoring = false
   /// Facts of this turn, for the journal.
   private var facts: [JournalEntry] = []
   /// Empty unless the journal asks for that.
@@ -94,7 +96,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) {
     let event = events.report(task, kind)
-    if journal != nil, JournalEntry.keeps(kind) { facts.append(.event(event)) }
+    if journal != nil, JournalEntry.keeps(kind), !isRestoring || JournalEntry.isNews(kind) { facts.append(.event(event)) }
   }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) {
@@ -119,6 +121,11 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   // MARK: the journal
+
+  /// Whether the disk is so much slower than the tasks that no more of them should come for now.
+  var isJournalBehind: Bool { journal?.isBehind ?? false }
+
+  mutating func openJournal() { journal?.open() }
 
   /// A snapshot takes the place of all that was said before, and of what was not said while the journal was suspended.
   mutating func restate(_ entries: [JournalEntry]) {

@@ -30,12 +30,15 @@ extension TaskSchedulerState {
     // Some end at once, before their clients are back.
     recovery?.lastRestored = lastRestored
     var reader = TaskRequestReader()
+    makeRoom(for: restored.tasks.count)
+    isRestoring = true
     for task in restored.tasks {
       var message = task.message
       do throws(RemoteError) {
         restore(task, try reader.read(&message, id: task.id), now: now, effects: &effects)
       } catch { refuse(task.message, id: task.id, error, effects: &effects) }
     }
+    isRestoring = false
     deadlines.insert(Deadline(instant: now + configuration.holdTime, kind: .hold))
     deadlines.insert(Deadline(instant: now + configuration.resultTime, kind: .results))
     endHoldIfComplete(now: now, effects: &effects)
@@ -299,6 +302,9 @@ extension TaskSchedulerState {
     var gone: [MessageID] = []
   }
 
+  /// More than clients have under way; those of clients that have gone since are among them.
+  private static let unknownLimit = 1 << 20
+
   /// - Parameter client: the identity that it has now.
   mutating func resumed(_ ids: [MessageID], by client: Frame, effects: inout some TaskSchedulerEffects & ~Copyable) -> Resumption {
     var resumption = Resumption()
@@ -317,6 +323,7 @@ extension TaskSchedulerState {
         resumption.gone.append(id)
       } else {
         resumption.unknown.append(id)
+        if unknown.count < Self.unknownLimit { unknown.insert(id) }
       }
     }
     return resumption

@@ -11,6 +11,10 @@ struct TaskSchedulerState {
   var engines: EngineLoads
   /// Every task that is not answered.
   private(set) var tasks: [MessageID: QueuedTask] = [:]
+  /// Tasks that clients asked about, and that nobody here knows: they are about to be sent again.
+  var unknown: Set<MessageID> = []
+  /// While tasks of the controller before are taken over: they are told as such, and not as queued once more.
+  var isRestoring = false
   var finished: FinishedTasks
   /// Bytes of the messages of tasks that wait or are placed.
   var messageBytes = 0
@@ -71,6 +75,9 @@ struct TaskSchedulerState {
   var deadlineCount: Int { deadlines.count }
   var queuedCount: Int { tasks.values.lazy.filter(\.isQueued).count }
 
+  /// For so many tasks at once.
+  mutating func makeRoom(for count: Int) { tasks.reserveCapacity(tasks.count + count) }
+
   // MARK: events: clients
 
   mutating func submit(_ request: TaskRequest, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
@@ -93,9 +100,11 @@ struct TaskSchedulerState {
     guard Self.insert(task, into: &tasks[task.id]) else { return }
     lastSequence += 1
     effects.report(task.id, .submitted(request: request.message, engine: nil))
+    if isRestoring { effects.report(task.id, .restored) }
     messageBytes += request.message.byteCount
     if !refused.isEmpty { task.change { ($0.refused, $0.declined) = (refused, declined) } }
     if attempt > 0 { task.change { $0.attempt = attempt } }
+    if !unknown.isEmpty, unknown.remove(task.id) != nil { task.change { $0.isSentAgain = true } }
     if let place { return placeUnsent(task, on: place, effects: &effects) }
     if recovery != nil, takesClaim(task, now: now, effects: &effects) { return }
     guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
@@ -264,7 +273,9 @@ struct TaskSchedulerState {
     if let reason = hopelessness(of: task) {
       return fail(task, .impossible(reason), now: now, effects: &effects)
     }
-    effects.report(task.id, .queued(needing: task.hasConstraints ? task.constraints.preferences?.resources ?? [:] : [:]))
+    if !isRestoring {
+      effects.report(task.id, .queued(needing: task.hasConstraints ? task.constraints.preferences?.resources ?? [:] : [:]))
+    }
     armTimeout(task, now: now)
     let constraints = task.limitsPlacement ? task.constraints : nil
     switch constraints {
@@ -305,7 +316,9 @@ struct TaskSchedulerState {
     engines.placed(on: engine)
     let uuid = engines[engine].uuid
     effects.report(task.id, .placed(engine: uuid))
-    effects.send(task.message, to: uuid, attempt: task.attempt > 0 || task.submission <= lastRestored ? task.attempt : nil)
+    // An engine that has had it takes no message twice.
+    let isRepeated = task.submission <= lastRestored || task.hasConstraints && (task.attempt > 0 || task.constraints.isSentAgain)
+    effects.send(task.message, to: uuid, attempt: isRepeated ? task.attempt : nil)
   }
 
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.

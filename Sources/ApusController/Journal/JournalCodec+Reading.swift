@@ -1,0 +1,148 @@
+import ApusMessaging
+import Transport
+
+extension JournalCodec {
+  private static let delimiterSize = Frame.delimiter.count
+
+  /// A record as it was read.
+  enum Record: Sendable {
+    case submitted(RestatedTask)
+    case placed(MessageID, EngineUUID)
+    case retried(MessageID, from: EngineUUID, RetryReason)
+    case finished(JournalResult)
+    case outcome(MessageID, JournalOutcome)
+    case snapshotBegins
+    case restated(RestatedTask)
+    case snapshotEnds(tasks: Int)
+  }
+
+  /// - Returns: how many records had to be left out: their block is good, so another version has written them.
+  static func read(_ block: UnsafeRawBufferPointer, _ body: (Record) -> Void) -> Int {
+    var former = Former()
+    return read(block, after: &former, body)
+  }
+
+  /// - Parameter former: messages share frames with those of the block before, too, where these are equal.
+  static func read(_ block: UnsafeRawBufferPointer, after former: inout Former, _ body: (Record) -> Void) -> Int {
+    var reader = Reader(block)
+    var unknown = 0
+    while !reader.isAtEnd {
+      guard let kind: UInt8 = reader.number(), let count: UInt32 = reader.number(), let bytes = reader.bytes(Int(count)) else {
+        return unknown + 1
+      }
+      var content = Reader(bytes)
+      if let kind = Kind(rawValue: kind), let record = record(kind, &content, &former) { body(record) } else { unknown += 1 }
+    }
+    return unknown
+  }
+
+  private static func record(_ kind: Kind, _ reader: inout Reader, _ former: inout Former) -> Record? {
+    switch kind {
+    case .snapshotBegins: return .snapshotBegins
+    case .snapshotEnds:
+      guard let tasks: UInt32 = reader.number() else { return nil }
+      return .snapshotEnds(tasks: Int(tasks))
+    case .submitted, .placed, .retried, .finished, .outcome, .restated:
+      guard let id = reader.text().map({ MessageID($0) }) else { return nil }
+      return record(kind, id, &reader, &former)
+    }
+  }
+
+  private static func record(_ kind: Kind, _ id: MessageID, _ reader: inout Reader, _ former: inout Former) -> Record? {
+    switch kind {
+    case .submitted:
+      let count = reader.count
+      return reader.message(after: &former.request).map { .submitted(RestatedTask(id: id, message: $0, bytesRead: count)) }
+    case .placed: return reader.engine().flatMap { $0 }.map { .placed(id, $0) }
+    case .retried:
+      guard let engine = reader.engine().flatMap({ $0 }), let code: UInt8 = reader.number(),
+        let reason = RetryReason(journalCode: code)
+      else { return nil }
+      return .retried(id, from: engine, reason)
+    case .finished:
+      guard let time: UInt64 = reader.number(), let code: UInt8 = reader.number(), let outcome = TaskOutcome(rawValue: code),
+        let engine = reader.engine(), let reply = reader.message(after: &former.reply)
+      else { return nil }
+      return .finished(
+        JournalResult(
+          id: id, reply: reply, time: Timestamp(microseconds: Int(Int64(bitPattern: time))), outcome: outcome, engine: engine))
+    case .outcome:
+      guard let succeeded: UInt8 = reader.number(), let engine = reader.engine() else { return nil }
+      return .outcome(id, JournalOutcome(succeeded: succeeded != 0, engine: engine))
+    case .restated:
+      let count = reader.count
+      guard let engine = reader.engine(), let spent: UInt32 = reader.number(), let refused = reader.engines(),
+        let declined = reader.engines(), let message = reader.message(after: &former.request)
+      else { return nil }
+      // Earlier versions did not write it.
+      let attempt: UInt32 = reader.number() ?? 0
+      return .restated(
+        RestatedTask(
+          id: id, message: message, engine: engine, attempt: Int(attempt), spentRetries: Int(spent), refused: refused,
+          declined: declined, bytesRead: count))
+    case .snapshotBegins, .snapshotEnds: return nil
+    }
+  }
+
+  /// Reads from the front; `nil` where there is too little left.
+  private struct Reader {
+    private var rest: UnsafeRawBufferPointer
+    init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
+
+    var isAtEnd: Bool { rest.isEmpty }
+    var count: Int { rest.count }
+
+    mutating func bytes(_ count: Int) -> UnsafeRawBufferPointer? {
+      guard count <= rest.count else { return nil }
+      defer { rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count)) }
+      return UnsafeRawBufferPointer(rebasing: rest.prefix(count))
+    }
+
+    mutating func number<N: FixedWidthInteger>() -> N? {
+      bytes(MemoryLayout<N>.size).map { N(littleEndian: $0.loadUnaligned(as: N.self)) }
+    }
+
+    mutating func text() -> String? {
+      guard let count: UInt16 = number() else { return nil }
+      return bytes(Int(count)).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// - Returns: `nil` inside `nil` for none.
+    mutating func engine() -> EngineUUID?? { text().map { $0.isEmpty ? nil : EngineUUID($0) } }
+
+    mutating func engines() -> Set<EngineUUID>? {
+      guard let count: UInt16 = number() else { return nil }
+      var engines: Set<EngineUUID> = []
+      for _ in 0..<count {
+        guard let engine = engine() else { return nil }
+        if let engine { engines.insert(engine) }
+      }
+      return engines
+    }
+
+    mutating func message(after former: inout [Frame]) -> Envelope? {
+      guard let count: UInt32 = number(), Int(count) <= rest.count / 4, let lengths = bytes(4 * Int(count)) else { return nil }
+      var frames: [Frame] = []
+      frames.reserveCapacity(Int(count))
+      var delimiter: Int?
+      var byteCount = 0
+      for index in 0..<Int(count) {
+        let length = UInt32(littleEndian: lengths.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
+        guard let frame = frame(at: index, length, former) else { return nil }
+        if delimiter == nil, frame.isIdentical(to: .delimiter) { delimiter = index }
+        byteCount += frame.count
+        frames.append(frame)
+      }
+      guard let delimiter, let message = Envelope(frames, delimiter: delimiter, byteCount: byteCount) else { return nil }
+      former = frames
+      return message
+    }
+
+    private mutating func frame(at index: Int, _ length: UInt32, _ former: [Frame]) -> Frame? {
+      if length == JournalCodec.repeated { return index < former.count ? former[index] : nil }
+      guard let bytes = bytes(Int(length)) else { return nil }
+      if index < former.count, former[index].hasBytes(bytes) { return former[index] }
+      return bytes.count == JournalCodec.delimiterSize && Frame.delimiter.hasBytes(bytes) ? .delimiter : Frame(shared: bytes)
+    }
+  }
+}
