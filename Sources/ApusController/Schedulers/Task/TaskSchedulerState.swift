@@ -273,7 +273,8 @@ struct TaskSchedulerState {
     if let reason = hopelessness(of: task) {
       return fail(task, .impossible(reason), now: now, effects: &effects)
     }
-    if !isRestoring {
+    // Of a million restored tasks those that nothing held back are known to be queued.
+    if !isRestoring || task.hasConstraints {
       effects.report(task.id, .queued(needing: task.hasConstraints ? task.constraints.preferences?.resources ?? [:] : [:]))
     }
     armTimeout(task, now: now)
