@@ -29,6 +29,8 @@ public struct Simulation {
 
   /// Seconds within which something ends when nothing goes wrong any more, as long as there is something.
   private static let patience = 120.0
+  /// Seconds after which nothing is kept any longer for those who may come back.
+  private static let memory = 90.0
 
   /// - Parameter kept: so many of the last things that happened are told.
   public func run(keeping kept: Int = 80) -> Outcome {
@@ -82,8 +84,14 @@ public struct Simulation {
         "\(id) and \(cluster.ledger.open.count - 1) others have not ended after \((world.now - began) / 1_000_000) s of peace: \(cluster.whereabouts(of: id))"
       )
     }
-    // What clients that died have left behind ends as well, and so does what is kept for clients that may come back.
-    wait(90) { false }
+    // What clients that died have left behind ends as well, however much it is, and so does what is kept for clients that may come back.
+    wait(Self.memory) { false }
+    var ran = -1
+    while ran < cluster.ledger.progress, cluster.firstAbandoned != nil, world.fault == nil {
+      ran = cluster.ledger.progress
+      wait(Self.patience) { cluster.firstAbandoned == nil }
+    }
+    guard world.fault == nil else { return }
     cluster.checkRest()
   }
 }

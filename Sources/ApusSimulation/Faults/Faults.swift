@@ -82,17 +82,23 @@ extension Cluster {
     return "\(task.phase); \(there.joined(separator: ", "))"
   }
 
+  /// A task that the scheduler has, though its client is gone and nothing keeps it from coming to its end.
+  var firstAbandoned: MessageID? {
+    // Others of such clients may wait for what nobody can give them.
+    controller?.tasks.tasks.keys.lazy.filter { [ledger] id in
+      guard let task = ledger.tasks[id] else { return false }
+      return task.names.isEmpty && !task.hasTargets && !task.deeds.contains(.decline)
+    }.min { $0.text < $1.text }
+  }
+
   /// Nothing is left when everything has ended.
   func checkRest() {
     guard let controller, controller.isAlive else { return world.fail("there is no controller") }
     let state = controller.tasks
     if !state.tasks.isEmpty {
-      // Of clients that died; those may wait for what nobody can give them.
-      for (id, _) in state.tasks {
-        guard let task = ledger.tasks[id] else { return world.fail("\(id) is nobody's") }
-        if task.names.isEmpty, !task.hasTargets, !task.deeds.contains(.decline) {
-          return world.fail("\(id), of a client that is gone, has not ended: \(whereabouts(of: id))")
-        }
+      if let id = state.tasks.keys.first(where: { ledger.tasks[$0] == nil }) { return world.fail("\(id) is nobody's") }
+      if let id = firstAbandoned {
+        return world.fail("\(id), of a client that is gone, has not ended: \(whereabouts(of: id))")
       }
     } else {
       if state.messageBytes != 0 { world.fail("\(state.messageBytes) bytes are left in the scheduler") }
