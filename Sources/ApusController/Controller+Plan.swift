@@ -126,7 +126,9 @@ extension Controller {
         if let number = Int(id) { kinds[EngineID(number)] = EngineKind(told: kind) }
       }
       let own = Set((file["own"]?.arrayValue ?? []).compactMap { $0.intValue.map { EngineID($0) } })
-      state.restore(engines, kinds: kinds, own: own, nextID: max(0, file["next_id"]?.intValue ?? 0))
+      state.restore(
+        engines, kinds: kinds, own: own, nextID: max(0, file["next_id"]?.intValue ?? 0),
+        until: .now + JournalConfiguration().engineTimeout)
     } catch { logger.warning("no engines to restore", metadata: ["error": "\(error)"]) }
   }
 }

@@ -51,11 +51,11 @@ public struct RestoreMeasurement: Sendable {
     var sink = SchedulerSink(world: world, session: "s", mutation: nil)
     sink.traces = false
     restoring = clock.measure {
-      state.restore(restored, engines: [], JournalConfiguration(), now: world.instant, effects: &sink)
+      state.restore(restored, engines: [], JournalConfiguration(), now: world.instant, wall: world.timestamp, effects: &sink)
     }
     placing = clock.measure { state.engineRegistered("e", now: world.instant, effects: &sink) }
     var entries: [JournalEntry] = []
-    restating = clock.measure { entries = state.snapshot() }
+    restating = clock.measure { entries = state.snapshot(now: world.instant, wall: world.timestamp) }
     var written: [UInt8] = []
     writing = clock.measure { for entry in entries { JournalCodec.append(entry, to: &written) } }
   }

@@ -53,6 +53,7 @@ public struct Simulation {
     cluster.rest()
     cluster.disk.isFull = false
     for process in cluster.processes { process.proceed() }
+    cluster.ledger.giveUpLost()
     let began = world.now
     func wait(_ seconds: Double, until isDone: () -> Bool) {
       let end = world.now + Int(seconds * 1e6)
@@ -60,9 +61,9 @@ public struct Simulation {
     }
     func waitForEnds() {
       var ended = -1
-      while ended < cluster.ledger.progress, !cluster.ledger.open.isEmpty, world.fault == nil {
+      while ended < cluster.ledger.progress, !cluster.ledger.isQuiet, world.fault == nil {
         ended = cluster.ledger.progress
-        wait(Self.patience) { cluster.ledger.open.isEmpty || cluster.ledger.progress > ended }
+        wait(Self.patience) { cluster.ledger.isQuiet || cluster.ledger.progress > ended }
       }
     }
     waitForEnds()
@@ -72,7 +73,7 @@ public struct Simulation {
         guard let task = cluster.ledger.tasks[id], task.client == client.name, cluster.ledger.open.contains(id) else {
           return false
         }
-        return !task.names.isEmpty || task.hasTargets || task.deeds.contains(.decline)
+        return cluster.mayWaitForEver(task)
       }
       if !left.isEmpty { client.abort(left) }
     }
@@ -84,12 +85,17 @@ public struct Simulation {
         "\(id) and \(cluster.ledger.open.count - 1) others have not ended after \((world.now - began) / 1_000_000) s of peace: \(cluster.whereabouts(of: id))"
       )
     }
+    if let id = cluster.ledger.openShares.min(by: { $0.text < $1.text }) {
+      return world.fail("\(id) has not ended after \((world.now - began) / 1_000_000) s of peace")
+    }
     // What clients that died have left behind ends as well, however much it is, and so does what is kept for clients that may come back.
     wait(Self.memory) { false }
     var ran = -1
     while ran < cluster.ledger.progress, cluster.firstAbandoned != nil, world.fault == nil {
       ran = cluster.ledger.progress
       wait(Self.patience) { cluster.firstAbandoned == nil }
+      // The hub hears of it a moment later.
+      wait(1) { false }
     }
     guard world.fault == nil else { return }
     cluster.checkRest()

@@ -12,6 +12,8 @@ struct SimulateOptions {
   var tracePath: String?
   var isVerbose = false
   var shrinks = true
+  /// Say what is wrong, in a line for each seed, and go on.
+  var goesOn = false
   /// Measure the restoration of so many tasks instead.
   var restoredTasks: Int?
   var listsMutations = false
@@ -25,6 +27,7 @@ struct SimulateOptions {
       case "--restore": restoredTasks = value(&rest, word) { Int($0) }
       case "--list-mutations": listsMutations = true
       case "--no-shrink": shrinks = false
+      case "--go-on": goesOn = true
       case "--verbose": isVerbose = true
       case "--seconds": seconds = value(&rest, word) { Double($0) } ?? seconds
       case "--seed": seed = value(&rest, word) { UInt64($0) } ?? seed
@@ -65,7 +68,7 @@ struct SimulateOptions {
       return 0
     }
     let began = ContinuousClock.now
-    var (number, simulated, tasks, again) = (0, 0.0, 0, 0)
+    var (number, simulated, tasks, again, failed) = (0, 0.0, 0, 0, 0)
     var counts: [String: Int] = [:]
     print("seed \(seed)\(mutation.map { ", with the rule \($0.rawValue) broken" } ?? "")")
     while runs.map({ number < $0 }) ?? (ContinuousClock.now - began < .seconds(seconds)) {
@@ -81,7 +84,13 @@ struct SimulateOptions {
           "seed \(simulation.seed): \(Int(outcome.seconds)) s, \(outcome.steps) steps, \(outcome.tasks) tasks, digest \(outcome.digest)"
         )
       }
-      guard outcome.fault != nil else { continue }
+      guard let fault = outcome.fault else { continue }
+      failed += 1
+      if goesOn {
+        print("  seed \(simulation.seed), at \(outcome.seconds) s: \(fault)")
+        fflush(nil)
+        continue
+      }
       print("after \(ContinuousClock.now - began) and \(number) runs, \(Int(simulated)) simulated seconds:")
       report(simulation, outcome)
       return 1
@@ -90,7 +99,8 @@ struct SimulateOptions {
       "\(number) runs, \(Int(simulated)) simulated seconds, \(tasks) tasks, \(again) runs of tasks too many, in \(ContinuousClock.now - began)"
     )
     for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("  \(what): \(count)") }
-    return 0
+    if failed > 0 { print("something is wrong in \(failed) of them") }
+    return failed > 0 ? 1 : 0
   }
 
   private func report(_ simulation: Simulation, _ outcome: Simulation.Outcome) {
@@ -102,7 +112,8 @@ struct SimulateOptions {
       fclose(file)
     }
     for line in result.last { print("  \(line)") }
-    print("seed \(simulation.seed), at \(result.seconds) s: \(result.fault ?? "")")
+    let isSmaller = "\(smaller.scenario)" != "\(simulation.scenario)"
+    print("\(isSmaller ? "a smaller run of that seed" : "the same"), at \(result.seconds) s: \(result.fault ?? "")")
     print("in: \(smaller.scenario)")
   }
 }

@@ -4,6 +4,8 @@ public import ApusMessaging
 public enum EngineLoss: Sendable, Hashable {
   /// It said so itself, or answered a shutdown.
   case unregistered
+  /// The same of an engine that also says which balanced task it has begun last; `nil` is none.
+  indirect case left(lastBegun: MessageID?)
   /// Its connection is gone: the process ended or was killed.
   case disconnected
   /// It stopped answering heartbeats.
@@ -13,9 +15,17 @@ public enum EngineLoss: Sendable, Hashable {
   /// It did not come back to a controller that was restarted.
   case absent
 
+  /// It did not die.
+  var isOrderly: Bool {
+    switch self {
+    case .unregistered, .left: true
+    case .disconnected, .silent, .overran, .absent: false
+    }
+  }
+
   var sentence: String {
     switch self {
-    case .unregistered: "it shut down"
+    case .unregistered, .left: "it shut down"
     case .disconnected: "its connection was lost, which means that its process was killed or crashed; its log may say why"
     case .silent: "it stopped answering heartbeats"
     case .overran(let task, let reason): "it was ended because task \(task) \(reason)"
@@ -29,6 +39,8 @@ extension EngineLoss {
   init(goodbye: JSONObject) {
     if let overran = goodbye["overran"], let task = overran["task"]?.stringValue {
       self = .overran(MessageID(task), reason: String((overran["reason"]?.stringValue ?? "did not end").prefix(300)))
+    } else if let last = goodbye["begun"] {
+      self = .left(lastBegun: last.stringValue.map { MessageID($0) })
     } else {
       self = .unregistered
     }

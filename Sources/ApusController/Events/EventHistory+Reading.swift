@@ -246,7 +246,7 @@ extension RetryReason {
 extension EngineLoss {
   var word: String {
     switch self {
-    case .unregistered: "unregistered"
+    case .unregistered, .left: "unregistered"
     case .disconnected: "disconnected"
     case .silent: "silent"
     case .overran: "overran"

@@ -15,6 +15,8 @@ struct EngineTraits: Hashable, Sendable {
   var keepsID = false
   /// It takes no more tasks: its job's time is nearly over.
   var isDraining = false
+  /// Its connections broke since it was here last: what was on its way to it is lost.
+  var wasCutOff = false
 }
 
 extension EngineTraits {

@@ -65,6 +65,7 @@ actor Hub: DeliversLater {
     }
     loop.whenReadable(wire.notifier.socket) { [unowned self] in self.assumeIsolated { $0.subscriptionsChanged() } }
     loop.whenReadable(wire.query.socket) { [unowned self] in self.assumeIsolated { $0.queryIsReadable() } }
+    armExpiry()
   }
 
   // MARK: other parties' calls
@@ -237,10 +238,7 @@ actor Hub: DeliversLater {
   private func writeEngines() {
     guard wire.enginesChanged else { return isSaving = false }
     wire.enginesChanged = false
-    var document: JSONObject = ["engines": .object(state.enginesObject), "next_id": .int(state.nextID)]
-    if !state.kindsObject.members.isEmpty { document["kinds"] = .object(state.kindsObject) }
-    document["own"] = state.ownEngines
-    let bytes = JSONValue.object(document).encoded()
+    let bytes = JSONValue.object(state.fileContent).encoded()
     store.loop.execute { [weak self, path = settings.engineStatePath] in
       var failure: FileError?
       do throws(FileError) { try AtomicFile.write(bytes, to: path, flushed: false) } catch { failure = error }

@@ -21,7 +21,8 @@ struct EngineAudience: Sendable {
       control.assumeIsolated { $0.engineRegistered(uuid, isOwn: takesBatches) }
       broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id, isOwn: takesBatches) }
       tasks.assumeIsolated {
-        $0.engineRegistered(uuid, takesBatches: takesBatches, running: traits.running, resources: traits.resources)
+        $0.engineRegistered(
+          uuid, takesBatches: takesBatches, running: traits.running, resources: traits.resources, wasCutOff: traits.wasCutOff)
       }
       done()
     }
@@ -135,7 +136,7 @@ struct HubSockets: ~Copyable, HubEffects {
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     enginesChanged = true
     let metadata: Logger.Metadata = ["engine": "\(id)", "uuid": "\(uuid)", "cause": "\(cause.sentence)"]
-    if cause == .unregistered {
+    if cause.isOrderly {
       logger.info("engine unregistered", metadata: metadata)
     } else {
       logger.warning("engine lost", metadata: metadata)

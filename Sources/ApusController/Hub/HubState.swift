@@ -45,6 +45,8 @@ struct HubState {
     var connection: Int32?
     /// One of Apus's own that the controller before knew: it will register, and say then what it runs. Its heart alone is not enough.
     var mustRegister = false
+    /// The controller before had it, and it has not come back to this one yet.
+    var isFormer = false
   }
 
   var engines: [EngineID: Engine] = [:]
@@ -52,6 +54,8 @@ struct HubState {
   private(set) var pending: [EngineUUID: Pending] = [:]
   /// Engines that may come back with their namespace, under the id they had.
   private(set) var lost: [EngineUUID: Lost] = [:]
+  /// Until when engines of the controller before may come back.
+  private(set) var formersDeadline: ContinuousClock.Instant?
   private var lostOrder = Deque<EngineUUID>()
   private(set) var unassigned: Set<MessageID> = []
   private(set) var nextID = 0
@@ -77,7 +81,7 @@ struct HubState {
   }
 
   var sortedEngines: [Engine] { engines.values.sorted { $0.id < $1.id } }
-  /// Ids and uuids, as the wire and the file of engines have them.
+  /// Ids and uuids, as the wire has them.
   var enginesObject: JSONObject {
     JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .string($0.uuid.text)) })
   }
@@ -90,7 +94,7 @@ struct HubState {
   }
   /// Ids of Apus's own engines: they read what stock ones do not.
   var ownEngines: JSONValue { .array(sortedEngines.filter(\.traits.takesBatches).map { .int($0.id.number) }) }
-  var nextExpiry: ContinuousClock.Instant? { pending.values.map(\.deadline).min() }
+  var nextExpiry: ContinuousClock.Instant? { [pending.values.map(\.deadline).min(), formersDeadline].compactMap { $0 }.min() }
 
   // MARK: events: engines
 
@@ -118,10 +122,13 @@ struct HubState {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is about to be engine \(waiting.id)") }
       pending[uuid]?.connection = connection
       pending[uuid]?.traits = traits
+      pending[uuid]?.traits.wasCutOff = wasCutOff || waiting.traits.wasCutOff
       return waiting.id
     }
     let id = allocate(wanted: lost[uuid]?.id ?? wanted)
     forgetLost(uuid)
+    var traits = traits
+    traits.wasCutOff = wasCutOff
     pending[uuid] = Pending(id: id, traits: traits, connection: connection, deadline: now + registrationTimeout)
     return id
   }
@@ -163,9 +170,10 @@ struct HubState {
     if let id = ids[uuid] { leave(id, cause: .unregistered, effects: &effects) }
   }
 
-  /// Accepted engines whose heart never beat.
-  /// - Returns: their uuids.
+  /// Accepted engines whose heart never beat, and those of the controller before that did not come back.
+  /// - Returns: the uuids of the first.
   mutating func expire(now: ContinuousClock.Instant) -> [EngineUUID] {
+    if let deadline = formersDeadline, deadline <= now { formersDeadline = nil }
     let expired = pending.filter { $0.value.deadline <= now }.map(\.key)
     for uuid in expired { pending[uuid] = nil }
     return expired
@@ -175,13 +183,17 @@ struct HubState {
   /// - Parameters:
   ///   - kinds: of those that are not Python.
   ///   - own: which of them are Apus's.
+  ///   - deadline: until when the controller after this one is to know of those that have not come back.
   mutating func restore(
-    _ engines: [EngineID: EngineUUID], kinds: [EngineID: EngineKind] = [:], own: Set<EngineID> = [], nextID: Int
+    _ engines: [EngineID: EngineUUID], kinds: [EngineID: EngineKind] = [:], own: Set<EngineID> = [], nextID: Int,
+    until deadline: ContinuousClock.Instant? = nil
   ) {
+    formersDeadline = engines.isEmpty ? nil : deadline
     for (id, uuid) in engines.sorted(by: { $0.key < $1.key }) where (0...Self.largestWanted).contains(id.number) {
       let isOwn = own.contains(id)
       remember(uuid, id: id, traits: EngineTraits(kind: kinds[id] ?? .python, takesBatches: isOwn), connection: nil)
       lost[uuid]?.mustRegister = isOwn
+      lost[uuid]?.isFormer = true
       self.nextID = max(self.nextID, id.number + 1)
     }
     self.nextID = max(self.nextID, min(nextID, Self.largestWanted))
@@ -258,7 +270,7 @@ struct HubState {
     ids[engine.uuid] = nil
     demand.left(engine.uuid)
     retiring.remove(id)
-    if cause != .unregistered {
+    if !cause.isOrderly {
       remember(engine.uuid, id: id, traits: engine.traits, connection: cause == .disconnected ? nil : engine.connection)
     }
     let grace = cause == .silent ? graceAfterSilence : Self.graceAfterDisconnection
@@ -266,6 +278,8 @@ struct HubState {
   }
 
   private mutating func remember(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits, connection: Int32?) {
+    var traits = traits
+    traits.wasCutOff = false
     if lost.updateValue(Lost(id: id, traits: traits, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
     while lostOrder.count > Self.lostKept { lost[lostOrder.removeFirst()] = nil }
   }

@@ -8,9 +8,11 @@ extension JournalCodec {
   enum Record: Sendable {
     case submitted(RestatedTask)
     case placed(MessageID, EngineUUID)
-    case retried(MessageID, from: EngineUUID, RetryReason)
+    case retried(MessageID, from: EngineUUID, RetryReason, at: Timestamp?)
     case finished(JournalResult)
     case outcome(MessageID, JournalOutcome)
+    case unwanted(MessageID)
+    case ended(EndedTasks)
     case snapshotBegins
     case restated(RestatedTask)
     case snapshotEnds(tasks: Int)
@@ -42,7 +44,8 @@ extension JournalCodec {
     case .snapshotEnds:
       guard let tasks: UInt32 = reader.number() else { return nil }
       return .snapshotEnds(tasks: Int(tasks))
-    case .submitted, .placed, .retried, .finished, .outcome, .restated:
+    case .ended: return reader.ended().map { .ended($0) }
+    case .submitted, .placed, .retried, .finished, .outcome, .restated, .unwanted:
       guard let id = reader.text().map({ MessageID($0) }) else { return nil }
       return record(kind, id, &reader, &former)
     }
@@ -58,7 +61,7 @@ extension JournalCodec {
       guard let engine = reader.engine().flatMap({ $0 }), let code: UInt8 = reader.number(),
         let reason = RetryReason(journalCode: code)
       else { return nil }
-      return .retried(id, from: engine, reason)
+      return .retried(id, from: engine, reason, at: reader.time())
     case .finished:
       guard let time: UInt64 = reader.number(), let code: UInt8 = reader.number(), let outcome = TaskOutcome(rawValue: code),
         let engine = reader.engine(), let reply = reader.message(after: &former.reply)
@@ -66,6 +69,7 @@ extension JournalCodec {
       return .finished(
         JournalResult(
           id: id, reply: reply, time: Timestamp(microseconds: Int(Int64(bitPattern: time))), outcome: outcome, engine: engine))
+    case .unwanted: return .unwanted(id)
     case .outcome:
       guard let succeeded: UInt8 = reader.number(), let engine = reader.engine() else { return nil }
       return .outcome(id, JournalOutcome(succeeded: succeeded != 0, engine: engine))
@@ -78,9 +82,9 @@ extension JournalCodec {
       let attempt: UInt32 = reader.number() ?? 0
       return .restated(
         RestatedTask(
-          id: id, message: message, engine: engine, attempt: Int(attempt), spentRetries: Int(spent), refused: refused,
-          declined: declined, bytesRead: count))
-    case .snapshotBegins, .snapshotEnds: return nil
+          id: id, message: message, engine: engine, attempt: Int(attempt), spentRetries: Int(spent), restsSince: reader.time(),
+          refused: refused, declined: declined, bytesRead: count))
+    case .snapshotBegins, .snapshotEnds, .ended: return nil
     }
   }
 
@@ -118,6 +122,32 @@ extension JournalCodec {
         if let engine { engines.insert(engine) }
       }
       return engines
+    }
+
+    /// Earlier versions did not write it.
+    mutating func time() -> Timestamp? {
+      guard let time: UInt64 = number(), time > 0 else { return nil }
+      return Timestamp(microseconds: Int(clamping: time))
+    }
+
+    mutating func ended() -> EndedTasks? {
+      guard let seed: UInt64 = number(), let engineCount: UInt32 = number() else { return nil }
+      var ended = EndedTasks(seed: seed)
+      for _ in 0..<engineCount {
+        guard case .some(.some(let engine)) = engine() else { return nil }
+        ended.engines.append(engine)
+      }
+      guard let count: UInt32 = number(), Int(count) <= rest.count / 12 else { return nil }
+      ended.ends.reserveCapacity(Int(count))
+      for _ in 0..<count {
+        guard let code: UInt64 = number(), let packed: UInt32 = number(), packed >> 1 <= UInt32(ended.engines.count) else {
+          return nil
+        }
+        let place = Int(packed >> 1) - 1
+        ended.ends.append(
+          EndedTasks.End(code: Int(Int64(bitPattern: code)), succeeded: packed & 1 == 1, engine: place < 0 ? nil : place))
+      }
+      return ended
     }
 
     mutating func message(after former: inout [Frame]) -> Envelope? {

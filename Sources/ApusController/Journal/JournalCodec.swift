@@ -9,7 +9,7 @@ import Transport
 enum JournalCodec {
   enum Kind: UInt8 {
     case submitted = 1
-    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds
+    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds, unwanted, ended
   }
 
   /// The frames of the message before, of requests and of replies. Whoever writes forgets them with each block, which is read by itself.
@@ -37,6 +37,8 @@ enum JournalCodec {
         buffer.append(outcome.succeeded ? 1 : 0)
         append(outcome.engine, to: &buffer)
       }
+    case .unwanted(let id): record(.unwanted, &buffer) { append(id.text, to: &$0) }
+    case .ended(let ended): record(.ended, &buffer) { append(ended, to: &$0) }
     case .snapshotBegins: record(.snapshotBegins, &buffer) { _ in }
     case .restated(let task):
       record(.restated, &buffer) { buffer in
@@ -47,6 +49,7 @@ enum JournalCodec {
         append(task.declined, to: &buffer)
         append(task.message, to: &buffer, after: &former.request)
         append(number: UInt32(clamping: task.attempt), to: &buffer)
+        append(number: UInt64(clamping: task.restsSince?.microseconds ?? 0), to: &buffer)
       }
     case .result(let result):
       finished(result.id, result.time, result.outcome, result.engine, result.reply, &buffer, &former)
@@ -72,6 +75,7 @@ enum JournalCodec {
         append(event.id.text, to: &buffer)
         append(engine, to: &buffer)
         buffer.append(reason.journalCode)
+        append(number: UInt64(clamping: event.time.microseconds), to: &buffer)
       }
     case .finished(let reply, let engine, let outcome):
       finished(event.id, event.time, outcome, engine, reply, &buffer, &former)
@@ -120,6 +124,18 @@ enum JournalCodec {
   private static func append(_ engines: Set<EngineUUID>, to buffer: inout [UInt8]) {
     append(number: UInt16(clamping: engines.count), to: &buffer)
     for engine in engines.sorted(by: { $0.text < $1.text }).prefix(Int(UInt16.max)) { append(engine, to: &buffer) }
+  }
+
+  private static func append(_ ended: EndedTasks, to buffer: inout [UInt8]) {
+    append(number: ended.seed, to: &buffer)
+    append(number: UInt32(clamping: ended.engines.count), to: &buffer)
+    for engine in ended.engines { append(engine, to: &buffer) }
+    append(number: UInt32(clamping: ended.ends.count), to: &buffer)
+    for end in ended.ends {
+      append(number: UInt64(bitPattern: Int64(end.code)), to: &buffer)
+      // The place of its engine from 1 on, and whether it succeeded.
+      append(number: UInt32(clamping: (end.engine.map { $0 + 1 } ?? 0) << 1 | (end.succeeded ? 1 : 0)), to: &buffer)
+    }
   }
 
   private static func append(_ message: Envelope, to buffer: inout [UInt8], after former: inout [Frame]) {

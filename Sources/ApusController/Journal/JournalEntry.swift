@@ -7,6 +7,10 @@ enum JournalEntry: Sendable {
   case event(TaskEvent)
   /// How a task ended that another one names as a dependency, and that had ended before.
   case outcome(MessageID, JournalOutcome)
+  /// A client does not want a task any more that an engine has: it has no retries left.
+  case unwanted(MessageID)
+  /// How tasks have ended before a snapshot: a part of it.
+  case ended(EndedTasks)
   /// Everything that follows up to the snapshot's end takes the place of all tasks before it.
   case snapshotBegins
   case restated(RestatedTask)
@@ -35,7 +39,7 @@ enum JournalEntry: Sendable {
     switch self {
     case .event(let event): event.footprint
     case .accounted(_, let ids): 64 * (ids.count + 1)
-    case .restated, .result, .outcome, .snapshotBegins, .snapshotEnds: 0
+    case .restated, .result, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds: 0
     }
   }
 }
@@ -51,6 +55,8 @@ struct RestatedTask: Sendable {
   var attempt = 0
   /// Of the retries that it asked for.
   var spentRetries = 0
+  /// When it came back from an engine and began to rest before another try, by the controller's clock.
+  var restsSince: Timestamp?
   /// Engines where it failed or that declined it, and those among them that declined.
   var refused: Set<EngineUUID> = []
   var declined: Set<EngineUUID> = []

@@ -137,7 +137,7 @@ struct JournalState<Storage: JournalStorage> {
       isInSnapshot = true
       buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
     case .event(let event): note(event)
-    case .outcome, .restated, .result, .snapshotEnds, .accounted: break
+    case .outcome, .unwanted, .ended, .restated, .result, .snapshotEnds, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer, after: &former)
     if buffer.count >= limits.blockSize { try writeBlock() }

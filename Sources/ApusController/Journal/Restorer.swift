@@ -8,6 +8,8 @@ struct Restorer {
   /// How tasks ended, the latest last: for dependencies that name them.
   private var outcomes: [MessageID: JournalOutcome] = [:]
   private var outcomeOrder = Deque<MessageID>()
+  /// The same of those that had ended before the last snapshot.
+  private var ended: [EndedTasks] = []
   private var results = Deque<JournalResult>()
   private var resultBytes = 0
   /// A snapshot that is being read: it counts when its end is there.
@@ -24,6 +26,7 @@ struct Restorer {
   static let resultBytesLimit = 64 << 20
   private struct Snapshot {
     var tasks = Tasks()
+    var ended: [EndedTasks] = []
     /// How many were restated, whatever became of them.
     var count = 0
   }
@@ -112,8 +115,9 @@ struct Restorer {
   private mutating func apply(_ record: JournalCodec.Record) {
     switch record {
     case .submitted(let task): submitted(task)
-    case .placed(let id, let engine): tasks.change(id) { $0.engine = engine }
-    case .retried(let id, let engine, let reason):
+    case .placed(let id, let engine): tasks.change(id) { ($0.engine, $0.restsSince) = (engine, nil) }
+    case .unwanted(let id): tasks.change(id) { $0.spentRetries = Int(Int32.max) }
+    case .retried(let id, let engine, let reason, let time):
       tasks.change(id) { task in
         task.engine = nil
         // What never came there was no attempt.
@@ -122,6 +126,7 @@ struct Restorer {
         case .failed, .engineLost:
           task.spentRetries += 1
           task.refused.insert(engine)
+          task.restsSince = time
         case .unmetDependency:
           task.refused.insert(engine)
           task.declined.insert(engine)
@@ -130,6 +135,7 @@ struct Restorer {
       }
     case .finished(let result): finished(result)
     case .outcome(let id, let outcome): note(id, outcome)
+    case .ended(let part): snapshot?.ended.append(part)
     case .snapshotBegins: snapshot = Snapshot()
     case .restated(let task):
       guard snapshot != nil else { return submitted(task) }
@@ -167,6 +173,7 @@ struct Restorer {
   /// What it leaves out has ended, unless a part of it could not be read.
   private mutating func endSnapshot(_ count: Int) {
     guard var read = snapshot.take() else { return }
+    if !read.ended.isEmpty { ended = read.ended }
     guard read.count < count else { return tasks = read.tasks }
     damages.append("a snapshot of \(count) tasks of which \(read.count) can be read: the others are as they were before it")
     var before = Tasks()
@@ -187,17 +194,22 @@ struct Restorer {
     var bytes = (all: 0, tasks: 0)
     /// Nothing but a tail is missing: what is written behind it goes on with it.
     var isWhole = true
-    var isEmpty: Bool { tasks.isEmpty && outcomes.isEmpty && results.isEmpty }
+    /// Of tasks that had ended before the last snapshot, the latest last.
+    var ended: [EndedTasks] = []
+    var isEmpty: Bool { tasks.isEmpty && outcomes.isEmpty && results.isEmpty && ended.isEmpty }
   }
 
   /// After the last segment.
   mutating func finish() -> Restored {
     let isWhole = damages.isEmpty && snapshot == nil
     // One that was cut off says nothing new: the segments before it are still there.
-    if var cut = snapshot.take() { for task in cut.tasks.take() { submitted(task) } }
+    if var cut = snapshot.take() {
+      for task in cut.tasks.take() { submitted(task) }
+      ended += cut.ended
+    }
     let tasks = tasks.take()
     return Restored(
       tasks: tasks, outcomes: outcomeOrder.compactMap { id in outcomes[id].map { (id, $0) } },
-      results: Array(results), bytes: (bytes, tasks.reduce(0) { $0 + $1.bytesRead }), isWhole: isWhole)
+      results: Array(results), bytes: (bytes, tasks.reduce(0) { $0 + $1.bytesRead }), isWhole: isWhole, ended: ended)
   }
 }

@@ -368,7 +368,9 @@ extension Engine {
     guard !isLeaving else { return }
     isLeaving = true
     if case .registered(let id) = registration.phase {
-      var content: JSONObject = ["id": .int(id.number)]
+      // What it has not begun may run elsewhere.
+      let last = mailbox.read { $0.lastBalanced }
+      var content: JSONObject = ["id": .int(id.number), "begun": last.map { .string($0.text) } ?? .null]
       if let overrun { content["overran"] = ["task": .string(overrun.task.text), "reason": .string(overrun.reason)] }
       if !wasShutdownAnnounced { sendToHub(.unregistrationRequest, .object(content)) }
     } else {

@@ -294,6 +294,7 @@ public final class Shell {
       let isAborted = mailbox.read { contents -> Bool in
         if contents.aborts.takes(request.id) { return true }
         contents.running = request.id
+        if request.isBalanced { contents.lastBalanced = request.id }
         contents.runningMetadata = request.envelope.metadataFrame
         contents.request = request
         contents.run += 1

@@ -23,6 +23,8 @@ final class ShellMailbox: Sendable {
     /// The task that the kernel runs now. Changed under the same lock that aborts are read under, so that a task is either taken
     /// back or interrupted, and never missed between the two.
     var running: MessageID?
+    /// The last balanced one that has begun.
+    var lastBalanced: MessageID?
     /// Of the request that runs, or ran last.
     var runningMetadata = Frame.emptyObject
     /// The same, for whoever has to answer it in the shell's place.

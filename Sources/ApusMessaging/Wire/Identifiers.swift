@@ -7,7 +7,7 @@ public struct MessageID: Hashable, Sendable, CustomStringConvertible {
 
   public init(_ text: String) {
     var text = text
-    code = text.withUTF8 { Self.code(UnsafeRawBufferPointer($0)) }
+    code = text.withUTF8 { Self.code(UnsafeRawBufferPointer($0), Self.seed) }
     self.text = text
   }
 
@@ -22,9 +22,15 @@ public struct MessageID: Hashable, Sendable, CustomStringConvertible {
     return Int(truncatingIfNeeded: product.high ^ product.low)
   }
 
-  /// Eight bytes at a time, mixed by a multiplication of full width. It starts from another number in each process, so that
+  /// A number for the text that other processes find as well, given the same seed.
+  public func code(seed: UInt64) -> UInt64 {
+    var text = text
+    return text.withUTF8 { Self.code(UnsafeRawBufferPointer($0), seed) }
+  }
+
+  /// Eight bytes at a time, mixed by a multiplication of full width. In tables it starts from another number in each process, so that
   /// nobody can choose ids that collide.
-  private static func code(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+  private static func code(_ bytes: UnsafeRawBufferPointer, _ seed: UInt64) -> UInt64 {
     var code = seed ^ UInt64(truncatingIfNeeded: bytes.count)
     func mix(_ word: UInt64) {
       let product = (code ^ word).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)

@@ -14,6 +14,13 @@ public struct Timestamp: Hashable, Comparable, Sendable, CustomStringConvertible
     return Timestamp(microseconds: time.tv_sec * 1_000_000 + time.tv_nsec / 1000)
   }
 
+  public func advanced(by duration: Duration) -> Timestamp {
+    let (seconds, attoseconds) = duration.components
+    return Timestamp(microseconds: microseconds + Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000))
+  }
+
+  public static func - (a: Timestamp, b: Timestamp) -> Duration { .microseconds(a.microseconds - b.microseconds) }
+
   public static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
 
   /// `2026-01-31T09:08:07.123456Z`.

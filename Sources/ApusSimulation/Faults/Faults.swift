@@ -25,6 +25,11 @@ struct Faults {
       cluster.ledger.count("engines killed")
       cluster.kill(engine)
     }
+    every(scenario.drains) {
+      guard let engine = world.pick(cluster.engines) else { return }
+      cluster.ledger.count("engines drained")
+      cluster.drain(engine)
+    }
     every(scenario.clientDeaths) {
       guard let client = world.pick(cluster.clients) else { return }
       cluster.ledger.count("clients killed")
@@ -39,7 +44,7 @@ struct Faults {
     every(scenario.cuts) {
       guard let link = world.pick(cluster.processes.flatMap(\.openLinks)) else { return }
       cluster.ledger.count("connections cut")
-      cluster.ledger.mayHaveLost(link.label)
+      cluster.ledger.cut(link.label)
       link.breakDown()
     }
     every(scenario.fullDisks) {
@@ -69,7 +74,7 @@ struct Faults {
 }
 
 extension Cluster {
-  var processes: [Process] { (controller.map { [$0 as Process] } ?? []) + engines + clients }
+  var processes: [Process] { (controller.map { [$0 as Process] } ?? []) + engines + clients + stockClients }
 
   /// For a sentence.
   func whereabouts(of id: MessageID) -> String {
@@ -82,12 +87,18 @@ extension Cluster {
     return "\(task.phase); \(there.joined(separator: ", "))"
   }
 
+  /// Whether there may be nobody who can give it what it waits for.
+  func mayWaitForEver(_ task: TaskAccount) -> Bool {
+    !task.names.isEmpty || task.hasTargets || task.deeds.contains(.decline)
+      || !task.preferences.needs.isEmpty && !engines.contains { task.mayRun(having: $0.resources) }
+  }
+
   /// A task that the scheduler has, though its client is gone and nothing keeps it from coming to its end.
   var firstAbandoned: MessageID? {
     // Others of such clients may wait for what nobody can give them.
-    controller?.tasks.tasks.keys.lazy.filter { [ledger] id in
+    controller?.tasks.tasks.keys.lazy.filter { [self] id in
       guard let task = ledger.tasks[id] else { return false }
-      return task.names.isEmpty && !task.hasTargets && !task.deeds.contains(.decline)
+      return !mayWaitForEver(task)
     }.min { $0.text < $1.text }
   }
 
@@ -96,7 +107,9 @@ extension Cluster {
     guard let controller, controller.isAlive else { return world.fail("there is no controller") }
     let state = controller.tasks
     if !state.tasks.isEmpty {
-      if let id = state.tasks.keys.first(where: { ledger.tasks[$0] == nil }) { return world.fail("\(id) is nobody's") }
+      if let id = state.tasks.keys.filter({ ledger.tasks[$0] == nil }).min(by: { $0.text < $1.text }) {
+        return world.fail("\(id) is nobody's")
+      }
       if let id = firstAbandoned {
         return world.fail("\(id), of a client that is gone, has not ended: \(whereabouts(of: id))")
       }
@@ -105,11 +118,17 @@ extension Cluster {
       if !controller.hub.unassigned.isEmpty {
         world.fail("the hub counts \(controller.hub.unassigned.count) tasks, and there are none")
       }
-      for engine in controller.hub.engines.values where !engine.tasks.isEmpty || !engine.queue.isEmpty {
+      for engine in controller.hub.sortedEngines where !engine.tasks.isEmpty || !engine.queue.isEmpty {
         world.fail("the hub counts \(engine.tasks.count) tasks on \(engine.uuid), and there are none")
       }
     }
-    for engine in engines {
+    let broadcasts = controller.broadcasts
+    if broadcasts.shareCount + broadcasts.pendingCount > 0 {
+      world.fail("\(broadcasts.shareCount) shares of \(broadcasts.pendingCount) broadcasts and others are kept for ever")
+    }
+    // Nobody is told that one of ipyparallel's is not known: it registers once, and the controller may have died before it wrote that down.
+    for engine in engines where !engine.isStock {
+      if controller.unwanted.contains(engine.uuid) { world.fail("\(engine.name) was to end, and is here") }
       if controller.hub.ids[engine.uuid] == nil { world.fail("\(engine.name) is not registered") }
       if !state.engines.isRegistered(engine.uuid) { world.fail("\(engine.name) gets no tasks") }
     }

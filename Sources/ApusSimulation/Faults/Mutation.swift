@@ -1,3 +1,6 @@
+import ApusMessaging
+import Transport
+
 /// A rule that is broken on purpose, to see that the simulation finds it. They live in the simulation's adapters: no state knows of them.
 public enum Mutation: String, CaseIterable, Sendable {
   /// Engines are told that their replies are written as soon as the scheduler has decided.
@@ -40,4 +43,33 @@ public enum Mutation: String, CaseIterable, Sendable {
   case forgetsTime = "forgets-time"
   /// The hub misses one in a hundred events of tasks.
   case miscounts
+  /// The scheduler does not see what is urgent.
+  case ignoresPriorities = "ignores-priorities"
+  /// The scheduler does not see what tasks need.
+  case ignoresNeeds = "ignores-needs"
+  /// The scheduler does not see that tasks are to rest.
+  case forgetsRests = "forgets-rests"
+  /// The scheduler is not told that an engine takes no more tasks.
+  case ignoresDraining = "ignores-draining"
+  /// The broadcast scheduler is not told that an engine was lost.
+  case hidesLossesFromBroadcasts = "hides-losses-from-broadcasts"
+}
+
+extension Mutation {
+  /// The request without what the scheduler shall not see.
+  func blinded(_ request: Envelope) -> Envelope {
+    let names: Set<String>
+    switch self {
+    case .ignoresPriorities: names = ["priority"]
+    case .ignoresNeeds: names = ["resources"]
+    case .forgetsRests: names = ["retry_delay"]
+    default: return request
+    }
+    guard let metadata = try? request.metadata() else { return request }
+    return Envelope(
+      identities: Array(request.identities), signature: request.signature, header: request.headerFrame,
+      parentHeader: request.parentHeaderFrame,
+      metadata: Frame(.object(JSONObject(members: metadata.members.filter { !names.contains($0.key) }))),
+      content: request.contentFrame)
+  }
 }

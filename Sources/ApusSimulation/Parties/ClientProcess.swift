@@ -5,22 +5,26 @@ import Transport
 /// One of Apus's clients: the state that knows what is outstanding, and what `ClientConnection` and `ClientSockets` do with sockets.
 final class ClientProcess: Process {
   unowned let cluster: Cluster
-  private var state = ClientState(outputGrace: .seconds(2), controllerGrace: .seconds(5))
+  var state = ClientState(outputGrace: .seconds(2), controllerGrace: .seconds(5))
   private var sink: Sink
-  private let ids: RequestIDs
+  let ids: RequestIDs
   /// Handles need one; nobody waits for them here.
-  private let queue: SubmissionQueue
+  let queue: SubmissionQueue
   /// Its name for the task scheduler: the same for all its life where it has lines, else another with each connection.
   private(set) var identity: Frame
-  private let hasLine: Bool
+  let hasLine: Bool
   private var connections = 0
   private var isReady = false
   private var turns = 0
   private var query: (link: Link, controller: ControllerProcess)?
   private var task: (link: Link, controller: ControllerProcess)?
+  var broadcast: (link: Link, controller: ControllerProcess)?
+  var unsentBroadcasts: [() -> Void] = []
   private var unsent: (query: [() -> Void], task: [() -> Void]) = ([], [])
   private var deadline: ContinuousClock.Instant?
-  private var earlier: [MessageID] = []
+  /// Who has told it last which engines there are.
+  weak var heard: ControllerProcess?
+  var earlier: [MessageID] = []
 
   init(_ cluster: Cluster, number: Int) {
     self.cluster = cluster
@@ -37,7 +41,7 @@ final class ClientProcess: Process {
 
   // MARK: effects
 
-  private struct Sink: ClientEffects {
+  struct Sink: ClientEffects {
     enum Action {
       case send(Request)
       case abort([MessageID], [EngineUUID])
@@ -75,7 +79,7 @@ final class ClientProcess: Process {
     mutating func askForEngines(asOf serial: Int) { actions.append(.ask(serial)) }
   }
 
-  private func decide(_ event: (inout ClientState, inout Sink) -> Void) {
+  func decide(_ event: (inout ClientState, inout Sink) -> Void) {
     event(&state, &sink)
     let actions = sink.actions
     sink.actions = []
@@ -83,14 +87,14 @@ final class ClientProcess: Process {
     turns += 1
     // It looks at everything: of many tasks now and then.
     if turns % max(1, state.entries.count / 4) == 0 {
-      for wrong in state.checkInvariants() { world.fail("\(name): \(wrong)") }
+      for wrong in state.checkInvariants().sorted() { world.fail("\(name): \(wrong)") }
     }
     armDeadline()
   }
 
   private func perform(_ action: Sink.Action) {
     switch action {
-    case .send(let request): send(request)
+    case .send(let request): if request.route == .balanced { send(request) } else { sendBroadcast(request) }
     case .abort(let tasks, let engines):
       post { $1.toListener("abort") { [unowned controller = $0] in controller.abort(tasks, on: engines) } }
     case .resume(let tasks, let number):
@@ -129,6 +133,7 @@ final class ClientProcess: Process {
     world.note("\(name) begins")
     dialQuery()
     dialTask()
+    dialBroadcast()
     dialNotifications()
     decide { $0.askForEngines(effects: &$1) }
     for delay in [200_000, 2_000_000] {
@@ -209,6 +214,7 @@ final class ClientProcess: Process {
         let engines = controller.registered.map { RegisteredEngine(id: $0.id, uuid: $0.uuid, isOwn: true) }
         let journal = controller.cluster.disk.id
         link.toDialer("connection_reply: \(engines.count) engines") { [weak self] in
+          self?.heard = controller
           // Nobody has the client before it knows its cluster.
           if let self, !isReady {
             isReady = true
@@ -247,6 +253,7 @@ final class ClientProcess: Process {
 
   private func submit() {
     guard state.failure == nil else { return }
+    if world.chance(cluster.scenario.broadcasts) { return submitBroadcast() }
     let number = ids.next()
     let (account, metadata) = invent(number)
     cluster.ledger.submitted(account)
@@ -269,32 +276,6 @@ final class ClientProcess: Process {
     for id in list { cluster.ledger.tasks[id]?.isAborted = true }
     let numbers = list.compactMap { ids.match($0.text)?.number }
     decide { $0.abort(numbers, Cancellation(interrupts: false), effects: &$1) }
-  }
-
-  private func invent(_ number: TaskNumber) -> (TaskAccount, JSONObject) {
-    let scenario = cluster.scenario
-    var metadata: JSONObject = [:]
-    var deeds: [TaskAccount.Deed] = [.succeed]
-    if world.chance(15) { deeds = (0..<world.pick(1...3)).map { _ in .fail } + (world.chance(60) ? [.succeed] : []) }
-    if world.chance(4) { deeds.insert(.decline, at: 0) }
-    let retries = world.chance(40) ? world.pick(1...3) : 0
-    if retries > 0 { metadata["retries"] = .int(retries) }
-    var names: Set<MessageID> = []
-    for key in ["after", "follow"] where world.chance(key == "after" ? 12 : 4) {
-      let some = Set((0..<world.pick(1...2)).compactMap { _ in world.pick(Array(earlier.suffix(15))) })
-      guard !some.isEmpty else { continue }
-      names.formUnion(some)
-      metadata[key] = Dependency(some, all: world.chance(70), success: true, failure: world.chance(50)).json
-    }
-    let engines = state.sortedEngines
-    let isTargeted = world.chance(8) && !engines.isEmpty
-    if isTargeted, let engine = world.pick(engines) { metadata["targets"] = [.string(engine.uuid.text)] }
-    let hasTimeout = world.chance(6)
-    if hasTimeout { metadata["timeout"] = .double(world.logarithmic(0.05...10)) }
-    let account = TaskAccount(
-      id: ids.id(of: number), client: name, length: Int(1e6 * world.logarithmic(scenario.length)), deeds: deeds, retries: retries,
-      hasTimeout: hasTimeout, names: names, hasTargets: isTargeted, submitted: world.now)
-    return (account, metadata)
   }
 
   private func send(_ request: Request) {

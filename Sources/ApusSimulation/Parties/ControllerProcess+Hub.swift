@@ -15,13 +15,18 @@ extension ControllerProcess {
     /// The session from which it was cut off.
     let cutOff: String?
     let running: [MessageID: Int]
+    let resources: [String: Double]
+    let isDraining: Bool
+    let isOwn: Bool
   }
 
   func register(_ registration: Registration, connection: Int32, _ answer: @escaping (EngineID?) -> Void) {
     let uuid = registration.uuid
     var traits = EngineTraits()
-    traits.takesBatches = true
+    traits.takesBatches = registration.isOwn
     traits.running = registration.running
+    traits.resources = registration.resources
+    traits.isDraining = registration.isDraining
     var id: EngineID?
     hub { hub, effects in
       id = try? hub.registrationRequested(
@@ -46,7 +51,7 @@ extension ControllerProcess {
     var effects = HubSink()
     event(&hub, &effects)
     for action in effects.actions { perform(action) }
-    for wrong in hub.checkInvariants() { world.fail("\(name): \(wrong)") }
+    for wrong in hub.checkInvariants().sorted() { world.fail("\(name): \(wrong)") }
     if !effects.actions.isEmpty { saveEngines() }
   }
 
@@ -56,24 +61,64 @@ extension ControllerProcess {
       world.note("\(name): \(uuid) joins as \(id)")
       toScheduler { [self] in
         known.insert(uuid)
+        broadcasts.engineRegistered(uuid)
         scheduler {
-          tasks.engineRegistered(uuid, running: traits.running, accounts: traits.takesBatches, now: world.instant, effects: &sink)
+          tasks.engineRegistered(
+            uuid, running: traits.running, accounts: traits.takesBatches, resources: traits.resources,
+            wasCutOff: traits.wasCutOff, now: world.instant, effects: &sink)
         }
         toHub { [self] in announce(uuid, id, isThere: true) }
       }
+    case .drains(let uuid):
+      world.note("\(name): \(uuid) drains")
+      if cluster.scenario.mutation == .ignoresDraining { return }
+      toScheduler { [self] in
+        scheduler {
+          tasks.drain(uuid, now: world.instant, effects: &sink)
+          if tasks.engines.isRegistered(uuid) { sink.drained.insert(uuid) }
+        }
+        toHub { [self] in hub { $0.drained(uuid, effects: &$1) } }
+      }
+    case .retires(let uuid): retire(uuid)
     case .left(let uuid, let id, let cause, let grace):
       world.note("\(name): \(uuid) leaves: \(cause)")
       cluster.ledger.mayHaveLost(uuid.text)
+      cluster.ledger.lostEngines.insert(uuid.text)
       if cluster.scenario.isMild { world.fail("\(uuid) is lost (\(cause)), though nothing has happened to it") }
       if cluster.scenario.mutation == .hidesLosses { return }
       toScheduler { [self] in
         forgetWaiting(for: uuid)
+        loseShares(of: uuid, cause: cause, grace: grace)
+        sink.drained.remove(uuid)
         // What was placed there in between is lost as well.
         cluster.ledger.mayHaveLost(uuid.text)
         scheduler { tasks.engineLost(uuid, cause: cause, grace: grace, now: world.instant, effects: &sink) }
         toHub { [self] in announce(uuid, id, isThere: false) }
       }
     }
+  }
+
+  // MARK: draining
+
+  /// Somebody asks for it: the engine itself, a client or a launcher.
+  func drain(_ uuid: EngineUUID, thenStop: Bool) {
+    guard let id = hub.ids[uuid] else { return }
+    if thenStop { unwanted.insert(uuid) }
+    hub { $0.drain([id], thenStop: thenStop, effects: &$1) }
+  }
+
+  /// It says goodbye.
+  func unregister(_ uuid: EngineUUID, lastBegun: MessageID?) {
+    guard let id = hub.ids[uuid] else { return }
+    hub { $0.unregistrationRequested(id, cause: .left(lastBegun: lastBegun), effects: &$1) }
+    heart.forget(uuid)
+  }
+
+  /// As `HubSockets.retire`: by the way that its registration came.
+  private func retire(_ uuid: EngineUUID) {
+    world.note("\(name) needs \(uuid) no more")
+    guard let (engine, link) = registrars[uuid], link.isOpen else { return }
+    link.toDialer("shutdown_request to \(uuid)") { [unowned engine] in engine.retire() }
   }
 
   private func announce(_ uuid: EngineUUID, _ id: EngineID, isThere: Bool) {
@@ -103,13 +148,15 @@ extension ControllerProcess {
     isFileDue = true
     after(100_000) { [self] in
       isFileDue = false
+      let engines = hub.enginesToRemember
       cluster.engineFile = (
-        hub.engines.mapValues(\.uuid), Set(hub.engines.values.filter(\.traits.takesBatches).map(\.id)), hub.nextID
+        Dictionary(uniqueKeysWithValues: engines.map { ($0.id, $0.uuid) }),
+        Set(engines.filter(\.traits.takesBatches).map(\.id)), hub.nextID
       )
     }
   }
 
-  private func armExpiry() {
+  func armExpiry() {
     guard !isExpiryArmed, let next = hub.nextExpiry else { return }
     isExpiryArmed = true
     world.at(next) { [weak self] in
@@ -124,7 +171,7 @@ extension ControllerProcess {
 
   /// The hub's counters are those of the scheduler, a moment later.
   func checkHub() {
-    for wrong in hub.checkInvariants() { world.fail("\(name): \(wrong)") }
+    for wrong in hub.checkInvariants().sorted() { world.fail("\(name): \(wrong)") }
   }
 
   // MARK: hearts
@@ -168,7 +215,7 @@ extension ControllerProcess {
   // MARK: the scheduler's messages
 
   func submit(_ message: Envelope) {
-    var message = message
+    var message = cluster.scenario.mutation.map { $0.blinded(message) } ?? message
     guard let id = message.messageID else { return }
     scheduler {
       do throws(RemoteError) {

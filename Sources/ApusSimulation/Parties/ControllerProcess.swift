@@ -16,7 +16,10 @@ final class ControllerProcess: Process {
   var requests = TaskRequestReader()
   private var held = HeldMessages<SchedulerSink.Outgoing>()
   private var deadline: ContinuousClock.Instant?
-  private var turns = 0
+  private(set) var turns = 0
+
+  var broadcasts = BroadcastState()
+  var broadcastClients: [Frame: Link] = [:]
 
   var hub: HubState
   var heart: HeartMonitorState
@@ -30,6 +33,8 @@ final class ControllerProcess: Process {
   private let limits: JournalLimits
   /// A snapshot is in the files.
   private(set) var hasSnapshot = false
+  /// One has been written by this controller.
+  private(set) var wroteSnapshot = false
 
   /// The ways to the others, by their names.
   var clients: [Frame: Link] = [:]
@@ -37,8 +42,11 @@ final class ControllerProcess: Process {
   var shells: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
   var controls: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
   var hearts: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
+  var registrars: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
   /// Engines that are registered: what is for them waits until they are connected.
   var known: Set<EngineUUID> = []
+  /// Engines that it was to get rid of.
+  var unwanted: Set<EngineUUID> = []
   private var waitingRequests: [EngineUUID: [Envelope]] = [:]
   private var waitingNotices: [EngineUUID: [[MessageID]]] = [:]
   private var waitingReplies: [Frame: [Envelope]] = [:]
@@ -75,10 +83,14 @@ final class ControllerProcess: Process {
     after(world.pick(20_000...300_000)) { [self] in
       let goesOn = restore()
       isListening = true
+      armExpiry()
       beat()
       if !goesOn { journal { $0.resume(effects: &$1) } }
     }
   }
+
+  /// As of `TaskScheduler`.
+  private static let lastMoments = 200_000
 
   /// As `Controller.readJournal` and `TaskScheduler.restore`.
   /// - Returns: whether the journal that was read is gone on with.
@@ -103,7 +115,9 @@ final class ControllerProcess: Process {
         if world.now - account.ended > 45_000_000 { world.fail("\(task.id) ended long ago, and the journal has not heard of it") }
       }
     }
-    if let file = cluster.engineFile { hub.restore(file.engines, own: file.own, nextID: file.nextID) }
+    if let file = cluster.engineFile {
+      hub.restore(file.engines, own: file.own, nextID: file.nextID, until: world.instant + configuration.engineTimeout)
+    }
     let engines = hub.lost.keys.sorted { $0.text < $1.text }
     world.note("\(name) restores \(restored.tasks.count) tasks, \(restored.results.count) results, \(engines.count) engines")
     let goesOn = limits.goOn(with: restored)
@@ -115,12 +129,16 @@ final class ControllerProcess: Process {
     }
     scheduler {
       sink.isRestoring = true
-      tasks.restore(restored, engines: engines, configuration, now: world.instant, effects: &sink)
+      tasks.restore(restored, engines: engines, configuration, now: world.instant, wall: world.timestamp, effects: &sink)
       sink.isRestoring = false
     }
+    let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
+    let results = tasks.takeResultsForStockClients(since: Timestamp(microseconds: since))
     expected = (
-      Set(restored.tasks.compactMap(\.message.identities.first)), world.now + configuration.resultTime.microseconds
+      Set(restored.tasks.compactMap(\.message.identities.first) + results.compactMap(\.client)),
+      world.now + configuration.resultTime.microseconds
     )
+    for result in results { if let client = result.client { send(result.reply, to: client) } }
     return goesOn
   }
 
@@ -128,11 +146,12 @@ final class ControllerProcess: Process {
 
   func scheduler(_ turn: () -> Void) {
     turn()
+    checkOrder()
     deliver()
     armDeadline()
     turns += 1
     if turns % max(1, tasks.tasks.count / 4) == 0 {
-      for wrong in tasks.checkInvariants() { world.fail("\(name): \(wrong)") }
+      for wrong in tasks.checkInvariants().sorted() { world.fail("\(name): \(wrong)") }
     }
     // One that has taken another's place may answer again for that one, when clients come back.
     if tasks.recovery == nil, let id = sink.answeredTwice { world.fail("\(name) has answered \(id) twice") }
@@ -145,6 +164,7 @@ final class ControllerProcess: Process {
       sink.events = []
       toHub { [self] in
         for event in events where cluster.scenario.mutation != .miscounts || !world.chance(1) { hub.observe(event) }
+        if !hub.retiring.isEmpty { hub { $0.retireIdle(effects: &$1) } }
         checkHub()
       }
     }
@@ -161,12 +181,15 @@ final class ControllerProcess: Process {
     leave(messages)
   }
 
-  private func leave(_ messages: [SchedulerSink.Outgoing]) {
+  func leave(_ messages: [SchedulerSink.Outgoing]) {
     for message in messages {
       switch message {
       case .request(let request, let uuid):
         if let (engine, link) = shells[uuid], link.isOpen {
-          link.toDialer("request \(request.messageID?.text ?? "?")") { [unowned engine] in engine.requested(request) }
+          link.toDialer("request \(request.messageID?.text ?? "?")") { [unowned engine, weak self] in
+            if let self, isAlive, let id = request.messageID { checkPlaced(id, on: uuid) }
+            engine.requested(request)
+          }
         } else if known.contains(uuid) {
           waitingRequests[uuid, default: []].append(request)
         }
@@ -177,8 +200,14 @@ final class ControllerProcess: Process {
 
   private func send(_ reply: Envelope, to client: Frame) {
     if let link = clients[client], link.isOpen {
+      if let receiver = cluster.stockClients.first(where: { $0.identity == client }) {
+        return link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver] in receiver?.replied(reply) }
+      }
       guard let receiver = cluster.clients.first(where: { $0.identity == client }) else { return }
-      link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver] in receiver?.replied(reply) }
+      link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver, weak self] in
+        if let self, isAlive, let id = reply.parentID { checkWritten(id) }
+        receiver?.replied(reply)
+      }
     } else if expected.clients.contains(client), world.now < expected.until {
       waitingReplies[client, default: []].append(reply)
     }
@@ -244,6 +273,9 @@ final class ControllerProcess: Process {
     after(delay) { [self] in
       let taken = backlog.take()
       journal { $0.commit(taken, effects: &$1) }
+      if !wroteSnapshot, journal.isWriting {
+        wroteSnapshot = taken.entries.contains { if case .snapshotEnds = $0 { true } else { false } }
+      }
       backlog.recycle(taken.entries)
     }
   }
@@ -272,7 +304,7 @@ final class ControllerProcess: Process {
       toScheduler { [self] in
         scheduler {
           backlog.open()
-          sink.facts.append(contentsOf: tasks.snapshot())
+          sink.facts.append(contentsOf: tasks.snapshot(now: world.instant, wall: world.timestamp))
           hasSnapshot = true
         }
       }
@@ -283,32 +315,5 @@ final class ControllerProcess: Process {
     for case .event(let event) in sink.facts {
       if case .finished(_, let engine?, _) = event.kind { confirm([event.id], by: engine) }
     }
-  }
-
-  /// What a controller that took this one's place would make of the journal, and of what is on its way there, is what this one knows.
-  func checkJournal() {
-    guard hasSnapshot, journal.isWriting else { return }
-    var restorer = Restorer()
-    cluster.disk.read(into: &restorer)
-    var block = [UInt8](repeating: 0, count: JournalBlock.headerSize)
-    var waiting = backlog
-    for entry in waiting.take().entries + sink.facts { JournalCodec.append(entry, to: &block) }
-    JournalBlock.seal(&block)
-    block.withUnsafeBytes { restorer.read(segment: $0, name: "what waits") }
-    let restored = Dictionary(uniqueKeysWithValues: restorer.finish().tasks.map { ($0.id, $0) })
-    var count = 0
-    for case .restated(let task) in tasks.snapshot() {
-      count += 1
-      guard let other = restored[task.id] else { return world.fail("\(task.id) is not in the journal") }
-      // A task that a client wanted aborted, and that runs, is not tried again; that is not in the journal.
-      let isSame = cluster.ledger.tasks[task.id]?.isAborted == true || other.spentRetries == task.spentRetries
-      // What was not delivered is no try for the journal.
-      if other.engine != task.engine || other.attempt > task.attempt || !isSame {
-        return world.fail(
-          "\(task.id) is on \(task.engine?.text ?? "none"), attempt \(task.attempt), \(task.spentRetries) spent; in the journal on "
-            + "\(other.engine?.text ?? "none"), \(other.attempt), \(other.spentRetries)")
-      }
-    }
-    if restored.count != count { world.fail("\(restored.count) tasks are in the journal, and there are \(count)") }
   }
 }

@@ -20,6 +20,8 @@ struct SchedulerSink: TaskSchedulerEffects {
   var events: [TaskEvent] = []
   private var answered: Set<MessageID> = []
   private(set) var answeredTwice: MessageID?
+  /// Engines that get nothing more.
+  var drained: Set<EngineUUID> = []
   /// Clients are told what they have been told before, and did not get.
   var repeats = false
 
@@ -30,6 +32,7 @@ struct SchedulerSink: TaskSchedulerEffects {
   }
 
   mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int?) {
+    if drained.contains(engine) { world.fail("\(request.messageID?.text ?? "?") is sent to \(engine), which takes no more tasks") }
     guard let attempt, mutation != .sendsTheSame else { return outbox.append(.request(request, engine)) }
     // As `TaskSchedulerSockets.again`.
     var metadata = (try? request.metadata()) ?? JSONObject()
@@ -77,6 +80,7 @@ struct SchedulerSink: TaskSchedulerEffects {
   }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) { facts.append(.outcome(task, outcome)) }
+  mutating func noteUnwanted(_ task: MessageID) { facts.append(.unwanted(task)) }
 }
 
 extension TaskEvent {
@@ -105,6 +109,7 @@ struct HubSink: HubEffects {
   enum Action {
     case joined(EngineUUID, EngineID, EngineTraits)
     case left(EngineUUID, EngineID, EngineLoss, grace: Duration)
+    case drains(EngineUUID), retires(EngineUUID)
   }
   var actions: [Action] = []
 
@@ -112,9 +117,8 @@ struct HubSink: HubEffects {
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
     actions.append(.left(uuid, id, cause, grace: grace))
   }
-  // Engines of the simulation are not drained.
-  mutating func engineDrains(_ uuid: EngineUUID) {}
-  mutating func retire(_ uuid: EngineUUID) {}
+  mutating func engineDrains(_ uuid: EngineUUID) { actions.append(.drains(uuid)) }
+  mutating func retire(_ uuid: EngineUUID) { actions.append(.retires(uuid)) }
 }
 
 /// What the heart monitor's state wants done.

@@ -9,6 +9,16 @@ final class EngineProcess: Process {
   let uuid: EngineUUID
   /// It has a line of this host; others reach the controller by TCP alone.
   private let hasLine: Bool
+  /// It is ipyparallel's: it registers once, keeps no replies, and comes back by its heart alone.
+  let isStock: Bool
+  /// What it has for tasks that ask for it.
+  let resources: [String: Double]
+  /// It wants no more tasks: its job's time is nearly over.
+  private(set) var isDraining = false
+  /// Nobody needs it any more: it goes when it has answered.
+  private var isRetired = false
+  private var hasLeft = false
+  private var lastBegun: MessageID?
   private var registration: RegistrationState
   private var aborts = AbortState()
   private(set) var kept: KeptReplies?
@@ -31,13 +41,17 @@ final class EngineProcess: Process {
   var isIdle: Bool { running == nil && waiting.isEmpty }
   var isRegistered: Bool { if case .registered = registration.phase { true } else { false } }
 
-  init(_ cluster: Cluster, number: Int) {
+  init(_ cluster: Cluster, number: Int, isStock: Bool = false) {
     self.cluster = cluster
+    self.isStock = isStock
     uuid = EngineUUID("engine\(number)")
-    hasLine = cluster.world.chance(50)
+    hasLine = !isStock && cluster.world.chance(50)
+    resources = cluster.scenario.needs > 0 && !isStock ? cluster.world.pick(Self.offers) ?? [:] : [:]
     registration = RegistrationState(wantedID: nil, timeout: .seconds(5))
     super.init(cluster.world, "engine\(number)")
   }
+
+  private static let offers: [[String: Double]] = [[:], ["gpu": 1], ["gpu": 2, "memory": 8], ["memory": 16]]
 
   func begin() {
     world.note("\(name) begins")
@@ -58,7 +72,7 @@ final class EngineProcess: Process {
       let queued = unsent
       unsent = []
       for send in queued { send() }
-      decide { $0.connected(effects: &$1) }
+      if !isStock || !isRegistered { decide { $0.connected(effects: &$1) } }
     }
   }
 
@@ -66,6 +80,7 @@ final class EngineProcess: Process {
     guard registrar?.link === link else { return }
     registrar = nil
     dialRegistrar()
+    if isStock, isRegistered { return }
     decide { $0.disconnected(effects: &$1) }
   }
 
@@ -82,7 +97,8 @@ final class EngineProcess: Process {
       let task = resuming && kept != nil ? self.running : nil
       let running = task.flatMap { task in task.messageID.map { [$0: KeptReplies.attempt(of: task.metadataFrame)] } } ?? [:]
       let request = ControllerProcess.Registration(
-        uuid: uuid, wanted: id, resuming: resuming, cutOff: wasCutOff ? controllerSession?.text ?? "" : nil, running: running)
+        uuid: uuid, wanted: id, resuming: resuming, cutOff: wasCutOff ? controllerSession?.text ?? "" : nil, running: running,
+        resources: resources, isDraining: isDraining, isOwn: !isStock)
       sendToHub(request)
     case .setDeadline(let generation, let delay):
       after(delay.microseconds) { [self] in decide { $0.deadlinePassed(generation, effects: &$1) } }
@@ -98,6 +114,7 @@ final class EngineProcess: Process {
       return
     }
     link.toListener("registration of \(uuid)") { [unowned controller, weak self] in
+      if let self { controller.registrars[uuid] = (self, link) }
       controller.register(request, connection: connection) { id in
         link.toDialer("registration_reply \(id?.description ?? "refused")") { self?.answered(id, by: controller.session) }
       }
@@ -107,9 +124,11 @@ final class EngineProcess: Process {
   private func answered(_ id: EngineID?, by session: SessionID) {
     guard let id else { return decide { $0.answered(.refused(name: "KeyError", value: ""), effects: &$1) } }
     // As `met`.
-    if let before = controllerSession, before != session { owesAccount = true }
+    if !isStock {
+      if let before = controllerSession, before != session { owesAccount = true }
+      if kept == nil { kept = KeptReplies() }
+    }
     controllerSession = session
-    if kept == nil { kept = KeptReplies() }
     decide { $0.answered(.accepted(id, heartbeatPeriod: .seconds(1)), effects: &$1) }
   }
 
@@ -175,8 +194,43 @@ final class EngineProcess: Process {
   }
 
   private func connectionBroke() {
-    guard isRegistered else { return }
+    guard isRegistered, !isStock else { return }
     decide { $0.cutOff(effects: &$1) }
+  }
+
+  // MARK: the end, as `Engine+Draining`
+
+  /// Its job's time is nearly over.
+  func drain() {
+    guard !isDraining, !isRetired else { return }
+    world.note("\(name) drains")
+    isDraining = true
+    guard isRegistered, let (link, controller, _) = registrar, link.isOpen else { return }
+    link.toListener("drain_request of \(uuid)") { [unowned controller, uuid] in controller.drain(uuid, thenStop: false) }
+  }
+
+  /// The hub has no more work for it.
+  func retire() {
+    guard !isRetired, !isStock else { return }
+    isRetired = true
+    leaveIfIdle()
+  }
+
+  private func leaveIfIdle() {
+    if isRetired, running == nil { leave() }
+  }
+
+  /// It says goodbye, whatever it has, and ends.
+  func leave() {
+    guard isAlive, !hasLeft else { return }
+    hasLeft = true
+    world.note("\(name) leaves")
+    if isRegistered, let (link, controller, _) = registrar {
+      link.toListener("unregistration of \(uuid)") { [unowned controller, uuid, lastBegun] in
+        controller.unregister(uuid, lastBegun: lastBegun)
+      }
+    }
+    after(world.pick(500...5000)) { [self] in cluster.kill(self) }
   }
 
   // MARK: what it has, as `HeldReplies`
@@ -197,7 +251,8 @@ final class EngineProcess: Process {
 
   private func giveAccount() {
     guard cluster.scenario.mutation != .saysNothing,
-      let account = kept?.account(waiting: waiting.compactMap { request in request.messageID.map { ($0, request.metadataFrame) } }),
+      let account = kept?.account(
+        waiting: waiting.filter { !isShare($0) }.compactMap { request in request.messageID.map { ($0, request.metadataFrame) } }),
       let (link, controller) = shell
     else { return }
     let hidesFailures = cluster.scenario.mutation == .hidesFailures
@@ -209,6 +264,8 @@ final class EngineProcess: Process {
     }
     for reply in account.replies { send(reply) }
   }
+
+  private func isShare(_ request: Envelope) -> Bool { request.messageID.map { cluster.ledger.broadcasts[$0] != nil } ?? false }
 
   func confirmed(_ ids: [MessageID]) { kept?.confirm(ids) }
   func aborted(_ ids: [MessageID]) { for id in ids { aborts.abort(id) } }
@@ -231,7 +288,7 @@ final class EngineProcess: Process {
   }
 
   private func turn() {
-    while running == nil {
+    while running == nil, !hasLeft {
       if mustAccount {
         mustAccount = false
         giveAccount()
@@ -247,10 +304,25 @@ final class EngineProcess: Process {
     }
   }
 
-  private func begin(_ request: Envelope, _ id: MessageID) {
-    let deed = cluster.ledger.began(id)
+  private func begin(_ request: Envelope, share id: MessageID, of broadcast: BroadcastAccount) {
     world.note("\(name) runs \(id)")
     running = request
+    after(broadcast.length) { [self] in
+      broadcast.done.insert(id)
+      world.note("\(name) has run \(id)")
+      running = nil
+      answer(request, broadcast.fails ? .error : .ok)
+      if isRetired { return leaveIfIdle() }
+      turn()
+    }
+  }
+
+  private func begin(_ request: Envelope, _ id: MessageID) {
+    if let broadcast = cluster.ledger.began(share: id) { return begin(request, share: id, of: broadcast) }
+    let deed = cluster.ledger.began(id, having: resources)
+    world.note("\(name) runs \(id)")
+    running = request
+    lastBegun = id
     after(cluster.ledger.tasks[id]?.length ?? 1000) { [self] in
       cluster.ledger.finished(id, deed)
       world.note("\(name) has run \(id)")
@@ -260,6 +332,7 @@ final class EngineProcess: Process {
       case .fail: answer(request, .error)
       case .decline: answer(request, .error, dependenciesMet: false)
       }
+      if isRetired { return leaveIfIdle() }
       turn()
     }
   }
@@ -278,6 +351,12 @@ final class EngineProcess: Process {
       identities: [Frame(uuid.text)] + request.identities, signature: .empty,
       header: Frame(["msg_id": .string("reply-\(id)"), "msg_type": "apply_reply"]), parentHeader: request.headerFrame,
       metadata: metadata.frame(answering: request.metadataFrame), content: Frame(.object(content)))
+    if isShare(request) {
+      guard let (link, controller) = shell else { return }
+      return link.toListener("reply of \(uuid) to \(id)") { [unowned controller, uuid] in
+        controller.completedShare(reply, by: uuid)
+      }
+    }
     if cluster.scenario.mutation != .keepsNoReplies { kept?.keep(reply, to: id) }
     send(reply)
   }

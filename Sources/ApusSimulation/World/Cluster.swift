@@ -11,6 +11,7 @@ final class Cluster {
   var controller: ControllerProcess?
   var engines: [EngineProcess] = []
   var clients: [ClientProcess] = []
+  var stockClients: [StockClientProcess] = []
   /// What the hub writes down of its engines.
   var engineFile: (engines: [EngineID: EngineUUID], own: Set<EngineID>, nextID: Int)?
   private var lives = 0
@@ -39,6 +40,8 @@ final class Cluster {
     startController()
     for _ in 0..<scenario.engines { startEngine() }
     for _ in 0..<scenario.clients { startClient() }
+    stockClients = (0..<scenario.stockClients).map { StockClientProcess(self, number: $0) }
+    for client in stockClients { client.begin() }
   }
 
   func startController() {
@@ -50,7 +53,9 @@ final class Cluster {
 
   func startEngine() {
     lastEngine += 1
-    let engine = EngineProcess(self, number: lastEngine)
+    // The first are not the only ones that are lost.
+    let isStock = engines.count(where: \.isStock) < scenario.stockEngines
+    let engine = EngineProcess(self, number: lastEngine, isStock: isStock)
     engines.append(engine)
     engine.begin()
   }
@@ -69,8 +74,9 @@ final class Cluster {
   func killController(power: Bool) {
     guard let controller, controller.isAlive else { return }
     controller.checkJournal()
+    ledger.unwritten.formUnion(Set(controller.hub.ids.keys).subtracting(engineFile?.engines.values.map { $0 } ?? []))
     controller.die()
-    ledger.controllerDies()
+    ledger.controllerDies(isWritten: controller.isJournaled && !power)
     if power {
       disk.losePower()
       ledger.mayHaveLost("power")
@@ -80,10 +86,28 @@ final class Cluster {
   }
 
   func kill(_ engine: EngineProcess) {
+    guard engine.isAlive else { return }
     engine.die()
     engines.removeAll { $0 === engine }
     ledger.mayHaveLost(engine.name)
     world.after(world.pick(100_000...5_000_000)) { [weak self] in self?.startEngine() }
+  }
+
+  /// It gets no more tasks, and goes: at once when it has none, or when its time is over.
+  func drain(_ engine: EngineProcess) {
+    let time = Int(1e6 * world.logarithmic(0.1...30))
+    switch engine.isStock ? 1 : world.pick(0...2) {
+    case 0: engine.run { engine.drain() }
+    case 1: controller?.run { [weak self] in self?.controller?.drain(engine.uuid, thenStop: false) }
+    default:
+      controller?.run { [weak self] in self?.controller?.drain(engine.uuid, thenStop: true) }
+      return
+    }
+    world.after(time) { [weak self, weak engine] in
+      guard let self, let engine, engine.isAlive else { return }
+      // A signal that it may answer, or one that it does not see.
+      if !engine.isStock, world.chance(70) { engine.run { engine.leave() } } else { kill(engine) }
+    }
   }
 
   func kill(_ client: ClientProcess) {

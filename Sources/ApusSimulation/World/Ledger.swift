@@ -17,7 +17,31 @@ final class TaskAccount {
   let names: Set<MessageID>
   let hasTargets: Bool
   let submitted: Int
+  var preferences = Preferences()
 
+  /// What it asks for beyond ipyparallel's flags.
+  struct Preferences {
+    var priority = 0
+    var needs: [String: Double] = [:]
+    /// The only engine that may have it.
+    var target: EngineUUID?
+    /// That one has what it needs.
+    var isOffered = true
+    /// Microseconds before the second try.
+    var rest = 0
+    /// Errors after which it is tried again; empty is any.
+    var retryOn: [String] = []
+  }
+
+  /// Its client is ipyparallel's: nobody sends it again.
+  var isStock = false
+  /// When the controller got it first.
+  var received: Int?
+  /// It, or its answer, was under way to nobody, and nobody knows.
+  var mayBeLost = false
+
+  /// When its last run failed; `nil` where that is not how it ended.
+  var failed: Int?
   var isAborted = false
   var wasSent = false
   var runs = 0
@@ -30,8 +54,6 @@ final class TaskAccount {
   var ended = 0
   /// A controller died at the very moment of its end, or before: what was not written yet is not known to the next.
   var mayBeForgotten = false
-  /// Nobody waits for it any more.
-  var isOrphaned = false
 
   init(
     id: MessageID, client: String, length: Int, deeds: [Deed], retries: Int, hasTimeout: Bool, names: Set<MessageID>,
@@ -51,20 +73,31 @@ final class TaskAccount {
 
 /// Everything that is known of all tasks, and what must be true of it.
 final class Ledger {
-  private let world: World
+  let world: World
   private let scenario: Scenario
   private(set) var tasks: [MessageID: TaskAccount] = [:]
   private(set) var open: Set<MessageID> = []
   private(set) var order: [MessageID] = []
-  private(set) var ended = 0
-  private(set) var runs = 0
+  /// Of clients that died.
+  private var orphans: [MessageID] = []
+  /// Of broadcasts: by what their clients call them, which is a share, or the whole where replies come as one.
+  var broadcasts: [MessageID: BroadcastAccount] = [:]
+  var openShares: Set<MessageID> = []
+  /// Engines that were given up at least once.
+  var lostEngines: Set<String> = []
+  var ended = 0
+  var runs = 0
   private(set) var again = 0
+  /// Engines that had come in the last moment before their controller died: the next one does not know them before they are back.
+  var unwritten: Set<EngineUUID> = []
+  /// When a connection broke.
+  private(set) var lastCut = -1_000_000
   /// Grows as long as there is something to do, be it for clients that are gone.
   var progress: Int { ended + runs }
   /// When something happened of which tasks may have been lost, or their results.
   private(set) var lastLoss = 0
-  /// Another controller has taken the place of the first.
-  var hasRestarted = false
+  /// A controller died whose journal was not what it knew.
+  private(set) var wasForgetful = false
   var counts: [String: Int] = [:]
 
   init(_ world: World, _ scenario: Scenario) {
@@ -78,26 +111,40 @@ final class Ledger {
     order.append(task.id)
   }
 
+  /// Nobody waits for anything.
+  var isQuiet: Bool { open.isEmpty && openShares.isEmpty }
+
   func count(_ what: String) { counts[what, default: 0] += 1 }
 
   /// An engine died or seems to have, or a connection broke: whatever is under way may have been lost.
   func mayHaveLost(_ what: String) {
     lastLoss = world.now
     for id in open { tasks[id]?.losses += 1 }
+    for id in orphans { tasks[id]?.losses += 1 }
+    for id in openShares { broadcasts[id]?.mayBeLost = true }
   }
 
+  /// - Parameter engine: what the engine has that runs it.
   /// - Returns: what this run does.
-  func began(_ id: MessageID) -> TaskAccount.Deed {
+  func began(_ id: MessageID, having engine: [String: Double]) -> TaskAccount.Deed {
     guard let task = tasks[id] else {
       world.fail("\(id) runs, and nobody has submitted it")
       return .succeed
     }
     defer { task.runs += 1 }
     runs += 1
-    if task.successes > 0 || task.runs > task.retries + task.declines {
+    if !task.mayRun(having: engine) { world.fail("\(id) needs \(task.preferences.needs), and runs where there is \(engine)") }
+    if task.successes > 0 || task.runs > task.mostRetries + task.declines {
       again += 1
-      if scenario.isMild { world.fail("\(id) runs for the \(task.runs + 1). time, and has \(task.retries) retries") }
+      // A result that was lost with its engine is worth a try.
+      if scenario.runsOnce || scenario.isSteady && task.runs > task.mostRetries + task.declines {
+        world.fail("\(id) runs for the \(task.runs + 1). time, and has \(task.retries) retries")
+      }
     }
+    if let failed = task.failed, scenario.runsOnce || scenario.isSteady, world.now - failed < task.preferences.rest {
+      world.fail("\(id) failed \(world.now - failed) µs ago, and is to rest for \(task.preferences.rest)")
+    }
+    task.failed = nil
     return task.deeds[min(task.runs, task.deeds.count - 1)]
   }
 
@@ -106,10 +153,12 @@ final class Ledger {
     case .succeed: tasks[id]?.successes += 1
     case .fail, .decline: tasks[id]?.failures += 1
     }
+    if case .fail = deed { tasks[id]?.failed = world.now }
   }
 
   /// The client's handle has ended.
   func ended(_ id: MessageID, _ how: String) {
+    if let broadcast = broadcasts[id] { return ended(broadcast, id, how) }
     guard let task = tasks[id] else { return world.fail("\(id) ends, and nobody has submitted it") }
     task.ends.append(how)
     task.ended = world.now
@@ -121,14 +170,37 @@ final class Ledger {
   }
 
   /// A controller dies.
-  func controllerDies() {
-    hasRestarted = true
+  /// - Parameter isWritten: what it knew is in its journal.
+  func controllerDies(isWritten: Bool) {
+    if !isWritten { wasForgetful = true }
+    for id in openShares { broadcasts[id]?.mayBeLost = true }
+    // Engines of ipyparallel keep no replies.
+    if scenario.stockEngines > 0 { mayHaveLost("replies of stock engines") }
+    for id in open { if let task = tasks[id], task.isStock, !isWritten || isRecent(task) { task.mayBeLost = true } }
     for task in tasks.values where task.ends.isEmpty || world.now - task.ended < 20_000 { task.mayBeForgotten = true }
   }
 
+  /// The controller had no time to write it down.
+  private func isRecent(_ task: TaskAccount) -> Bool { task.received.map { world.now - $0 < 10_000 } ?? true }
+
+  /// A connection broke.
+  func cut(_ label: String) {
+    lastCut = world.now
+    mayHaveLost(label)
+    for id in open { if let task = tasks[id], task.isStock, label.hasPrefix("\(task.client).") { task.mayBeLost = true } }
+  }
+
+  /// Those are waited for no longer which nobody may know.
+  func giveUpLost() {
+    let lost = open.filter { tasks[$0]?.mayBeLost ?? false }
+    open.subtract(lost)
+    orphans.append(contentsOf: lost)
+  }
+
   func orphaned(by client: String) {
-    for id in open where tasks[id]?.client == client { tasks[id]?.isOrphaned = true }
+    for id in open where tasks[id]?.client == client { orphans.append(id) }
     open = open.filter { tasks[$0]?.client != client }
+    openShares = openShares.filter { broadcasts[$0]?.client != client }
   }
 
   private func objection(_ task: TaskAccount, _ how: String) -> String? {
@@ -136,18 +208,24 @@ final class Ledger {
     case "ok": return task.successes > 0 ? nil : "it never succeeded"
     case "ValueError":
       if task.failures == 0 { return "it never failed" }
-      if task.isAborted || task.failures + task.losses > task.retries { return nil }
+      if task.isAborted || !task.triesAgainAfterFailure || task.failures + task.losses > task.retries { return nil }
       return "it failed \(task.failures) times and has \(task.retries) retries"
     case "UnmetDependency": return task.deeds.contains(.decline) ? nil : "no engine declined it"
     case "aborted", "TaskAborted": return task.isAborted ? nil : "nobody aborted it"
     case "TaskTimeout": return task.hasTimeout ? nil : "it has no timeout"
     case "EngineError": return task.losses > 0 ? nil : "no engine was lost"
     case "ImpossibleDependency":
-      return !task.names.isEmpty || task.hasTargets || task.deeds.contains(.decline) ? nil : "it depends on nothing"
+      if !task.names.isEmpty || task.deeds.contains(.decline) { return nil }
+      if let target = task.preferences.target, unwritten.contains(target) { return nil }
+      if task.hasTargets, !scenario.isMild || !task.preferences.isOffered { return nil }
+      // With a timeout it waits for another engine than the one that it failed on, and there is none.
+      if task.hasTargets, task.hasTimeout, task.failures > 0 { return nil }
+      return "it depends on nothing"
     case "InvalidDependency":
-      // How tasks have ended is known as long as the journal has it.
-      return !task.names.isEmpty && hasRestarted ? nil : "what it names has been submitted"
-    case "ResultLost": return task.losses > 0 ? nil : "nothing was lost"
+      // What was not written in time is not known.
+      if wasForgetful || task.names.contains(where: { tasks[$0]?.mayBeForgotten ?? true }) { return nil }
+      return "what it names has been submitted"
+    case "ResultLost": return task.losses > 0 || task.mayBeForgotten && wasForgetful ? nil : "nothing was lost"
     default: return "that is no reason"
     }
   }
@@ -156,4 +234,14 @@ final class Ledger {
 extension TaskAccount {
   /// Each engine may have to say so.
   fileprivate var declines: Int { deeds.contains(.decline) ? 100 : 0 }
+
+  fileprivate var triesAgainAfterFailure: Bool {
+    preferences.retryOn.isEmpty || preferences.retryOn.contains("ValueError")
+  }
+
+  /// One that is only tried again after a loss has none where nothing was lost.
+  fileprivate var mostRetries: Int { triesAgainAfterFailure || losses > 0 ? retries : 0 }
+
+  /// Whether an engine that has this may run it.
+  func mayRun(having engine: [String: Double]) -> Bool { preferences.needs.allSatisfy { engine[$0.key, default: 0] >= $0.value } }
 }

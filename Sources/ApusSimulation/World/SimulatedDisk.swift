@@ -54,9 +54,13 @@ final class SimulatedDisk: JournalStorage {
     }
   }
 
-  func read(into restorer: inout Restorer) {
-    for (number, segment) in segments.sorted(by: { $0.key < $1.key }) {
-      segment.bytes.withUnsafeBytes { restorer.read(segment: $0, name: "segment \(number)") }
+  /// - Parameter synced: only what would be there if the power failed now, and nothing more had come to the disk by itself.
+  func read(into restorer: inout Restorer, synced: Bool = false) {
+    for (number, segment) in segments.sorted(by: { $0.key < $1.key }) where !synced || segment.isNamed {
+      segment.bytes.withUnsafeBytes { bytes in
+        let bytes = synced ? UnsafeRawBufferPointer(rebasing: bytes.prefix(segment.synced)) : bytes
+        restorer.read(segment: bytes, name: "segment \(number)")
+      }
     }
   }
 

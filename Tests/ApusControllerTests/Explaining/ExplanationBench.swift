@@ -20,6 +20,7 @@ struct ExplanationBench {
     mutating func send(_: Envelope, to _: EngineUUID, attempt _: Int?) {}
     mutating func relay(_: Envelope, to _: Envelope) {}
     mutating func note(_: JournalOutcome, of _: MessageID) {}
+    mutating func noteUnwanted(_: MessageID) {}
 
     mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {
       let content: JSONValue = failure.error?.content ?? ["status": "aborted"]
@@ -135,8 +136,7 @@ struct ExplanationBench {
   mutating func restore(_ tasks: [RestatedTask], engines: [Int]) {
     state.restore(
       Restorer.Restored(tasks: tasks, outcomes: [], results: []), engines: engines.map(Self.engine), JournalConfiguration(),
-      now: now,
-      effects: &effects)
+      now: now, wall: .now(), effects: &effects)
     for task in tasks { note(task.id, .task, .restored) }
   }
 

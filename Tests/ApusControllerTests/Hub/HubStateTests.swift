@@ -162,6 +162,31 @@ struct HubEngineTests {
     #expect(JSONValue.object(restored.kindsObject) == ["4": "swift"])
   }
 
+  /// Found by the simulation: the controller died again before all engines were back, and the next one had never heard of them.
+  @Test("the file of engines has those of the controller before that may still come back, and no others")
+  func formers() {
+    var bench = HubBench()
+    bench.state.restore(
+      [EngineID(0): "a", EngineID(1): "b", EngineID(2): "c"], kinds: [EngineID(1): .swift], own: [EngineID(0), EngineID(1)],
+      nextID: 7, until: bench.now + .seconds(30))
+    bench.request("a", connection: 1, resumes: true, takesBatches: true)
+    bench.beats("a")
+    let all: JSONObject = ["engines": ["0": "a", "1": "b", "2": "c"], "next_id": 7, "kinds": ["1": "swift"], "own": [0, 1]]
+    #expect(JSONValue.object(bench.state.fileContent) == .object(all))
+    // One that asks for its place has none yet.
+    bench.request("b", connection: 2, resumes: true, kind: .swift, takesBatches: true)
+    #expect(JSONValue.object(bench.state.fileContent) == .object(all))
+    #expect(bench.state.nextExpiry != nil)
+    bench.beats("b")
+    _ = bench.state.expire(now: bench.now + .seconds(31))
+    let rest: JSONObject = ["engines": ["0": "a", "1": "b"], "next_id": 7, "kinds": ["1": "swift"], "own": [0, 1]]
+    #expect(JSONValue.object(bench.state.fileContent) == .object(rest))
+    #expect(bench.state.nextExpiry == nil)
+    // Those that were lost since are nobody's.
+    bench.stops("a")
+    #expect(bench.state.enginesToRemember.map(\.uuid) == ["b"])
+  }
+
   /// Found by the simulation: it was taken for an engine that does not say what it has, and its tasks were given up after half a minute.
   @Test("an own engine of the controller before may be heard before it registers: it has its place when it has")
   func ownEnginesRegister() {
@@ -300,6 +325,23 @@ struct HubEngineTests {
     // Its connection was lost, not its heart.
     bench.beats("b")
     bench.expect("b joined as 1")
+  }
+
+  @Test("an engine that was given up and says that its connection broke is known for that, once")
+  func cutOffWhileSilent() {
+    var bench = HubBench()
+    bench.request("a", connection: 5)
+    bench.beats("a")
+    bench.stops("a")
+    bench.request("a", connection: 6, resumes: true, wasCutOff: true)
+    #expect(bench.state.pending["a"]?.traits.wasCutOff == true)
+    // It asks again, because the answer is late.
+    bench.request("a", connection: 6, resumes: true)
+    bench.beats("a")
+    #expect(bench.state.engines[EngineID(0)]?.traits.wasCutOff == true)
+    bench.stops("a")
+    bench.beats("a")
+    #expect(bench.state.engines[EngineID(0)]?.traits.wasCutOff == false)
   }
 
   @Test("a silent engine that is heard again has its id again, and its connection")

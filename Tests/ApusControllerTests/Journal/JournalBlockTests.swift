@@ -44,7 +44,9 @@ struct JournalBlockTests {
     switch record {
     case .submitted(let task): "submitted \(task.id) \(task.message.byteCount)"
     case .placed(let id, let engine): "placed \(id) \(engine)"
-    case .retried(let id, let engine, let reason): "retried \(id) \(engine) \(reason)"
+    case .retried(let id, let engine, let reason, let time): "retried \(id) \(engine) \(reason)\(time == nil ? " once" : "")"
+    case .unwanted(let id): "unwanted \(id)"
+    case .ended(let part): "ended \(part.seed) \(part.engines) \(part.ends.map { "\($0.code) \($0.succeeded) \($0.engine ?? -1)" })"
     case .finished(let result): "finished \(result.id) \(result.engine?.text ?? "nowhere") \(result.outcome)"
     case .outcome(let id, let outcome): "outcome \(id) \(outcome.succeeded) \(outcome.engine?.text ?? "nowhere")"
     case .snapshotBegins: "snapshot"
@@ -67,7 +69,14 @@ struct JournalBlockTests {
         .restated(
           RestatedTask(
             id: "b", message: message, engine: "e2", attempt: 5, spentRetries: 2, refused: ["e0", "e1"], declined: ["e1"])),
-        .restated(RestatedTask(id: "c", message: Messages.request("c"))), .snapshotEnds(tasks: 2),
+        .restated(RestatedTask(id: "c", message: Messages.request("c"))), .snapshotEnds(tasks: 2), .unwanted("b"),
+        .ended(
+          EndedTasks(
+            seed: .max, engines: ["e0", "e1"],
+            ends: [
+              .init(code: -5, succeeded: true, engine: 1), .init(code: .max, succeeded: false),
+              .init(code: 7, succeeded: true, engine: 0),
+            ])), .ended(EndedTasks(seed: 1)),
       ],
     ])
     let found = read(bytes)
@@ -77,7 +86,8 @@ struct JournalBlockTests {
         "submitted a \(Messages.request("a").byteCount)", "placed a e0", "retried a e0 failed", "retried a e1 unmetDependency",
         "retried a e1 engineLost", "retried a e1 undelivered", "finished a nowhere lost", "outcome x true e7",
         "outcome y false nowhere", "snapshot", #"restated b e2 5 2 ["e0", "e1"] ["e1"] \#(message.byteCount)"#,
-        "restated c nowhere 0 0 [] [] \(Messages.request("c").byteCount)", "end of 2",
+        "restated c nowhere 0 0 [] [] \(Messages.request("c").byteCount)", "end of 2", "unwanted b",
+        #"ended 18446744073709551615 [e0, e1] ["-5 true 1", "9223372036854775807 false -1", "7 true 0"]"#, "ended 1 [] []",
       ])
   }
 

@@ -11,6 +11,7 @@ struct RecoveryTests {
     var state = TaskSchedulerState()
     var effects = SchedulerRecorder()
     var now = ContinuousClock.now
+    var wall = Timestamp(microseconds: 1_800_000_000_000_000)
 
     mutating func restore(
       _ tasks: [RestatedTask], engines: [EngineUUID] = [], results: [JournalResult] = [],
@@ -18,6 +19,7 @@ struct RecoveryTests {
     ) {
       state.restore(
         Restorer.Restored(tasks: tasks, outcomes: outcomes, results: results), engines: engines, JournalConfiguration(), now: now,
+        wall: wall,
         effects: &effects)
       check()
     }
@@ -503,10 +505,10 @@ struct RecoveryTests {
       }
     }
     var restorer = Restorer()
-    JournalBlockTests.block(state.snapshot()).withUnsafeBytes { restorer.read(segment: $0, name: "") }
+    JournalBlockTests.block(state.snapshot(now: now, wall: .now())).withUnsafeBytes { restorer.read(segment: $0, name: "") }
     #expect(restorer.damages.isEmpty)
     var other = TaskSchedulerState(highWaterMark: 2, lookAhead: 2)
-    other.restore(restorer.finish(), engines: uuids, JournalConfiguration(), now: now, effects: &effects)
+    other.restore(restorer.finish(), engines: uuids, JournalConfiguration(), now: now, wall: .now(), effects: &effects)
     #expect(other.checkInvariants() == [])
     func describe(_ state: TaskSchedulerState) -> [String] {
       state.tasks.values.sorted { $0.sequence < $1.sequence }.map { task in

@@ -36,6 +36,31 @@ struct RestorerTests {
     #expect(restorer.damages.isEmpty && restorer.tornBytes == 0)
   }
 
+  @Test("a task that nobody wants any more has no retries left, and one that came back knows since when it rests")
+  func wishes() {
+    let (restored, _) = restored(
+      Sample.segment([
+        [Sample.submitted("a"), Sample.placed("a", "e0"), .unwanted("a"), .unwanted("x")],
+        [Sample.submitted("b"), Sample.placed("b", "e0"), Sample.retried("b", "e0", .failed)],
+        [Sample.submitted("c"), Sample.placed("c", "e0"), Sample.retried("c", "e0", .failed), Sample.placed("c", "e1")],
+        [Sample.submitted("d"), Sample.placed("d", "e0"), Sample.retried("d", "e0", .undelivered)],
+      ]))
+    #expect(restored.tasks.map(\.id) == ["a", "b", "c", "d"])
+    #expect(restored.tasks[0].spentRetries > 1 << 20)
+    #expect(restored.tasks.map { $0.restsSince != nil } == [false, true, false, false])
+  }
+
+  @Test("how tasks had ended before a snapshot is as the last one says, and one that was cut off adds to it")
+  func ended() {
+    func part(_ code: Int) -> JournalEntry { .ended(EndedTasks(seed: 1, ends: [.init(code: code, succeeded: true)])) }
+    func codes(_ restored: Restorer.Restored) -> [Int] { restored.ended.flatMap { $0.ends.map(\.code) } }
+    let first = Sample.segment([[.snapshotBegins, part(1), part(2), .snapshotEnds(tasks: 0)]])
+    let second = Sample.segment([[.snapshotBegins, part(1), part(2), part(3), .snapshotEnds(tasks: 0)]])
+    #expect(codes(restored(first, second).0) == [1, 2, 3])
+    #expect(codes(restored(first, Sample.segment([[.snapshotBegins, part(3)]])).0) == [1, 2, 3])
+    #expect(!restored(first).0.isEmpty)
+  }
+
   @Test("a snapshot takes the place of what was before it")
   func snapshots() {
     let (restored, restorer) = restored(

@@ -41,16 +41,49 @@ struct DrainingTests {
     bench.recorder.expect("a → e0")
   }
 
-  @Test("of a drained engine that is lost, only the task that it can have begun counts as tried")
-  func lost() {
+  /// - Parameter last: the task that it says to have begun last.
+  @Test(
+    "of an engine that says goodbye, only tasks that it has begun count as tried",
+    arguments: [
+      (nil, ["a → e1", "b → e1", "c → e1"]), ("a", ["a: EngineError", "b → e1", "c → e1"]),
+      ("b", ["a: EngineError", "b: EngineError", "c → e1"]), ("x", ["a → e1", "b → e1", "c → e1"]),
+    ] as [(MessageID?, [String])])
+  func goodbye(last: MessageID?, expected: [String]) {
     var bench = SchedulerBench(hwm: 3, engines: 1)
     for id in ["a", "b", "c"] { bench.submit(id) }
     bench.recorder.expect("a → e0", "b → e0", "c → e0")
     bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
     bench.register(1)
+    bench.lose(0, .left(lastBegun: last))
+    bench.advance(.seconds(1))
+    for id in ["a", "b"] where bench.recorder.messages.contains("\(id) → e1") { bench.complete(id, on: 1) }
+    #expect(bench.recorder.messages.filter { !$0.contains("answer") } == expected)
+  }
+
+  @Test("of one that is killed nothing is known: answers that were on their way may have been lost", arguments: [false, true])
+  func killed(drains: Bool) {
+    var bench = SchedulerBench(hwm: 3, engines: 1)
+    for id in ["a", "b", "c"] { bench.submit(id, retries: id == "c" ? 1 : 0) }
+    bench.recorder.expect("a → e0", "b → e0", "c → e0")
+    if drains { bench.state.drain(SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder) }
+    bench.register(1)
     bench.lose(0)
     bench.advance(.seconds(1))
-    bench.recorder.expect("a: EngineError", "b → e1", "c → e1")
+    bench.recorder.expect("a: EngineError", "b: EngineError", "c → e1")
+  }
+
+  @Test("what was never begun is no attempt, here as in the journal: the next failure is the first")
+  func undelivered() {
+    var bench = SchedulerBench(hwm: 2, engines: 1)
+    bench.submit("a")
+    bench.submit("b", retries: 1)
+    bench.register(1)
+    bench.lose(0, .left(lastBegun: "a"))
+    bench.advance(.seconds(1))
+    #expect(bench.state.tasks["b"]?.attempt == 0)
+    #expect(bench.recorder.attempts["b"] == [nil, nil])
+    bench.complete("b", on: 1, .error)
+    #expect(bench.state.tasks["b"]?.attempt == 1)
   }
 
   @Test("what names it alone waits, and is refused when it is gone")

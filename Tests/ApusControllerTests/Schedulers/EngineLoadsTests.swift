@@ -109,4 +109,37 @@ struct FinishedTasksTests {
     #expect(finished["a"] == nil)
     #expect(finished.count == 2)
   }
+
+  @Test("another process understands what is written of tasks that have ended, the oldest first", arguments: [3, 40_000])
+  func finishedParts(capacity: Int) {
+    var engines = EngineLoads(policy: .leastLoad, highWaterMark: 1, seed: 0)
+    for name in ["x", "e0", "e1"] { _ = engines.register(EngineUUID(name)) }
+    var finished = FinishedTasks(capacity: capacity, seed: 99)
+    let count = capacity + capacity / 2
+    for number in 0..<count {
+      finished.record(MessageID("t\(number)"), succeeded: number % 3 == 0, engine: number % 5 == 0 ? nil : 1 + number % 2)
+    }
+    let parts = finished.parts(in: engines)
+    #expect(parts.map(\.ends.count).reduce(0, +) == capacity)
+    // A smaller table keeps the latest of them.
+    var other = FinishedTasks(capacity: 2)
+    for part in parts {
+      #expect(Set(part.engines).isSubset(of: ["e0", "e1"]) && part.ends.count <= 1 << 14)
+      let isSame = other.adopt(seed: part.seed)
+      #expect(isSame)
+      for end in part.ends {
+        other.record(code: end.code, succeeded: end.succeeded, engine: end.engine, isHearsay: true)
+      }
+    }
+    #expect(other.count == 2)
+    for number in count - 2..<count {
+      let outcome = other[MessageID("t\(number)")]
+      #expect(outcome?.succeeded == (number % 3 == 0) && outcome?.isHearsay == true)
+      #expect((outcome?.engine == nil) == (number % 5 == 0))
+    }
+    #expect(other[MessageID("t\(count - 3)")] == nil)
+    // It has ended here now.
+    other.record(MessageID("t\(count - 1)"), succeeded: true, engine: nil)
+    #expect(other[MessageID("t\(count - 1)")]?.isHearsay == false && other.count == 2)
+  }
 }

@@ -68,7 +68,7 @@ struct FaultTests {
     bench.recorder.expect("a → e0", "b → e0", "c → e0", "a: answer of e0", "b: EngineError")
     bench.register(1)
     bench.recorder.expect("c → e1")
-    #expect(bench.recorder.attempts["c"] == [nil, 1])
+    #expect(bench.recorder.attempts["c"] == [nil, nil])
   }
 
   @Test("the same within targets")
@@ -356,5 +356,33 @@ struct FaultTests {
     var request = TaskRequest(id: MessageID("t\(number)"), message: Messages.request(MessageID("t\(number)")))
     request.timeout = .seconds(3600)
     return request
+  }
+
+  @Test(
+    "an engine that was silent and comes back has what it had, unless its connection broke meanwhile", arguments: [false, true])
+  func silentAndCutOff(wasCutOff: Bool) {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("a")
+    bench.recorder.expect("a → e0")
+    bench.lose(0, .silent, grace: .seconds(5))
+    bench.advance(.seconds(1))
+    bench.state.engineRegistered(SchedulerBench.engine(0), wasCutOff: wasCutOff, now: bench.now, effects: &bench.recorder)
+    bench.advance(.seconds(5))
+    if wasCutOff { bench.recorder.expect("a: EngineError") } else { bench.recorder.expectNothingElse() }
+    bench.complete("a", on: 0)
+    #expect(bench.recorder.answers == ["a": 1])
+  }
+
+  @Test("an engine that lost what was on its way serves what is urgent before what comes back from it")
+  func urgentFirst() {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("a", retries: 1)
+    bench.submit("b", preferences: TaskPreferences(priority: 1))
+    bench.lose(0, .disconnected, grace: .seconds(1))
+    bench.register(0)
+    bench.advance(.seconds(2))
+    bench.recorder.expect("a → e0", "b → e0")
+    bench.complete("b", on: 0)
+    bench.recorder.expect("b: answer of e0", "a → e0")
   }
 }

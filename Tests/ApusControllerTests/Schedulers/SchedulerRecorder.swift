@@ -13,6 +13,8 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   private(set) var stories = TaskStories()
   /// What was told of tasks that others name.
   private(set) var outcomes: [MessageID: JournalOutcome] = [:]
+  /// Running tasks that nobody wants.
+  private(set) var unwanted: [MessageID] = []
   /// How often each task was answered.
   private(set) var answers: [MessageID: Int] = [:]
   /// Whether messages and events are kept; a simulation keeps only the counts.
@@ -51,6 +53,7 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) { outcomes[task] = outcome }
+  mutating func noteUnwanted(_ task: MessageID) { unwanted.append(task) }
 
   /// Only the counts of answers stay, and the tasks' stories.
   mutating func forget() {

@@ -188,7 +188,7 @@ struct TaskPreferencesTests {
     bench.submit("running")
     bench.submit("a")
     bench.submit("b", after: .all("a"), preferences: TaskPreferences(priority: 5))
-    let names = bench.state.snapshot().compactMap { entry -> String? in
+    let names = bench.state.snapshot(now: bench.now, wall: .now()).compactMap { entry -> String? in
       if case .restated(let task) = entry { task.id.text } else { nil }
     }
     #expect(names == ["running", "a", "b"])

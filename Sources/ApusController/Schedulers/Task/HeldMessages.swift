@@ -9,8 +9,9 @@ struct HeldMessages<Message> {
   /// - Parameter ticket: of the facts of this turn, and all before.
   /// - Returns: false if they may leave.
   mutating func hold(_ messages: inout [Message], until ticket: Int) -> Bool {
-    guard ticket > written else { return false }
-    if !messages.isEmpty { held.append((ticket, messages)) }
+    // Never past those of an earlier turn: where nothing is written any more, they leave a moment later.
+    guard ticket > written || !held.isEmpty else { return false }
+    if !messages.isEmpty { held.append((max(ticket, held.last?.ticket ?? 0), messages)) }
     messages.removeAll()
     return true
   }

@@ -12,7 +12,7 @@ extension TaskScheduler {
   /// - Parameter engines: those of the controller before.
   func restore(_ restored: Restorer.Restored, engines: [EngineUUID], _ configuration: JournalConfiguration) {
     wire.isRestoring = true
-    state.restore(restored, engines: engines, configuration, now: .now, effects: &wire)
+    state.restore(restored, engines: engines, configuration, now: .now, wall: .now(), effects: &wire)
     wire.isRestoring = false
     let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
     let results = state.takeResultsForStockClients(since: Timestamp(microseconds: since))
@@ -50,7 +50,7 @@ extension TaskScheduler {
 
   /// All tasks again, for a journal that begins anew.
   func restate() {
-    wire.restate(state.snapshot())
+    wire.restate(state.snapshot(now: .now, wall: .now()))
     afterEvents()
   }
 

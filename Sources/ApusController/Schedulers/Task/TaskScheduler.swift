@@ -66,11 +66,14 @@ actor TaskScheduler: DeliversLater {
   /// - Parameters:
   ///   - takesBatches: it is one of Apus's own.
   ///   - running: tasks that an engine runs that comes back, and how many times each had come back before.
+  ///   - wasCutOff: its connections broke before that.
   func engineRegistered(
-    _ uuid: EngineUUID, takesBatches: Bool, running: [MessageID: Int] = [:], resources: [String: Double] = [:]
+    _ uuid: EngineUUID, takesBatches: Bool, running: [MessageID: Int] = [:], resources: [String: Double] = [:],
+    wasCutOff: Bool = false
   ) {
     wire.engineRegistered(uuid, takesBatches: takesBatches)
-    state.engineRegistered(uuid, running: running, accounts: takesBatches, resources: resources, now: .now, effects: &wire)
+    state.engineRegistered(
+      uuid, running: running, accounts: takesBatches, resources: resources, wasCutOff: wasCutOff, now: .now, effects: &wire)
     afterEvents()
   }
 

@@ -13,6 +13,8 @@ protocol TaskSchedulerEffects: ~Copyable {
   mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind)
   /// How tasks have ended that a new one names: who restores it has to know.
   mutating func note(_ outcome: JournalOutcome, of task: MessageID)
+  /// A client does not want a task any more that an engine has: it is not tried again, whoever restores it.
+  mutating func noteUnwanted(_ task: MessageID)
 }
 
 /// How a task ends without an engine's answer.

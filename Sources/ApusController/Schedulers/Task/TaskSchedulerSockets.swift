@@ -103,6 +103,10 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     if journal != nil { facts.append(.outcome(task, outcome)) }
   }
 
+  mutating func noteUnwanted(_ task: MessageID) {
+    if journal != nil { facts.append(.unwanted(task)) }
+  }
+
   /// Of the scheduler's own.
   mutating func reply(to request: Envelope, _ type: MessageType, _ content: JSONValue) {
     send(

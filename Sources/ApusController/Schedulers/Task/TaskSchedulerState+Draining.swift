@@ -10,12 +10,16 @@ extension TaskSchedulerState {
     refuseHopeless(now: now, effects: &effects)
   }
 
-  /// Of the tasks that a lost engine had, those that it cannot have begun: it runs one after the other, and all but the first were in its queue.
-  /// Of one that was known to go, they are put back without counting as tried.
-  func notBegun(_ lost: [QueuedTask], on engine: Int) -> Set<MessageID> {
-    guard engines[engine].isDraining else { return [] }
-    // The order of service is another one: a task of a higher priority, or one that is tried again, may have come later.
-    let inOrder = lost.sorted { $0.placement < $1.placement }
-    return Set(inOrder.dropFirst().filter { $0.placement > 0 }.map(\.id))
+  /// Of the tasks that a lost engine had, those that it has not begun: it runs one after the other, and said which was the last. They are put back
+  /// without counting as tried. Of an engine that could not say it nothing is known: what it had answered may have been lost with it.
+  func notBegun(_ lost: [QueuedTask], cause: EngineLoss) -> Set<MessageID> {
+    switch cause {
+    case .overran(let culprit, _): return Set(lost.map(\.id)).subtracting([culprit])
+    case .left(let last):
+      // The order of service is another one: a task of a higher priority, or one that is tried again, may have come later.
+      let limit = lost.first { $0.id == last }?.placement ?? 0
+      return Set(lost.filter { $0.placement > limit }.map(\.id))
+    case .unregistered, .disconnected, .silent, .absent: return []
+    }
   }
 }

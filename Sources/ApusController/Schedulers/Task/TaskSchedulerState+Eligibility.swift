@@ -40,9 +40,11 @@ extension TaskSchedulerState {
   func everyEngineRefused(_ task: QueuedTask, and last: Int) -> Bool {
     let constraints = task.constraints
     return engines.engines.indices.allSatisfy { index in
-      index == last || !engines[index].isRegistered && !isAwaited(index) || engines[index].isDraining
+      index == last || !engines[index].isRegistered && !mayCome(index) || engines[index].isDraining
         || constraints.refused.contains(index)
-        || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid) || !offers(constraints, index)
+        || !constraints.targets.isEmpty && !constraints.targets.contains(engines[index].uuid)
+        // What an engine has that is not back yet is not known.
+        || !isAwaited(index) && !offers(constraints, index)
     }
   }
 
@@ -64,10 +66,13 @@ extension TaskSchedulerState {
       }
     }
     guard !constraints.targets.isEmpty else { return nil }
-    let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { constraints.refused.contains($0) } ?? false) }
+    // Where it has failed it is tried again, if nobody else is left. (After a restart they may not be here yet.)
+    let shunned = constraints.timeout == nil ? constraints.declined : constraints.refused
+    let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { shunned.contains($0) } ?? false) }
     if left.isEmpty { return "every target refused the task" }
-    let here = left.compactMap { engines.index(of: $0) }.filter { engines[$0].isRegistered || isAwaited($0) }
+    let here = left.compactMap { engines.index(of: $0) }.filter { engines[$0].isRegistered || mayCome($0) }
     if here.isEmpty { return "no target is registered" }
-    return here.contains { offers(constraints, $0) } ? nil : "no target that is here has the resources that the task asks for"
+    return here.contains { isAwaited($0) || offers(constraints, $0) }
+      ? nil : "no target that is here has the resources that the task asks for"
   }
 }

@@ -14,7 +14,7 @@ extension TaskSchedulerState {
       case .queued:
         var copy = self
         if copy.choose(for: task) != nil { wrong.append("task \(id) waits although an engine is free for it: \(task.constraints)") }
-        if finished[id] != nil { wrong.append("task \(id) is queued and finished") }
+        if hasEnded(id) { wrong.append("task \(id) is queued and finished") }
       case .waiting:
         if task.constraints.after.isEmpty, task.constraints.restsUntil == nil { wrong.append("task \(id) waits for nothing") }
       }

@@ -48,9 +48,13 @@ extension TaskSchedulerState {
     guard pausing, let pause = task.constraints.preferences?.pause(attempt: task.attempt) else {
       return enqueue(task, now: now, effects: &effects)
     }
+    rest(task, for: pause, now: now)
+  }
+
+  mutating func rest(_ task: QueuedTask, for pause: Duration, now: ContinuousClock.Instant) {
     task.phase = .waiting
-    // Its stay in the queue is over; the next one begins after the pause.
-    task.change { ($0.restsUntil, $0.deadline) = (now + pause, nil) }
+    // Its stay in the queue is over; the next one begins after the pause. What it follows has ended.
+    task.change { ($0.after, $0.restsUntil, $0.deadline) = (.none, now + pause, nil) }
     deadlines.insert(Deadline(instant: now + pause, kind: .rest(task.id)))
   }
 

@@ -14,10 +14,12 @@ extension TaskSchedulerState {
   /// - Parameters:
   ///   - engines: those of the controller before, as far as they are known.
   ///   - configuration: how long they are waited for.
+  ///   - wall: the time of day at `now`, which the journal's times are compared with.
   mutating func restore(
     _ restored: Restorer.Restored, engines known: [EngineUUID], _ configuration: JournalConfiguration,
-    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    now: ContinuousClock.Instant, wall: Timestamp, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
+    for part in restored.ended { restore(part) }
     for (id, outcome) in restored.outcomes {
       finished.record(id, succeeded: outcome.succeeded, engine: outcome.engine.map { engines.know($0) })
     }
@@ -35,7 +37,7 @@ extension TaskSchedulerState {
     for task in restored.tasks {
       var message = task.message
       do throws(RemoteError) {
-        restore(task, try reader.read(&message, id: task.id), now: now, effects: &effects)
+        restore(task, try reader.read(&message, id: task.id), now: now, wall: wall, effects: &effects)
       } catch { refuse(task.message, id: task.id, error, effects: &effects) }
     }
     isRestoring = false
@@ -45,7 +47,7 @@ extension TaskSchedulerState {
   }
 
   private mutating func restore(
-    _ task: RestatedTask, _ request: TaskRequest, now: ContinuousClock.Instant,
+    _ task: RestatedTask, _ request: TaskRequest, now: ContinuousClock.Instant, wall: Timestamp,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     var request = request
@@ -53,11 +55,30 @@ extension TaskSchedulerState {
     let refused = Set(task.refused.map { engines.know($0) })
     let declined = Set(task.declined.map { engines.know($0) })
     guard let engine = task.engine else {
-      return submit(request, refused: refused, declined: declined, attempt: task.attempt, now: now, effects: &effects)
+      return submit(
+        request, refused: refused, declined: declined, attempt: task.attempt, resting: rest(left: task, request, wall: wall),
+        now: now, effects: &effects)
     }
     let index = engines.know(engine)
     submit(request, refused: refused, declined: declined, attempt: task.attempt, placedOn: index, now: now, effects: &effects)
     recovery?.unconfirmed[index, default: []].insert(task.id)
+  }
+
+  /// What is left of a task's rest; `nil` where that is over.
+  private func rest(left task: RestatedTask, _ request: TaskRequest, wall: Timestamp) -> Duration? {
+    guard let since = task.restsSince, let pause = request.preferences?.pause(attempt: task.attempt) else { return nil }
+    // A clock that was set back makes no rest longer.
+    let left = min(pause, pause - (wall - since))
+    return left > .zero ? left : nil
+  }
+
+  /// How tasks of the controllers before have ended, as far as the last snapshot says so.
+  private mutating func restore(_ part: EndedTasks) {
+    guard finished.adopt(seed: part.seed) else { return }
+    let indexes = part.engines.map { engines.know($0) }
+    for end in part.ends {
+      finished.record(code: end.code, succeeded: end.succeeded, engine: end.engine.map { indexes[$0] }, isHearsay: true)
+    }
   }
 
   // MARK: engines that come back
@@ -76,11 +97,14 @@ extension TaskSchedulerState {
     guard recovery?.awaited.remove(index) != nil else { return hold(uuid, now: now, effects: &effects) }
     // What an engine of others has not answered by then is lost, though it is here: it does not say what it has.
     if accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
+    var relieved: [Int: Int] = [:]
     for (id, attempt) in running.sorted(by: { $0.key.text < $1.key.text }) where tasks[id].map({ $0.attempt <= attempt }) ?? true {
-      claim(id, by: index, effects: &effects)
+      claim(id, by: index, relieving: &relieved, effects: &effects)
+      catchUp(id, to: attempt, on: index, effects: &effects)
     }
     // One that is busy says the rest later.
     if !accounts || !running.isEmpty { recovery?.heard(index) }
+    serve(relieved, now: now, effects: &effects)
     return hold(uuid, now: now, effects: &effects)
   }
 
@@ -106,6 +130,7 @@ extension TaskSchedulerState {
     let index = engines.know(uuid)
     var ended: [MessageID] = []
     var counted: Set<MessageID> = []
+    var relieved: [Int: Int] = [:]
     for id in ids {
       if let task = tasks[id] {
         if let attempt = failed[id], isCounted(task, attempt, on: index) {
@@ -115,9 +140,10 @@ extension TaskSchedulerState {
           // What it is about to run has been given up.
           counted.insert(id)
         } else {
-          claim(id, by: index, effects: &effects)
+          claim(id, by: index, relieving: &relieved, effects: &effects)
+          if let attempt = failed[id] ?? waiting[id] { catchUp(id, to: attempt, on: index, effects: &effects) }
         }
-      } else if finished[id] != nil || recovery?.isOver == true {
+      } else if hasEnded(id) || recovery?.isOver == true {
         ended.append(id)
       } else {
         recovery?.claim(id, by: index)
@@ -126,10 +152,13 @@ extension TaskSchedulerState {
     let missing = (recovery?.unconfirmed.removeValue(forKey: index) ?? []).subtracting(Set(ids).subtracting(counted))
     for id in missing.sorted(by: { tasks[$0]?.sequence ?? 0 < tasks[$1]?.sequence ?? 0 }) {
       guard let task = tasks[id], case .placed(index) = task.phase else { continue }
-      engines.relieved(index)
+      relieved[index, default: 0] += 1
       effects.report(id, .retried(from: uuid, reason: .undelivered))
+      // It may have failed here, and be here again for want of others.
+      forgive(task)
       enqueue(task, now: now, effects: &effects)
     }
+    serve(relieved, now: now, effects: &effects)
     // It is here, and all that it has is known.
     if losses[index]?.cause == .absent, !isAwaited(index) { losses[index] = nil }
     recovery?.heard(index)
@@ -143,18 +172,44 @@ extension TaskSchedulerState {
     return attempt < task.attempt
   }
 
-  /// Whether the engine's failure is of a try that the journal knows to have failed. One of a task that is elsewhere is of an earlier one too.
+  /// The engine has had a later try of its task than the journal knows of: those before it have failed, as far as anybody can tell.
+  private mutating func catchUp(
+    _ id: MessageID, to attempt: Int, on index: Int, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    guard let task = tasks[id], case .placed(index) = task.phase else { return }
+    for _ in task.attempt..<max(task.attempt, min(attempt, task.attempt + Self.mostForgotten)) {
+      engines.relieved(index)
+      task.change {
+        $0.attempt += 1
+        $0.retries = max(0, $0.retries - 1)
+        $0.refused.insert(index)
+      }
+      effects.report(id, .retried(from: engines[index].uuid, reason: .failed))
+      placeUnsent(task, on: index, effects: &effects)
+    }
+  }
+
+  /// Tries of a task that a journal may have missed.
+  private static let mostForgotten = 64
+
+  /// Whether the engine's failure is of a try that the journal knows to have failed. One of a task that is elsewhere is of an earlier one too, unless
+  /// it is a later one than that of the task there, which the journal alone believes to be there.
   private func isCounted(_ task: QueuedTask, _ attempt: Int, on engine: Int) -> Bool {
     switch task.phase {
     case .waiting, .queued, .placed(engine): attempt < task.attempt
-    case .placed, .finished: true
+    case .placed(let other): attempt <= task.attempt || recovery?.unconfirmed[other]?.contains(task.id) != true
+    case .finished: true
     }
   }
 
   /// The engine has the task, or its result: it is there, whatever the journal says, and need not be sent.
-  private mutating func claim(_ id: MessageID, by index: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
+  /// - Parameter relieved: gets the engine that it was believed to be on. That one is to be served when all claims are known: what waits may be
+  ///   claimed, too.
+  private mutating func claim(
+    _ id: MessageID, by index: Int, relieving relieved: inout [Int: Int], effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
     guard let task = tasks[id] else {
-      if finished[id] == nil { recovery?.claim(id, by: index) }
+      if !hasEnded(id) { recovery?.claim(id, by: index) }
       return
     }
     switch task.phase {
@@ -162,16 +217,24 @@ extension TaskSchedulerState {
     case .placed(index): recovery?.unconfirmed[index]?.remove(id)
     case .placed(let other):
       guard recovery?.unconfirmed[other]?.remove(id) != nil else { return }
-      engines.relieved(other)
+      relieved[other, default: 0] += 1
       effects.report(id, .retried(from: engines[other].uuid, reason: .undelivered))
       placeUnsent(task, on: index, effects: &effects)
     case .finished: return
     }
   }
 
+  /// Engines turn out to have less than was believed, by so many tasks. They are full until now: what waits goes before what comes back.
+  private mutating func serve(
+    _ relieved: [Int: Int], now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    for (index, count) in relieved { for _ in 0..<count { engines.relieved(index) } }
+    for index in relieved.keys.sorted() { serve(index, now: now, effects: &effects) }
+  }
+
   /// The reply of a task that nobody has submitted as far as is known.
   mutating func keepOrphan(_ reply: TaskReply, by uuid: EngineUUID) {
-    guard recovery != nil, tasks[reply.id] == nil, finished[reply.id] == nil else { return }
+    guard recovery != nil, tasks[reply.id] == nil, !hasEnded(reply.id) else { return }
     recovery?.keep(reply, of: engines.know(uuid))
   }
 
@@ -206,7 +269,7 @@ extension TaskSchedulerState {
     task.phase = .placed(engine: engine)
     task.placement = 0
     engines.placed(on: engine)
-    if task.hasConstraints { task.change { ($0.after, $0.deadline) = (.none, nil) } }
+    if task.hasConstraints { task.change { ($0.after, $0.deadline, $0.restsUntil) = (.none, nil, nil) } }
     effects.report(task.id, .placed(engine: engines[engine].uuid))
   }
 
@@ -217,11 +280,11 @@ extension TaskSchedulerState {
   }
 
   /// An engine is here again before it was given up.
-  mutating func settleLoss(of index: Int) {
+  mutating func settleLoss(of index: Int, wasCutOff: Bool) {
     switch losses[index]?.cause {
     case nil: return
-    // Its connection broke: what was on its way is lost, and only the replies that have arrived are still to be read.
-    case .disconnected where engines[index].load > 0:
+    // Its connection broke, before or after it was silent: what was on its way is lost, and only the replies that have arrived are still to be read.
+    case .disconnected where engines[index].load > 0, .silent where wasCutOff && engines[index].load > 0:
       losses[index]?.doubtful = Dictionary(
         uniqueKeysWithValues: tasks.values.lazy.filter { if case .placed(index) = $0.phase { true } else { false } }
           .map { ($0.id, $0.attempt) })
@@ -242,16 +305,15 @@ extension TaskSchedulerState {
       guard case .placed(engine) = task.phase else { return false }
       return (loss.doubtful.map { $0[task.id] == task.attempt } ?? true) && (doubtful?.contains(task.id) ?? true)
     }.sorted { $0.sequence < $1.sequence }
-    let notBegun = notBegun(lost, on: engine)
+    let notBegun = notBegun(lost, cause: loss.cause)
+    var relieved: [Int: Int] = [:]
     for task in lost {
       // A failure in the chain may have ended it meanwhile.
       guard case .placed = task.phase else { continue }
-      engines.relieved(engine)
+      relieved[engine, default: 0] += 1
       let uuid = engines[engine].uuid
       effects.report(task.id, .lost(engine: uuid, cause: loss.cause))
-      var hasBegun = !notBegun.contains(task.id)
-      if case .overran(let culprit, _) = loss.cause { hasBegun = culprit == task.id }
-      if !hasBegun {
+      if notBegun.contains(task.id) {
         // No try was spent.
         retry(task, from: engine, reason: .undelivered, now: now, effects: &effects)
       } else if triesAgainAfterLoss(task) {
@@ -262,6 +324,7 @@ extension TaskSchedulerState {
           task, .lost(.engineDied(uuid, running: task.id, cause: loss.cause.sentence)), now: now, effects: &effects, engine: engine)
       }
     }
+    serve(relieved, now: now, effects: &effects)
   }
 
   // MARK: time
@@ -292,6 +355,12 @@ extension TaskSchedulerState {
   /// Whether the engine may still come back.
   func isAwaited(_ engine: Int) -> Bool { recovery?.awaited.contains(engine) ?? false }
 
+  /// Whether it may, or is back and has its place in a moment.
+  func mayCome(_ engine: Int) -> Bool {
+    guard let recovery else { return false }
+    return recovery.awaited.contains(engine) || recovery.arrivals.contains(engines[engine].uuid)
+  }
+
   // MARK: clients that come back
 
   /// What a client that has come back waits for.
@@ -319,7 +388,7 @@ extension TaskSchedulerState {
           identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
           metadata: .emptyObject, content: .emptyObject)
         effects.relay(result.reply, to: request)
-      } else if finished[id] != nil {
+      } else if hasEnded(id) {
         resumption.gone.append(id)
       } else {
         resumption.unknown.append(id)
@@ -337,9 +406,11 @@ extension TaskSchedulerState {
 
   // MARK: snapshots
 
-  /// Everything that a journal needs to know of the tasks there are.
-  func snapshot() -> [JournalEntry] {
+  /// Everything that a journal needs to know of the tasks there are, and of how others have ended.
+  /// - Parameter wall: the time of day at `now`.
+  func snapshot(now: ContinuousClock.Instant, wall: Timestamp) -> [JournalEntry] {
     var entries: [JournalEntry] = [.snapshotBegins]
+    entries += finished.parts(in: engines).map { .ended($0) }
     var named: Set<MessageID> = []
     // Of submission, not of service: what a task waits for has to be known before it.
     let ordered = tasks.values.sorted { $0.submission < $1.submission }
@@ -352,22 +423,27 @@ extension TaskSchedulerState {
     }
     // In an order, so that the same history writes the same bytes.
     for id in named.sorted(by: { $0.text < $1.text }) {
-      guard let outcome = finished[id] else { continue }
+      guard let outcome = finished[id], !outcome.isHearsay else { continue }
       entries.append(.outcome(id, JournalOutcome(outcome, in: engines)))
     }
     let results = (recovery?.results.values).map(Array.init) ?? []
     for result in results.sorted(by: { ($0.time, $0.id.text) < ($1.time, $1.id.text) }) { entries.append(.result(result)) }
-    for task in ordered { entries.append(.restated(restated(task))) }
+    for task in ordered { entries.append(.restated(restated(task, now: now, wall: wall))) }
     entries.append(.snapshotEnds(tasks: ordered.count))
     return entries
   }
 
-  private func restated(_ task: QueuedTask) -> RestatedTask {
+  private func restated(_ task: QueuedTask, now: ContinuousClock.Instant, wall: Timestamp) -> RestatedTask {
     var restated = RestatedTask(id: task.id, message: task.message)
     if case .placed(let engine) = task.phase { restated.engine = engines[engine].uuid }
     guard task.hasConstraints else { return restated }
     let constraints = task.constraints
     restated.attempt = constraints.attempt
+    if case .waiting = task.phase, let end = constraints.restsUntil,
+      let pause = constraints.preferences?.pause(attempt: constraints.attempt)
+    {
+      restated.restsSince = wall.advanced(by: end - pause - now)
+    }
     restated.refused = Set(constraints.refused.map { engines[$0].uuid })
     restated.declined = Set(constraints.declined.map { engines[$0].uuid })
     if let request = try? TaskRequest(task.message, id: task.id) {

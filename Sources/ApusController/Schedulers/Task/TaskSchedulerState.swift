@@ -64,7 +64,7 @@ struct TaskSchedulerState {
     seed: UInt64 = 0
   ) {
     engines = EngineLoads(policy: policy, highWaterMark: highWaterMark, seed: seed)
-    finished = FinishedTasks(capacity: finishedCapacity)
+    finished = FinishedTasks(capacity: finishedCapacity, seed: seed)
     isPure = policy == .pure
     self.lookAhead = LookAhead(limit: highWaterMark == 0 || policy == .pure ? 0 : lookAhead)
   }
@@ -87,14 +87,16 @@ struct TaskSchedulerState {
   /// - Parameters:
   ///   - refused: engines that it has met before, as of `QueuedTask.Constraints`; of a task that is restored.
   ///   - attempt: how many times it has come back from an engine.
+  ///   - rest: how long a task rests that is restored.
   ///   - place: where a task is that is restored.
   mutating func submit(
-    _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, attempt: Int = 0, placedOn place: Int? = nil,
+    _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, attempt: Int = 0, resting rest: Duration? = nil,
+    placedOn place: Int? = nil,
     now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     var request = request
     // The same id again is a message that came twice: the first one is answered.
-    guard finished[request.id] == nil else { return }
+    if hasEnded(request.id) { return }
     if isPure { request = TaskRequest(id: request.id, message: request.message) }
     let task = QueuedTask(request, submission: lastSequence + 1)
     guard Self.insert(task, into: &tasks[task.id]) else { return }
@@ -123,10 +125,14 @@ struct TaskSchedulerState {
       return fail(task, .impossible(cause(ofUnreachable: request)), now: now, effects: &effects)
     }
     for id in named.sorted(by: { $0.text < $1.text }) {
-      if let outcome = finished[id] { effects.note(JournalOutcome(outcome, in: engines), of: id) }
+      // Of the others the last snapshot tells.
+      if let outcome = finished[id], !outcome.isHearsay { effects.note(JournalOutcome(outcome, in: engines), of: id) }
     }
     for id in named where finished[id] == nil { dependents[id, default: []].append(task) }
-    if after.isMet(succeeded: didSucceed, failed: didFail) { return enqueue(task, now: now, effects: &effects) }
+    if after.isMet(succeeded: didSucceed, failed: didFail) {
+      if let rest { return self.rest(task, for: rest, now: now) }
+      return enqueue(task, now: now, effects: &effects)
+    }
     // What has ended already and counts is settled; the rest is awaited.
     let awaited = after.ids.filter { finished[$0] == nil }
     task.change { $0.after.ids = awaited }
@@ -159,7 +165,10 @@ struct TaskSchedulerState {
       guard let task = tasks[id] else { continue }
       switch task.phase {
       case .waiting, .queued: fail(task, .aborted, now: now, effects: &effects)
-      case .placed: if task.constraints.retries > 0 { task.change { $0.retries = 0 } }
+      case .placed:
+        guard task.constraints.retries > 0 else { continue }
+        task.change { $0.retries = 0 }
+        effects.noteUnwanted(id)
       case .finished: continue
       }
     }
@@ -169,19 +178,20 @@ struct TaskSchedulerState {
 
   mutating func engineRegistered(
     _ uuid: EngineUUID, running: [MessageID: Int] = [:], accounts: Bool = true, resources: [String: Double] = [:],
-    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    wasCutOff: Bool = false, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     engines.offer(resources, of: engines.know(uuid))
     if returned(uuid, running: running, accounts: accounts, now: now, effects: &effects) { return }
-    joined(uuid, now: now, effects: &effects)
+    joined(uuid, wasCutOff: wasCutOff, now: now, effects: &effects)
   }
 
   /// It has its place among the others.
+  /// - Parameter wasCutOff: a connection of it broke since it was here last.
   mutating func joined(
-    _ uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ uuid: EngineUUID, wasCutOff: Bool = false, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     let index = engines.register(uuid)
-    settleLoss(of: index)
+    settleLoss(of: index, wasCutOff: wasCutOff)
     // One that comes back may be the only one there is for tasks that failed on it.
     for task in limited where task.isQueued { forgive(task) }
     serve(index, now: now, effects: &effects)
@@ -255,7 +265,6 @@ struct TaskSchedulerState {
         losses[engine] = nil
         giveUp(engine, loss, now: now, effects: &effects)
         gaveUpWaiting(for: engine, now: now, effects: &effects)
-        if engines[engine].isRegistered { serve(engine, now: now, effects: &effects) }
       case .hold: endHold(now: now, effects: &effects)
       case .results: recovery?.forgetResults()
       }
@@ -323,7 +332,7 @@ struct TaskSchedulerState {
   }
 
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
-  private mutating func serve(_ engine: Int, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+  mutating func serve(_ engine: Int, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
     while engines.isFree(engine) {
       var next = ready.first { !$0.limitsPlacement }
       if let first = firstTargeted(at: engine), first.sequence < next?.sequence ?? .max { next = first }
@@ -374,10 +383,13 @@ struct TaskSchedulerState {
     _ task: QueuedTask, from engine: Int, reason: RetryReason, now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
-    task.change {
-      $0.attempt += 1
-      $0.refused.insert(engine)
-      if reason == .unmetDependency { $0.declined.insert(engine) }
+    // What an engine never had is no try, neither here nor in the journal.
+    if reason != .undelivered {
+      task.change {
+        $0.attempt += 1
+        $0.refused.insert(engine)
+        if reason == .unmetDependency { $0.declined.insert(engine) }
+      }
     }
     effects.report(task.id, .retried(from: engines[engine].uuid, reason: reason))
     forgive(task)
@@ -474,6 +486,8 @@ struct TaskSchedulerState {
 
   // MARK: small things
 
+  /// Its end is known here, and its client has been answered.
+  func hasEnded(_ id: MessageID) -> Bool { finished[id].map { !$0.isHearsay } ?? false }
   private func didSucceed(_ id: MessageID) -> Bool { finished[id]?.succeeded ?? false }
   private func didFail(_ id: MessageID) -> Bool { finished[id].map { !$0.succeeded } ?? false }
 }

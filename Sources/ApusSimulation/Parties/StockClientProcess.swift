@@ -1,0 +1,88 @@
+@testable import ApusController
+import ApusMessaging
+import Transport
+
+/// A client of ipyparallel: it sends its requests once, under one name for all its life, and waits.
+final class StockClientProcess: Process {
+  unowned let cluster: Cluster
+  let identity: Frame
+  private var link: (link: Link, controller: ControllerProcess)?
+  private var unsent: [Envelope] = []
+  private var lastNumber = 0
+
+  init(_ cluster: Cluster, number: Int) {
+    self.cluster = cluster
+    let name = "stock\(number)"
+    identity = Frame(name)
+    super.init(cluster.world, name)
+  }
+
+  func begin() {
+    world.note("\(name) begins")
+    dial()
+    submitLater()
+  }
+
+  private func dial() {
+    cluster.dial("\(name).task", from: self) { [self] link, controller in
+      self.link = (link, controller)
+      link.onBroken = (
+        { [weak self] in
+          guard let self, self.link?.link === link else { return }
+          self.link = nil
+          dial()
+        }, {}
+      )
+      link.toListener("\(name) connects") { [unowned controller, identity] in controller.clientConnected(identity, by: link) }
+      let queued = unsent
+      unsent = []
+      for message in queued { send(message) }
+    }
+  }
+
+  private func submitLater() {
+    after(Int(1e6 * cluster.scenario.pause * world.logarithmic(0.3...5))) { [self] in
+      guard cluster.isBusy else { return }
+      submit()
+      submitLater()
+    }
+  }
+
+  private func submit() {
+    lastNumber += 1
+    let id = MessageID("\(name)_\(lastNumber)")
+    let retries = world.chance(30) ? world.pick(1...2) : 0
+    let account = TaskAccount(
+      id: id, client: name, length: Int(1e6 * world.logarithmic(cluster.scenario.length)),
+      deeds: world.chance(15) ? [.fail, .succeed] : [.succeed], retries: retries, hasTimeout: false, names: [], hasTargets: false,
+      submitted: world.now)
+    account.isStock = true
+    cluster.ledger.submitted(account)
+    world.note("\(name) submits \(id)")
+    send(
+      Envelope(
+        identities: [identity], signature: Frame("signed"),
+        header: Frame(["msg_id": .string(id.text), "msg_type": "apply_request"]),
+        parentHeader: .emptyObject, metadata: retries > 0 ? Frame(["retries": .int(retries)]) : .emptyObject, content: .emptyObject)
+    )
+  }
+
+  private func send(_ message: Envelope) {
+    guard let id = message.messageID else { return }
+    guard let (link, controller) = link, link.isOpen else { return unsent.append(message) }
+    link.toListener("apply_request \(id)") { [unowned controller, cluster] in
+      cluster.ledger.tasks[id]?.received = cluster.world.now
+      controller.submit(message)
+    }
+  }
+
+  func replied(_ reply: Envelope) {
+    // What it has had before is a stale result, which it ignores.
+    guard let id = reply.parentID, cluster.ledger.tasks[id]?.ends.isEmpty ?? false else { return }
+    let content = try? reply.content()
+    let how =
+      content?["status"]?.stringValue == "error" ? content?["ename"]?.stringValue ?? "?" : content?["status"]?.stringValue ?? "?"
+    world.note("\(id) has ended for \(name): \(how)")
+    cluster.ledger.ended(id, how)
+  }
+}
