@@ -35,9 +35,14 @@ struct SimulationTests {
     #expect(outcome.fault == nil, "seed \(seed): \(outcome.last.suffix(30).joined(separator: "\n"))")
   }
 
-  private static let memorable: [UInt64] = [2, 24, 1000, 1003, 3010, 1_334_813_326]
+  private static let memorable: [UInt64] = [2, 24, 1000, 1003, 3010, 5001, 5004, 5009, 100_153, 1_334_813_326]
 
-  @Test("a rule that is broken is found", arguments: [Mutation.losesAnswers, .forgetsEnds, .sendsTheSame, .keepsNoReplies])
+  @Test(
+    "a rule that is broken is found",
+    arguments: [
+      Mutation.losesAnswers, .forgetsEnds, .sendsTheSame, .keepsNoReplies, .doesNotSync, .sendsBeforeWriting, .ignoresNeeds,
+      .ignoresPriorities,
+    ])
   func mutations(mutation: Mutation) {
     #expect(
       (1...40).contains { Simulation(seed: UInt64($0), mutation: mutation).run().fault != nil }, "nobody noticed \(mutation)")

@@ -84,6 +84,8 @@ extension ControllerProcess {
       world.note("\(name): \(uuid) leaves: \(cause)")
       cluster.ledger.mayHaveLost(uuid.text)
       cluster.ledger.lostEngines.insert(uuid.text)
+      // One that comes back is as good as new: nobody remembers that it was to end.
+      unwanted.remove(uuid)
       if cluster.scenario.isMild { world.fail("\(uuid) is lost (\(cause)), though nothing has happened to it") }
       if cluster.scenario.mutation == .hidesLosses { return }
       toScheduler { [self] in

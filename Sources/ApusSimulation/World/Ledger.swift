@@ -37,6 +37,8 @@ final class TaskAccount {
   var isStock = false
   /// When the controller got it first.
   var received: Int?
+  /// Controllers that died since it ran first.
+  var deaths = 0
   /// It, or its answer, was under way to nobody, and nobody knows.
   var mayBeLost = false
 
@@ -176,7 +178,12 @@ final class Ledger {
     for id in openShares { broadcasts[id]?.mayBeLost = true }
     // Engines of ipyparallel keep no replies.
     if scenario.stockEngines > 0 { mayHaveLost("replies of stock engines") }
-    for id in open { if let task = tasks[id], task.isStock, !isWritten || isRecent(task) { task.mayBeLost = true } }
+    for id in open {
+      guard let task = tasks[id], task.isStock else { continue }
+      if task.successes + task.failures > 0 { task.deaths += 1 }
+      // The results of the last moments are sent again, once.
+      if !isWritten || isRecent(task) || task.deaths > 1 { task.mayBeLost = true }
+    }
     for task in tasks.values where task.ends.isEmpty || world.now - task.ended < 20_000 { task.mayBeForgotten = true }
   }
 

@@ -195,7 +195,20 @@ def test_terminate(start, code):
         begin(controller, code)
     engine.terminate()
     message = controller.receive("registration")
-    assert (message.msg_type, message["content"]) == ("unregistration_request", {"id": 0})
+    assert (message.msg_type, message["content"]) == ("unregistration_request", {"id": 0, "begun": None})
+    assert engine.wait(5) == 0
+
+
+def test_goodbye_names_the_balanced_task_that_began_last(start):
+    controller, engine = start()
+    controller.apply(operator.add, 1, 2, socket="task")
+    last = begin(controller, "import time; time.sleep(60)", socket="task")
+    # What waits behind it has not begun, and neither has any direct request.
+    for socket in ("task", "mux"):
+        controller.send(socket, controller.frames("apply_request", buffers=controller.apply_buffers(abs, -1)))
+    engine.terminate()
+    message = controller.receive("registration")
+    assert (message.msg_type, message["content"]) == ("unregistration_request", {"id": 0, "begun": last})
     assert engine.wait(5) == 0
 
 
