@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The cluster's states together, in virtual time. The long look is `scripts/simulate`.
-@Suite("Simulation", .timeLimit(.minutes(5 * patience)))
+@Suite("Simulation", .serialized, .timeLimit(.minutes(10 * patience)))
 struct SimulationTests {
   /// New in every run, or `APUS_SEED`.
   private static func newSeed() -> UInt64 {
@@ -13,25 +13,26 @@ struct SimulationTests {
   }
 
   @Test("one seed is one history", arguments: 0..<3)
-  func replays(round: UInt64) {
+  func replays(round: UInt64) async {
     let seed = Self.newSeed() &+ round
-    let outcomes = (0..<2).map { _ in Simulation(seed: seed).run() }
+    let outcomes = await onOwnThread { (0..<2).map { _ in Simulation(seed: seed).run() } }
+    let other = await onOwnThread { Simulation(seed: seed &+ 1).run() }
     #expect(outcomes[0].digest == outcomes[1].digest, "APUS_SEED=\(seed)")
     #expect(outcomes[0].steps == outcomes[1].steps && outcomes[0].steps > 100)
-    #expect(Simulation(seed: seed &+ 1).run().digest != outcomes[0].digest)
+    #expect(other.digest != outcomes[0].digest)
   }
 
   @Test("whatever goes wrong, every task ends once", arguments: 0..<6)
-  func fresh(round: UInt64) {
+  func fresh(round: UInt64) async {
     let seed = Self.newSeed() &+ round
-    let outcome = Simulation(seed: seed).run()
+    let outcome = await onOwnThread { Simulation(seed: seed).run() }
     #expect(outcome.fault == nil, "seed \(seed): \(outcome.last.suffix(30).joined(separator: "\n"))")
   }
 
   /// In each of these it was not so, once.
   @Test("seeds that have found something", arguments: Self.memorable)
-  func found(seed: UInt64) {
-    let outcome = Simulation(seed: seed).run()
+  func found(seed: UInt64) async {
+    let outcome = await onOwnThread { Simulation(seed: seed).run() }
     #expect(outcome.fault == nil, "seed \(seed): \(outcome.last.suffix(30).joined(separator: "\n"))")
   }
 
@@ -43,8 +44,8 @@ struct SimulationTests {
       Mutation.losesAnswers, .forgetsEnds, .sendsTheSame, .keepsNoReplies, .doesNotSync, .sendsBeforeWriting, .ignoresNeeds,
       .ignoresPriorities,
     ])
-  func mutations(mutation: Mutation) {
-    #expect(
-      (1...40).contains { Simulation(seed: UInt64($0), mutation: mutation).run().fault != nil }, "nobody noticed \(mutation)")
+  func mutations(mutation: Mutation) async {
+    let isFound = await onOwnThread { (1...40).contains { Simulation(seed: UInt64($0), mutation: mutation).run().fault != nil } }
+    #expect(isFound, "nobody noticed \(mutation)")
   }
 }
