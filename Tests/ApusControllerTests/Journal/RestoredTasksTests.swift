@@ -319,4 +319,21 @@ struct RestoredTasksTests {
     let found4 = bench.state.resumed(["a"], by: Frame("again"), effects: &bench.effects)
     #expect(found4 == .init(gone: ["a"]))
   }
+
+  @Test("retries that are spent are spent for the controllers after the next as well", arguments: [1, 2, Int(Int32.max)])
+  func spentRetries(_ spent: Int) {
+    let (id, engine): (MessageID, EngineUUID) = ("a", "e0")
+    for place in [nil, engine] {
+      let message = Messages.request(id, metadata: ["retries": 2])
+      var bench = Bench()
+      bench.restore([RestatedTask(id: id, message: message, engine: place, spentRetries: spent)], engines: [engine])
+      for _ in 0..<3 {
+        let kept = bench.state.snapshot(now: bench.now, wall: bench.wall).compactMap { entry -> Int? in
+          if case .restated(let task) = entry { task.spentRetries } else { nil }
+        }
+        #expect(kept == [min(spent, 2)])
+        bench = bench.restarted()
+      }
+    }
+  }
 }

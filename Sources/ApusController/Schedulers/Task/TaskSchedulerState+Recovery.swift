@@ -56,11 +56,13 @@ extension TaskSchedulerState {
     let declined = Set(task.declined.map { engines.know($0) })
     guard let engine = task.engine else {
       return submit(
-        request, refused: refused, declined: declined, attempt: task.attempt, resting: rest(left: task, request, wall: wall),
-        now: now, effects: &effects)
+        request, refused: refused, declined: declined, attempt: task.attempt, spentRetries: task.spentRetries,
+        resting: rest(left: task, request, wall: wall), now: now, effects: &effects)
     }
     let index = engines.know(engine)
-    submit(request, refused: refused, declined: declined, attempt: task.attempt, placedOn: index, now: now, effects: &effects)
+    submit(
+      request, refused: refused, declined: declined, attempt: task.attempt, spentRetries: task.spentRetries, placedOn: index,
+      now: now, effects: &effects)
     recovery?.unconfirmed[index, default: []].insert(task.id)
   }
 

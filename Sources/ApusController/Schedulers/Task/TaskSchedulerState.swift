@@ -87,12 +87,13 @@ struct TaskSchedulerState {
   /// - Parameters:
   ///   - refused: engines that it has met before, as of `QueuedTask.Constraints`; of a task that is restored.
   ///   - attempt: how many times it has come back from an engine.
+  ///   - spentRetries: how many of those that its message allows are no more: the request has what is left.
   ///   - rest: how long a task rests that is restored.
   ///   - place: where a task is that is restored.
   mutating func submit(
-    _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, attempt: Int = 0, resting rest: Duration? = nil,
-    placedOn place: Int? = nil,
-    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ request: TaskRequest, refused: Set<Int>, declined: Set<Int>, attempt: Int = 0, spentRetries: Int = 0,
+    resting rest: Duration? = nil, placedOn place: Int? = nil, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     var request = request
     // The same id again is a message that came twice: the first one is answered.
@@ -105,7 +106,8 @@ struct TaskSchedulerState {
     if isRestoring { effects.report(task.id, .restored) }
     messageBytes += request.message.byteCount
     if !refused.isEmpty { task.change { ($0.refused, $0.declined) = (refused, declined) } }
-    if attempt > 0 { task.change { $0.attempt = attempt } }
+    // Also where nothing is left of them: whoever asks what is left of a task without constraints is told of all that its message says.
+    if attempt > 0 || spentRetries > 0 { task.change { $0.attempt = attempt } }
     if !unknown.isEmpty, unknown.remove(task.id) != nil { task.change { $0.isSentAgain = true } }
     if let place { return placeUnsent(task, on: place, effects: &effects) }
     if recovery != nil, takesClaim(task, now: now, effects: &effects) { return }
