@@ -9,6 +9,7 @@ import time
 
 import processes
 import pytest
+from traitlets.config import Config
 
 
 def wait_for(what, seconds: float = 40):
@@ -66,6 +67,44 @@ def test_it_ends_with_a_killed_process(profile, python):
     program.send_signal(signal.SIGKILL)
     wait_for(lambda: not os.path.exists(f"/proc/{supervisor}"))
     wait_for(lambda: not list((profile / "security").iterdir()))
+
+
+def test_a_start_that_fails_leaves_nothing(profile, mark, tmp_path):
+    """Its launcher would serve on with the engines that there are."""
+    from apus.cluster import Cluster
+
+    mute = tmp_path / "mute"
+    mute.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    mute.chmod(0o755)
+    cluster = Cluster(min=1, engine_timeout=1, config=Config(EngineLauncher={"engine_cmd": [str(mute)]}))
+    with pytest.raises(RuntimeError, match="could not be started"):
+        cluster.start_cluster_sync()
+    assert cluster.controller is None
+    wait_for(lambda: not left(mark), 15)
+    assert not list((profile / "security").iterdir())
+
+
+def test_a_cluster_of_somebody_else_stays(profile, mark):
+    from apus.cluster import Cluster
+
+    with Cluster(min=1, cluster_id="one") as client:
+        with pytest.raises(RuntimeError, match="running already"):
+            Cluster(min=1, cluster_id="one").start_cluster_sync()
+        assert client[:].apply_sync(abs, -3) == [3]
+
+
+def test_what_is_configured_is_on_no_command_line(profile, mark):
+    """Environments of engines have passwords in them, and everybody can read command lines."""
+    from apus.cluster import Cluster
+
+    config = Config()
+    config.EngineLauncher.environment = {"TOKEN": "s3cret"}
+    config.EngineLauncher.engine_args.append("--log-level=DEBUG")
+    with Cluster(min=1, config=config) as client:
+        assert client[:].apply_sync(os.getenv, "TOKEN") == ["s3cret"]
+        commands = [" ".join(process.command) for process in left(mark)]
+        assert len(commands) >= 3 and not [command for command in commands if "s3cret" in command or "LazyConfig" in command]
+        assert [command for command in commands if "--log-level=DEBUG" in command]
 
 
 @pytest.mark.parametrize(("arguments", "error", "says"), [

@@ -5,11 +5,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+
+from traitlets.config import LazyConfigValue
 
 from .._executable import command
 from . import guardian
 from .registry import abbreviate_launcher_class
 
+#: `apus start`: there is such a cluster already.
+_ALREADY_RUNNING = 10
 #: `apus stop`: there is no such cluster any more.
 _ALREADY_STOPPED = 11
 
@@ -32,24 +37,94 @@ class Adaptive:
         return self.min if self.min is not None else min(self.n or 1, self.max)
 
     async def _start_supervised(self, n):
-        words = self._words(n)
-        self.log.debug("starting a cluster that follows its work: %r", words)
         environment = {**os.environ, "APUS_PYTHON": sys.executable}
         # Another cluster's, where this one is started by one of its engines.
         environment.pop("IPP_CONNECTION_INFO", None)
-        done = await asyncio.to_thread(subprocess.run, words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"the cluster could not be started: {done.stderr.strip() or done.stdout.strip()}")
-        with open(self.cluster_file, encoding="utf-8") as file:
-            d = json.load(file)
+        before = self._named_supervisor()
+        # A directory that only its owner may enter: what engines get in their environment may be secret.
+        with tempfile.TemporaryDirectory(prefix="apus-start-") as folder:
+            words = self._words(n, self._write_settings(folder))
+            self.log.debug("starting a cluster that follows its work: %r", words)
+            start = subprocess.Popen(
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            try:
+                said = await self._follow_start(start, before)
+                if start.returncode:
+                    raise RuntimeError(f"the cluster could not be started: {said}")
+                with open(self.cluster_file, encoding="utf-8") as file:
+                    d = json.load(file)
+                self._attach_controller(d["controller"])
+            except BaseException:
+                await asyncio.shield(self._stop_failed_start(start.returncode, before))
+                raise
         self._is_supervised = True
-        self._supervisor = d["supervisor"]["state"]["pid"]
-        self._attach_controller(d["controller"])
+        self._guard_named_supervisor(before)
         if self.shutdown_atexit:
-            guardian.guard_supervisor(self._supervisor)
             self._stop_at_exit()
 
-    def _words(self, n):
+    async def _follow_start(self, start, before):
+        """Return what the command had to say when it has ended."""
+
+        def follow():
+            while True:
+                try:
+                    output, errors = start.communicate(timeout=0.1)
+                    return errors.strip() or output.strip()
+                except subprocess.TimeoutExpired:
+                    # A start may take long, and its launcher must not outlive us if we are killed meanwhile.
+                    self._guard_named_supervisor(before)
+
+        following = asyncio.ensure_future(asyncio.to_thread(follow))
+        try:
+            return await asyncio.shield(following)
+        except BaseException:
+            # Nobody waits for the cluster any more.
+            if start.poll() is None:
+                start.terminate()
+            await asyncio.shield(following)
+            raise
+
+    def _named_supervisor(self):
+        """The launcher that the cluster's file names; None where there is none."""
+        try:
+            with open(self.cluster_file, encoding="utf-8") as file:
+                return json.load(file)["supervisor"]["state"]["pid"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _guard_named_supervisor(self, before):
+        """Let the launcher of this start end with us, as soon as it is known."""
+        pid = self._named_supervisor()
+        if pid is None or pid in (before, self._supervisor):
+            return
+        self._supervisor = pid
+        if self.shutdown_atexit:
+            guardian.guard_supervisor(pid)
+
+    async def _stop_failed_start(self, code, before):
+        """A start that failed may have left a cluster that serves on: without some of its engines, for example."""
+        if self._supervisor is None and self._named_supervisor() in (None, before):
+            return
+        if code == _ALREADY_RUNNING:
+            # Somebody else's.
+            if self._supervisor is not None:
+                guardian.release_supervisor(self._supervisor)
+            self._supervisor = None
+            return
+        try:
+            await self._stop_supervised()
+        except RuntimeError as error:
+            self.log.warning("%s", error)
+
+    def _write_settings(self, folder):
+        """Write what is configured of launchers into a file, and return its path: everybody can read command lines."""
+        settings = {section: _plain(traits) for section, traits in self.config.items() if section.endswith("Launcher")}
+        path = os.path.join(folder, "settings.json")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(settings, file)
+        return path
+
+    def _words(self, n, settings):
         """The command that starts it, with what this object was told."""
         from . import profiles
 
@@ -58,7 +133,7 @@ class Adaptive:
         if not self.load_profile:
             raise ValueError("a cluster with min and max reads the profile's configuration: leave out load_profile")
         words = [
-            "start", "--daemonize", f"--profile-dir={self.profile_dir}", f"--cluster-id={self.cluster_id}",
+            "start", "--daemonize", f"--config={settings}", f"--profile-dir={self.profile_dir}", f"--cluster-id={self.cluster_id}",
             f"--engines={abbreviate_launcher_class(self.engine_launcher_class)}",
             f"--controller={abbreviate_launcher_class(self.controller_launcher_class)}", f"--Cluster.engine_timeout={self.engine_timeout}"]
         n = self.n if n is None else n
@@ -69,9 +144,6 @@ class Adaptive:
             words.append("--Cluster.send_engines_connection_env=False")
         if self.engine_args:
             words.append(f"--EngineLauncher.engine_args={self.engine_args!r}")
-        for section, traits in sorted(self.config.items()):
-            if section.endswith("Launcher"):
-                words += [f"--{section}.{name}={value if isinstance(value, str) else repr(value)}" for name, value in sorted(traits.items())]
         if self.controller_args:
             words += ["--", *self.controller_args]
         return command(*words)
@@ -92,3 +164,15 @@ class Adaptive:
     def _guard_supervisor(self, ends_with_us):
         if self._supervisor is not None:
             (guardian.guard_supervisor if ends_with_us else guardian.release_supervisor)(self._supervisor)
+
+
+def _plain(value):
+    """A value of the configuration as JSON has it."""
+    if isinstance(value, LazyConfigValue):
+        # `c.Class.trait.append(…)`, of a trait that nobody has set otherwise.
+        value = value.get_value({} if isinstance(value.to_dict().get("update"), dict) else [])
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
