@@ -40,8 +40,9 @@ struct WishFollower {
           advice: "'apus scale' shows what is wanted, and what was decided last.")
       }
       let report = ScalingReport(scaling.report)
-      // Until the launcher has heard of it, it tells of an earlier one.
-      let now = report.flatMap(progress).flatMap { $0.serial >= made.serial ? $0 : nil }
+      // Until the launcher has heard of it, it tells of an earlier one, or of one of an earlier controller.
+      let own = report.flatMap { $0.controller == made.controller ? $0 : nil }
+      let now = own.flatMap(progress).flatMap { $0.serial >= made.serial ? $0 : nil }
       if let now, now.serial > made.serial, let report { return end(.failure, "overtaken: \(overtaken(report))") }
       switch now?.state {
       case .done: return end(.success, now?.reason ?? "")

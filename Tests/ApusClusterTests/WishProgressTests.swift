@@ -173,6 +173,18 @@ import Testing
     #expect(life.liveEngines == [0])
   }
 
+  /// A new controller counts its wishes from 1: what came of the former's says nothing of them.
+  @Test mutating func wishesOfAFormerControllerAreForgotten() {
+    var life = served(1)
+    hear(&life, answer([engine(0)], wish: 1, serial: 4))
+    hear(&life, answer([engine(0)], restart: [0], serial: 5))
+    #expect(life.wishProgress?.serial == 4 && life.renewalProgress?.serial == 5)
+    hear(&life, answer([engine(0)], controller: 8))
+    #expect(life.wishProgress == nil && life.renewalProgress == nil)
+    hear(&life, answer([engine(0)], wish: 2, serial: 1, controller: 8))
+    #expect(life.wishProgress == WishProgress(serial: 1, reason: "1 of 2 engines, 1 starting"))
+  }
+
   @Test mutating func aStopEndsJobsOfWhichOnlyTheControllerKnewThatTheyEnded() {
     var life = served(1) {
       $0.policy = AdaptivePolicy(minimum: 0, maximum: 1)

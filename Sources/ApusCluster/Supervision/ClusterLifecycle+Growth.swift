@@ -17,6 +17,8 @@ extension ClusterLifecycle {
     if demand.controller != lastController {
       // One that was started again counts anew, and hears of engines one after the other: what it does not know has not ended.
       (lastController, lastWish, lastRestart, seen) = (demand.controller, 0, 0, [])
+      // Its wishes are others than the former's of the same numbers.
+      (wish, renewal) = (nil, nil)
     }
     if let wish = demand.wish, demand.wishSerial > lastWish {
       lastWish = demand.wishSerial

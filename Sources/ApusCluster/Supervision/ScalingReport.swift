@@ -29,6 +29,8 @@ public struct ScalingReport: Sendable, Hashable {
   /// What has come of the latest wishes of clients: for a number of engines, and for engines to be started anew.
   public var wish: WishProgress?
   public var renewal: WishProgress?
+  /// The controller whose wishes those are: another counts its own anew.
+  public var controller = 0
 
   init(_ lifecycle: ClusterLifecycle, launcher: String) {
     self.launcher = launcher
@@ -36,6 +38,7 @@ public struct ScalingReport: Sendable, Hashable {
     engines = lifecycle.liveEngines.count
     restart = lifecycle.plan.restart.rawValue
     (wish, renewal) = (lifecycle.wishProgress, lifecycle.renewalProgress)
+    controller = lifecycle.lastController
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     let now = Double(time.tv_sec) + Double(time.tv_nsec) / 1e9 - MonotonicClock.now.seconds
@@ -64,7 +67,7 @@ public struct ScalingReport: Sendable, Hashable {
       "launcher": .string(launcher), "min": range.map { .int($0.lowerBound) } ?? .null,
       "max": range.map { .int($0.upperBound) } ?? .null, "engines": .int(engines), "restart": .string(restart),
       "decisions": .array(steps.map { ["time": .double($0.time), "reason": .string($0.reason)] }),
-      "wish": wish?.json ?? .null, "renewal": renewal?.json ?? .null,
+      "wish": wish?.json ?? .null, "renewal": renewal?.json ?? .null, "controller": .int(controller),
     ]
   }
 
@@ -76,6 +79,7 @@ public struct ScalingReport: Sendable, Hashable {
     restart = json["restart"]?.stringValue ?? ""
     wish = json["wish"].flatMap { WishProgress($0) }
     renewal = json["renewal"].flatMap { WishProgress($0) }
+    controller = json["controller"]?.intValue ?? 0
     if let low = json["min"]?.intValue, let high = json["max"]?.intValue, low <= high { range = low...high } else { range = nil }
     steps = (json["decisions"]?.arrayValue ?? []).compactMap { value in
       guard let reason = value["reason"]?.stringValue else { return nil }
