@@ -117,6 +117,30 @@ import Testing
     #expect(life.wishProgress?.serial == 1 && life.renewalProgress?.serial == 2)
   }
 
+  /// Of other launchers, they never go, whatever is wished.
+  @Test mutating func enginesOfOthersAreNotWaitedFor() {
+    var life = served(1)
+    var wished = answer([engine(0), Engine(id: 5, origin: "/other::2#0"), Engine(id: 6, origin: "/other::2#1")])
+    (wished.wish, wished.wishSerial) = (ScalingWish(minimum: 1, maximum: 1, isForced: true), 1)
+    hear(&life, wished)
+    #expect(life.wishProgress?.reason == "2 of 1 engine, 1 finishing what they have")
+    hear(&life, answer([Engine(id: 5, origin: "/other::2#0"), Engine(id: 6, origin: "/other::2#1")]))
+    #expect(
+      life.wishProgress
+        == WishProgress(
+          serial: 1, state: .kept, reason: "1 more than wanted, of other launchers or of kinds that cannot be asked to end"))
+  }
+
+  @Test mutating func ofARangeOnlyTheLeastIsWaitedFor() {
+    var life = served(3)
+    var wished = answer([engine(0, busy: 1), engine(1, busy: 1), engine(2, busy: 1)])
+    (wished.wish, wished.wishSerial) = (ScalingWish(minimum: 1, maximum: 2), 1)
+    hear(&life, wished)
+    #expect(
+      life.wishProgress
+        == WishProgress(serial: 1, state: .done, reason: "3 engines, 1 more than wanted until they have nothing to do"))
+  }
+
   // MARK: engines that are started anew
 
   @Test mutating func whoIsStartedAnewIsBackWhenAnotherProcessIsThere() {

@@ -82,6 +82,15 @@ extension ClusterLifecycle {
       (wish.state, wish.reason, startRefusal) = (.done, Self.engines(present), nil)
     } else if let kept = policy.keeps(demand, starting: starting) {
       (wish.state, wish.reason) = (.kept, kept)
+    } else if present > policy.maximum, policy.isFixed, leaving == 0 {
+      // None that could be asked to go is left.
+      (wish.state, wish.reason) = (
+        .kept, "\(present - policy.maximum) more than wanted, of other launchers or of kinds that cannot be asked to end"
+      )
+    } else if present > policy.maximum, !policy.isFixed {
+      // A range is followed all the time: nobody waits for engines to have been idle for long enough.
+      let surplus = present - policy.maximum
+      (wish.state, wish.reason) = (.done, "\(Self.engines(present)), \(surplus) more than wanted until they have nothing to do")
     } else if let startRefusal, present < policy.minimum {
       (wish.state, wish.reason) = (.refused, "\(present) of \(Self.engines(policy.minimum)): \(startRefusal)")
     } else {
