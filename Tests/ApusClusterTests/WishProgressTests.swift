@@ -141,6 +141,20 @@ import Testing
         == WishProgress(serial: 1, state: .done, reason: "3 engines, 1 more than wanted until they have nothing to do"))
   }
 
+  @Test mutating func ranksStayAsManyAsTheyAre() {
+    var life = served(2) { $0.restartsTogether = true }
+    recorder.done = []
+    hear(&life, answer([engine(0), engine(1)], wish: 3))
+    hear(&life, answer([engine(0), engine(1)]))
+    #expect(life.wishProgress?.state == .refused && life.wishProgress?.reason.contains("MPI") == true)
+    #expect(life.policy == nil && !recorder.done.contains { $0.hasPrefix("start") || $0.hasPrefix("drain") })
+    // One of them alone cannot be started anew; all can.
+    hear(&life, answer([engine(0), engine(1)], restart: [1], serial: 2))
+    #expect(life.renewalProgress?.state == .refused && !recorder.done.contains { $0.hasPrefix("retire") })
+    hear(&life, answer([engine(0), engine(1)], restart: [0, 1], serial: 3))
+    #expect(life.renewalProgress?.state == .underWay && recorder.done.contains("retire [0, 1]"))
+  }
+
   // MARK: engines that are started anew
 
   @Test mutating func whoIsStartedAnewIsBackWhenAnotherProcessIsThere() {

@@ -46,6 +46,9 @@ public struct MPILauncher: Launcher {
   private func sendsInfo(_ job: EngineJob) -> Bool { !job.isController && (job.sendsConnectionInfo ?? (options.hostsFile == nil)) }
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
+    if process != nil, end == nil {
+      throw ClusterError(.refused, "the ranks of one MPI program are as many as they were started, and it runs")
+    }
     let words = words(engines.count, job)
     let command = ChildProcess.Command(
       program: words.first ?? "", arguments: words, environment: job.environment(withInfo: sendsInfo(job)))

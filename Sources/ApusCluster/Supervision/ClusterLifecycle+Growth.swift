@@ -22,12 +22,7 @@ extension ClusterLifecycle {
     }
     if let wish = demand.wish, demand.wishSerial > lastWish {
       lastWish = demand.wishSerial
-      if policy == nil { policy = AdaptivePolicy(minimum: wish.minimum, maximum: wish.maximum) }
-      policy?.wished(wish)
-      (self.wish, startRefusal) = (WishProgress(serial: lastWish), nil)
-      note(
-        "a client wants \(wish.minimum == wish.maximum ? "\(wish.minimum)" : "\(wish.minimum) to \(wish.maximum)") engines", now,
-        &effects)
+      takeWish(wish, now, &effects)
     }
     if demand.restartSerial > lastRestart {
       lastRestart = demand.restartSerial
@@ -78,6 +73,21 @@ extension ClusterLifecycle {
     judgeWish(demand, ours: ours, starting: starting + decision.start)
   }
 
+  /// A client wants another number of engines.
+  private mutating func takeWish(_ wish: ScalingWish, _ now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    let wanted = "a client wants \(wish.minimum == wish.maximum ? "\(wish.minimum)" : "\(wish.minimum) to \(wish.maximum)") engines"
+    guard !plan.restartsTogether else {
+      // One program has the ranks that it was started with.
+      self.wish = WishProgress(
+        serial: lastWish, state: .refused, reason: "the engines are the ranks of one MPI program, whose number cannot change")
+      return note("\(wanted), and MPI ranks are as many as they were started", now, &effects)
+    }
+    if policy == nil { policy = AdaptivePolicy(minimum: wish.minimum, maximum: wish.maximum) }
+    policy?.wished(wish)
+    (self.wish, startRefusal) = (WishProgress(serial: lastWish), nil)
+    note(wanted, now, &effects)
+  }
+
   /// Some systems do not tell that one of the processes of a job has ended well, while others go on: of those that were asked to end the
   /// controller knows it, with which they are not any more.
   private mutating func noticeEnds(of present: Set<Int>, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
@@ -97,6 +107,12 @@ extension ClusterLifecycle {
     let ours = Self.indices(demand, mark: mark)
     let meant = demand.engines.filter { demand.restart.contains($0.id) }
     let ids = meant.map(\.id).filter { ours[$0] != nil }
+    if plan.restartsTogether, !ids.isEmpty, ids.count < ours.count {
+      renewal = Renewal(
+        serial: lastRestart, awaited: [:], count: 0, foreign: meant.count - ids.count,
+        failure: "the engines are the ranks of one MPI program, which start again all together or not at all")
+      return note("a client wants \(ids.count) of \(ours.count) MPI ranks to be started anew, which cannot be", now, &effects)
+    }
     // Of those that are due from an earlier wish, this one's client waits as well.
     var awaited = renewal?.awaited ?? [:]
     for engine in meant { if let place = ours[engine.id] { awaited[place] = engine.uuid } }
