@@ -70,6 +70,17 @@ import Testing
     #expect(status.isControllerRunning && status.deadController == nil && status.processes.isEmpty)
   }
 
+  /// mpiexec is a process of this host, and so its file names a number, which may be nobody's by now.
+  @Test func oneUnderMPIThatHasEndedIsAskedAbout() throws {
+    var file = ClusterFile(clusterID: "x", profile: "/p")
+    let state: JSONObject = ["pid": .int(Int(Int32.max)), "n": 1, "apus": ["launcher": "mpi", "mark": "nobody has this"]]
+    (file.controllerLauncher, file.originalController) = ("mpi", state)
+    var status = ClusterStatus(try ClusterFile(file.json, path: "/p/security/cluster-x.json"), path: "p")
+    #expect(status.isControllerRunning)
+    status.ask(Environment([:]))
+    #expect(!status.isControllerRunning && status.troubles.isEmpty)
+  }
+
   @Test func jobsOfControllersAreControllers() throws {
     var job = EngineJob(
       profile: ProfileDirectory("/p"), clusterID: "c",

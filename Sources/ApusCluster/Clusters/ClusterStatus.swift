@@ -58,7 +58,8 @@ public struct ClusterStatus: Sendable, Hashable {
       let launcher = try LauncherRegistry.reconnect(state, launcher: LauncherName(file.controllerLauncher), context)
       var steps = LauncherSteps(launcher, outputLimit: 20)
       _ = try steps.takeOver()
-      if steps.live.isEmpty { file.originalController = nil }
+      // mpiexec is a process of this host: it stands in both.
+      if steps.live.isEmpty { (file.controller, file.originalController) = (nil, nil) }
       steps.leave()
     } catch { troubles.append(error) }
   }
