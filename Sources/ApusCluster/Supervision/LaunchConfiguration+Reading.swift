@@ -322,17 +322,23 @@ private struct LaunchReader {
   func makeReachable(_ words: inout ControllerWords, from target: LauncherReader.Target) throws(ClusterError) -> String? {
     guard isStart, words.ip.isEmpty, words.location.isEmpty, !words.saysAddress else { return nil }
     guard controllerKind == LocalLauncher.name else {
-      // Clients and engines are on other hosts than it is, and it says itself where that is.
+      // Clients and engines are on other hosts than it is, and it says itself where that is. Over ssh it has its files on its own host.
+      if controllerKind != SSHLauncher.name, try profileSaysAddress() { return nil }
       words.all.append("--ip=*")
       return nil
     }
-    guard target != .here else { return nil }
-    // The controller reads its own files.
-    let files = try ConfigurationLoader(environment).load("ipcontroller", profile: selection.profile)
-    let traits = ["ip", "engine_ip", "location", "engine_ssh_server"]
-    for trait in traits where files.configuration.setting(trait, of: "IPController") != nil { return nil }
+    if target == .here { return nil }
+    if try profileSaysAddress() { return nil }
     let address = ReachableAddress.of(target, environment)
     words.all += ["--ip=*", "--location=\(address)"]
     return address
+  }
+
+  /// The controller reads its own files, which a word on its command line would overrule.
+  private func profileSaysAddress() throws(ClusterError) -> Bool {
+    let files = try ConfigurationLoader(environment).load("ipcontroller", profile: selection.profile)
+    return ["ip", "engine_ip", "location", "engine_ssh_server"].contains {
+      files.configuration.setting($0, of: "IPController") != nil
+    }
   }
 }
