@@ -9,7 +9,7 @@ enum ControllerLeftovers {
     let hadJournal = FileSystem.isDirectory(journal)
     for name in FileSystem.entries(of: journal) { FileSystem.remove(Path.join(journal, name)) }
     rmdir(journal)
-    if controllerArguments.contains(where: { $0.contains("reuse") || $0.contains("restore") }) { return }
+    if areUsedAgain(controllerArguments) { return }
     let secret = profile.connectionFile("curve", clusterID: clusterID)
     // Kept by one that uses its files again; one with a journal keeps it too, for as long as it lives.
     if FileSystem.exists(secret) {
@@ -17,5 +17,10 @@ enum ControllerLeftovers {
       FileSystem.remove(secret)
     }
     for kind in ["client", "engine"] { FileSystem.remove(profile.connectionFile(kind, clusterID: clusterID)) }
+  }
+
+  /// Whether its connection files are meant for the next controller, too.
+  static func areUsedAgain(_ controllerArguments: [String]) -> Bool {
+    controllerArguments.contains { $0.contains("reuse") || $0.contains("restore") }
   }
 }

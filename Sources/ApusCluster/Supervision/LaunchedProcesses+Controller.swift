@@ -9,6 +9,7 @@ extension LaunchedProcesses {
   mutating func startController(with launcher: any Launcher) throws(ClusterError) {
     guard var job = configuration.controllerJob else { return }
     job.setID = "\(setID)-controller"
+    for path in controllerFiles { formerFiles[path] = FileSystem.version(of: path) }
     addClusterVariables(to: &job.variables)
     var driver = try EngineDriver(launcher, outputLimit: configuration.outputLimit)
     controllerEvents += driver.send(.start(Self.index..<Self.index + 1, job))
@@ -54,8 +55,15 @@ extension LaunchedProcesses {
   mutating func removeControllerFiles() {
     guard controllerDriver != nil else { return }
     settle(.removeFiles, \.controllerDriver)
-    for kind in ["client", "engine"] {
-      FileSystem.remove(configuration.profile.connectionFile(kind, clusterID: configuration.clusterID))
-    }
+    // One that ends in order removes its own; what came over ssh is a copy.
+    let endedItself = if case .exited? = controllerEnd?.end { true } else { false }
+    guard configuration.controllerLauncherName == SSHLauncher.name || !endedItself else { return }
+    guard !ControllerLeftovers.areUsedAgain(configuration.controllerArguments) else { return }
+    // What was there before the start is another controller's, which may live.
+    for path in controllerFiles where FileSystem.version(of: path) != formerFiles[path] { FileSystem.remove(path) }
+  }
+
+  private var controllerFiles: [String] {
+    ["client", "engine"].map { configuration.profile.connectionFile($0, clusterID: configuration.clusterID) }
   }
 }

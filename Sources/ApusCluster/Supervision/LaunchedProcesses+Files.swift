@@ -64,7 +64,8 @@ extension LaunchedProcesses {
       if let controller { finishedLogs.append(controller.outputFile) }
       controller = nil
       FileSystem.remove(clusterFile)
-      if hasKilledController {
+      // Files of one elsewhere are gone, as far as they were its own.
+      if hasKilledController, configuration.controllerLauncher == nil {
         ControllerLeftovers.remove(
           configuration.profile, clusterID: configuration.clusterID, controllerArguments: configuration.controllerArguments)
       }

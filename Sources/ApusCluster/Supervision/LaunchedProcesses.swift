@@ -20,6 +20,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// The controller's state, as its launcher last told it; `nil` once it has ended.
   var controllerState: JSONObject?
   var controllerEnd: EndedEngine?
+  /// Connection files that were there before a controller elsewhere was started.
+  var formerFiles: [String: FileSystem.Version] = [:]
   /// What that launcher told at once.
   var controllerEvents: [LauncherSteps.Event] = []
   var driver: EngineDriver

@@ -150,3 +150,31 @@ def test_what_the_profile_says_of_its_address_holds(make_cluster):
     (cluster.profile / "ipcontroller_config.json").write_text(json.dumps({"IPController": {"ip": "127.0.0.1"}}))
     shown = cluster.run("start", "-n2", "--controller=slurm", "--engines=slurm", "--dry-run").stdout
     assert "job-name=ipcontroller-" in shown and "--ip" not in shown, shown
+
+
+@pytest.mark.parametrize("name", ["ssh", "slurm", "openmpi"])
+def test_a_controller_that_lives_keeps_its_files(make_cluster, name):
+    """Another one is refused in its profile, and leaves the files of the first as they are."""
+    cluster = make(make_cluster, name)
+    first = cluster.popen("controller")
+    try:
+        wait_for(lambda: len(files(cluster)) == 2)
+        before = {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)}
+        there = [f"--SSHLauncher.remote_profile_dir={cluster.profile}"] if name == "ssh" else []
+        done = cluster.run("start", "-n1", "--engines=local", *arguments(cluster), *there)
+        assert done.returncode not in (0, 2), done.stderr
+        assert {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)} == before, done.stderr
+        assert first.poll() is None and cluster.client(0).ids == []
+    finally:
+        first.terminate()
+        first.wait(20)
+    assert not files(cluster)
+
+
+@pytest.mark.parametrize("name", ["ssh", "slurm"])
+def test_files_that_are_used_again_stay(make_cluster, name):
+    cluster = make(make_cluster, name)
+    cluster.start(*arguments(cluster), *([] if name == "ssh" else ["--engines=local"]), "--", "--reuse", n=1)
+    cluster.hears("1 engine ready")
+    assert cluster.interrupt() == 0, cluster.said
+    assert {"ipcontroller-client.json", "ipcontroller-engine.json"} <= {path.name for path in files(cluster)}

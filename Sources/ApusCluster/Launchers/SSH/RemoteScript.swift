@@ -66,13 +66,21 @@ enum RemoteScript {
                 # Killed together with what watches over it, or by a host that was started anew.
                 states[index] = "lost"
         return states
+    def version(status):
+        return [status.st_ino, status.st_mtime_ns]
     def fetched():
-        # Whole files: they are renamed into their places.
+        # Whole files: they are renamed into their places. What was there before the start is another controller's.
         found = {}
+        try:
+            with open(os.path.join(order["directory"], "former.json")) as file:
+                former = json.load(file)
+        except (OSError, ValueError):
+            former = {}
         for path in order["fetch"]:
             try:
                 with open(path) as file:
-                    found[path] = file.read()
+                    if version(os.fstat(file.fileno())) != former.get(path):
+                        found[path] = file.read()
             except OSError:
                 pass
         return found
@@ -217,11 +225,16 @@ enum RemoteScript {
     home = os.path.join(os.path.expanduser("~"), profile) if profile else os.path.join(directory, "profile")
     name = "ipcontroller-" + (order["cluster_id"] + "-" if order["cluster_id"] else "")
     files = {kind: os.path.join(home, "security", name + kind + ".json") for kind in ("client", "engine")}
-    for path in files.values():
-        try:
-            os.remove(path)
-        except OSError:
-            pass
+    former = {}
+    # A controller of somebody's own that uses its files again need not write them anew.
+    if order["command"] is None or not any("reuse" in word for word in order["arguments"]):
+        for path in files.values():
+            try:
+                former[path] = version(os.stat(path))
+            except OSError:
+                pass
+    with open(os.path.join(directory, "former.json"), "w") as file:
+        json.dump(former, file)
     variables["IPP_PROFILE_DIR"] = home
     command = command + ["--profile-dir=" + home] + order["arguments"]
     if order["cluster_id"]:
