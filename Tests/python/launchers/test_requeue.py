@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -85,8 +86,10 @@ def test_without_that_wish_a_job_is_not_requeued(make_cluster):
     cluster.hears("2 engines ready")
     client = cluster.client(2)
     job, node = job_of(cluster), client[0].apply_sync(os.getenv, "SLURMD_NODENAME")
-    refused = cluster.stand.system.run("scontrol", "requeue", job, check=False)
-    assert refused == "" and cluster.stand.jobs() == [job]
+    system = cluster.stand.system
+    refused = subprocess.run(["scontrol", "requeue", job], env=system.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert refused.returncode and cluster.stand.jobs() == [job], refused.stderr
+    assert "Restarts=0" in system.run("scontrol", "show", "job", job).split()
     try:
         cluster.stand.system.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         cluster.hears(f"the loss of its node {node}")
