@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -181,6 +182,14 @@ def test_a_scale_that_is_overtaken_or_refused_says_so(make_cluster):
     cluster.stand.system.faults(hold=True)
     waits = cluster.popen("scale", "6")
     cluster.hears("a client wants 6 engines")
+
+    def all_are_named():
+        # Of a job that was submitted in this very moment nobody knows.
+        file = (cluster.profile / "security" / "cluster-.json").read_text()
+        jobs = cluster.stand.jobs()
+        return len(jobs) == 6 and all(re.search(rf"\b{job}\b", file) for job in jobs)
+
+    wait_for(all_are_named, 30)
     cluster.launcher.kill()
     cluster.launcher.wait(5)
     assert waits.wait(40) == 1 and "the launcher that watched over this cluster has gone" in waits.words(), waits.words()
