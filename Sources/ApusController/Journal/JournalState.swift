@@ -180,7 +180,11 @@ struct JournalState<Storage: JournalStorage> {
 
   /// A snapshot when what was written since the last is more than it would be; and what is older than that goes.
   private mutating func tidy(effects: inout some JournalEffects) {
-    if !isInSnapshot { storage.removeClosed { number, left in number <= obsolete && left > limits.keptBytes } }
+    if !isInSnapshot {
+      // The snapshot may be larger than all that is kept for the results.
+      let newer = bytesSinceSnapshot - storage.bytes
+      storage.removeClosed { number, left in number <= obsolete && left - newer > limits.keptBytes }
+    }
     guard !isSnapshotDue, bytesSinceSnapshot > max(limits.snapshotDistance, 3 * snapshotBytes) else { return }
     isSnapshotDue = true
     effects.snapshotWanted()

@@ -134,7 +134,11 @@ struct Restorer {
         }
       }
     case .finished(let result): finished(result)
-    case .outcome(let id, let outcome): note(id, outcome)
+    case .outcome(let id, let outcome):
+      note(id, outcome)
+      // What said so first may be lost with the end of a segment.
+      _ = tasks.remove(id)
+      _ = snapshot?.tasks.remove(id)
     case .ended(let part): snapshot?.ended.append(part)
     case .snapshotBegins: snapshot = Snapshot()
     case .restated(let task):

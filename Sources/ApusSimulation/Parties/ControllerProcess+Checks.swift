@@ -81,6 +81,8 @@ extension ControllerProcess {
             + "\(other.engine?.text ?? "none"), \(other.attempt), \(other.spentRetries)")
       }
     }
-    if restored.count != count { world.fail("\(restored.count) tasks are in the journal, and there are \(count)") }
+    guard restored.count != count else { return }
+    let more = restored.keys.filter { tasks.tasks[$0] == nil }.map(\.text).sorted()
+    world.fail("\(restored.count) tasks are in the journal, and there are \(count): not \(more.prefix(5).joined(separator: ", "))")
   }
 }

@@ -226,7 +226,7 @@ final class Ledger {
       if let target = task.preferences.target, unwritten.contains(target) { return nil }
       if task.hasTargets, !scenario.isMild || !task.preferences.isOffered { return nil }
       // With a timeout it waits for another engine than the one that it failed on, and there is none.
-      if task.hasTargets, task.hasTimeout, task.failures > 0 { return nil }
+      if task.hasTargets, task.hasTimeout, task.failures > 0 || task.isAborted { return nil }
       return "it depends on nothing"
     case "InvalidDependency":
       // What was not written in time is not known.

@@ -99,6 +99,32 @@ struct JournalFilesTests {
     }
   }
 
+  @Test("results are kept beside a snapshot, however large that is") func resultsStay() async throws {
+    try await withDirectory { directory in
+      let limits = JournalLimits(segmentSize: 4_000, blockSize: 1_000, keptBytes: 8_000, snapshotDistance: 1 << 20)
+      let files = JournalFiles(directory: directory, limit: 1 << 20)
+      var effects = Effects()
+      var state = JournalState(files, JournalConfiguration(), limits: limits)
+      func commit(_ entries: [JournalEntry]) {
+        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+      }
+      state.resume(effects: &effects)
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      commit([JournalBlockTests.submitted("a"), JournalBlockTests.placed("a", "e0"), JournalBlockTests.finished("a", "e0")])
+      let tasks = (0..<200).map { RestatedTask(id: MessageID("t\($0)"), message: Messages.request(MessageID("t\($0)"))) }
+      commit([.snapshotBegins] + tasks.map { .restated($0) } + [.snapshotEnds(tasks: tasks.count)])
+      commit([JournalBlockTests.submitted("b")])
+      #expect(files.totalBytes > 3 * limits.keptBytes)
+      let read = restored(directory)
+      #expect(read.results.map(\.id) == ["a"] && read.tasks.count == 201)
+      // And they go when there are newer ones.
+      for index in 0..<20 { commit([JournalBlockTests.finished(MessageID("r\(index)"), bytes: 1_000)]) }
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      commit([JournalBlockTests.submitted("c")])
+      #expect(!restored(directory).results.contains { $0.id == "a" })
+    }
+  }
+
   @Test("what was read is gone on with, without a snapshot: as much must be written first as if it had been one")
   func goesOn() async throws {
     try await withDirectory { directory in

@@ -36,6 +36,14 @@ struct RestorerTests {
     #expect(restorer.damages.isEmpty && restorer.tornBytes == 0)
   }
 
+  @Test("a task has ended where only a later word about its end is left, in a snapshot or outside of one")
+  func later() {
+    let first = Sample.segment([[Sample.submitted("a"), Sample.placed("a", "e0"), Sample.submitted("b")]])
+    let outcome = JournalEntry.outcome("a", JournalOutcome(succeeded: true, engine: "e0"))
+    #expect(restored(first, Sample.segment([[outcome]])).0.tasks.map(\.id) == ["b"])
+    #expect(restored(first, Sample.segment([[.snapshotBegins, outcome]])).0.tasks.map(\.id) == ["b"])
+  }
+
   @Test("a task that nobody wants any more has no retries left, and one that came back knows since when it rests")
   func wishes() {
     let (restored, _) = restored(
