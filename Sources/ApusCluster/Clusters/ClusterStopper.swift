@@ -93,7 +93,8 @@ public enum ClusterStopper {
     let context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
     var steps = LauncherSteps(try LauncherRegistry.reconnect(state, launcher: name, context), outputLimit: 0)
     // Engines of a set that ended before the others are none of those that it counts.
-    steps.assumeRunning(steps.launcher.size)
+    // Nor those that their system refused.
+    steps.assumeRunning(steps.launcher.known)
     return steps
   }
 

@@ -25,6 +25,9 @@ public protocol Launcher: Sendable {
   /// Engines of the set, ended ones too.
   var size: Int { get }
 
+  /// The engines that it knows of: below `size` there may be some that were never started.
+  var known: Set<Int> { get }
+
   /// What of a range is handed to the system in one step, in order: whoever starts engines notes each part before the next.
   func parts(of engines: Range<Int>) -> [Range<Int>]
 
@@ -68,6 +71,8 @@ public protocol Launcher: Sendable {
 }
 
 extension Launcher {
+  public var known: Set<Int> { Set(0..<size) }
+
   public func parts(of engines: Range<Int>) -> [Range<Int>] { engines.isEmpty ? [] : [engines] }
 
   public mutating func leave() {}

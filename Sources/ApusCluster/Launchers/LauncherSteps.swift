@@ -84,7 +84,9 @@ struct LauncherSteps: Sendable {
   }
 
   /// Takes engines for running that nobody has asked about: to stop them, nobody has to.
-  mutating func assumeRunning(_ count: Int) { states = Dictionary(uniqueKeysWithValues: (0..<count).map { ($0, .running("")) }) }
+  mutating func assumeRunning(_ engines: Set<Int>) {
+    states = Dictionary(uniqueKeysWithValues: engines.map { ($0, .running("")) })
+  }
 
   /// Lets go of what was opened to ask; the engines stay.
   mutating func leave() { launcher.leave() }

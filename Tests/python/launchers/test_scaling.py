@@ -193,6 +193,9 @@ def test_a_scale_that_is_overtaken_or_refused_says_so(make_cluster):
     cluster.launcher.kill()
     cluster.launcher.wait(5)
     assert waits.wait(40) == 1 and "the launcher that watched over this cluster has gone" in waits.words(), waits.words()
+    # Engines that were refused meanwhile are none that it waits for.
+    stopped = cluster.run("stop", "--all")
+    assert stopped.returncode == 0 and cluster.stand.jobs() == [], stopped.stderr
 
 
 @pytest.mark.parametrize("words, said", [

@@ -29,6 +29,7 @@ public struct BatchLauncher: Launcher {
   }
 
   public var size: Int { jobs.map(\.engines.upperBound).max() ?? 0 }
+  public var known: Set<Int> { Set(jobs.flatMap(\.engines)) }
 
   private var kind: any BatchSystem.Type { type(of: system) }
   private var className: String { options.className.isEmpty ? "\(kind.classStem)EngineSetLauncher" : options.className }

@@ -13,6 +13,7 @@ public struct LocalLauncher: Launcher {
   private let clusterFile: ClusterFile
 
   public var size: Int { (processes.keys.max() ?? -1) + 1 }
+  public var known: Set<Int> { Set(processes.keys) }
 
   public init() { clusterFile = ClusterFile(clusterID: "", profile: "") }
 

@@ -50,6 +50,7 @@ public struct SSHLauncher: Launcher {
   }
 
   public var size: Int { (sites.flatMap(\.processes.keys).max() ?? -1) + 1 }
+  public var known: Set<Int> { Set(sites.flatMap(\.processes.keys)) }
 
   // MARK: start
 
