@@ -10,6 +10,8 @@ import time
 import pytest
 from test_restarts import wait_for
 
+pytestmark = pytest.mark.timeout(400)
+
 
 def job_of(cluster) -> str:
     [job] = cluster.stand.jobs()
@@ -34,8 +36,9 @@ def hurry(cluster, job: str) -> None:
         return state.startswith("RUNNING")
 
     # First it has to have ended there.
-    wait_for(lambda: not system.run("squeue", "-h", "-j", job, "-t", "running,completing", "-o", "%i").strip())
-    wait_for(runs, 60)
+    wait_for(lambda: not system.run("squeue", "-h", "-j", job, "-t", "running,completing", "-o", "%i").strip(), 90)
+    # Longer than those two minutes: it may not listen.
+    wait_for(runs, 150)
 
 
 @pytest.fixture
