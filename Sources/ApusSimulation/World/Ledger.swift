@@ -93,7 +93,7 @@ final class Ledger {
   /// Engines that had come in the last moment before their controller died: the next one does not know them before they are back.
   var unwritten: Set<EngineUUID> = []
   /// When a connection broke.
-  private(set) var lastCut = -1_000_000
+  private(set) var lastCut = -10_000_000
   /// Grows as long as there is something to do, be it for clients that are gone.
   var progress: Int { ended + runs }
   /// When something happened of which tasks may have been lost, or their results.
@@ -231,6 +231,9 @@ final class Ledger {
     case "InvalidDependency":
       // What was not written in time is not known.
       if wasForgetful || task.names.contains(where: { tasks[$0]?.mayBeForgotten ?? true }) { return nil }
+      // What was lost with a connection is sent again when the controller has said that it does not know it: a task that the client sends
+      // before that is told so too.
+      if world.now - lastCut < 3_000_000 { return nil }
       return "what it names has been submitted"
     case "ResultLost": return task.losses > 0 || task.mayBeForgotten && wasForgetful ? nil : "nothing was lost"
     default: return "that is no reason"
