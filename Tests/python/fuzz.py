@@ -190,7 +190,8 @@ class Fuzzer:
             side, channel, port = self.random.choice(self.ports())
             local = bool(self.local) and self.random.random() < 0.5
             kind = {"iopub": [zmq.PUB, zmq.SUB], "notification": [zmq.SUB], "hb_ping": [zmq.SUB]}.get(channel, [zmq.DEALER, zmq.DEALER, zmq.ROUTER])
-            if self.local and self.random.random() < 0.05:
+            # Once at least, whatever chance says.
+            if self.local and (self.random.random() < 0.05 or number == rounds // 2):
                 sent[LINES] = sent.get(LINES, 0) + self.line(max(1, count // rounds), signed)
                 continue
             if not signed and self.random.random() < 0.02:
