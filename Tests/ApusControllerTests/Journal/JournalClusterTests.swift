@@ -189,12 +189,17 @@ struct JournalClusterTests {
     } _: { cluster in
       try await TestEngine.with(1, cluster.engine) { _ in
         try await TestClient.with(cluster.client) { client in
-          for _ in 0..<40 {
+          var isThere = false
+          var isSuspended = false
+          // After ten seconds it begins anew, and there is room for a few tasks again.
+          for _ in 0..<400 where !isSuspended {
             let id = try await client.send(.task, buffers: [Frame([UInt8](repeating: 7, count: 500))])
             _ = try await client.answer(.task, to: id)
+            let isEmpty = JournalFiles.segments(in: journal(cluster.directory)).isEmpty
+            isThere = isThere || !isEmpty
+            isSuspended = isThere && isEmpty
           }
-          try await wait(for: cluster.directory) { $0.isEmpty }
-          #expect(JournalFiles.segments(in: journal(cluster.directory)).isEmpty)
+          #expect(isSuspended)
           #expect(JournalFiles.wasCutShort(journal(cluster.directory)), "clients must know it again all the same")
         }
       }
