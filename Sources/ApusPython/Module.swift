@@ -8,6 +8,7 @@ enum CoreModule {
   static func make() -> Object? {
     let functions =
       EngineFunctions.table + MessageFunctions.table + ClientFunctions.table + StoryFunctions.table + ForkFunctions.table
+      + FrameView.functions
     // Method table and definition live as long as the process: CPython keeps pointers to them.
     let methods = UnsafeMutablePointer<PyMethodDef>.allocate(capacity: functions.count + 1)
     for (index, (name, function)) in functions.enumerated() {

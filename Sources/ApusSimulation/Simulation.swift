@@ -36,6 +36,11 @@ public struct Simulation {
   public func run(keeping kept: Int = 80) -> Outcome {
     let world = World(seed: seed, kept: kept)
     let cluster = Cluster(world, scenario)
+    defer {
+      // Connections hold both ends, which hold them, and what is planned holds everything.
+      for process in cluster.processes { process.die() }
+      world.end()
+    }
     cluster.start()
     var faults = Faults(cluster)
     faults.begin()

@@ -51,10 +51,11 @@ public struct Frame: @unchecked Sendable {
   }
 
   /// What came as shared memory: mapped into a copy of our own, which takes memory only where it is written.
-  init(mapped bytes: UnsafeMutableRawBufferPointer, of memory: SharedMemory) {
+  init(of memory: SharedMemory, _ mapping: SharedMemory.Mapping) {
+    let bytes = mapping.bytes
     self.box = FrameBox.make(isLent: true, memory: memory) { message in
       // Holding the memory's descriptor is for the frame; libzmq, which may have the bytes for longer, needs the mapping alone.
-      let mapping = Unmanaged.passRetained(SharedMemory.Mapping(bytes)).toOpaque()
+      let mapping = Unmanaged.passRetained(mapping).toOpaque()
       let release: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?) -> Void = { _, owner in
         if let owner { Unmanaged<SharedMemory.Mapping>.fromOpaque(owner).release() }
       }
@@ -153,12 +154,16 @@ public struct Frame: @unchecked Sendable {
   }
 
   /// Whether both are the very same storage: the quick answer to "is this the delimiter?".
-  public func isIdentical(to other: Frame) -> Bool { box === other.box }
+  public func isIdentical(to other: Frame) -> Bool {
+    if box === other.box { return true }
+    guard let memory = box.memory else { return false }
+    return memory === other.box.memory
+  }
 }
 
 extension Frame: Hashable {
   public static func == (a: Frame, b: Frame) -> Bool {
-    if a.box === b.box { return true }
+    if a.isIdentical(to: b) { return true }
     return a.withUnsafeBytes { x in
       b.withUnsafeBytes { y in
         guard x.count == y.count else { return false }

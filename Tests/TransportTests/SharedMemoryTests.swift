@@ -58,7 +58,7 @@ import Testing
       #expect(received[0].sharedMemory == nil)
       let memory = try #require(received[1].sharedMemory)
       place = try #require(Place(memory.descriptors[0]))
-      #expect(descriptors(of: place) >= 2, "each frame has one")
+      #expect(received[3].sharedMemory === memory, "what came twice is there once")
       // Back, without leave to copy anything: it need not be copied.
       #expect(far.send(received) == .sent)
       let returned = try #require(frames(near.receive()))
@@ -66,6 +66,37 @@ import Testing
       #expect(returned[1].sharedMemory == nil, "who does not pass frames on keeps no descriptors")
     }
     #expect(descriptors(of: place) == 0)
+  }
+
+  @Test("what comes again to be passed on is the same memory, as long as somebody has it") func again() throws {
+    let (near, far) = try pair()
+    let kept = SharedMemory.copy(of: Self.pattern(SharedMemory.threshold + 1))
+    let memory = try #require(kept.sharedMemory)
+    let place = try #require(Place(memory.descriptors[0]))
+    do {
+      #expect(near.send([Frame("1"), kept]) == .sent && near.send([Frame("2"), kept]) == .sent, "nothing has to be copied")
+      let first = try #require(frames(far.receive())?.last)
+      let second = try #require(frames(far.receive())?.last)
+      #expect(first == kept && first.isIdentical(to: second) && first.sharedMemory === second.sharedMemory)
+      #expect(descriptors(of: place) == 2, "the sender's and the receiver's")
+      let other = Self.pattern(SharedMemory.threshold + 1)
+      #expect(near.send([other], copying: SharedCopies()) == .sent)
+      let third = try #require(frames(far.receive())?.last)
+      #expect(third == other && third.sharedMemory !== first.sharedMemory, "equal, and not the same")
+    }
+    #expect(descriptors(of: place) == 1)
+    // Back at one who passes nothing on, each has pages of its own.
+    #expect(far.send([kept]) == .sent && far.send([kept]) == .sent)
+    let mine = [frames(near.receive()), frames(near.receive())].compactMap { $0?.first }
+    try #require(mine.count == 2)
+    mine[0].withUnsafeBytes { UnsafeMutableRawPointer(mutating: $0.baseAddress)?.storeBytes(of: 0xff, as: UInt8.self) }
+    #expect(mine[0] != kept && mine[1] == kept)
+  }
+
+  @Test("a frame too small for shared memory is copied as it is") func small() {
+    let frame = Self.pattern(SharedMemory.threshold - 1)
+    let copy = SharedMemory.copy(of: frame)
+    #expect(copy == frame && !copy.isIdentical(to: frame) && copy.sharedMemory == nil)
   }
 
   @Test("each holder writes into pages of its own") func privacy() throws {

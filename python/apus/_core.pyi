@@ -13,6 +13,12 @@ from typing_extensions import Buffer
 class Frame(Buffer):
     """A received frame, lent without a copy: `memoryview(frame)` is writable memory that is this object's alone."""
 
+def keep_frame(buffer: Buffer, /) -> Frame:
+    """A copy of the buffer for messages: any number of them can have it, and on one host it is not copied again.
+
+    Raises BufferError for what is not contiguous, MemoryError where there is no memory for it.
+    """
+
 # The life of an engine.
 
 def start(*options: str) -> tuple[int, str]:

@@ -1,13 +1,14 @@
 """Tasks between parties of Apus: the codec that a request's metadata calls `cloudpickle`.
 
 Frame 0 of a task is its function, frame 1 a pickle of `(args, kwargs)` of protocol 5, and the further frames are that pickle's large buffers
-in order. A result is a pickle and its buffers. What plain pickle would take by name, or not at all, is canned as ipyparallel has it
+in order. A function that holds much data has frames of its own for it (`HELD`): frame 0 says how many, and they follow it. A result is a pickle and its buffers. What plain pickle would take by name, or not at all, is canned as ipyparallel has it
 (functions, classes of `__main__`, references), at the top level of the arguments and one level deep in small containers; what even that
 cannot carry goes through cloudpickle.
 """
 
 import io
 import pickle
+import struct
 from types import FunctionType
 
 from . import canning, serialize
@@ -104,6 +105,15 @@ class _Frames(list):
         return False
 
 
+def _reduce_canned_bytes(canned):
+    """As those of a function's cells, which may be large."""
+    data = canned.buffers[0] if canned.buffers else b""
+    if type(data) is not bytes or len(data) < _LARGE_BYTES:
+        return canned.__reduce_ex__(PROTOCOL)
+    constructor, arguments, state = canned.__reduce_ex__(PROTOCOL)[:3]
+    return constructor, arguments, {**state, "buffers": [pickle.PickleBuffer(data)]}
+
+
 def _dump(obj, prepared):
     """The frames of an object. prepared: something in it was canned."""
     frames = _Frames()
@@ -123,7 +133,7 @@ def _dump(obj, prepared):
 
 
 class _Tables:
-    """What pickles canned objects: `copyreg`'s table and memoryviews, which their parts may be."""
+    """What pickles canned objects: `copyreg`'s table, and memoryviews and large bytes, which their parts may be."""
 
     def __init__(self):
         self._table = None
@@ -133,7 +143,8 @@ class _Tables:
             import copyreg
             from collections import ChainMap
 
-            self._table = ChainMap({memoryview: _reduce_memoryview}, copyreg.dispatch_table)
+            own = {memoryview: _reduce_memoryview, canning.CannedBytes: _reduce_canned_bytes}
+            self._table = ChainMap(own, copyreg.dispatch_table)
         return self._table
 
 
@@ -264,10 +275,19 @@ _functions = {}
 _KEPT = 256
 
 
-def dump_function(function):
-    """The frame of a function; the same function is pickled once as long as nothing in it changes.
+#: What frame 0 begins with where frames of the function's data follow it, and how many these are. No pickle begins so.
+HELD = struct.Struct("<4sI")
+_HELD_MARK = b"\0apf"
+#: Bytes of a function's data from which on it travels in frames of its own.
+_MUCH_HELD = 1 << 18
+#: More frames than that are not made of a function.
+_MOST_HELD = 32
 
-    Raises what pickling it raises.
+
+def dump_function(function):
+    """The frame of a function, or a tuple of frames for one that holds much data: these are copies, which any number of tasks can share.
+
+    The same function is pickled once as long as nothing in it changes. Raises what pickling it raises.
     """
     kind = type(function)
     if kind is FunctionType:
@@ -275,7 +295,7 @@ def dump_function(function):
         kept = _functions.get(id(code))
         if kept is not None and (kept.fits_plain(function) if kept.is_plain else kept.fits(function)):
             return kept.blob
-        blob = bytes(_join(_dump(can(function), True)))
+        blob = _join(_dump(can(function), True))
         if _may_be_kept(function):
             if len(_functions) >= _KEPT:
                 _functions.clear()
@@ -286,13 +306,24 @@ def dump_function(function):
         if blob is None:
             blob = _functions[function.path] = _pickle_dumps(function, PROTOCOL)
         return blob
-    return bytes(_join(_dump(_prepare(function), True)))
+    return _join(_dump(_prepare(function), True))
+
+
+def task_frames(function, arguments):
+    """The frames of a task: those of `dump_function` and of `dump_call`."""
+    return [*function, *arguments] if type(function) is tuple else [function, *arguments]
 
 
 def _join(frames):
-    """A function is one frame: with large buffers, the frames themselves are pickled."""
+    """The frame, or the frames, of a function of which these are pickle and buffers."""
     if len(frames) == 1:
-        return frames[0]
+        return bytes(frames[0])
+    held = frames[1:]
+    if sum(frame.nbytes for frame in held) >= _MUCH_HELD and len(held) <= _MOST_HELD:
+        from ._loader import load_core
+
+        keep = load_core().keep_frame
+        return (HELD.pack(_HELD_MARK, len(held)) + bytes(frames[0]), *map(keep, held))
     return _pickle_dumps(_BufferedFunction([bytes(frame) for frame in frames]), PROTOCOL)
 
 
@@ -360,6 +391,22 @@ def load(frames, g=None):
 def load_canned(data):
     """The object of one frame as it came, still canned."""
     return _read(data, ())[0]
+
+
+def held_frames(data):
+    """How many frames of its data follow the frame of a function. Raises ValueError for a number that none has."""
+    if len(data) < HELD.size or bytes(data[: HELD.size - 4]) != _HELD_MARK:
+        return 0
+    count = HELD.unpack_from(data)[1]
+    if not 0 < count <= _MOST_HELD:
+        raise ValueError(f"a function has from 1 to {_MOST_HELD} frames of data, not {count}")
+    return count
+
+
+def load_held_function(frames, g=None):
+    """The function of `dump_function`'s tuple. What it holds is this task's alone."""
+    value, is_canned = _read(frames[0][HELD.size :], _writable(frames[1:]))
+    return _uncan(value, g) if is_canned else value
 
 
 def load_each(frames, g=None):

@@ -7,7 +7,7 @@ from . import serialize
 from .asyncresult import AsyncMapResult, AsyncResult
 from .batching import SMALL, Batches
 from .canning import dependent
-from .codec import dump_call, dump_function
+from .codec import dump_call, dump_function, task_frames
 from .dependency import Dependency
 from .message import APPLY, APPLY_CODEC, ITEMS, Message
 from .partition import dists
@@ -135,7 +135,10 @@ class LoadBalancedView(View):
         if buffers[0] is None:
             return self._really_apply(__ipp_f, args, kwargs, block=False)
         try:
-            number = client._submit_task(client._handle, _PLAIN_CODEC, dump_function(__ipp_f), buffers)
+            function = dump_function(__ipp_f)
+            if type(function) is tuple:
+                function, buffers = function[0], [*function[1:], *buffers]
+            number = client._submit_task(client._handle, _PLAIN_CODEC, function, buffers)
         except client._core.ClientError as failure:
             client._raise(failure)
         client.history.recent.append(number)
@@ -234,9 +237,9 @@ class LoadBalancedView(View):
         blob, label = dump_function(partial(_run, function.func)), self.label
 
         def submit(parts):
-            frames = [blob, *dump_call(tuple(parts), {})]
-            (message,) = self._send(_BALANCED, None, "apply_request", ITEMS, b"{}", metadata, frames, 0, label)
-            return message, sum(len(frame) if type(frame) is bytes else frame.nbytes for frame in frames[1:])
+            call = dump_call(tuple(parts), {})
+            (message,) = self._send(_BALANCED, None, "apply_request", ITEMS, b"{}", metadata, task_frames(blob, call), 0, label)
+            return message, sum(len(frame) if type(frame) is bytes else frame.nbytes for frame in call)
 
         result = AsyncMapResult(
             client, [], dists["b"](), fname=name_of(function.func), ordered=function.ordered,
@@ -257,7 +260,7 @@ class LoadBalancedView(View):
         is_codec = are_own and serialize.mode == "pickle"
         if is_codec:
             blob = dump_function(f)
-            tasks = [[blob, *dump_call(tuple(args), {})] for args in calls]
+            tasks = [task_frames(blob, dump_call(tuple(args), {})) for args in calls]
         else:
             packed = PrePickled(f)
             tasks = [serialize.pack_apply_message(packed, args, {}) for args in calls]

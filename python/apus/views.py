@@ -7,7 +7,7 @@ from time import time
 from . import serialize
 from .canning import Reference
 from .codec import NAME as CODEC
-from .codec import dump_call, dump_function
+from .codec import dump_call, dump_function, task_frames
 from .executor import ViewExecutor
 from .history import History, MessageIds
 from .message import Message
@@ -120,7 +120,7 @@ class View:
         if are_own and serialize.mode == "pickle" and type(f) is not PrePickled:
             arguments = dump_call(args, kwargs)
             if arguments[0] is not None:
-                return [dump_function(f), *arguments], True
+                return task_frames(dump_function(f), arguments), True
         return serialize.pack_apply_message(f, args, kwargs), False
 
     def _send(self, route, targets, kind, form, content, metadata, frames, flags, label):

@@ -48,10 +48,11 @@ public struct TaskSubmission: Sendable {
       awaitsOutput: true)
   }
 
-  /// What one message of it holds in memory, in bytes: its frames, and a header, a signature and our own account of it.
+  /// What one message of it holds in memory, in bytes: its frames, and a header, a signature and our own account of it. What is shared memory
+  /// already is its owner's, who has it once for all messages.
   var cost: Int {
     var cost = content.count + metadata.count + 512
-    for buffer in buffers { cost += buffer.count }
+    for buffer in buffers where buffer.sharedMemory == nil { cost += buffer.count }
     return cost
   }
 }

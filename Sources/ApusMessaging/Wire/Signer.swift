@@ -10,6 +10,8 @@ public struct Signer: Sendable {
   private let outer: SHA256
   /// For the buffers of sealed messages (`Seal`): another key, made of this one.
   let bufferKey: SymmetricKey
+  /// Tells it from other keys of this process.
+  let bufferKeyNumber: UInt64
   /// An empty key signs nothing and verifies nothing: `--no-secure`.
   public let isEnabled: Bool
   private static let blockSize = 64
@@ -30,7 +32,10 @@ public struct Signer: Sendable {
     Array("apus buffers".utf8).withUnsafeBytes { hash.update(bufferPointer: $0) }
     var last = outer
     hash.finalize().withUnsafeBytes { last.update(bufferPointer: $0) }
-    bufferKey = SymmetricKey(data: last.finalize())
+    let key = last.finalize()
+    bufferKey = SymmetricKey(data: key)
+    let number = key.withUnsafeBytes { Array(SHA256.hash(data: $0).prefix(8)) }
+    bufferKeyNumber = number.reduce(0) { $0 << 8 | UInt64($1) }
   }
 
   public func sign(_ parts: ArraySlice<Frame>) -> Frame {

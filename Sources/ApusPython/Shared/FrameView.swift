@@ -70,10 +70,37 @@ enum FrameView {
   /// A memoryview of the frame, or `bytes` where that is cheaper. A new reference.
   static func object(for frame: Frame) -> Object? {
     if frame.count <= copyLimit { return frame.withUnsafeBytes { Python.bytes($0) } }
-    guard let type, let instance = PyType_GenericAlloc(OpaquePointer(type), 0) else { return nil }
-    instance.withMemoryRebound(to: Instance.self, capacity: 1) { $0.pointee.holder = Unmanaged.passRetained(Holder(frame)) }
+    guard let instance = instance(of: frame) else { return nil }
     defer { Py_DecRef(instance) }
     return PyMemoryView_FromObject(instance)
+  }
+
+  /// The frame that was made of this object, or was received as it; `nil` for all other objects.
+  static func kept(in object: Object?) -> Frame? {
+    guard let type, let object, Python.type(of: object) == OpaquePointer(type) else { return nil }
+    return frame(of: object)
+  }
+
+  /// `keep_frame(buffer) -> Frame`: a copy of it that any number of messages can share.
+  static let functions: [(StaticString, FastFunction)] = [("keep_frame", keep)]
+
+  private static let keep: FastFunction = { _, arguments, count in
+    guard count == 1, let arguments else { return Python.raise(apus_type_error(), "keep_frame(buffer)") }
+    var view = Py_buffer()
+    guard PyObject_GetBuffer(arguments[0], &view, 0) == 0 else { return nil }
+    defer { PyBuffer_Release(&view) }
+    // Read only: nobody else sees the lent frame, and nothing is given back by it.
+    let lent = Frame(lending: UnsafeMutableRawBufferPointer(start: view.buf, count: view.len), owner: nil) { _, _ in }
+    nonisolated(unsafe) var copy = Frame.empty
+    Python.unlocked { copy = SharedMemory.copy(of: lent) }
+    guard copy.count == view.len else { return PyErr_NoMemory() }
+    return instance(of: copy)
+  }
+
+  private static func instance(of frame: Frame) -> Object? {
+    guard let type, let instance = PyType_GenericAlloc(OpaquePointer(type), 0) else { return nil }
+    instance.withMemoryRebound(to: Instance.self, capacity: 1) { $0.pointee.holder = Unmanaged.passRetained(Holder(frame)) }
+    return instance
   }
 
   private static func frame(of object: Object?) -> Frame? {

@@ -22,6 +22,7 @@ enum LentBuffer {
 
   /// - Returns: nil with an exception set, for objects without contiguous memory.
   static func frame(_ object: Object?) -> Frame? {
+    if let kept = FrameView.kept(in: object) { return kept }
     let view = UnsafeMutablePointer<Py_buffer>.allocate(capacity: 1)
     view.initialize(to: Py_buffer())
     // PyBUF_SIMPLE: contiguous bytes.

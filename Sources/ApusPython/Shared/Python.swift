@@ -59,7 +59,7 @@ enum Python {
     return (0..<count).map { isTuple ? PyTuple_GetItem(object, $0) : PyList_GetItem(object, $0) }
   }
 
-  private static func type(of object: Object?) -> OpaquePointer? { object.flatMap { Py_TYPE_of($0) } }
+  static func type(of object: Object?) -> OpaquePointer? { object.flatMap { Py_TYPE_of($0) } }
   private static var tupleType: OpaquePointer? { apus_tuple_type() }
   private static func Py_TYPE_of(_ object: Object) -> OpaquePointer? { apus_type(object) }
 

@@ -63,6 +63,9 @@ final class World {
     return true
   }
 
+  /// What would still happen does not, and lets go of those to whom it would.
+  func end() { agenda = Heap() }
+
   func note(_ text: @autoclosure () -> String) { trace.append(now, text()) }
 
   /// Something is not as it must be.

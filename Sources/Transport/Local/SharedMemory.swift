@@ -21,16 +21,35 @@ public final class SharedMemory: Sendable {
   /// Of its pieces, in their order.
   let descriptors: [Int32]
   public let count: Int
+  /// Where this process reads it; `nil` if it only passes it on.
+  let mapping: Mapping?
+  private let place: Place?
+  /// What others have computed of the bytes: they never change.
+  private let notes = Mutex<[UInt64: [UInt8]]>([:])
 
-  private init(owning descriptors: [Int32], count: Int) {
+  private init(owning descriptors: [Int32], count: Int, mapping: Mapping? = nil, place: Place? = nil) {
     self.descriptors = descriptors
     self.count = count
+    self.mapping = mapping
+    self.place = place
     Self.held.wrappingAdd(descriptors.count, ordering: .relaxed)
   }
 
   deinit {
+    if let place { Self.known.withLock { if $0[place]?.memory == nil { $0[place] = nil } } }
     for descriptor in descriptors { close(descriptor) }
     Self.held.wrappingSubtract(descriptors.count, ordering: .relaxed)
+  }
+
+  /// What a party (by a number that nobody else has) has computed of the bytes, or computes now.
+  public func noted(by party: UInt64, _ compute: () -> [UInt8]) -> [UInt8] {
+    notes.withLock { notes in
+      if let note = notes[party] { return note }
+      let note = compute()
+      // Few parties of a process have the same memory.
+      if notes.count < 16 { notes[party] = note }
+      return note
+    }
   }
 
   // MARK: pieces
@@ -104,12 +123,28 @@ public final class SharedMemory: Sendable {
     }
   }
 
+  /// A copy of the frame's bytes that is sent any number of times, to other processes of the host without a copy each.
+  /// - Returns: what is an ordinary frame where it is too small for that, or the system has no memory of the kind.
+  public static func copy(of frame: Frame) -> Frame {
+    if frame.count >= threshold, heldCount < limit, let memory = SharedMemory(copying: frame),
+      let sizes = sizes(of: memory.count, pieces: memory.descriptors.count),
+      let start = apus_memory_map(pieces(memory.descriptors, sizes), Int32(sizes.count)), start != MAP_FAILED
+    {
+      return Frame(of: memory, Mapping(UnsafeMutableRawBufferPointer(start: start, count: memory.count)))
+    }
+    return frame.withUnsafeBytes { Frame($0) }
+  }
+
   // MARK: receiving
 
   /// Takes over what came with a message.
   /// - Parameter keepsDescriptor: it will be passed on. Otherwise the mapping alone is kept.
   /// - Returns: `nil` for what is not sealed or not of that size, which is closed.
   static func frame(owning descriptors: [Int32], count: Int, keepsDescriptors: Bool) -> Frame? {
+    if keepsDescriptors, !descriptors.isEmpty, let frame = received(before: descriptors, count: count) {
+      for descriptor in descriptors { close(descriptor) }
+      return frame
+    }
     guard let sizes = sizes(of: count, pieces: descriptors.count),
       zip(descriptors, sizes).allSatisfy({ apus_memory_size($0) == Int64($1) }),
       // Private: who is lent the bytes may write, into pages of its own. Most never do.
@@ -118,10 +153,41 @@ public final class SharedMemory: Sendable {
       for descriptor in descriptors { close(descriptor) }
       return nil
     }
-    let bytes = UnsafeMutableRawBufferPointer(start: start, count: count)
-    if keepsDescriptors, heldCount < limit { return Frame(mapped: bytes, of: SharedMemory(owning: descriptors, count: count)) }
+    let mapping = Mapping(UnsafeMutableRawBufferPointer(start: start, count: count))
+    if keepsDescriptors, heldCount < limit {
+      let place = Place(descriptors[0])
+      let memory = SharedMemory(owning: descriptors, count: count, mapping: mapping, place: place)
+      if let place { known.withLock { $0[place] = Known(memory: memory) } }
+      return Frame(of: memory, mapping)
+    }
     for descriptor in descriptors { close(descriptor) }
-    return lend(bytes, of: Mapping(bytes))
+    return lend(mapping.bytes, of: mapping)
+  }
+
+  /// What tells one memory from all others: numbers alone come again after four thousand million of them.
+  private struct Place: Hashable {
+    let number: UInt64
+    let seconds: Int
+    let nanoseconds: Int
+
+    init?(_ descriptor: Int32) {
+      var status = stat()
+      guard fstat(descriptor, &status) == 0 else { return nil }
+      number = UInt64(status.st_ino)
+      (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+    }
+  }
+
+  private struct Known { weak var memory: SharedMemory? }
+
+  /// What was received to be passed on: what comes again, as the data of a function does with each of its tasks, is here once.
+  private static let known = Mutex<[Place: Known]>([:])
+
+  private static func received(before descriptors: [Int32], count: Int) -> Frame? {
+    guard let place = Place(descriptors[0]), let memory = known.withLock({ $0[place]?.memory }), let mapping = memory.mapping,
+      memory.count == count, memory.descriptors.count == descriptors.count
+    else { return nil }
+    return Frame(of: memory, mapping)
   }
 
   /// A quarter of the descriptors that the process may have: beyond it frames are ordinary bytes, which are copied when they go on.
@@ -139,6 +205,10 @@ public final class SharedMemory: Sendable {
     init(_ bytes: UnsafeMutableRawBufferPointer) {
       address = UInt(bitPattern: bytes.baseAddress)
       count = bytes.count
+    }
+
+    var bytes: UnsafeMutableRawBufferPointer {
+      UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(bitPattern: address), count: count)
     }
 
     deinit { apus_memory_unmap(UnsafeMutableRawPointer(bitPattern: address), count) }

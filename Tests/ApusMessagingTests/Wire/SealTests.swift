@@ -24,7 +24,11 @@ import Transport
 
   static let samples: [[Frame]] = [
     [], [.empty], [Frame("x")], [Frame("ab"), Frame("c"), .empty], [Frame([UInt8](repeating: 7, count: 3_000_000)), Frame("tail")],
+    [shared(1), Frame("between"), shared(2), Frame("tail")],
   ]
+
+  /// What goes with many messages, and is read once for all of them.
+  private static func shared(_ byte: UInt8) -> Frame { SharedMemory.copy(of: Frame([UInt8](repeating: byte, count: 1 << 20))) }
 
   @Test("it holds where it was made for, once", arguments: SealTests.samples.indices)
   func holds(_ index: Int) throws {
@@ -64,6 +68,33 @@ import Transport
     var spliced = with([Frame("evil"), Frame("c")])
     spliced[good.delimiter + 1] = Frame(Array(head) + other.signature.bytes.dropFirst(66))
     #expect(open(spliced) == .forged)
+  }
+
+  @Test("shared buffers, whose digests are computed once, are as safe as others")
+  func sharedBuffers() throws {
+    let (a, b) = (Self.shared(1), Self.shared(2))
+    try #require(a.sharedMemory != nil)
+    let good = message([a, Frame("x"), b])
+    let start = good.delimiter + 6
+    func with(_ buffers: [Frame], _ seal: Frame? = nil) -> [Frame] {
+      var frames = Array(good.frames[..<start]) + buffers
+      if let seal { frames[good.delimiter + 1] = seal }
+      return frames
+    }
+    // Who reads them has no memory in common with who sealed them.
+    let copies = [Frame(a.bytes), Frame("x"), Frame(b.bytes)]
+    #expect(open(with(copies)) == nil)
+    #expect(open(message([b, a]).frames) == nil, "in another message, at another place")
+    #expect(open(with([b, Frame("x"), a])) == .forged)
+    #expect(open(with([a, Frame("y"), b])) == .forged)
+    #expect(open(with([Frame([UInt8](repeating: 3, count: 1 << 20)), Frame("x"), b])) == .forged)
+    let seal = good.signature.bytes
+    #expect(seal.count == message([Frame("x")]).signature.count + 64)
+    // Their nonces can be neither left out, exchanged nor doubled.
+    let (first, second) = (seal.suffix(64).prefix(32), seal.suffix(32))
+    for changed in [seal.dropLast(64) + [], seal.dropLast(32) + [], seal.dropLast(64) + second + first, seal + second] {
+      #expect(open(with(copies, Frame(Array(changed)))) == .forged)
+    }
   }
 
   @Test("a message with buffers is not one without, and the other way round")

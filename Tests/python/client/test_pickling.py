@@ -138,6 +138,47 @@ def test_names_that_engines_bind(client):
     assert info.value.ename == "NameError"
 
 
+# -- functions that hold much data
+
+
+def _holding(count):
+    """A function with a large array, large bytes and a small array of its own."""
+    numpy = pytest.importorskip("numpy")
+    table, text, few = numpy.arange(float(count)), b"t" * count, numpy.ones(200)
+
+    def look(index):
+        table[index] += 1
+        few[0] += 1
+        return float(table[index]), type(text) is bytes and len(text), float(few[0])
+
+    return look
+
+
+def test_a_function_s_data_is_in_frames_of_its_own():
+    frames = codec.dump_function(_holding(100_000))
+    assert type(frames) is tuple and len(frames[0]) < 4096 and codec.held_frames(frames[0]) == len(frames) - 1 == 3
+    assert type(codec.dump_function(_holding(1000))) is bytes, "little data travels with the function"
+    function = codec.load_held_function([frames[0], *map(memoryview, frames[1:])], {})
+    assert function(5) == (6.0, 100_000, 2.0)
+    with pytest.raises(ValueError, match="frames of data"):
+        codec.held_frames(codec.HELD.pack(b"\0apf", 1 << 20) + b"pickle")
+
+
+def test_a_large_function_is_one_copy_for_any_number_of_tasks(client):
+    """Its data is what it was when the map began, and no task sees what another one did to it."""
+    view = client.load_balanced_view()
+    look = _holding(1_000_000)
+    expected = [(index + 1.0, 1_000_000, 2.0) for index in range(50)]
+    assert view.map_sync(look, range(50)) == expected, "a task each"
+    results = view.map_sync(look, range(2000))
+    assert [result[1] for result in results] == [1_000_000] * 2000, "in groups"
+    assert all(result[0] == index + 1 for index, result in enumerate(results))
+    assert view.apply_sync(look, 7) == client[0].apply_sync(look, 7) == (8.0, 1_000_000, 2.0)
+    assert client[:].apply_sync(look, 7) == client.broadcast_view().apply_sync(look, 7) == [(8.0, 1_000_000, 2.0)] * 2
+    partial = functools.partial(look, 3)
+    assert [view.apply_sync(partial) for _ in range(3)] == [(4.0, 1_000_000, 2.0)] * 3
+
+
 # -- data
 
 

@@ -97,8 +97,14 @@ def _apply_pickled(kernel, codec, buffers):
         from .. import codec as _own
 
     namespace = kernel.user_ns
-    function = _load_function(buffers[0], namespace)
-    args, kwargs = _own.load_call(buffers[1:], namespace)
+    held = _own.held_frames(buffers[0])
+    if held:
+        if len(buffers) < held + 2:
+            raise CodecError(f"a task whose function has {held} frames of data has at least {held + 2} buffers, not {len(buffers)}")
+        function = _own.load_held_function(buffers[: held + 1], namespace)
+    else:
+        function = _load_function(buffers[0], namespace)
+    args, kwargs = _own.load_call(buffers[held + 1 :], namespace)
     # The frames are not needed while the task runs.
     del buffers[:]
     return _own.dump(function(*args, **kwargs))
