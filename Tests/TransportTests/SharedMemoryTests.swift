@@ -93,6 +93,22 @@ import Testing
     #expect(mine[0] != kept && mine[1] == kept)
   }
 
+  @Test("what is on its way already takes no more memory when it is sent again") func onTheWay() throws {
+    let (near, far) = try pair()
+    let kept = SharedMemory.copy(of: Self.pattern(8 << 20))
+    // Far more than may be on the way of others to a reader that does not read.
+    for _ in 0..<30 { try #require(near.send([kept]) == .sent) }
+    let other = Self.pattern(40 << 20)
+    #expect(near.send([other], copying: SharedCopies()) == .sent)
+    #expect(near.send([other], copying: SharedCopies()) == .sent)
+    #expect(near.send([other], copying: SharedCopies()) == .full, "too many bytes that nobody has read")
+    #expect(near.send([kept]) == .sent)
+    for _ in 0..<30 { #expect(frames(far.receive()) == [kept]) }
+    for _ in 0..<2 { #expect(frames(far.receive()) == [other]) }
+    #expect(frames(far.receive()) == [kept])
+    #expect(near.send([other], copying: SharedCopies()) == .sent)
+  }
+
   @Test("a frame too small for shared memory is copied as it is") func small() {
     let frame = Self.pattern(SharedMemory.threshold - 1)
     let copy = SharedMemory.copy(of: frame)
@@ -145,12 +161,11 @@ import Testing
   @Test("a reader that stops holds a bounded number of bytes") func bound() throws {
     let (near, far) = try pair()
     let large = Self.pattern(16 << 20)
-    let copies = SharedCopies()
     var sent = 0
-    while sent < 100, near.send([large], copying: copies) == .sent { sent += 1 }
+    while sent < 100, near.send([large], copying: SharedCopies()) == .sent { sent += 1 }
     #expect(sent == 5)
     for _ in 0..<sent { #expect(frames(far.receive()) == [large]) }
-    #expect(near.send([large], copying: copies) == .sent)
+    #expect(near.send([large], copying: SharedCopies()) == .sent)
   }
 
   // MARK: pieces

@@ -5,7 +5,8 @@ import Transport
 /// The client's lines to a controller on the same host, beside its libzmq sockets (`LocalSocket`): one for balanced tasks, one for direct requests
 /// and broadcasts. On the client's loop only.
 ///
-/// Balanced tasks have no order, and go the other way where there is no room. Requests keep theirs: as long as the line is there, all of
+/// Balanced tasks have no order, and go the other way where there is no room, but those with shared memory, which would be copied there: they wait.
+/// Requests keep theirs: as long as the line is there, all of
 /// them go by it, and wait here for room.
 struct ClientLines {
   private struct Line {
@@ -17,6 +18,7 @@ struct ClientLines {
   private var tasks: Line?
   private var requests: Line?
   private var waiting = Deque<[Frame]>()
+  private var waitingTasks = Deque<[Frame]>()
   private let copies = SharedCopies()
   private let origin: (directory: String, identity: String, key: String)?
 
@@ -45,7 +47,7 @@ struct ClientLines {
   /// Whether an answer of the controller to a greeting is still to come.
   var isPending: Bool { [tasks, requests].contains { $0.map { !$0.isOpen } ?? false } }
   /// Whether `deliverWaiting` is to be called soon.
-  var hasWaiting: Bool { !waiting.isEmpty }
+  var hasWaiting: Bool { !waiting.isEmpty || !waitingTasks.isEmpty }
 
   func socket(_ lane: LocalSocket.Lane) -> LocalSocket? {
     switch lane {
@@ -74,7 +76,8 @@ struct ClientLines {
     switch lane {
     case .tasks:
       tasks = nil
-      return []
+      defer { waitingTasks = [] }
+      return Array(waitingTasks)
     case .requests:
       requests = nil
       defer { waiting = [] }
@@ -85,9 +88,19 @@ struct ClientLines {
   // MARK: sending
 
   /// - Returns: false if it has to go through libzmq.
-  func send(task frames: [Frame]) -> Bool {
+  mutating func send(task frames: [Frame]) -> Bool {
     guard let tasks, tasks.isOpen else { return false }
-    return tasks.socket.send([LocalSocket.Lane.task] + frames, copying: copies) == .sent
+    let message = [LocalSocket.Lane.task] + frames
+    let isShared = frames.contains { $0.sharedMemory != nil }
+    if !isShared || waitingTasks.isEmpty {
+      switch tasks.socket.send(message, copying: copies) {
+      case .sent: return true
+      case .full where isShared: break
+      case .full, .unfit, .closed: return false
+      }
+    }
+    waitingTasks.append(message)
+    return true
   }
 
   /// - Parameter channel: whose it is.
@@ -109,6 +122,14 @@ struct ClientLines {
   /// - Returns: what does not go by the line after all.
   mutating func deliverWaiting() -> [[Frame]] {
     var unfit: [[Frame]] = []
+    tasksWait: while let message = waitingTasks.first, let tasks {
+      switch tasks.socket.send(message, copying: copies) {
+      case .full: break tasksWait
+      case .sent: break
+      case .unfit, .closed: unfit.append(message)
+      }
+      waitingTasks.removeFirst()
+    }
     while let message = waiting.first, let requests {
       switch requests.socket.send(message, copying: copies) {
       case .full: return unfit
@@ -121,5 +142,5 @@ struct ClientLines {
   }
 
   /// Lets go of what was copied, and with it of the memory of callers.
-  func turnEnded() { if waiting.isEmpty { copies.removeAll() } }
+  func turnEnded() { if !hasWaiting { copies.removeAll() } }
 }

@@ -209,7 +209,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
 
   /// - Parameter message: as it would have gone by a line.
   private mutating func postInstead(_ message: [Frame]) {
-    post(Array(message.dropFirst()), message.first == LocalSocket.Lane.mux ? .mux : .broadcast)
+    let channel: MessageScope.Channel =
+      message.first == LocalSocket.Lane.mux ? .mux : message.first == LocalSocket.Lane.task ? .task : .broadcast
+    post(Array(message.dropFirst()), channel)
   }
 
   /// What is collected leaves, and the memory of callers is let go of.

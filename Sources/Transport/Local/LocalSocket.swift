@@ -39,8 +39,9 @@ public final class LocalSocket: @unchecked Sendable {
   private let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: largestMessage, alignment: 16)
   private let received = UnsafeMutableBufferPointer<Int32>.allocate(capacity: LocalPacket.mostMemories)
   private var outgoing: [UInt8] = []
-  /// Bytes of shared memory that were sent since the other end was known to have read everything.
+  /// Bytes of shared memory that were sent since the other end was known to have read everything, and which memories these are.
   private var bytesOnTheWay = 0
+  private var memoriesOnTheWay: Set<UInt64> = []
   /// So many of them may be on the way to a reader that does not read: the system keeps them for it.
   private static let mostBytesOnTheWay = 64 << 20
 
@@ -100,8 +101,13 @@ public final class LocalSocket: @unchecked Sendable {
     let size = outgoing.count
     let descriptors = memories.flatMap(\.descriptors)
     if !memories.isEmpty, bytesOnTheWay > Self.mostBytesOnTheWay {
-      if apus_unsent_bytes(descriptor) > 0 { return .full }
-      bytesOnTheWay = 0
+      // What is there already takes nothing more.
+      if apus_unsent_bytes(descriptor) > 0 {
+        guard memories.allSatisfy({ memoriesOnTheWay.contains($0.serial) }) else { return .full }
+      } else {
+        bytesOnTheWay = 0
+        memoriesOnTheWay.removeAll(keepingCapacity: true)
+      }
     }
     while true {
       let sent =
@@ -109,7 +115,7 @@ public final class LocalSocket: @unchecked Sendable {
         ? Glibc.send(descriptor, outgoing, size, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
         : apus_send_descriptors(descriptor, outgoing, size, descriptors, Int32(descriptors.count))
       if sent == size {
-        for memory in memories { bytesOnTheWay += memory.count }
+        for memory in memories where memoriesOnTheWay.insert(memory.serial).inserted { bytesOnTheWay += memory.count }
         return .sent
       }
       switch errno {

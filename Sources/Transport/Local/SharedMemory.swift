@@ -21,6 +21,9 @@ public final class SharedMemory: Sendable {
   /// Of its pieces, in their order.
   let descriptors: [Int32]
   public let count: Int
+  /// No other of this process has it.
+  let serial = serials.wrappingAdd(1, ordering: .relaxed).newValue
+  private static let serials = Atomic<UInt64>(0)
   /// Where this process reads it; `nil` if it only passes it on.
   let mapping: Mapping?
   private let place: Place?
