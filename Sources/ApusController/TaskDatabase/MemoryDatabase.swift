@@ -70,11 +70,11 @@ public final class MemoryDatabase: TaskDatabase {
     clean()
   }
 
-  public func removeFinished() { removeFinished { _ in true } }
-  public func removeFinished(of engine: EngineUUID) { removeFinished { $0.engine == engine } }
+  public func removeFinished() { remove(where: \.isDroppable) }
+  public func removeFinished(of engine: EngineUUID) { remove { $0.isFinished && $0.engine == engine } }
 
-  private func removeFinished(where isMeant: (TaskRecord) -> Bool) {
-    for record in records.values.filter({ $0.isFinished && isMeant($0) }) { drop(record) }
+  private func remove(where isMeant: (TaskRecord) -> Bool) {
+    for record in records.values.filter(isMeant) { drop(record) }
     clean()
   }
 

@@ -19,7 +19,7 @@ public protocol TaskDatabase: AnyObject {
   /// Ids of all records that have been submitted, by time of submission.
   func history() throws(TaskDatabaseError) -> [MessageID]
   func remove(_ ids: [MessageID]) throws(TaskDatabaseError)
-  /// Every finished record.
+  /// Every finished record, and output of tasks that nobody knows.
   func removeFinished() throws(TaskDatabaseError)
   /// Finished records of an engine.
   func removeFinished(of engine: EngineUUID) throws(TaskDatabaseError)

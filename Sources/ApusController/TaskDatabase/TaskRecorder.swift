@@ -8,6 +8,8 @@ final class TaskRecorder {
   let database: any TaskDatabase
   private let logger: Logger
   private var hasFailed = false
+  /// Tasks that have ended lately: what their engines' output says late is nothing new, and must not bring a record back that was purged.
+  private var ended = FinishedTasks(capacity: 1 << 16)
 
   init(_ database: any TaskDatabase, logger: Logger) {
     self.database = database
@@ -26,8 +28,11 @@ final class TaskRecorder {
           if let engine { $0.engine = engine }
         }
       case .placed(let engine): try change(event.id) { $0.engine = engine }
-      case .output(let kind, let message): try change(event.id) { $0.append(kind, message) }
+      case .output(let kind, let message):
+        if ended[event.id] != nil, (try database.record(event.id)) == nil { return }
+        try change(event.id) { $0.append(kind, message) }
       case .finished(let reply, let engine, _):
+        ended.record(event.id, succeeded: true, engine: nil)
         try change(event.id) {
           $0.reply = reply
           $0.received = event.time

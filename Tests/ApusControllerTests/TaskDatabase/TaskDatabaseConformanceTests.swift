@@ -113,6 +113,18 @@ struct TaskDatabaseConformanceTests {
     #expect(try test.database.numbers() == [1, 6])
   }
 
+  @Test(arguments: DatabaseKind.allCases) func purgingTakesOutputThatNobodyKnows(_ kind: DatabaseKind) throws {
+    let test = try DatabaseUnderTest(kind)
+    try test.database.submit(1)
+    try test.database.output(2, .stream, ["name": "stdout", "text": "whose?"])
+    try test.settle()
+    try test.database.removeFinished(of: "engine-1")
+    #expect(try test.database.find([:]) == [1, 2])
+    try test.database.removeFinished()
+    try test.settle()
+    #expect(try test.database.find([:]) == [1])
+  }
+
   /// Queries with the numbers of the tasks that answer them: 1, 2 and 3 are finished, 4 to 6 are not.
   static let queries: [(query: JSONValue, numbers: [Int])] = [
     ([:], [1, 2, 3, 4, 5, 6]),

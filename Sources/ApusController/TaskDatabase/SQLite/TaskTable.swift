@@ -143,7 +143,8 @@ struct TaskTable {
   }
 
   func removeFinished(in database: Database) throws {
-    try database.execute(sql: "DELETE FROM \(quotedName) WHERE \(Self.isFinished)")
+    // Those that were never submitted hold output of tasks that nobody knows.
+    try database.execute(sql: "DELETE FROM \(quotedName) WHERE \(Self.isFinished) OR submitted IS NULL")
   }
 
   func removeFinished(of engine: EngineUUID, in database: Database) throws {
