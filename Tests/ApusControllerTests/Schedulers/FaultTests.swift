@@ -93,6 +93,30 @@ struct FaultTests {
     bench.recorder.expect("a: TaskTimeout")
   }
 
+  @Test("with a timeout and no other target to come it goes back to those where it failed: its own error is the answer")
+  func retriesWithTimeoutOnTargets() {
+    var bench = SchedulerBench(engines: 3)
+    bench.submit("only", retries: 1, timeout: .seconds(60), targets: [1])
+    bench.complete("only", on: 1, .error)
+    bench.complete("only", on: 1, .error)
+    bench.recorder.expect("only → e1", "only → e1", "only: answer of e1")
+
+    // It waits for the one that it has not met, until that is gone.
+    bench.submit("busy", targets: [2])
+    bench.submit("two", retries: 3, timeout: .seconds(60), targets: [1, 2])
+    bench.complete("two", on: 1, .error)
+    bench.recorder.expect("busy → e2", "two → e1")
+    bench.lose(2, grace: .seconds(5))
+    bench.recorder.expect("two → e1")
+    bench.complete("two", on: 1, .error)
+    bench.recorder.expect("two → e1")
+
+    // Nobody is left at all.
+    bench.lose(1, grace: .seconds(5))
+    bench.advance(.seconds(5))
+    bench.recorder.expect("busy: EngineError", "two: ImpossibleDependency")
+  }
+
   @Test("the engine that it has not met is lost while it waits for it: it goes round again")
   func lastChanceLost() {
     var bench = SchedulerBench(engines: 2)

@@ -204,8 +204,9 @@ struct SchedulerSimulation {
         world.wrong.append("\(step): \(id) went to \(uuid), which is no target")
       }
       if task.needsGPU, resources(uuid).isEmpty { world.wrong.append("\(step): \(id) went to \(uuid), which has no gpu") }
-      // Again only in another round, which those with a timeout never have; and never to one that declined. The fault tests hold the order.
-      if task.refusedBy.contains(uuid), task.hasTimeout || task.declinedBy.contains(uuid) {
+      // Again only in another round, which those with a timeout have among their targets only; and never to one that declined. The fault tests
+      // hold the order.
+      if task.refusedBy.contains(uuid), task.hasTimeout && task.targets.isEmpty || task.declinedBy.contains(uuid) {
         world.wrong.append("\(step): \(id) went to \(uuid) again")
       }
       let outcomes = world.outcomes

@@ -23,17 +23,28 @@ extension TaskSchedulerState {
   }
 
   /// A task that has failed on every engine that it may have goes to them again: its last error is the answer. One with a timeout waits for
-  /// another engine until then, as in ipyparallel.
+  /// another engine until then, as in ipyparallel, as long as there may be another.
   func forgive(_ task: QueuedTask) {
     guard task.hasConstraints else { return }
     let constraints = task.constraints
-    guard constraints.timeout == nil, constraints.refused.count > constraints.declined.count else { return }
+    guard !waitsForAnother(constraints), constraints.refused.count > constraints.declined.count else { return }
     let eligible = eligible(constraints)
     guard eligible.allSatisfy({ constraints.refused.contains($0) }), !eligible.allSatisfy({ constraints.declined.contains($0) })
     else {
       return
     }
     task.change { $0.refused = $0.declined }
+  }
+
+  /// Whether an engine may come, within the task's timeout, that it has not met yet. Of targets all are known: there is no other than those that are
+  /// here, or were before a restart.
+  private func waitsForAnother(_ constraints: QueuedTask.Constraints) -> Bool {
+    guard constraints.timeout != nil else { return false }
+    if constraints.targets.isEmpty { return true }
+    return constraints.targets.contains { uuid in
+      guard let index = engines.index(of: uuid), !constraints.refused.contains(index) else { return false }
+      return mayCome(index) || engines[index].isRegistered && !engines[index].isDraining && offers(constraints, index)
+    }
   }
 
   /// Whether no engine that is here, and may have the task, is left to be asked after this one.
@@ -67,7 +78,7 @@ extension TaskSchedulerState {
     }
     guard !constraints.targets.isEmpty else { return nil }
     // Where it has failed it is tried again, if nobody else is left. (After a restart they may not be here yet.)
-    let shunned = constraints.timeout == nil ? constraints.declined : constraints.refused
+    let shunned = waitsForAnother(constraints) ? constraints.refused : constraints.declined
     let left = constraints.targets.filter { uuid in !(engines.index(of: uuid).map { shunned.contains($0) } ?? false) }
     if left.isEmpty { return "every target refused the task" }
     let here = left.compactMap { engines.index(of: $0) }.filter { engines[$0].isRegistered || mayCome($0) }
