@@ -17,9 +17,9 @@ struct Recovery {
   /// Tasks that the journal knows to be on an engine, which has not confirmed it.
   var unconfirmed: [Int: Set<MessageID>] = [:]
   /// Tasks that engines have, and that nobody has submitted as far as the journal knows: their clients will send them again.
-  private(set) var claims: [MessageID: Int] = [:]
+  private(set) var claims: [MessageID: Claim] = [:]
   /// Replies to such tasks.
-  private var orphans: [MessageID: TaskReply] = [:]
+  private var orphans: [MessageID: (engine: Int, reply: TaskReply)] = [:]
   private var orphanBytes = 0
   /// Results that clients may not have got.
   private(set) var results: [MessageID: JournalResult] = [:]
@@ -32,6 +32,14 @@ struct Recovery {
   private(set) var isOver = false
   /// Clients that have said what they wait for.
   private var returned: Set<Frame> = []
+
+  struct Claim: Equatable {
+    var engine: Int
+    /// How many times the task had come back before the try that the engine has; `nil` for a result.
+    var attempt: Int?
+    /// Of what two engines have, the later counts, and a result above all.
+    func yields(to other: Claim) -> Bool { engine == other.engine || attempt.map { $0 <= other.attempt ?? .max } ?? false }
+  }
 
   /// More of either is more than engines hold.
   private static let claimLimit = 1 << 16
@@ -48,25 +56,40 @@ struct Recovery {
   /// It has said what it has, or is given up.
   mutating func heard(_ engine: Int) { silent.remove(engine) }
 
-  mutating func claim(_ id: MessageID, by engine: Int) { if claims.count < Self.claimLimit, !isOver { claims[id] = engine } }
+  /// - Parameter attempt: as of `Claim`.
+  /// - Returns: whether nobody has a better claim.
+  @discardableResult
+  mutating func claim(_ id: MessageID, _ attempt: Int?, by engine: Int) -> Bool {
+    guard claims.count < Self.claimLimit, !isOver else { return false }
+    let claim = Claim(engine: engine, attempt: attempt)
+    if let before = claims[id], !before.yields(to: claim) { return false }
+    claims[id] = claim
+    // What was kept of the other is of an earlier try.
+    if let orphan = orphans[id], orphan.engine != engine {
+      orphans[id] = nil
+      orphanBytes -= orphan.reply.message.byteCount
+    }
+    return true
+  }
 
   mutating func keep(_ reply: TaskReply, of engine: Int) {
-    guard !isOver, orphanBytes + reply.message.byteCount <= Self.orphanLimit, claims.count < Self.claimLimit else { return }
-    claims[reply.id] = engine
-    if let before = orphans.updateValue(reply, forKey: reply.id) { orphanBytes -= before.message.byteCount }
+    guard orphanBytes + reply.message.byteCount <= Self.orphanLimit else { return }
+    let isResult = reply.status == .ok && reply.dependenciesMet
+    guard claim(reply.id, isResult ? nil : reply.attempt ?? 0, by: engine) else { return }
+    if let before = orphans.updateValue((engine, reply), forKey: reply.id) { orphanBytes -= before.reply.message.byteCount }
     orphanBytes += reply.message.byteCount
   }
 
   /// Who has the task, and perhaps its reply, now that it is submitted again.
-  mutating func takeClaim(_ id: MessageID) -> (engine: Int, reply: TaskReply?)? {
-    guard let engine = claims.removeValue(forKey: id) else { return nil }
-    let reply = orphans.removeValue(forKey: id)
+  mutating func takeClaim(_ id: MessageID) -> (engine: Int, attempt: Int?, reply: TaskReply?)? {
+    guard let claim = claims.removeValue(forKey: id) else { return nil }
+    let reply = orphans.removeValue(forKey: id)?.reply
     if let reply { orphanBytes -= reply.message.byteCount }
-    return (engine, reply)
+    return (claim.engine, claim.attempt, reply)
   }
 
   /// Of an engine that is gone: its tasks are not anywhere now. Replies that it gave are good.
-  mutating func forgetClaims(of engine: Int) { claims = claims.filter { $0.value != engine || orphans[$0.key] != nil } }
+  mutating func forgetClaims(of engine: Int) { claims = claims.filter { $0.value.engine != engine || orphans[$0.key] != nil } }
 
   /// A task has ended whose client may not be back: what is sent to it now goes to nobody.
   mutating func ended(_ task: QueuedTask, with reply: Envelope, _ outcome: TaskOutcome, on engine: EngineUUID?) {
@@ -90,6 +113,7 @@ struct Recovery {
     orphanBytes = 0
   }
 
-  /// A result leaves once: the client that asked for it has it, or will ask again after the next restart.
-  mutating func takeResult(_ id: MessageID) -> JournalResult? { results.removeValue(forKey: id) }
+  /// It stays: who asks twice, because its connection was made again between the two, may have got it or not, and the second answer must not be
+  /// another one.
+  func result(_ id: MessageID) -> JournalResult? { results[id] }
 }

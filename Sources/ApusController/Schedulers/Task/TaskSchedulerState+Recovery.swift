@@ -101,8 +101,7 @@ extension TaskSchedulerState {
     if accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
     var relieved: [Int: Int] = [:]
     for (id, attempt) in running.sorted(by: { $0.key.text < $1.key.text }) where tasks[id].map({ $0.attempt <= attempt }) ?? true {
-      claim(id, by: index, relieving: &relieved, effects: &effects)
-      catchUp(id, to: attempt, on: index, effects: &effects)
+      claim(id, attempt, by: index, relieving: &relieved, effects: &effects)
     }
     // One that is busy says the rest later.
     if !accounts || !running.isEmpty { recovery?.heard(index) }
@@ -142,13 +141,12 @@ extension TaskSchedulerState {
           // What it is about to run has been given up.
           counted.insert(id)
         } else {
-          claim(id, by: index, relieving: &relieved, effects: &effects)
-          if let attempt = failed[id] ?? waiting[id] { catchUp(id, to: attempt, on: index, effects: &effects) }
+          claim(id, failed[id] ?? waiting[id], by: index, relieving: &relieved, effects: &effects)
         }
       } else if hasEnded(id) || recovery?.isOver == true {
         ended.append(id)
       } else {
-        recovery?.claim(id, by: index)
+        recovery?.claim(id, failed[id] ?? waiting[id], by: index)
       }
     }
     let missing = (recovery?.unconfirmed.removeValue(forKey: index) ?? []).subtracting(Set(ids).subtracting(counted))
@@ -181,49 +179,66 @@ extension TaskSchedulerState {
     guard let task = tasks[id], case .placed(index) = task.phase else { return }
     for _ in task.attempt..<max(task.attempt, min(attempt, task.attempt + Self.mostForgotten)) {
       engines.relieved(index)
-      task.change {
-        $0.attempt += 1
-        $0.retries = max(0, $0.retries - 1)
-        $0.refused.insert(index)
-      }
-      effects.report(id, .retried(from: engines[index].uuid, reason: .failed))
+      noteForgottenFailure(of: task, on: index, effects: &effects)
       placeUnsent(task, on: index, effects: &effects)
     }
+  }
+
+  /// A try has failed, and its engine's reply is not looked at any more: a later try is known.
+  private func noteForgottenFailure(
+    of task: QueuedTask, on index: Int, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    task.change {
+      $0.attempt += 1
+      $0.retries = max(0, $0.retries - 1)
+      $0.refused.insert(index)
+    }
+    effects.report(task.id, .retried(from: engines[index].uuid, reason: .failed))
   }
 
   /// Tries of a task that a journal may have missed.
   private static let mostForgotten = 64
 
-  /// Whether the engine's failure is of a try that the journal knows to have failed. One of a task that is elsewhere is of an earlier one too, unless
-  /// it is a later one than that of the task there, which the journal alone believes to be there.
+  /// Whether the engine's failure is of a try that is known to have failed. One of a task that is elsewhere is of an earlier one too, unless it is a
+  /// later one than that of the task there.
   private func isCounted(_ task: QueuedTask, _ attempt: Int, on engine: Int) -> Bool {
     switch task.phase {
     case .waiting, .queued, .placed(engine): attempt < task.attempt
-    case .placed(let other): attempt <= task.attempt || recovery?.unconfirmed[other]?.contains(task.id) != true
+    case .placed: attempt <= task.attempt
     case .finished: true
     }
   }
 
   /// The engine has the task, or its result: it is there, whatever the journal says, and need not be sent.
-  /// - Parameter relieved: gets the engine that it was believed to be on. That one is to be served when all claims are known: what waits may be
-  ///   claimed, too.
+  /// - Parameters:
+  ///   - attempt: how many times it had come back before the try that the engine has; `nil` for a result.
+  ///   - relieved: gets the engine that it was believed to be on. That one is to be served when all claims are known: what waits may be
+  ///     claimed, too.
   private mutating func claim(
-    _ id: MessageID, by index: Int, relieving relieved: inout [Int: Int], effects: inout some TaskSchedulerEffects & ~Copyable
+    _ id: MessageID, _ attempt: Int?, by index: Int, relieving relieved: inout [Int: Int],
+    effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     guard let task = tasks[id] else {
-      if !hasEnded(id) { recovery?.claim(id, by: index) }
+      if !hasEnded(id) { recovery?.claim(id, attempt, by: index) }
       return
     }
     switch task.phase {
     case .waiting, .queued: placeUnsent(task, on: index, effects: &effects)
     case .placed(index): recovery?.unconfirmed[index]?.remove(id)
     case .placed(let other):
-      guard recovery?.unconfirmed[other]?.remove(id) != nil else { return }
+      let isConfirmed = recovery?.unconfirmed[other]?.remove(id) == nil
+      // Two have it. What the other has said of it is a failure, or was lost on the way: a later try follows from that, and so does a result.
+      if isConfirmed, let attempt, attempt <= task.attempt { return }
       relieved[other, default: 0] += 1
-      effects.report(id, .retried(from: engines[other].uuid, reason: .undelivered))
+      if isConfirmed, attempt != nil {
+        noteForgottenFailure(of: task, on: other, effects: &effects)
+      } else {
+        effects.report(id, .retried(from: engines[other].uuid, reason: .undelivered))
+      }
       placeUnsent(task, on: index, effects: &effects)
     case .finished: return
     }
+    if let attempt { catchUp(id, to: attempt, on: index, effects: &effects) }
   }
 
   /// Engines turn out to have less than was believed, by so many tasks. They are full until now: what waits goes before what comes back.
@@ -246,6 +261,7 @@ extension TaskSchedulerState {
   ) -> Bool {
     guard let claim = recovery?.takeClaim(task.id) else { return false }
     placeUnsent(task, on: claim.engine, effects: &effects)
+    if let attempt = claim.attempt { catchUp(task.id, to: attempt, on: claim.engine, effects: &effects) }
     if let reply = claim.reply { completed(reply, by: engines[claim.engine].uuid, now: now, effects: &effects) }
     return true
   }
@@ -385,7 +401,7 @@ extension TaskSchedulerState {
         messageBytes -= task.message.byteCount
         task.reroute(to: client)
         messageBytes += task.message.byteCount
-      } else if let result = recovery?.takeResult(id) {
+      } else if let result = recovery?.result(id) {
         let request = Envelope(
           identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
           metadata: .emptyObject, content: .emptyObject)
