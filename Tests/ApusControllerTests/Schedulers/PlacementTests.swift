@@ -224,6 +224,21 @@ struct PlacementTests {
 
   // MARK: abort
 
+  @Test("an abort that overtakes its task holds, once; the latest are remembered")
+  func earlyAbort() {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("ended")
+    bench.complete("ended", on: 0)
+    bench.abort("a", "ended")
+    bench.submit("a", retries: 3)
+    bench.submit("b", after: .all("a"))
+    bench.recorder.expect("ended → e0", "ended: answer of e0", "a: aborted", "b: ImpossibleDependency")
+
+    var aborts = EarlyAborts(capacity: 2)
+    for id in ["a", "b", "b", "c", "d", "e"] as [MessageID] { aborts.note(id) }
+    #expect(!aborts.takes("a") && !aborts.takes("b") && aborts.takes("c") && aborts.takes("e") && !aborts.takes("e"))
+  }
+
   @Test("abort: waiting and queued tasks are answered, those on engines are not touched")
   func abort() {
     var bench = SchedulerBench(engines: 1)

@@ -15,6 +15,8 @@ struct TaskSchedulerState {
   var unknown: Set<MessageID> = []
   /// While tasks of the controller before are taken over: they are told as such, and not as queued once more.
   var isRestoring = false
+  /// Aborts of tasks that have not come.
+  var earlyAborts = EarlyAborts()
   var finished: FinishedTasks
   /// Bytes of the messages of tasks that wait or are placed.
   var messageBytes = 0
@@ -111,6 +113,7 @@ struct TaskSchedulerState {
     if !unknown.isEmpty, unknown.remove(task.id) != nil { task.change { $0.isSentAgain = true } }
     if let place { return placeUnsent(task, on: place, effects: &effects) }
     if recovery != nil, takesClaim(task, now: now, effects: &effects) { return }
+    if earlyAborts.takes(task.id) { return fail(task, .aborted, now: now, effects: &effects) }
     guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
     let named = request.after.ids.union(request.follow.ids)
     if let unknown = named.first(where: { $0 == task.id || tasks[$0] == nil && finished[$0] == nil }) {
@@ -159,21 +162,6 @@ struct TaskSchedulerState {
     if place != nil { return false }
     place = task
     return true
-  }
-
-  /// Answers tasks that no engine has yet as aborted. Those on engines are the engines' business; they are not tried again.
-  mutating func abort(_ ids: [MessageID], now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
-    for id in ids {
-      guard let task = tasks[id] else { continue }
-      switch task.phase {
-      case .waiting, .queued: fail(task, .aborted, now: now, effects: &effects)
-      case .placed:
-        guard task.constraints.retries > 0 else { continue }
-        task.change { $0.retries = 0 }
-        effects.noteUnwanted(id)
-      case .finished: continue
-      }
-    }
   }
 
   // MARK: events: engines
