@@ -36,6 +36,9 @@ extension ClientState {
     for number in deadlines.keys where entries[number]?.isOutstanding != true {
       wrong.append("deadline of \(number.raw), which is done")
     }
+    for number in held.keys where entries[number]?.isOutstanding != true { wrong.append("\(number.raw) is held, and is done") }
+    if !held.isEmpty, cutOff.isEmpty, resumption == nil { wrong.append("tasks are held, and nothing is in doubt") }
+    for number in unwanted.keys where entries[number] == nil { wrong.append("\(number.raw) is not wanted, and is done") }
     if failure != nil, !engines.isEmpty { wrong.append("engines are known after the end") }
     return wrong
   }

@@ -14,16 +14,24 @@ extension ClientState {
         ? "Submit it again if that does no harm, or to a load-balanced view, whose tasks survive." : "Submit the task again.")
     failOutstanding(error, effects: &effects, sparingBalanced: isSame)
     let waiting = entries.filter { $0.value.isOutstanding && $0.value.route == .balanced }.keys.sorted { $0.raw < $1.raw }
-    if isSame, !waiting.isEmpty { resumption = effects.resume(waiting) }
+    // Whoever was asked before is gone.
+    (resumption, asked) = (nil, [])
+    if isSame { ask(for: waiting, effects: &effects) }
+  }
+
+  /// - Parameter tasks: in their order.
+  private mutating func ask(for tasks: [TaskNumber], effects: inout some ClientEffects & ~Copyable) {
+    // What has not been sent yet is known to nobody.
+    let sent = tasks.filter { held[$0] == nil }
+    guard !sent.isEmpty else { return }
+    asked = Set(sent)
+    resumption = effects.resume(sent)
   }
 
   /// What a restarted controller says to `resume`: it names tasks that it never had, or that were not written down in time.
   mutating func resumed(_ reply: TaskReply, effects: inout some ClientEffects & ~Copyable) {
     for id in reply.content["unknown"]?.stringArrayValue ?? [] {
-      let digits = id.utf8.reversed().prefix { (48...57).contains($0) }.count
-      guard let number = Int(id.suffix(digits)).map({ TaskNumber(raw: $0) }), let entry = entries[number], entry.isOutstanding,
-        entry.handle.id.text == id
-      else { continue }
+      guard let number = outstanding(id), let entry = entries[number] else { continue }
       if let request = entry.request {
         effects.send(request)
       } else {
@@ -33,6 +41,49 @@ extension ClientState {
         finishUnanswered(number, with: error, effects: &effects)
       }
     }
+    // That nobody wants them the scheduler may have forgotten, or never heard.
+    abortAgain(asked, effects: &effects)
+    (resumption, asked) = (nil, [])
+    releaseHeld(effects: &effects)
+  }
+
+  private func abortAgain(_ tasks: some Collection<TaskNumber>, effects: inout some ClientEffects & ~Copyable) {
+    guard !unwanted.isEmpty else { return }
+    for number in tasks.sorted(by: { $0.raw < $1.raw }) {
+      guard let cancellation = unwanted[number], let entry = entries[number], entry.isOutstanding else { continue }
+      effects.abort([entry.handle.id], on: sortedEngines, cancellation)
+    }
+  }
+
+  /// - Returns: the number of a task that waits for its answer.
+  private func outstanding(_ id: String) -> TaskNumber? {
+    let digits = id.utf8.reversed().prefix { (48...57).contains($0) }.count
+    guard let number = Int(id.suffix(digits)).map({ TaskNumber(raw: $0) }), let entry = entries[number], entry.isOutstanding,
+      entry.handle.id.text == id
+    else { return nil }
+    return number
+  }
+
+  // MARK: dependencies
+
+  /// Whether the task depends on others of which the scheduler may know nothing yet: it would be told that there are none.
+  func namesDoubtful(_ request: Request) -> Bool {
+    guard request.route == .balanced, !cutOff.isEmpty || !asked.isEmpty, let metadata = try? request.metadata.json() else {
+      return false
+    }
+    return ["after", "follow"].contains { key in
+      (Dependency(metadata[key])?.ids ?? []).contains { id in
+        outstanding(id.text).map { cutOff.contains($0) || asked.contains($0) || held[$0] != nil } ?? false
+      }
+    }
+  }
+
+  /// Nothing is in doubt any more: what was lost is on its way again, before what depends on it.
+  private mutating func releaseHeld(effects: inout some ClientEffects & ~Copyable) {
+    guard !held.isEmpty, cutOff.isEmpty, resumption == nil else { return }
+    for request in held.values.sorted(by: { $0.number.raw < $1.number.raw }) { effects.send(request) }
+    abortAgain(held.keys, effects: &effects)
+    held = [:]
   }
 
   // MARK: connections
@@ -64,7 +115,13 @@ extension ClientState {
         finishUnanswered(number, with: error, effects: &effects)
       }
     }
-    if !balanced.isEmpty { resumption = effects.resume(balanced) }
+    ask(for: balanced, effects: &effects)
+  }
+
+  /// The hub has answered: whoever was cut off is asked for, or gone.
+  mutating func endCutOff(effects: inout some ClientEffects & ~Copyable) {
+    cutOff = []
+    releaseHeld(effects: &effects)
   }
 }
 

@@ -47,10 +47,16 @@ struct ClientState {
   private var hub: SessionID?
   /// The journal of the controller: one that is restarted with it knows our tasks.
   private(set) var journal: String?
-  /// The last question for the tasks of before.
+  /// The last question for the tasks of before, until it is answered.
   var resumption: TaskNumber?
+  /// Balanced tasks that it asks for.
+  var asked: Set<TaskNumber> = []
   /// What was under way over a connection that has broken since, until the hub has said that its controller is the same.
   var cutOff: Set<TaskNumber> = []
+  /// Balanced tasks that name others of which the scheduler may know nothing: they are sent when those have been sent again.
+  var held: [TaskNumber: Request] = [:]
+  /// Balanced tasks that were aborted, and have not ended: the scheduler may not have heard of it.
+  var unwanted: [TaskNumber: Cancellation] = [:]
   private(set) var isHubReachable = false
   private var hubLostDeadline: ContinuousClock.Instant?
   private(set) var failure: ClientError?
@@ -88,7 +94,7 @@ struct ClientState {
       entries[request.number] = entry
     }
     if let deadline = request.deadline { deadlines[request.number] = deadline }
-    effects.send(request)
+    if namesDoubtful(request) { held[request.number] = request } else { effects.send(request) }
   }
 
   private mutating func submitShares(
@@ -158,6 +164,8 @@ struct ClientState {
   }
 
   private mutating func remove(_ number: TaskNumber) {
+    if !unwanted.isEmpty { unwanted[number] = nil }
+    if !held.isEmpty { held[number] = nil }
     guard let entry = entries.removeValue(forKey: number), let share = entry.share else { return }
     shares[share.original]?[share.engine] = nil
     if shares[share.original]?.isEmpty == true { shares[share.original] = nil }
@@ -179,7 +187,10 @@ struct ClientState {
       switch entry.route {
       case .hub, .control: finishUnanswered(number, with: ClientError(.closed, "the query was given up"), effects: &effects)
       case .direct(let engine): byEngine[engine, default: []].append(entry.handle.id)
-      case .balanced: anywhere.append(entry.handle.id)
+      case .balanced:
+        unwanted[number] = cancellation
+        // One that is held is sent first: others may name it.
+        if held[number] == nil { anywhere.append(entry.handle.id) }
       case .coalescing(let targets):
         for engine in targets { byEngine[engine, default: []].append(MessageID("\(entry.handle.id)_\(engine.uuid)")) }
       case .broadcast:
@@ -235,17 +246,28 @@ struct ClientState {
 
   mutating func engineRegistered(_ engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
     if let known = engines[engine.uuid] {
-      if known.engine == engine {
+      let (before, now) = (known.engine.arrival ?? engine.arrival, engine.arrival ?? known.engine.arrival)
+      if known.engine == engine, before == now {
+        if engine.arrival != nil || known.engine.arrival == nil { engines[engine.uuid]?.engine = engine }
         guard known.engine.kind != engine.kind || known.engine.isOwn != engine.isOwn else { return }
-        engines[engine.uuid]?.engine = engine
         return effects.kindLearned(of: engine)
       }
+      // What was said of it before it went and came back.
+      if let before, let now, now < before { return }
       engineLost(engine.uuid, effects: &effects)
     }
     serial += 1
     engines[engine.uuid] = KnownEngine(engine: engine, serial: serial)
     departures[engine.uuid] = nil
     effects.announce(.arrived(engine))
+  }
+
+  /// Another hub counts anew.
+  private mutating func forgetArrivals() {
+    for (uuid, known) in engines {
+      let engine = known.engine
+      engines[uuid]?.engine = RegisteredEngine(id: engine.id, uuid: uuid, kind: engine.kind, isOwn: engine.isOwn)
+    }
   }
 
   /// What it owes will not come. Balanced tasks are the scheduler's business: it may try them elsewhere.
@@ -277,11 +299,12 @@ struct ClientState {
     effects: inout some ClientEffects & ~Copyable
   ) {
     if let hub, let session, hub != session {
+      forgetArrivals()
       controllerWasRestarted(journal: journal, effects: &effects)
     } else if isOwn {
       settleCutOff(effects: &effects)
     }
-    cutOff = []
+    endCutOff(effects: &effects)
     hub = session ?? hub
     self.journal = journal
     let listed = Set(list.map(\.uuid))

@@ -10,12 +10,15 @@ public struct RegisteredEngine: Hashable, Sendable, Comparable, CustomStringConv
   public let kind: EngineKind
   /// Whether it is one of Apus's: they know more codecs than ipyparallel's own, and say with a reply how much output the task has had.
   public let isOwn: Bool
+  /// The hub's count of arrivals when it came, as far as the hub tells it: one that went and came back has another.
+  let arrival: Int?
 
-  init(id: EngineID, uuid: EngineUUID, kind: EngineKind = .python, isOwn: Bool = false) {
+  init(id: EngineID, uuid: EngineUUID, kind: EngineKind = .python, isOwn: Bool = false, arrival: Int? = nil) {
     self.id = id
     self.uuid = uuid
     self.kind = kind
     self.isOwn = isOwn
+    self.arrival = arrival
   }
 
   public static func == (a: RegisteredEngine, b: RegisteredEngine) -> Bool { a.id == b.id && a.uuid == b.uuid }

@@ -16,6 +16,8 @@ actor ClientConnection {
   var lineReaders: [LocalSocket.Lane: EventLoop.ReaderID] = [:]
   /// The hub has told its engines.
   private(set) var areEnginesKnown = false
+  /// The connection by which the hub tells who comes and goes has broken.
+  private var wasDeaf = false
   /// The session of the hub that answered last.
   private var lastHub: SessionID?
   /// A further attempt at what waits for a line.
@@ -60,10 +62,15 @@ actor ClientConnection {
     watch(wire.resultMonitors.task.socket) { $0.resultMonitorIsReadable(.task) }
     watch(wire.resultMonitors.mux.socket) { $0.resultMonitorIsReadable(.mux) }
     watch(wire.resultMonitors.broadcast.socket) { $0.resultMonitorIsReadable(.broadcast) }
+    watch(wire.resultMonitors.notification.socket) { $0.notificationMonitorIsReadable() }
     watchLines()
     if wire.isInProcess { state.hubConnected(effects: &wire) }
     state.askForEngines(effects: &wire)
-    // A subscription takes a moment to arrive; who came in between is found by asking again.
+    askAgainLater()
+  }
+
+  /// A subscription takes a moment to arrive; who came or went in between is found by asking again.
+  private func askAgainLater() {
     for delay in [Duration.milliseconds(200), .seconds(2)] {
       loop.schedule(after: delay) { [weak self] in self?.assumeIsolated { $0.askAgain() } }
     }
@@ -218,10 +225,12 @@ actor ClientConnection {
     wire.isOwnController = content["batches"]?.isTruthy ?? false
     let kinds = content["kinds"]?.objectValue
     let own = Set((content["own"]?.arrayValue ?? []).compactMap(\.intValue))
+    let arrivals = content["arrivals"]?.objectValue
     let engines = list.members.compactMap { id, uuid -> RegisteredEngine? in
       guard let number = Int(id), let uuid = uuid.stringValue else { return nil }
       return RegisteredEngine(
-        id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]), isOwn: own.contains(number))
+        id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]), isOwn: own.contains(number),
+        arrival: arrivals?[id]?.intValue)
     }
     if let lastHub, lastHub != message.sessionID { reopenLine() }
     lastHub = message.sessionID
@@ -285,7 +294,7 @@ actor ClientConnection {
     guard let id = content["id"]?.intValue, let uuid = content["uuid"]?.stringValue else { return nil }
     return RegisteredEngine(
       id: EngineID(id), uuid: EngineUUID(uuid), kind: EngineKind(told: content["kind"]),
-      isOwn: content["own"]?.isTruthy ?? false)
+      isOwn: content["own"]?.isTruthy ?? false, arrival: content["arrival"]?.intValue)
   }
 
   private func monitorIsReadable() {
@@ -308,6 +317,19 @@ actor ClientConnection {
       state.connectionBroke(channel == .task ? .balanced : channel == .mux ? .direct : .broadcast, effects: &wire)
     }
     afterEvents()
+  }
+
+  /// What the hub has said while this connection was broken was not heard.
+  private func notificationMonitorIsReadable() {
+    while let event = (try? wire.resultMonitors.notification.next()) ?? nil {
+      switch event {
+      case .disconnected: wasDeaf = true
+      case .connected where wasDeaf:
+        wasDeaf = false
+        askAgainLater()
+      case .connected, .ready, .handshakeFailed: break
+      }
+    }
   }
 
   private func nextEvent(_ channel: Channel) -> SocketMonitor.Event? {

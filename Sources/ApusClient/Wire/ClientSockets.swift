@@ -6,7 +6,7 @@ import Transport
 struct ClientSockets: ~Copyable, ClientEffects {
   let query: Socket
   let monitor: SocketMonitor
-  /// Of the sockets by which results come.
+  /// Of the sockets by which results and notifications come.
   let resultMonitors: ResultMonitors
   let task: Socket
   let mux: Socket
@@ -20,6 +20,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
     let task: SocketMonitor
     let mux: SocketMonitor
     let broadcast: SocketMonitor
+    let notification: SocketMonitor
   }
 
   /// To a controller of this host.
@@ -76,7 +77,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
         return socket
       }
       // The notifications first: what the hub says after our first query is then heard.
-      let notification = try connected(.sub, notificationPort)
+      let notification = try socket(.sub)
+      let notificationMonitor = try SocketMonitor(of: notification, in: context, name: "client-notification-\(ids.prefix)")
+      try notification.connect(route.endpoint(notificationPort))
       try notification.set(.subscribe, [])
       let output = try connected(.sub, file.iopub)
       var identity: String?
@@ -92,7 +95,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
       let resultMonitors = ResultMonitors(
         task: try SocketMonitor(of: task, in: context, name: "client-task-\(ids.prefix)"),
         mux: try SocketMonitor(of: mux, in: context, name: "client-mux-\(ids.prefix)"),
-        broadcast: try SocketMonitor(of: broadcast, in: context, name: "client-broadcast-\(ids.prefix)"))
+        broadcast: try SocketMonitor(of: broadcast, in: context, name: "client-broadcast-\(ids.prefix)"),
+        notification: notificationMonitor)
       try task.connect(route.endpoint(file.task))
       try mux.connect(route.endpoint(file.mux))
       try broadcast.connect(route.endpoint(broadcastPort))

@@ -87,6 +87,7 @@ extension Hub {
     if request["batches"]?.isTruthy ?? false {
       content["batches"] = true
       content["own"] = state.ownEngines
+      content["arrivals"] = .object(state.arrivalsObject)
       if let journal = wire.journal { content["journal"] = .string(journal) }
     }
     return .object(content)

@@ -88,7 +88,9 @@ actor Hub: DeliversLater {
   /// never heard of others.
   private func description(of uuid: EngineUUID, _ id: EngineID) -> JSONObject {
     var content: JSONObject = ["id": .int(id.number), "uuid": .string(uuid.text)]
-    if let traits = state.engines[id]?.traits {
+    if let engine = state.engines[id], engine.uuid == uuid {
+      let traits = engine.traits
+      content["arrival"] = .int(engine.arrival)
       if traits.kind != .python { content["kind"] = .string(traits.kind.rawValue) }
       if traits.takesBatches { content["own"] = true }
     }

@@ -28,6 +28,8 @@ struct HubState {
     /// The last ones, for `queue_status(verbose=True)`.
     var completed = Deque<MessageID>()
     var draining = Draining.no
+    /// The count of arrivals when it came.
+    let arrival: Int
   }
 
   struct Pending {
@@ -59,6 +61,7 @@ struct HubState {
   private var lostOrder = Deque<EngineUUID>()
   private(set) var unassigned: Set<MessageID> = []
   private(set) var nextID = 0
+  private var lastArrival = 0
   /// The last engine of each place in a launcher's set.
   var origins: [String: EngineID] = [:]
   var demand = DemandState()
@@ -91,6 +94,10 @@ struct HubState {
       members: sortedEngines.filter { $0.traits.kind != .python }.map {
         (key: $0.id.description, value: .string($0.traits.kind.rawValue))
       })
+  }
+  /// Which stay of each engine this is: who has missed that one went and came back learns it so.
+  var arrivalsObject: JSONObject {
+    JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .int($0.arrival)) })
   }
   /// Ids of Apus's own engines: they read what stock ones do not.
   var ownEngines: JSONValue { .array(sortedEngines.filter(\.traits.takesBatches).map { .int($0.id.number) }) }
@@ -257,7 +264,8 @@ struct HubState {
   private mutating func join(
     _ uuid: EngineUUID, id: EngineID, traits: EngineTraits, connection: Int32?, effects: inout some HubEffects & ~Copyable
   ) {
-    engines[id] = Engine(id: id, uuid: uuid, traits: traits, connection: connection)
+    lastArrival += 1
+    engines[id] = Engine(id: id, uuid: uuid, traits: traits, connection: connection, arrival: lastArrival)
     ids[uuid] = id
     noteOrigin(traits, id)
     demand.joined(uuid, offer: traits.origin == nil ? nil : traits.resources)

@@ -25,6 +25,8 @@ final class ClientProcess: Process {
   /// Who has told it last which engines there are.
   weak var heard: ControllerProcess?
   var earlier: [MessageID] = []
+  /// Its notifications' connection has broken.
+  private var isDeaf = false
 
   init(_ cluster: Cluster, number: Int) {
     self.cluster = cluster
@@ -136,6 +138,11 @@ final class ClientProcess: Process {
     dialBroadcast()
     dialNotifications()
     decide { $0.askForEngines(effects: &$1) }
+    askAgainLater()
+  }
+
+  /// As `ClientConnection.askAgainLater`.
+  private func askAgainLater() {
     for delay in [200_000, 2_000_000] {
       after(delay) { [self] in if state.isHubReachable { decide { $0.askForEngines(effects: &$1) } } }
     }
@@ -185,7 +192,14 @@ final class ClientProcess: Process {
 
   private func dialNotifications() {
     cluster.dial("\(name).notifications", from: self) { [self] link, controller in
-      link.onBroken = ({ [weak self] in self?.dialNotifications() }, {})
+      if isDeaf { askAgainLater() }
+      isDeaf = false
+      link.onBroken = (
+        { [weak self] in
+          self?.isDeaf = true
+          self?.dialNotifications()
+        }, {}
+      )
       link.toListener("\(name) subscribes") { [weak self, unowned controller] in
         if let self { controller.subscribed(self, by: link) }
       }
@@ -211,7 +225,7 @@ final class ClientProcess: Process {
   private func askForEngines(_ serial: Int) {
     post { [unowned self] controller, link in
       link.toListener("connection_request of \(name)") { [unowned controller] in
-        let engines = controller.registered.map { RegisteredEngine(id: $0.id, uuid: $0.uuid, isOwn: true) }
+        let engines = controller.registered.map { RegisteredEngine(id: $0.id, uuid: $0.uuid, isOwn: true, arrival: $0.arrival) }
         let journal = controller.cluster.disk.id
         link.toDialer("connection_reply: \(engines.count) engines") { [weak self] in
           self?.heard = controller
@@ -228,10 +242,10 @@ final class ClientProcess: Process {
     }
   }
 
-  func engine(_ uuid: EngineUUID, _ id: EngineID, isThere: Bool) {
+  func engine(_ uuid: EngineUUID, _ id: EngineID, arrival: Int?, isThere: Bool) {
     decide {
       if isThere {
-        $0.engineRegistered(RegisteredEngine(id: id, uuid: uuid, isOwn: true), effects: &$1)
+        $0.engineRegistered(RegisteredEngine(id: id, uuid: uuid, isOwn: true, arrival: arrival), effects: &$1)
       } else {
         $0.engineLost(uuid, effects: &$1)
       }

@@ -45,7 +45,7 @@ extension ControllerProcess {
   }
 
   /// As the hub lists them.
-  var registered: [(id: EngineID, uuid: EngineUUID)] { hub.sortedEngines.map { ($0.id, $0.uuid) } }
+  var registered: [(id: EngineID, uuid: EngineUUID, arrival: Int)] { hub.sortedEngines.map { ($0.id, $0.uuid, $0.arrival) } }
 
   func hub(_ event: (inout HubState, inout HubSink) -> Void) {
     var effects = HubSink()
@@ -133,8 +133,9 @@ extension ControllerProcess {
   }
 
   private func notify(_ client: ClientProcess, _ link: Link, _ uuid: EngineUUID, _ id: EngineID, isThere: Bool) {
+    let arrival = hub.engines[id].flatMap { $0.uuid == uuid ? $0.arrival : nil }
     link.toDialer("\(uuid) \(isThere ? "came" : "left")") { [unowned client] in
-      client.engine(uuid, id, isThere: isThere)
+      client.engine(uuid, id, arrival: arrival, isThere: isThere)
     }
   }
 

@@ -190,6 +190,26 @@ struct ClientStateTests {
     bench.effects.expect("-0")
   }
 
+  /// The connection by which the hub tells it may have been broken meanwhile.
+  @Test func anEngineThatWentAndCameBackUnheardHasLostWhatItHad() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    func stay(_ arrival: Int?) -> RegisteredEngine { RegisteredEngine(id: e0.id, uuid: e0.uuid, arrival: arrival) }
+    bench.step { $0.engines([stay(3)], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    for route in [.direct(e0), .broadcast([e0]), .balanced] as [Request.Route] { bench.submit(route) }
+    bench.effects.forget()
+    // The same, unknown, and older.
+    for arrival in [3, nil, 2] { bench.step { $0.engineRegistered(stay(arrival), effects: &$1) } }
+    bench.effects.expect()
+    bench.step { $0.engines([stay(4)], asOf: 9, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.effects.expect("-0", "0: EngineError", "0: silent", "2: EngineError", "2: silent", "+0")
+    // Another hub counts anew.
+    bench.step { $0.engines([stay(1)], asOf: 9, hub: SessionID("other"), journal: "j", isOwn: true, effects: &$1) }
+    bench.effects.expect("resume 3")
+    bench.step { $0.engineRegistered(stay(2), effects: &$1) }
+    bench.effects.expect("-0", "+0")
+  }
+
   @Test func aKindThatIsLearnedLaterChangesNothingElse() {
     var bench = ClientBench()
     let plain = bench.engine(0)
@@ -299,6 +319,75 @@ struct ClientStateTests {
     // Nothing is under way by it: nobody is asked.
     bench.step { $0.connectionBroke(.direct, effects: &$1) }
     bench.effects.expect()
+  }
+
+  /// The scheduler would say that it does not know what they name.
+  @Test(arguments: [false, true]) func whatDependsOnALostTaskIsSentBehindIt(isRestarted: Bool) {
+    var bench = ClientBench()
+    let hub = SessionID(isRestarted ? "other" : "h")
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    let (ended, lost) = (bench.submit(.balanced), bench.submit(.balanced))
+    bench.reply(ended)
+    bench.effects.forget()
+    bench.step { $0.connectionBroke(.balanced, effects: &$1) }
+    let follower = bench.submit(.balanced, follow: [lost])
+    bench.submit(.balanced, after: [ended])
+    bench.submit(.balanced, after: [follower])
+    bench.effects.expect("ask 0", "send 3")
+    bench.step { $0.engines([], asOf: 0, hub: hub, journal: "j", isOwn: true, effects: &$1) }
+    bench.submit(.balanced, after: [lost, ended])
+    if isRestarted { bench.effects.expect("resume 1,3") } else { bench.effects.expect("resume 1") }
+    bench.resumed(unknown: 1)
+    bench.effects.expect("send 1", "send 2", "send 4", "send 5")
+    bench.submit(.balanced, after: [lost])
+    bench.effects.expect("send 6")
+    for number in 1...6 { bench.reply(TaskNumber(raw: number)) }
+    #expect(bench.state.entries.isEmpty && bench.state.held.isEmpty)
+  }
+
+  @Test func whatIsHeldIsSentOnceThoughTheConnectionBreaksAgain() {
+    var bench = ClientBench()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    let lost = bench.submit(.balanced)
+    bench.effects.forget()
+    bench.step { $0.connectionBroke(.balanced, effects: &$1) }
+    let follower = bench.submit(.balanced, after: [lost])
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.effects.expect("ask 0", "resume 0")
+    // Before the answer.
+    bench.step { $0.connectionBroke(.balanced, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", isOwn: true, effects: &$1) }
+    bench.effects.expect("ask 0", "resume 0")
+    // The task has ended meanwhile, and nobody names it as unknown.
+    bench.reply(lost)
+    bench.resumed()
+    bench.effects.expect("0: ok", "0: silent", "send 1")
+    bench.step { $0.connectionBroke(.balanced, effects: &$1) }
+    let third = bench.submit(.balanced, after: [follower])
+    // What it waited for is gone with another cluster.
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("third"), journal: "k", isOwn: true, effects: &$1) }
+    bench.effects.expect("ask 0", "1: controllerLost", "1: silent", "\(third.raw): controllerLost", "\(third.raw): silent")
+    #expect(bench.state.held.isEmpty)
+  }
+
+  /// The scheduler that heard of it may be gone.
+  @Test func whatIsSentAgainIsAbortedAgain() {
+    var bench = ClientBench()
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    let (lost, known) = (bench.submit(.balanced), bench.submit(.balanced))
+    bench.abort(lost)
+    bench.effects.forget()
+    bench.step { $0.connectionBroke(.balanced, effects: &$1) }
+    let (held, dependent) = (bench.submit(.balanced, after: [lost]), bench.submit(.balanced, after: [known]))
+    bench.abort(known, held)
+    bench.effects.expect("ask 0", "abort 1 on ")
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", isOwn: true, effects: &$1) }
+    bench.effects.expect("resume 0,1")
+    bench.resumed(unknown: 0)
+    bench.effects.expect("send 0", "abort 0 on ", "abort 1 on ", "send 2", "send \(dependent.raw)", "abort 2 on ")
+    for number in [lost, known, held] { bench.reply(number, status: "aborted") }
+    bench.effects.expect("0: TaskAborted", "0: silent", "1: TaskAborted", "1: silent", "2: TaskAborted", "2: silent")
+    #expect(bench.state.unwanted.isEmpty && bench.state.held.isEmpty)
   }
 
   /// It would take the question for a task.

@@ -76,16 +76,21 @@ struct ClientBench {
   }
 
   @discardableResult
-  mutating func submit(_ route: Request.Route, awaitsOutput: Bool = false, deadline: Double? = nil, maySendAgain: Bool = true)
-    -> TaskNumber
-  {
+  mutating func submit(
+    _ route: Request.Route, awaitsOutput: Bool = false, deadline: Double? = nil, maySendAgain: Bool = true,
+    after: [TaskNumber] = [], follow: [TaskNumber] = []
+  ) -> TaskNumber {
+    var metadata: JSONObject = [:]
+    if !after.isEmpty { metadata["after"] = .array(after.map { .string(queue.ids.id(of: $0).text) }) }
+    if !follow.isEmpty { metadata["follow"] = Dependency(Set(follow.map { queue.ids.id(of: $0) })).json }
     let number = queue.ids.next()
     var handles = [TaskHandle(number, cost: 1, engine: nil, label: nil, queue: queue)]
     if case .broadcast(let engines) = route {
       handles = engines.map { TaskHandle(queue.ids.next(), shareOf: number, cost: 1, engine: $0, label: nil, queue: queue) }
     }
     var request = Request(
-      number: number, route: route, type: .applyRequest, content: .emptyObject, metadata: .emptyObject, handles: handles,
+      number: number, route: route, type: .applyRequest, content: .emptyObject, metadata: Frame(.object(metadata)),
+      handles: handles,
       awaitsOutput: awaitsOutput, deadline: deadline.map { at($0) }, cost: handles.count)
     request.maySendAgain = maySendAgain
     step { [request] in $0.submit(request, effects: &$1) }

@@ -197,7 +197,7 @@ struct HubRequestTests {
         for (engine, kind) in zip(engines, absurd) {
           try await engine.register(kind: kind)
           let told = try #require(try await client.notification(.registrationNotification)).content()
-          #expect(Set(told.members.map(\.key)) == ["id", "uuid"])
+          #expect(Set(told.members.map(\.key)) == ["id", "uuid", "arrival"])
         }
         #expect(Set(try await client.content(.connectionRequest).members.map(\.key)) == ["status", "engines"])
         try await engines.last?.register(kind: "swift")
