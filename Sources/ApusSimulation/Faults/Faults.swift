@@ -12,15 +12,15 @@ struct Faults {
     let scenario = cluster.scenario
     let cluster = cluster
     let world = world
-    every(scenario.controllerDeaths) {
+    every(scenario.controllerDeaths, aims: true) {
       cluster.ledger.count("controllers killed")
       cluster.killController(power: false)
     }
-    every(scenario.powerFailures) {
+    every(scenario.powerFailures, aims: true) {
       cluster.ledger.count("power failures")
       cluster.killController(power: true)
     }
-    every(scenario.engineDeaths) {
+    every(scenario.engineDeaths, aims: true) {
       guard let engine = world.pick(cluster.engines) else { return }
       cluster.ledger.count("engines killed")
       cluster.kill(engine)
@@ -41,7 +41,7 @@ struct Faults {
       process.stop()
       world.after(Int(1e6 * world.logarithmic(0.01...20))) { process.proceed() }
     }
-    every(scenario.cuts) {
+    every(scenario.cuts, aims: true) {
       // An engine of ipyparallel does not notice, and nobody else does.
       let deaf = cluster.engines.filter(\.isStock).map { "\($0.name).shell" }
       let links = cluster.processes.flatMap(\.openLinks).filter { !deaf.contains($0.label) }
@@ -61,14 +61,16 @@ struct Faults {
     }
   }
 
-  /// - Parameter mean: seconds between two of them; 0 is never.
-  private func every(_ mean: Double, _ body: @escaping () -> Void) {
+  /// - Parameters:
+  ///   - mean: seconds between two of them; 0 is never.
+  ///   - aims: some of them come at a moment that matters.
+  private func every(_ mean: Double, aims: Bool = false, _ body: @escaping () -> Void) {
     guard mean > 0 else { return }
     let (cluster, world) = (cluster, world)
     func next() {
       world.after(Int(1e6 * mean * world.logarithmic(0.05...2.5))) {
         guard cluster.isBusy else { return }
-        body()
+        if aims, world.chance(cluster.scenario.aimed) { cluster.aim(body) } else { body() }
         next()
       }
     }

@@ -26,6 +26,8 @@ public struct Scenario: Sendable {
   var fullDisks = 0.0
   /// Engines that are to take no more tasks, and go then.
   var drains = 0.0
+  /// Percent of the deaths of controllers, engines and connections that come within a moment of something that the controller does.
+  var aimed = 0.0
   /// Percent of tasks with another priority than the usual one, that ask for resources, that rest between tries.
   var priorities = 0.0
   var needs = 0.0
@@ -83,6 +85,7 @@ public struct Scenario: Sendable {
       (controllerDeaths, powerFailures, stops, cuts, fullDisks) = (0, 0, 0, 0, 0)
       engineDeaths = max(4, engineDeaths)
     }
+    aimed = some(60, 20...100)
   }
 
   /// The controller is killed and nothing else goes wrong.

@@ -162,6 +162,7 @@ final class ControllerProcess: Process {
     if !sink.events.isEmpty {
       let events = sink.events
       sink.events = []
+      cluster.hasDecided()
       toHub { [self] in
         for event in events where cluster.scenario.mutation != .miscounts || !world.chance(1) { hub.observe(event) }
         if !hub.retiring.isEmpty { hub { $0.retireIdle(effects: &$1) } }
@@ -204,14 +205,17 @@ final class ControllerProcess: Process {
         return link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver] in receiver?.replied(reply) }
       }
       guard let receiver = cluster.clients.first(where: { $0.identity == client }) else { return }
-      link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver, weak self] in
-        if let self, isAlive, let id = reply.parentID { checkWritten(id) }
+      link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver, self] in
+        if let id = reply.parentID { if isAlive { checkWritten(id) } else { cluster.ledger.isLastWord(of: id) } }
         receiver?.replied(reply)
       }
     } else if expected.clients.contains(client), world.now < expected.until {
       waitingReplies[client, default: []].append(reply)
     }
   }
+
+  /// Tasks whose replies wait for clients that have not come back.
+  var undelivered: [MessageID] { waitingReplies.values.joined().compactMap(\.parentID) }
 
   func clientConnected(_ identity: Frame, by link: Link) {
     clients[identity] = link

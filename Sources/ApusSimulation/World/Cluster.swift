@@ -17,6 +17,7 @@ final class Cluster {
   private var lives = 0
   private var lastEngine = 0
   private var lastClient = 0
+  private var aimed: [() -> Void] = []
   /// Faults happen, and tasks are submitted.
   private(set) var isBusy = true
 
@@ -69,12 +70,29 @@ final class Cluster {
 
   func rest() { isBusy = false }
 
+  // MARK: moments
+
+  /// Something goes wrong within a moment of what the controller does next: most of what may be half done is so then.
+  func aim(_ fault: @escaping () -> Void) { aimed.append(fault) }
+
+  /// The controller has decided something.
+  func hasDecided() {
+    guard !aimed.isEmpty else { return }
+    let faults = aimed
+    aimed = []
+    // As long as facts wait to be written and messages travel.
+    for fault in faults {
+      world.after(world.pick(0...3000)) { [weak self] in if self?.isBusy ?? false { fault() } }
+    }
+  }
+
   // MARK: ends
 
   func killController(power: Bool) {
     guard let controller, controller.isAlive else { return }
     controller.checkJournal()
     ledger.unwritten.formUnion(Set(controller.hub.ids.keys).subtracting(engineFile?.engines.values.map { $0 } ?? []))
+    ledger.loses(controller.undelivered)
     controller.die()
     ledger.controllerDies(isWritten: controller.isJournaled && !power)
     if power {

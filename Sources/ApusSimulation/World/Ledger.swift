@@ -56,6 +56,8 @@ final class TaskAccount {
   var ended = 0
   /// A controller died at the very moment of its end, or before: what was not written yet is not known to the next.
   var mayBeForgotten = false
+  /// A controller died in the moment after its end, or of its answer.
+  var endMayBeForgotten = false
 
   init(
     id: MessageID, client: String, length: Int, deeds: [Deed], retries: Int, hasTimeout: Bool, names: Set<MessageID>,
@@ -184,8 +186,21 @@ final class Ledger {
       // The results of the last moments are sent again, once.
       if !isWritten || isRecent(task) || task.deaths > 1 { task.mayBeLost = true }
     }
-    for task in tasks.values where task.ends.isEmpty || world.now - task.ended < 20_000 { task.mayBeForgotten = true }
+    for task in tasks.values {
+      if task.ends.isEmpty {
+        task.mayBeForgotten = true
+      } else if world.now - task.ended < 20_000 {
+        (task.mayBeForgotten, task.endMayBeForgotten) = (true, true)
+      }
+    }
   }
+
+  /// These have ended for a controller that dies, and have waited for clients that did not come back to it in time: those of Apus ask, the others
+  /// are not told by the next one.
+  func loses(_ ended: [MessageID]) { for id in ended { if let task = tasks[id], task.isStock { task.mayBeLost = true } } }
+
+  /// Its client hears of its end from a controller that is dead by now.
+  func isLastWord(of id: MessageID) { tasks[id]?.endMayBeForgotten = true }
 
   /// The controller had no time to write it down.
   private func isRecent(_ task: TaskAccount) -> Bool { task.received.map { world.now - $0 < 10_000 } ?? true }
@@ -225,16 +240,11 @@ final class Ledger {
       if !task.names.isEmpty || task.deeds.contains(.decline) { return nil }
       if let target = task.preferences.target, unwritten.contains(target) { return nil }
       if task.hasTargets, !scenario.isMild || !task.preferences.isOffered { return nil }
-      // With a timeout it waits for another engine than the one that it failed on, and there is none.
-      if task.hasTargets, task.hasTimeout, task.failures > 0 || task.isAborted { return nil }
       return "it depends on nothing"
     case "InvalidDependency":
-      // What was not written in time is not known.
-      if wasForgetful || task.names.contains(where: { tasks[$0]?.mayBeForgotten ?? true }) { return nil }
-      // What was lost with a connection is sent again when the controller has said that it does not know it: a task that the client sends
-      // before that is told so too.
-      if world.now - lastCut < 3_000_000 { return nil }
-      return "what it names has been submitted"
+      // An end that was not written in time is not known, and its client does not send what has ended.
+      if wasForgetful || task.names.contains(where: { tasks[$0]?.endMayBeForgotten ?? true }) { return nil }
+      return "what it names has been submitted: \(task.names.map(\.text).sorted().joined(separator: ", "))"
     case "ResultLost": return task.losses > 0 || task.mayBeForgotten && wasForgetful ? nil : "nothing was lost"
     default: return "that is no reason"
     }
