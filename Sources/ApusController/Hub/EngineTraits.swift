@@ -13,10 +13,24 @@ struct EngineTraits: Hashable, Sendable {
   var origin: String?
   /// Whether it wants the id of the one that had its place before.
   var keepsID = false
-  /// It takes no more tasks: its job's time is nearly over.
+  /// It takes no more tasks: its job's time is nearly over, or somebody wants it to end.
   var isDraining = false
+  /// When it is to end, because somebody wants that: known here, and not told by itself.
+  var ending = Ending.no
   /// Its connections broke since it was here last: what was on its way to it is lost.
   var wasCutOff = false
+
+  enum Ending: Int, Hashable, Sendable {
+    case no
+    case whenIdle
+    case atOnce
+  }
+
+  /// An engine that comes back is on its way out as it was before, whatever became of the message that said so.
+  mutating func goOnEnding(as former: EngineTraits) {
+    isDraining = isDraining || former.isDraining
+    if former.ending.rawValue > ending.rawValue { ending = former.ending }
+  }
 }
 
 extension EngineTraits {

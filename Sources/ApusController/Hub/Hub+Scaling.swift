@@ -27,8 +27,8 @@ extension Hub {
       }
       ids = numbers.compactMap { $0 }.map { EngineID($0) }
     }
-    let found = state.drain(ids, thenStop: content["stop"]?.isTruthy ?? false, effects: &wire)
-    if content["at_once"]?.isTruthy ?? false { for id in found { state.engines[id].map { wire.retire($0.uuid) } } }
+    let atOnce = content["at_once"]?.isTruthy ?? false
+    let found = state.drain(ids, thenStop: atOnce || content["stop"]?.isTruthy ?? false, atOnce: atOnce, effects: &wire)
     logger.info("engines take no more tasks", metadata: ["engines": "\(found.map(\.number))"])
     return ["status": "ok", "ids": .array(found.map { .int($0.number) })]
   }

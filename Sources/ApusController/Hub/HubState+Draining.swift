@@ -18,15 +18,22 @@ extension HubState {
 
   // MARK: draining
 
-  /// - Parameter thenStop: whether the engines are to end when they have nothing to do.
+  /// - Parameters:
+  ///   - thenStop: whether the engines are to end when they have nothing to do.
+  ///   - atOnce: whether they are to end whatever they do.
   /// - Returns: those that drain, of those that were named.
   @discardableResult
-  mutating func drain(_ named: [EngineID], thenStop: Bool, effects: inout some HubEffects & ~Copyable) -> [EngineID] {
+  mutating func drain(
+    _ named: [EngineID], thenStop: Bool, atOnce: Bool = false, effects: inout some HubEffects & ~Copyable
+  ) -> [EngineID] {
     named.filter { id in
       guard let engine = engines[id] else { return false }
       if thenStop, engine.draining != .told { retiring.insert(id) }
-      // Also if it comes back by its heart alone.
-      engines[id]?.traits.isDraining = true
+      // Also if its connection breaks before it has heard of it, and it comes back.
+      var traits = EngineTraits(isDraining: true)
+      if thenStop { traits.ending = atOnce ? .atOnce : .whenIdle }
+      engines[id]?.traits.goOnEnding(as: traits)
+      defer { if thenStop, atOnce { effects.retire(engine.uuid) } }
       switch engine.draining {
       case .no:
         engines[id]?.draining = .asked(thenStop: thenStop)
@@ -39,6 +46,15 @@ extension HubState {
       }
       return true
     }
+  }
+
+  /// An engine has registered that is on its way out.
+  mutating func goOnEnding(_ id: EngineID, effects: inout some HubEffects & ~Copyable) {
+    guard let engine = engines[id], engine.traits.isDraining || engine.draining != .no else { return }
+    let ending = engine.traits.ending
+    drain([id], thenStop: ending != .no, atOnce: ending == .atOnce, effects: &effects)
+    // What told it may have been lost with its connection.
+    if engine.draining == .told, ending != .atOnce { effects.retire(engine.uuid) }
   }
 
   /// The task scheduler gives it nothing more, and what it gave it before is known here.

@@ -120,21 +120,25 @@ struct HubState {
     if wasCutOff, resumes, let id = ids[uuid] { leave(id, cause: .disconnected, effects: &effects) }
     if let id = ids[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
+      var traits = traits
+      if let former = engines[id]?.traits { traits.goOnEnding(as: former) }
       engines[id]?.connection = connection
       engines[id]?.traits = traits
-      if traits.isDraining || engines[id]?.draining != .no { drain([id], thenStop: false, effects: &effects) }
+      goOnEnding(id, effects: &effects)
       return id
     }
     if let waiting = pending[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is about to be engine \(waiting.id)") }
       pending[uuid]?.connection = connection
       pending[uuid]?.traits = traits
+      pending[uuid]?.traits.goOnEnding(as: waiting.traits)
       pending[uuid]?.traits.wasCutOff = wasCutOff || waiting.traits.wasCutOff
       return waiting.id
     }
     let id = allocate(wanted: lost[uuid]?.id ?? wanted)
-    forgetLost(uuid)
     var traits = traits
+    if let former = lost[uuid]?.traits { traits.goOnEnding(as: former) }
+    forgetLost(uuid)
     traits.wasCutOff = wasCutOff
     pending[uuid] = Pending(id: id, traits: traits, connection: connection, deadline: now + registrationTimeout)
     return id
@@ -270,7 +274,7 @@ struct HubState {
     noteOrigin(traits, id)
     demand.joined(uuid, offer: traits.origin == nil ? nil : traits.resources)
     effects.engineJoined(uuid, id: id, traits: traits)
-    if traits.isDraining { drain([id], thenStop: false, effects: &effects) }
+    goOnEnding(id, effects: &effects)
   }
 
   mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {

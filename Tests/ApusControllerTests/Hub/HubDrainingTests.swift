@@ -92,6 +92,56 @@ private struct Recorder: HubEffects {
     recorder.expect("a joined as 0", "a drains")
   }
 
+  // MARK: connections that break
+
+  /// Registers again after its connection broke.
+  mutating func comeBack(_ uuid: EngineUUID) throws {
+    _ = try state.registrationRequested(
+      uuid, wanted: nil, connection: 8, resumes: true, wasCutOff: true, traits: EngineTraits(), now: .now, effects: &recorder)
+    state.heartStarted(uuid, effects: &recorder)
+    #expect(state.checkInvariants() == [])
+  }
+
+  @Test(arguments: [true, false]) mutating func whoWasToEndAndLostItsConnectionEndsAllTheSame(wasNoticed: Bool) throws {
+    let id = try join(a)
+    place("t1", on: a)
+    state.drain([id], thenStop: true, effects: &recorder)
+    state.drained(a, effects: &recorder)
+    recorder.done = []
+    if wasNoticed { state.leave(id, cause: .disconnected, effects: &recorder) }
+    try comeBack(a)
+    recorder.expect("a left", "a joined as 0", "a drains")
+    place("t1", on: a)
+    state.drained(a, effects: &recorder)
+    recorder.expect()
+    finish("t1", on: a)
+    recorder.expect("a retires")
+  }
+
+  @Test mutating func whoWasToldToEndAndLostItsConnectionIsToldAgain() throws {
+    let id = try join(a)
+    state.drain([id], thenStop: true, effects: &recorder)
+    state.drained(a, effects: &recorder)
+    recorder.done = []
+    // Its connection was not missed: the same engine registers once more.
+    _ = try state.registrationRequested(
+      a, wanted: nil, connection: 8, resumes: true, traits: EngineTraits(), now: .now, effects: &recorder)
+    recorder.expect("a retires")
+    try comeBack(a)
+    recorder.expect("a left", "a joined as 0", "a drains")
+    state.drained(a, effects: &recorder)
+    recorder.expect("a retires")
+  }
+
+  @Test mutating func whoWasToEndAtOnceDoesNotGoOnWithItsWork() throws {
+    let id = try join(a)
+    place("t1", on: a)
+    state.drain([id], thenStop: true, atOnce: true, effects: &recorder)
+    recorder.done = []
+    try comeBack(a)
+    recorder.expect("a left", "a joined as 0", "a drains", "a retires")
+  }
+
   // MARK: ids that are kept
 
   @Test mutating func whoComesInAnothersPlaceGetsItsID() throws {
