@@ -37,9 +37,10 @@ struct RecoveryBench {
       effects: &effects)
     check()
   }
-  mutating func submit(_ id: MessageID, retries: Int = 0) {
+  mutating func submit(_ id: MessageID, retries: Int = 0, after: Dependency = .none, follow: Dependency = .none) {
     var request = TaskRequest(id: id, message: Messages.request(id))
     request.retries = retries
+    (request.after, request.follow) = (after, follow)
     state.submit(request, now: now, effects: &effects)
     check()
   }

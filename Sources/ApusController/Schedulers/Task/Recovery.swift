@@ -24,6 +24,8 @@ struct Recovery {
   /// Results that clients may not have got.
   private(set) var results: [MessageID: JournalResult] = [:]
   private var resultBytes = 0
+  /// Tasks that name others which nobody knows, in their order: those may be on their way a second time.
+  private(set) var deferred: [TaskRequest] = []
   /// When the last of those of before ended: later ones are as new.
   private let latest: Timestamp
   /// Tasks up to this place in the order are of before the restart.
@@ -100,6 +102,15 @@ struct Recovery {
     results[task.id] = JournalResult(
       id: task.id, reply: reply, time: latest, outcome: outcome, engine: engine, client: client, isOwnClient: true)
   }
+
+  /// - Returns: whether there is room.
+  mutating func deferUntilKnown(_ request: TaskRequest) -> Bool {
+    guard !isOver, deferred.count < Self.claimLimit else { return false }
+    deferred.append(request)
+    return true
+  }
+
+  mutating func takeDeferred(at index: Int) -> TaskRequest { deferred.remove(at: index) }
 
   mutating func clientReturned(_ client: Frame) { returned.insert(client) }
 

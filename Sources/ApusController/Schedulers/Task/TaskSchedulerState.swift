@@ -50,7 +50,7 @@ struct TaskSchedulerState {
   }
 
   struct Deadline: Comparable {
-    enum Kind { case task(MessageID), rest(MessageID), loss(engine: Int), hold, results }
+    enum Kind { case task(MessageID), rest(MessageID), loss(engine: Int), hold, deferred, results }
     let instant: ContinuousClock.Instant
     let kind: Kind
     static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
@@ -83,7 +83,9 @@ struct TaskSchedulerState {
   // MARK: events: clients
 
   mutating func submit(_ request: TaskRequest, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    if defers(request, now: now) { return }
     submit(request, refused: [], declined: [], now: now, effects: &effects)
+    submitDeferred(now: now, effects: &effects)
   }
 
   /// - Parameters:
@@ -256,6 +258,7 @@ struct TaskSchedulerState {
         giveUp(engine, loss, now: now, effects: &effects)
         gaveUpWaiting(for: engine, now: now, effects: &effects)
       case .hold: endHold(now: now, effects: &effects)
+      case .deferred: submitDeferred(all: true, now: now, effects: &effects)
       case .results: recovery?.forgetResults()
       }
     }
