@@ -97,8 +97,8 @@ public struct Scenario: Sendable {
 
   /// No task runs more often than it was asked to, not even for what was lost: the controller is killed and nothing else goes wrong. (An engine that
   /// is busy then says afterwards what waits for it; of tasks that came there in the last two milliseconds, before that was written, the new
-  /// controller does not know it. With `always` there are none, and without a queue on engines neither.)
-  var runsOnce: Bool { isMild && (sync == .always || highWaterMark == 1 && lookAhead == 0) }
+  /// controller does not know it. With `always` there are none, and without a queue on engines neither, unless a broadcast keeps one busy.)
+  var runsOnce: Bool { isMild && (sync == .always || highWaterMark == 1 && lookAhead == 0 && broadcasts == 0) }
 
   /// Engines come and go, and nothing else goes wrong: a task runs no more often than asked.
   var isSteady: Bool { controllerDeaths == 0 && powerFailures == 0 && stops == 0 && cuts == 0 && fullDisks == 0 }

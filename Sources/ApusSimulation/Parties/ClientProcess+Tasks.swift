@@ -29,6 +29,7 @@ extension ClientProcess {
     let account = TaskAccount(
       id: ids.id(of: number), client: name, length: Int(1e6 * world.logarithmic(scenario.length)), deeds: deeds, retries: retries,
       hasTimeout: hasTimeout, names: names, hasTargets: target != nil, submitted: world.now)
+    account.follows = metadata["follow"] != nil
     account.preferences = preferences
     return (account, metadata)
   }

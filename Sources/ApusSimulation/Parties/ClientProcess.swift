@@ -113,7 +113,10 @@ final class ClientProcess: Process {
       world.note("\(id) has ended for \(name): \(how)")
       cluster.ledger.ended(id, how)
     case .ask(let serial): askForEngines(serial)
-    case .refuse(let reason): world.fail("\(name) gives up: \(reason)")
+    case .refuse(let reason):
+      if isReady { return world.fail("\(name) gives up: \(reason)") }
+      // It never heard of a controller, and so of no journal that would make it patient. Somebody tries again.
+      after(0) { [self] in cluster.kill(self) }
     }
   }
 
@@ -296,6 +299,7 @@ final class ClientProcess: Process {
     let id = ids.id(of: request.number)
     if cluster.scenario.mutation == .doesNotSendAgain, cluster.ledger.tasks[id]?.wasSent ?? false { return }
     cluster.ledger.tasks[id]?.wasSent = true
+    if let (link, _) = task, !link.isOpen { cluster.ledger.tasks[id]?.isSentBlindly = true }
     // Signed anew each time it is sent.
     let header = Frame([
       "msg_id": .string(id.text), "msg_type": "apply_request", "session": .string(name), "date": .int(world.now),

@@ -17,6 +17,10 @@ final class TaskAccount {
   let names: Set<MessageID>
   let hasTargets: Bool
   let submitted: Int
+  /// It was sent on a connection that had been cut, which its client had not noticed: it waits there for the next one, and comes before what was lost.
+  var isSentBlindly = false
+  /// It is to run where others of them ran.
+  var follows = false
   var preferences = Preferences()
 
   /// What it asks for beyond ipyparallel's flags.
@@ -195,6 +199,9 @@ final class Ledger {
     }
   }
 
+  /// Its client has its result, and nobody can have forgotten it.
+  private func hasSurelySucceeded(_ id: MessageID) -> Bool { tasks[id].map { $0.ends == ["ok"] && !$0.endMayBeForgotten } ?? false }
+
   /// These have ended for a controller that dies, and have waited for clients that did not come back to it in time: those of Apus ask, the others
   /// are not told by the next one.
   func loses(_ ended: [MessageID]) { for id in ended { if let task = tasks[id], task.isStock { task.mayBeLost = true } } }
@@ -237,12 +244,14 @@ final class Ledger {
     case "TaskTimeout": return task.hasTimeout ? nil : "it has no timeout"
     case "EngineError": return task.losses > 0 ? nil : "no engine was lost"
     case "ImpossibleDependency":
-      if !task.names.isEmpty || task.deeds.contains(.decline) { return nil }
+      if task.follows || task.deeds.contains(.decline) { return nil }
+      if !task.names.isEmpty, wasForgetful || !task.names.allSatisfy({ hasSurelySucceeded($0) }) { return nil }
       if let target = task.preferences.target, unwritten.contains(target) { return nil }
       if task.hasTargets, !scenario.isMild || !task.preferences.isOffered { return nil }
       return "it depends on nothing"
     case "InvalidDependency":
       // An end that was not written in time is not known, and its client does not send what has ended.
+      if task.isSentBlindly, scenario.cuts > 0 { return nil }
       if wasForgetful || task.names.contains(where: { tasks[$0]?.endMayBeForgotten ?? true }) { return nil }
       return "what it names has been submitted: \(task.names.map(\.text).sorted().joined(separator: ", "))"
     case "ResultLost": return task.losses > 0 || task.mayBeForgotten && wasForgetful ? nil : "nothing was lost"
