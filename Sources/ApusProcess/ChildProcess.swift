@@ -14,9 +14,9 @@ public struct ChildProcess: Sendable, Hashable {
     self.outputFile = outputFile
   }
 
-  /// - Parameter outputFile: gets standard output and standard error, appended. Standard input is `/dev/null`.
-  public static func start(_ command: Command, outputFile: String) throws(ProcessError) -> ChildProcess {
-    ChildProcess(pid: try command.spawn(output: .file(outputFile), isolation: .session), outputFile: outputFile)
+  /// - Parameter outputFile: gets standard output and standard error, appended.
+  public static func start(_ command: Command, input: Stream = .nothing, outputFile: String) throws(ProcessError) -> ChildProcess {
+    ChildProcess(pid: try command.spawn(input: input, output: .file(outputFile), isolation: .session), outputFile: outputFile)
   }
 
   /// Whether the process has ended; asking takes it from the system's table.

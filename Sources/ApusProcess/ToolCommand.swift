@@ -23,6 +23,9 @@ public struct ToolCommand: Sendable, Hashable {
   public var input: String
   /// How long it may take.
   public var limit: Duration
+  /// Gets what it says, in the place of a pipe to us: it goes on, and others can read it, if this process is killed meanwhile. For as long
+  /// as the command runs it holds a lock on this file (`flock`). What it says as errors goes into a file beside it, ending in `.errors`.
+  public var record: String?
 
   public init(_ words: [String], environment: Environment, input: String = "", limit: Duration = .seconds(60)) {
     command = .init(program: words.first ?? "", arguments: words, environment: environment)
@@ -75,6 +78,7 @@ private struct RunningTool {
   private var texts: [[UInt8]] = [[], []]
   private var end: Int32
   private var status: ExitStatus?
+  private var record: String?
   private(set) var isFinished = false
   let deadline: Duration
   /// What a command says beyond this is not kept.
@@ -82,23 +86,44 @@ private struct RunningTool {
 
   init(_ tool: ToolCommand) throws(ProcessError) {
     let (readEnd, writeEnd) = try Pipe.open(isNonblocking: false)
-    let (outputEnd, outputTarget) = try Pipe.open(isNonblocking: false)
-    let (errorEnd, errorTarget) = try Pipe.open(isNonblocking: false)
-    defer { for descriptor in [readEnd, outputTarget, errorTarget] { close(descriptor) } }
+    var targets: [Int32] = []
+    defer { for descriptor in [readEnd] + targets { close(descriptor) } }
     inputEnd = writeEnd
-    ends = [outputEnd, errorEnd]
-    for descriptor in [writeEnd, outputEnd, errorEnd] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+    record = tool.record
+    ends = []
+    if let record {
+      for path in Self.files(record) { targets.append(try Self.locked(path)) }
+      ends = [-1, -1]
+    } else {
+      for _ in 0..<2 {
+        let (end, target) = try Pipe.open(isNonblocking: false)
+        ends.append(end)
+        targets.append(target)
+      }
+    }
+    for descriptor in [writeEnd] + ends where descriptor >= 0 { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     input = Array(tool.input.utf8)[...]
     deadline = Self.now + tool.limit
     do throws(ProcessError) {
       pid = try tool.command.spawn(
-        input: .descriptor(readEnd), output: .descriptor(outputTarget), errors: .descriptor(errorTarget), isolation: .session)
+        input: .descriptor(readEnd), output: .descriptor(targets[0]), errors: .descriptor(targets[1]), isolation: .session)
     } catch {
-      for descriptor in [writeEnd, outputEnd, errorEnd] { close(descriptor) }
+      for descriptor in [writeEnd] + ends where descriptor >= 0 { close(descriptor) }
       throw error
     }
     end = ProcessDescriptor.open(pid) ?? -1
     feed()
+  }
+
+  private static func files(_ record: String) -> [String] { [record, record + ".errors"] }
+
+  /// The lock is the open file's: a child that has it open holds it, too.
+  private static func locked(_ path: String) throws(ProcessError) -> Int32 {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw ProcessError(file: path, code: errno) }
+    // A file system without locks is no reason to do nothing.
+    _ = flock(descriptor, LOCK_EX | LOCK_NB)
+    return descriptor
   }
 
   static var now: Duration {
@@ -146,10 +171,20 @@ private struct RunningTool {
 
   private mutating func finish() {
     isFinished = true
+    if let record { texts = Self.files(record).map { Self.bytes(of: $0) } }
     for descriptor in ends + [end, inputEnd] where descriptor >= 0 { close(descriptor) }
     ends = [-1, -1]
     end = -1
     inputEnd = -1
+  }
+
+  private static func bytes(of path: String) -> [UInt8] {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return [] }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: mostBytes)
+    let count = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+    return Array(bytes.prefix(max(0, count)))
   }
 
   private mutating func feed() {

@@ -18,13 +18,15 @@ struct StopCommand {
       paths = ids.map { profile.clusterFile($0) }
       for (id, path) in zip(ids, paths) where !FileSystem.exists(path) { throw missing(id, path) }
     }
+    let seconds = try configuration.double("connect_timeout", of: "SSHLauncher")
+    let connectTimeout = seconds.flatMap { $0 > 0 && $0 < 1e6 ? Duration.milliseconds(Int($0 * 1000)) : nil }
     var failure: ClusterError?
     for path in paths {
       do throws(ClusterError) {
         // In ipyparallel's words, which programs look for.
         if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
         let status = try ClusterStatus(reading: path)
-        let stopped = try ClusterStopper.stop(status, context.environment)
+        let stopped = try ClusterStopper.stop(status, connectTimeout: connectTimeout, context.environment)
         if let controller = status.deadController, status.file.supervisor == nil {
           context.note(
             .warning,

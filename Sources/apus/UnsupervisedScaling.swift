@@ -16,6 +16,8 @@ struct UnsupervisedScaling {
   init(_ context: CommandContext, _ patience: Duration?) { (self.context, self.patience) = (context, patience) }
 
   func scale(_ client: Client, to number: Int, isForced: Bool) async throws -> ExitCode {
+    let present = try await self.demand(client).engines.count { !$0.isDraining }
+    if present == number { return end(.success, Self.words(number)) }
     let status = try cluster()
     var policy = AdaptivePolicy(minimum: number, maximum: number)
     policy.wished(ScalingWish(minimum: number, maximum: number, isForced: isForced))
@@ -33,10 +35,12 @@ struct UnsupervisedScaling {
       return end(.failure, kept)
     }
     let count = try await self.demand(client).engines.count { !$0.isDraining }
-    let words = count == 1 ? "1 engine" : "\(count) engines"
+    let words = Self.words(count)
     return count == number
       ? end(.success, words) : end(.failure, "\(words): others were started by other launchers, or have come or gone meanwhile")
   }
+
+  private static func words(_ count: Int) -> String { count == 1 ? "1 engine" : "\(count) engines" }
 
   /// Whether somebody is there after all.
   var hasLauncher: Bool {
@@ -118,7 +122,9 @@ struct UnsupervisedScaling {
     }
     let left = ClusterStopper.waitForEnd(of: processes, atMost: Self.endPatience)
     for process in processes where !left.contains(process) && !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
-    try ClusterStatus(reading: before.path).file.write(to: before.path)
+    try ClusterFile.whileLocked(before.path) { () throws(ClusterError) in
+      try ClusterStatus(reading: before.path).file.write(to: before.path)
+    }
   }
 
   private func end(_ code: ExitCode, _ words: String) -> ExitCode {

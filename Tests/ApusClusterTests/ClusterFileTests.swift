@@ -1,7 +1,9 @@
-import ApusCluster
 import ApusMessaging
+import ApusProcess
 import Glibc
 import Testing
+
+@testable import ApusCluster
 
 @Suite struct ClusterFileTests {
   let directory = TemporaryDirectory()
@@ -78,6 +80,46 @@ import Testing
     #expect(batch.isRunning)
     #expect(batch.engineCount == 64)
     #expect(batch.processes.isEmpty)
+  }
+
+  /// A launcher was killed between the start of a process and the file that names it.
+  @Test func whatADeadLauncherHasStartedIsFound() throws {
+    var file = try read(Self.stock)
+    file.supervisor = .init(pid: 77, outputFile: "", began: "5")
+    #expect(try ClusterFile(file.json, path: "cluster-.json") == file)
+    let found = ClusterFile.Process(pid: 4711, outputFile: "")
+    func status(alive: Set<Int32>) -> ClusterStatus {
+      ClusterStatus(
+        file, path: "p", isAlive: { process, _ in alive.contains(process.pid) },
+        started: { _ in [found, .init(pid: 4147, outputFile: "")] })
+    }
+    #expect(status(alive: []).processes.map(\.pid) == [4711, 4147] && status(alive: []).isRunning)
+    #expect(status(alive: [4147]).processes.map(\.pid) == [4147, 4711])
+    // One that lives will say it.
+    #expect(status(alive: [77, 4147]).processes.map(\.pid) == [77, 4147])
+    #expect(status(alive: [77]).isRunning)
+  }
+
+  @Test func numbersThatAreUsedAgainAreOthers() throws {
+    let file = try read(Self.stock)
+    let began = try #require(ProcessTable.began(getpid()))
+    #expect(ProcessTable.isAlive(.init(pid: getpid(), outputFile: "", began: began), of: file))
+    #expect(!ProcessTable.isAlive(.init(pid: getpid(), outputFile: "", began: "1"), of: file))
+  }
+
+  @Test func processesAreFoundByTheirMark() throws {
+    let profile = directory.path
+    var environment = Environment.current()
+    environment[EngineJob.localMark] = "\(profile):x:7-controller"
+    let command = ChildProcess.Command(program: "sleep", arguments: ["sleep", "60"], environment: environment)
+    let process = try ChildProcess.start(command, outputFile: "/dev/null")
+    defer {
+      kill(process.pid, SIGKILL)
+      var status: Int32 = 0
+      waitpid(process.pid, &status, 0)
+    }
+    #expect(ProcessTable.started(for: ClusterFile(clusterID: "x", profile: profile)).map(\.pid) == [process.pid])
+    #expect(ProcessTable.started(for: ClusterFile(clusterID: "", profile: profile)).isEmpty)
   }
 
   @Test(arguments: ["", "{", "[]", "{}", "{\"cluster\": 3}"])

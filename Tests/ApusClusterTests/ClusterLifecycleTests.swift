@@ -9,6 +9,7 @@ import Testing
     var done: [String] = []
     /// The engine that the system does not start.
     var refused: Int?
+    var startRefusal: String? { refused == nil ? nil : "no such file" }
     mutating func startEngines(_ engines: Range<Int>) -> Int {
       for (count, index) in engines.enumerated() {
         done.append("start \(index)")

@@ -59,6 +59,50 @@ import Testing
     #expect(life.exitCode == .refused)
   }
 
+  /// A host without power cannot be asked whether what it ran has ended.
+  @Test mutating func whoCannotBeReachedIsNotWaitedFor() {
+    var life = queued()
+    life.controllerRuns(now: now)
+    life.connectionInfoArrived(now: now, &recorder)
+    life.enginesRegistered(1, now: now, &recorder)
+    life.signaled(15, now: now, &recorder)
+    recorder.done = []
+    life.enginesUnreachable([0], &recorder)
+    #expect(life.exitCode == nil)
+    life.controllerEnded(.exited(0), now: now, &recorder)
+    recorder.expect("gaveUp(engines: Set([0]), controller: false)")
+    #expect(life.exitCode == .refused)
+  }
+
+  @Test mutating func norIsAControllerThatCannotBeReached() {
+    var life = queued()
+    life.signaled(15, now: now, &recorder)
+    recorder.done = []
+    life.controllerUnreachable(&recorder)
+    recorder.expect("gaveUp(engines: Set([]), controller: true)")
+    #expect(life.exitCode == .refused)
+  }
+
+  @Test func onlyItsOwnFilesGoWithIt() throws {
+    let directory = TemporaryDirectory()
+    let profile = ProfileDirectory(directory.path)
+    try profile.create()
+    let (client, engine) = (profile.connectionFile("client", clusterID: "x"), profile.connectionFile("engine", clusterID: "x"))
+    for path in [client, engine, engine + ".7-8.new"] { try AtomicFile.write([1], to: path) }
+    // The journal of a controller here that had the same name.
+    try FileSystem.makeDirectory(profile.journal(clusterID: "x"))
+    var file = ClusterFile(clusterID: "x", profile: profile.location)
+    (file.controllerLauncher, file.originalController) = ("ssh", ["apus": ["launcher": "ssh", "hosts": []]])
+    file.formerFiles = [client: try #require(FileSystem.version(of: client)).text]
+    let path = profile.clusterFile("x")
+    try file.write(to: path)
+    #expect(try ClusterFile(reading: path) == file)
+    try ClusterStopper.stop(ClusterStatus(reading: path), Environment([:]))
+    #expect(FileSystem.exists(client) && !FileSystem.exists(engine) && !FileSystem.exists(path))
+    #expect(!FileSystem.exists(engine + ".7-8.new"))
+    #expect(FileSystem.isDirectory(profile.journal(clusterID: "x")))
+  }
+
   @Test func itsStateStaysInTheFile() throws {
     var file = ClusterFile(clusterID: "x", profile: "/p")
     let state: JSONObject = ["pid": 7, "n": 1, "apus": ["launcher": "mpi", "mark": "m"]]

@@ -141,6 +141,71 @@ import Testing
         == WishProgress(serial: 1, state: .done, reason: "3 engines, 1 more than wanted until they have nothing to do"))
   }
 
+  @Test mutating func ranksAreAsManyAsTheyAre() {
+    var life = served(2) { $0.restartsTogether = true }
+    hear(&life, answer([engine(0), engine(1)], wish: 2))
+    #expect(life.wishProgress == WishProgress(serial: 1, state: .done, reason: "2 engines"))
+    #expect(life.policy == nil)
+  }
+
+  /// Their program is gone, for example: nobody waits for what will not come.
+  @Test mutating func whoCannotBeStartedAgainIsNotWaitedFor() {
+    var life = served(2)
+    hear(&life, answer([engine(0), engine(1)], restart: [0, 1]))
+    recorder.refused = 1
+    life.engineEnded(0, .exited(0), now: now, &recorder)
+    life.engineEnded(1, .exited(0), now: now, &recorder)
+    life.timePassed(now: now, &recorder)
+    hear(&life, answer([]))
+    #expect(life.renewalProgress?.state == .underWay)
+    hear(&life, answer([engine(0, run: 1)]))
+    #expect(life.renewalProgress?.state == .refused)
+    #expect(life.renewalProgress?.reason.contains("engine 1 did not come back: refused: no such file") == true)
+  }
+
+  /// However young the cluster is: its controller serves on, and whoever looks can see why.
+  @Test mutating func whoEndsAtOnceIsNoReasonToStopTheCluster() {
+    var life = served(1)
+    hear(&life, answer([engine(0)], restart: [0]))
+    life.engineEnded(0, .exited(0), now: now, &recorder)
+    life.timePassed(now: now, &recorder)
+    life.engineEnded(0, .exited(3), now: now, &recorder)
+    #expect(!life.isStopping)
+    #expect(life.renewalProgress?.state == .refused && life.renewalProgress?.reason.contains("exit code 3") == true)
+  }
+
+  @Test mutating func whoDoesNotRegisterInTimeIsNotWaitedFor() {
+    var life = served(1)
+    hear(&life, answer([engine(0)], restart: [0]))
+    life.engineEnded(0, .exited(0), now: now, &recorder)
+    life.timePassed(now: now, &recorder)
+    life.demandArrived(answer([]), mark: mark, now: now + .seconds(60), &recorder)
+    #expect(life.renewalProgress?.state == .underWay)
+    life.demandArrived(answer([]), mark: mark, now: now + .seconds(61), &recorder)
+    #expect(life.renewalProgress == WishProgress(serial: 1, state: .refused, reason: "engine 0 did not register within 60 s"))
+  }
+
+  @Test mutating func whoDoesNotEndInTimeIsNotWaitedFor() {
+    var life = served(1)
+    hear(&life, answer([engine(0)], restart: [0]))
+    life.demandArrived(answer([engine(0)]), mark: mark, now: now + .seconds(61), &recorder)
+    #expect(life.renewalProgress == WishProgress(serial: 1, state: .refused, reason: "engine 0 did not end within 60 s"))
+  }
+
+  @Test mutating func timeInAQueueIsNoReasonToGiveUp() {
+    var life = served(1) { $0.queues = true }
+    life.engineRuns(0, now: now, &recorder)
+    hear(&life, answer([engine(0)], restart: [0]))
+    life.engineEnded(0, .exited(0), now: now, &recorder)
+    life.timePassed(now: now, &recorder)
+    life.demandArrived(answer([]), mark: mark, now: now + .seconds(1000), &recorder)
+    life.engineRuns(0, now: now + .seconds(1000), &recorder)
+    life.demandArrived(answer([]), mark: mark, now: now + .seconds(1060), &recorder)
+    #expect(life.renewalProgress?.state == .underWay)
+    life.demandArrived(answer([]), mark: mark, now: now + .seconds(1061), &recorder)
+    #expect(life.renewalProgress?.state == .refused)
+  }
+
   @Test mutating func ranksStayAsManyAsTheyAre() {
     var life = served(2) { $0.restartsTogether = true }
     recorder.done = []

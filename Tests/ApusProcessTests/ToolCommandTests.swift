@@ -1,4 +1,5 @@
 import ApusProcess
+import Glibc
 import Testing
 
 @Suite struct ToolCommandTests {
@@ -12,6 +13,21 @@ import Testing
     let result = try shell("cat; echo wrong >&2; exit 3", input: "said\n").run()
     #expect(result == .init(status: .exited(3), output: "said\n", errors: "wrong\n"))
     #expect(!result.isSuccess)
+  }
+
+  /// Whoever finds the file waits for the command by its lock.
+  @Test func whatItSaysIsKeptInAFileThatIsLockedMeanwhile() throws {
+    let folder = "\(environment["TMPDIR"] ?? "/tmp")/apus-record-\(getpid())"
+    mkdir(folder, 0o700)
+    defer {
+      for name in ["said", "said.errors"] { unlink("\(folder)/\(name)") }
+      rmdir(folder)
+    }
+    var tool = shell("flock -n \(folder)/said -c 'echo free' || echo locked; echo wrong >&2")
+    tool.record = "\(folder)/said"
+    #expect(try tool.run() == .init(status: .exited(0), output: "locked\n", errors: "wrong\n"))
+    let after = try shell("flock -n \(folder)/said -c 'cat \(folder)/said'").run()
+    #expect(after.output == "locked\n")
   }
 
   @Test func severalRunAtTheSameTime() throws {

@@ -8,9 +8,12 @@ public struct ClusterFile: Sendable, Hashable {
   public struct Process: Sendable, Hashable {
     public var pid: Int32
     public var outputFile: String
-    public init(pid: Int32, outputFile: String) {
+    /// When it began, as the system tells it, where that is known: its number may be another's by now.
+    public var began: String?
+    public init(pid: Int32, outputFile: String, began: String? = nil) {
       self.pid = pid
       self.outputFile = outputFile
+      self.began = began
     }
   }
 
@@ -50,6 +53,10 @@ public struct ClusterFile: Sendable, Hashable {
   public var engineSets: [String: EngineSet] = [:]
   /// Engines that ended before the cluster did, oldest first.
   public var ended: [EndedEngine] = []
+  /// Other launchers that start engines for it, or watch over some: `apus engines`.
+  var launchers: [Process] = []
+  /// Connection files that were there before a controller elsewhere was started, with their versions: they are another's.
+  var formerFiles: [String: String] = [:]
   /// The class that wrote the file, as Python names it.
   var className = "ipyparallel.cluster.cluster.Cluster"
   var originalController: JSONObject?
@@ -70,6 +77,9 @@ public struct ClusterFile: Sendable, Hashable {
     guard !LauncherName(controllerLauncher).isLocal, let state = originalController, state["apus"] != nil else { return nil }
     return state
   }
+
+  /// What the marks of all processes that were started for it begin with.
+  var mark: String { "\(profile):\(clusterID):" }
 
   /// Whether all of it is processes of this host.
   public var isLocal: Bool { LauncherName(controllerLauncher).isLocal && engineSets.values.allSatisfy { launcher(of: $0).isLocal } }
@@ -123,6 +133,8 @@ public struct ClusterFile: Sendable, Hashable {
       engineSets[id] = read(state)
     }
     ended = (json["apus"]?["ended"]?.arrayValue ?? []).compactMap { EndedEngine($0) }
+    launchers = (json["apus"]?["launchers"]?.arrayValue ?? []).compactMap { $0.objectValue.flatMap(Self.process) }
+    for (path, version) in json["apus"]?["former_files"]?.objectValue?.members ?? [] { formerFiles[path] = version.stringValue }
   }
 
   /// Takes a set's state as its launcher tells it.
@@ -143,7 +155,7 @@ public struct ClusterFile: Sendable, Hashable {
 
   private static func process(_ state: JSONObject) -> Process? {
     guard let pid = state["pid"]?.intValue, let pid = Int32(exactly: pid), pid > 0 else { return nil }
-    return Process(pid: pid, outputFile: state["output_file"]?.stringValue ?? "")
+    return Process(pid: pid, outputFile: state["output_file"]?.stringValue ?? "", began: state["began"]?.stringValue)
   }
 
   // MARK: writing
@@ -169,7 +181,14 @@ public struct ClusterFile: Sendable, Hashable {
     var sets = JSONObject()
     for (id, set) in engineSets.sorted(by: { $0.key < $1.key }) { sets[id] = .object(state(of: set)) }
     object["engines"] = ["class": .string(engineLauncher), "sets": .object(sets)]
-    if !ended.isEmpty { object["apus"] = ["ended": .array(ended.suffix(Self.mostEnded).map(\.json))] }
+    var own = JSONObject()
+    if !ended.isEmpty { own["ended"] = .array(ended.suffix(Self.mostEnded).map(\.json)) }
+    if !launchers.isEmpty { own["launchers"] = .array(launchers.map { state($0, n: nil) }) }
+    if !formerFiles.isEmpty {
+      own["former_files"] = .object(
+        JSONObject(members: formerFiles.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
+    }
+    if !own.members.isEmpty { object["apus"] = .object(own) }
     return .object(object)
   }
 
@@ -188,9 +207,15 @@ public struct ClusterFile: Sendable, Hashable {
     if let n { object["n"] = .int(n) }
     object["output_file"] = .string(process.outputFile)
     object["pid"] = .int(Int(process.pid))
+    if let began = process.began { object["began"] = .string(began) }
     object["profile_dir"] = .string(profile)
     object["state"] = "running"
     return .object(object)
+  }
+
+  /// Reads and writes a cluster's file while no other launcher does: what each has to say of its own engines stays.
+  public static func whileLocked<R>(_ path: String, _ body: () throws(ClusterError) -> R) throws(ClusterError) -> R {
+    try FileSystem.whileLocking(Path.parent(path), body)
   }
 
   /// Written whole or not at all, readable by its owner: ipyparallel's readers may be at it.

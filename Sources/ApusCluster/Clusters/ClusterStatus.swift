@@ -7,22 +7,32 @@ public struct ClusterStatus: Sendable, Hashable {
   public private(set) var file: ClusterFile
   /// What the file names as its controller, where that has ended without being asked to.
   public private(set) var deadController: ClusterFile.Process?
+  /// What a launcher started that was killed before it could say so in the file.
+  public private(set) var unnamed: [ClusterFile.Process] = []
   /// Why batch systems and hosts could not be asked.
   public private(set) var troubles: [ClusterError] = []
 
-  public init(_ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:))
-  {
+  public init(
+    _ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:),
+    started: (ClusterFile) -> [ClusterFile.Process] = ProcessTable.started(for:)
+  ) {
     self.path = path
     self.file = file
     if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isAlive(controller, file) {
       deadController = controller
       self.file.controller = nil
     }
+    self.file.launchers.removeAll { !isAlive($0, file) }
     if let supervisor = file.supervisor, !isAlive(supervisor, file) { self.file.supervisor = nil }
+    let isLauncherDead = self.file.launchers.count < file.launchers.count || self.file.supervisor == nil && file.supervisor != nil
     for (id, set) in file.engineSets where set.state == nil {
       let engines = set.engines.filter { isAlive($0.value, file) }
       if engines.isEmpty { self.file.engineSets[id] = nil } else { self.file.engineSets[id]?.engines = engines }
       if !engines.isEmpty { self.file.engineSets[id]?.count = engines.count }
+    }
+    if isLauncherDead {
+      let named = Set(self.processes.map(\.pid))
+      unnamed = started(file).filter { !named.contains($0.pid) }
     }
   }
 
@@ -72,7 +82,7 @@ public struct ClusterStatus: Sendable, Hashable {
   public var isAbandoned: Bool { !isControllerRunning && file.supervisor == nil && !file.engineSets.isEmpty }
   /// The controller has died, and its launcher starts it again.
   public var isRestarting: Bool { !isControllerRunning && file.supervisor != nil && file.restartsController }
-  public var isRunning: Bool { isControllerRunning || isRestarting || !file.engineSets.isEmpty }
+  public var isRunning: Bool { isControllerRunning || file.supervisor != nil || !file.engineSets.isEmpty || !unnamed.isEmpty }
   /// Engines that are processes of this host.
   var localEngineCount: Int { file.engineSets.values.reduce(0) { $0 + $1.engines.count } }
   /// Whether no other system has, or is about to get, a part in it.
@@ -83,7 +93,7 @@ public struct ClusterStatus: Sendable, Hashable {
   public var processes: [ClusterFile.Process] {
     let controller = LauncherName(file.controllerLauncher).isLocal ? file.controller : nil
     // The supervisor first: it is not to start anything again.
-    return [file.supervisor, controller].compactMap { $0 } + file.engineSets.values.flatMap(\.engines.values)
+    return [file.supervisor, controller].compactMap { $0 } + file.engineSets.values.flatMap(\.engines.values) + unnamed
   }
 
   /// Beginnings of the names of logs that the engines write.

@@ -15,12 +15,12 @@ public enum ClusterStopper {
   }
 
   /// SIGTERM or its equal, patience, SIGKILL; then the cluster's file and the logs go.
+  /// - Parameter connectTimeout: how long a host may take to answer; `nil` is as the cluster was started.
   /// - Throws: where something does not end, or a system does not answer: the file then stays, for another try.
   @discardableResult
-  public static func stop(_ status: ClusterStatus, killAfter: Duration = .seconds(5), _ environment: Environment)
-    throws(ClusterError)
-    -> Result
-  {
+  public static func stop(
+    _ status: ClusterStatus, killAfter: Duration = .seconds(5), connectTimeout: Duration? = nil, _ environment: Environment
+  ) throws(ClusterError) -> Result {
     guard
       LauncherName(status.file.controllerLauncher).isLocal || status.file.originalController == nil
         || status.file.controllerElsewhere != nil
@@ -46,27 +46,39 @@ public enum ClusterStopper {
       let engines = status.engineCount - status.localEngineCount
       guard FileSystem.exists(status.path) else { return Result(processes: ended, engines: engines, hadToKill: hadToKill) }
       status = try ClusterStatus(reading: status.path)
-      ended -= status.processes.count
+      ended = max(0, ended - status.processes.count)
     }
-    var sets = try foreignSets(of: status, environment)
+    let context = LauncherContext(
+      environment: environment, profile: ProfileDirectory(status.file.profile), isEnding: true, connectTimeout)
+    var sets = try foreignSets(of: status, context)
     let engines = sets.reduce(0) { $0 + $1.live.count }
     if let state = status.file.controllerElsewhere {
-      sets.append(try reconnect(state, LauncherName(status.file.controllerLauncher), of: status, environment))
+      sets.append(try reconnect(state, LauncherName(status.file.controllerLauncher), context))
     }
     let processes = status.processes
     for process in processes { kill(process.pid, SIGTERM) }
-    for index in sets.indices { _ = sets[index].perform(.stop(isForced: false)) }
+    // Each waits for its own system, or its own hosts.
+    let endings = sets.map { SetEnding($0, killAfter: killAfter) }
     var left = wait(for: processes, atMost: killAfter)
     hadToKill = hadToKill || !left.isEmpty
     let hadToKillController = left.contains { $0.pid == status.file.controller?.pid }
     for process in left { kill(process.pid, SIGKILL) }
     left = wait(for: left, atMost: .seconds(5))
-    for index in sets.indices { hadToKill = try end(&sets[index], killAfter: killAfter) || hadToKill }
+    var failure: ClusterError?
+    for ending in endings {
+      switch ending.result() {
+      case .success(let wasForced): hadToKill = hadToKill || wasForced
+      case .failure(let error): failure = failure ?? error
+      }
+    }
+    if let failure { throw failure }
     if let stubborn = left.first {
       throw ClusterError(.failure, "process \(stubborn.pid) of the cluster \(status.path) does not end, not even by SIGKILL")
     }
     FileSystem.remove(status.path)
-    if status.deadController != nil || hadToKillController || status.file.controllerElsewhere != nil {
+    if status.file.controllerElsewhere != nil {
+      ControllerLeftovers.removeFiles(of: status.file)
+    } else if status.deadController != nil || hadToKillController {
       ControllerLeftovers.remove(
         ProfileDirectory(status.file.profile), clusterID: status.file.clusterID,
         controllerArguments: status.file.controllerArguments)
@@ -78,46 +90,23 @@ public enum ClusterStopper {
   /// How long a launcher may take to end what batch systems and other hosts run for it: a command of theirs may take a minute.
   private static let patienceWithSystems = Duration.seconds(90)
 
-  private static func foreignSets(of status: ClusterStatus, _ environment: Environment) throws(ClusterError) -> [LauncherSteps] {
+  private static func foreignSets(of status: ClusterStatus, _ context: LauncherContext) throws(ClusterError) -> [LauncherSteps] {
     var sets: [LauncherSteps] = []
     for set in status.file.engineSets.values {
       guard let state = set.state else { continue }
-      sets.append(try reconnect(state, status.file.launcher(of: set), of: status, environment))
+      sets.append(try reconnect(state, status.file.launcher(of: set), context))
     }
     return sets
   }
 
-  private static func reconnect(
-    _ state: JSONObject, _ name: LauncherName, of status: ClusterStatus, _ environment: Environment
-  ) throws(ClusterError) -> LauncherSteps {
-    let context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
+  private static func reconnect(_ state: JSONObject, _ name: LauncherName, _ context: LauncherContext) throws(ClusterError)
+    -> LauncherSteps
+  {
     var steps = LauncherSteps(try LauncherRegistry.reconnect(state, launcher: name, context), outputLimit: 0)
     // Engines of a set that ended before the others are none of those that it counts.
     // Nor those that their system refused.
     steps.assumeRunning(steps.launcher.known)
     return steps
-  }
-
-  /// - Returns: whether it had to be killed.
-  private static func end(_ set: inout LauncherSteps, killAfter: Duration) throws(ClusterError) -> Bool {
-    var isForced = false
-    var deadline = MonotonicClock.now + max(killAfter, .seconds(10))
-    var trouble: ClusterError?
-    while !set.live.isEmpty {
-      _ = poll(nil, 0, Int32(clamping: set.schedule.pause.milliseconds))
-      for event in set.perform(.look) { if case .trouble(let error) = event { trouble = error } }
-      guard MonotonicClock.now >= deadline, !set.live.isEmpty else { continue }
-      guard !isForced else {
-        let places = set.live.sorted().prefix(5).map { set.launcher.place(of: $0) }.joined(separator: ", ")
-        throw trouble
-          ?? ClusterError(.refused, "\(set.live.count) engines do not end: \(places)", advice: "'apus stop' tries it again.")
-      }
-      isForced = true
-      deadline = MonotonicClock.now + .seconds(60)
-      for event in set.perform(.stop(isForced: true)) { if case .trouble(let error) = event { trouble = error } }
-    }
-    _ = set.perform(.removeFiles)
-    return isForced
   }
 
   /// - Returns: those that still run when the time is over.

@@ -19,6 +19,21 @@ enum ControllerLeftovers {
     for kind in ["client", "engine"] { FileSystem.remove(profile.connectionFile(kind, clusterID: clusterID)) }
   }
 
+  /// Of a controller elsewhere only its connection files are here. Those that were here before are another's, and so is a journal.
+  static func removeFiles(of file: ClusterFile) {
+    if areUsedAgain(file.controllerArguments) { return }
+    for kind in ["client", "engine"] {
+      let path = ProfileDirectory(file.profile).connectionFile(kind, clusterID: file.clusterID)
+      // It was killed while it wrote it.
+      let directory = Path.parent(path)
+      for name in FileSystem.entries(of: directory) where name.hasPrefix(Path.name(path) + ".") && name.hasSuffix(".new") {
+        FileSystem.remove(Path.join(directory, name))
+      }
+      guard let version = FileSystem.version(of: path), file.formerFiles[path] != version.text else { continue }
+      FileSystem.remove(path)
+    }
+  }
+
   /// Whether its connection files are meant for the next controller, too.
   static func areUsedAgain(_ controllerArguments: [String]) -> Bool {
     controllerArguments.contains { $0.contains("reuse") || $0.contains("restore") }

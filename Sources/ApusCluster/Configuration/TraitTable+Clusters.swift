@@ -56,6 +56,10 @@ extension TraitTable {
             "restart", .choice(["never", "on-failure", "always"]), "'never'",
             "Which engines that end are started again: none, those that failed or were lost with their node, or all."),
           Trait(
+            "stay", .bool, "False",
+            "Let the launcher of a cluster in the background stay with it: it tells why engines have ended, and clients can scale the cluster."
+          ),
+          Trait(
             "restart_limit", .integer(atLeast: 0), "5",
             "Restarts of an engine in a row, each soon after its start, until it is given up."),
           Trait(

@@ -44,6 +44,9 @@ extension TraitTable {
         "SSHLauncher", parents: ["BaseLauncher"], "A process of another host.",
         [
           Trait("ssh_cmd", .texts, "['ssh']", "Command for a host."), Trait("ssh_args", .texts, "[]", "Its further arguments."),
+          Trait(
+            "connect_timeout", .number, "10",
+            "Seconds that a host may take to be connected to; one that takes longer is not waited for at a stop."),
           Trait("scp_cmd", .texts, "['scp']", "Accepted, without effect: files go over the connection that is there."),
           Trait("scp_args", .texts, "[]", "Accepted, without effect."),
           Trait("user", .text, "''", "User name on hosts that are named without one."),

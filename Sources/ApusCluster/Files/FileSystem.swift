@@ -19,6 +19,8 @@ public enum FileSystem {
     let seconds: Int
     let nanoseconds: Int
     let size: Int
+
+    var text: String { "\(inode) \(seconds).\(nanoseconds) \(size)" }
   }
 
   public static func version(of path: String) -> Version? {
@@ -53,6 +55,31 @@ public enum FileSystem {
   /// Removes a file; one that is not there is fine.
   @discardableResult
   public static func remove(_ path: String) -> Bool { unlink(path) == 0 || errno == ENOENT }
+
+  /// Waits until nobody holds a lock on a file (`flock`), there is no such file, or it has what is looked for.
+  static func waitForLock(of path: String, atMost limit: Duration, orUntil isThere: () -> Bool) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    let deadline = MonotonicClock.now + limit
+    while flock(descriptor, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK || errno == EINTR {
+      // The system tells nobody of a lock that is free, unless they wait for it for ever.
+      guard MonotonicClock.now < deadline, !isThere() else { return }
+      _ = poll(nil, 0, 20)
+    }
+  }
+
+  /// Does something while nobody else does it who asks for the same directory (`flock`): it leaves no file behind. Where the file system
+  /// has no locks, or somebody holds one for too long, it is done all the same.
+  static func whileLocking<R>(_ directory: String, _ body: () throws(ClusterError) -> R) throws(ClusterError) -> R {
+    let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer { if descriptor >= 0 { close(descriptor) } }
+    let deadline = MonotonicClock.now + .seconds(5)
+    while descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK || errno == EINTR,
+      MonotonicClock.now < deadline
+    { _ = poll(nil, 0, 2) }
+    return try body()
+  }
 
   public static func text(of path: String) throws(FileError) -> String {
     String(decoding: try AtomicFile.read(path), as: UTF8.self)

@@ -34,6 +34,10 @@ public struct EngineJob: Sendable, Hashable {
   /// In the environment of every process of the set, on whatever host: by it they are found.
   static let mark = "APUS_ENGINE_SET"
 
+  /// The same, in that of processes that a launcher has started on its own host, and in no other's: by it they are found where the launcher was
+  /// killed before the cluster's file named them. What runs on this host for another system has its own ways to be found, and to end.
+  static let localMark = "APUS_LOCAL_PROCESS"
+
   /// Which engine of its set a process is: a number, or how one follows from the system's own count: `FIRST:BASE:VARIABLE,VARIABLE`.
   static let index = "APUS_ENGINE_INDEX"
   /// Set where an engine that is started again wants the id of the one in whose place it comes.
@@ -48,7 +52,10 @@ public struct EngineJob: Sendable, Hashable {
   static func indexRule(from first: Int, base: Int, _ variables: String) -> String { "\(first):\(base):\(variables)" }
 
   /// Unlike that of any other set, also of another profile or user.
-  var markValue: String { "\(profile.location):\(clusterID):\(setID)" }
+  var markValue: String { mark(ofSet: setID) }
+
+  /// Beginning with `ClusterFile.mark`.
+  func mark(ofSet set: String) -> String { "\(profile.location):\(clusterID):\(set)" }
 
   /// The environment of a process on this host.
   func environment(withInfo: Bool) -> Environment {
@@ -79,9 +86,17 @@ public struct EngineJob: Sendable, Hashable {
 public struct LauncherContext: Sendable {
   public var environment: Environment
   public var profile: ProfileDirectory
+  /// The set is to end: what its launcher was about to start when it was killed is looked for, and what has not begun is kept from it.
+  public var isEnding = false
+  /// How long a host may take to answer, where that is to be another time than the cluster was started with.
+  public var connectTimeout: Duration?
 
-  public init(environment: Environment, profile: ProfileDirectory) {
+  public init(
+    environment: Environment, profile: ProfileDirectory, isEnding: Bool = false, _ connectTimeout: Duration? = nil
+  ) {
     self.environment = environment
     self.profile = profile
+    self.isEnding = isEnding
+    self.connectTimeout = connectTimeout
   }
 }

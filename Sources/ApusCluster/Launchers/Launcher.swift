@@ -22,14 +22,25 @@ public protocol Launcher: Sendable {
   /// Whether calls return at once and SIGCHLD tells of every end: nothing has to be asked by the clock.
   var isImmediate: Bool { get }
 
+  /// Children of this process whose end is news, where calls return at once: whoever does not hear SIGCHLD watches them.
+  var children: Set<Int32> { get }
+
   /// Engines of the set, ended ones too.
   var size: Int { get }
 
   /// The engines that it knows of: below `size` there may be some that were never started.
   var known: Set<Int> { get }
 
-  /// What of a range is handed to the system in one step, in order: whoever starts engines notes each part before the next.
-  func parts(of engines: Range<Int>) -> [Range<Int>]
+  /// Engines that a host or system that does not answer may still run, of those that are to end, with why: nobody waits for them.
+  var unreachable: (engines: Set<Int>, reason: ClusterError)? { get }
+
+  /// Whether files are awaited that a controller makes elsewhere: it is asked more often than one that serves.
+  var awaitsFiles: Bool { get }
+
+  /// Prepares a start: from here on `state` says how what is started is found again, also by those who find nothing but the cluster's file
+  /// because whoever started it was killed meanwhile.
+  /// - Returns: what of a range is handed to the system in one step, in order: whoever starts engines notes each part before the next.
+  mutating func plan(_ engines: Range<Int>, _ job: EngineJob) -> [Range<Int>]
 
   /// Starts engines, or hands them to the system that will.
   /// - Throws: with the system's own words. Whatever was started by then is known to `stop`.
@@ -73,7 +84,13 @@ public protocol Launcher: Sendable {
 extension Launcher {
   public var known: Set<Int> { Set(0..<size) }
 
-  public func parts(of engines: Range<Int>) -> [Range<Int>] { engines.isEmpty ? [] : [engines] }
+  public var children: Set<Int32> { [] }
+
+  public var unreachable: (engines: Set<Int>, reason: ClusterError)? { nil }
+
+  public var awaitsFiles: Bool { false }
+
+  public mutating func plan(_ engines: Range<Int>, _ job: EngineJob) -> [Range<Int>] { engines.isEmpty ? [] : [engines] }
 
   public mutating func leave() {}
 }

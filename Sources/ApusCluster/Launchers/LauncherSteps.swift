@@ -4,6 +4,8 @@ import Glibc
 /// What a launcher is asked to do, and what comes of it: the same whether it is done at once or on a thread.
 struct LauncherSteps: Sendable {
   enum Request: Sendable {
+    /// What comes before a start.
+    case plan(Range<Int>, EngineJob)
     case start(Range<Int>, EngineJob)
     case signal(Int32, Set<Int>)
     case stop(isForced: Bool)
@@ -15,6 +17,8 @@ struct LauncherSteps: Sendable {
   }
 
   enum Event: Sendable {
+    /// They are about to be started, in these parts; the set's state for the cluster's file, which is to have it before.
+    case planned(Range<Int>, parts: [Range<Int>], JSONObject)
     /// They were handed over; the set's state for the cluster's file.
     case started(JSONObject)
     /// They could not be.
@@ -24,6 +28,8 @@ struct LauncherSteps: Sendable {
     case ended(EndedEngine)
     /// The system does not do what it is asked, or does not answer; it is asked again.
     case trouble(ClusterError)
+    /// They should end, and nobody can say whether they have: their host does not answer. They are waited for no more.
+    case unreachable(Set<Int>)
     /// Files are removed, or the engines are let go of.
     case done
   }
@@ -36,6 +42,8 @@ struct LauncherSteps: Sendable {
   private var states: [Int: EngineState] = [:]
   private(set) var schedule = PollSchedule()
   private var isStopping = false
+  /// Those that were told of.
+  private var unreachable: Set<Int> = []
   private var wellEnded: Set<Int> = []
   private var troubles = 0
 
@@ -53,14 +61,21 @@ struct LauncherSteps: Sendable {
   mutating func perform(_ request: Request) -> [Event] {
     do throws(ClusterError) {
       switch request {
+      case .plan(let engines, let job):
+        self.job = job
+        let parts = launcher.plan(engines, job)
+        return [.planned(engines, parts: parts, launcher.state(job))]
       case .start(let engines, let job): return try start(engines, job)
       case .signal(let signal, let engines): try launcher.signal(signal, engines.intersection(live))
       case .stop(let isForced):
         isStopping = true
         schedule.set(.stopping)
         let open = live
-        if !open.isEmpty { try launcher.stop(open, isForced: isForced) }
-        return look()
+        var events: [Event] = []
+        if !open.isEmpty {
+          do throws(ClusterError) { try launcher.stop(open, isForced: isForced) } catch { events.append(.trouble(error)) }
+        }
+        return events + lost() + look()
       case .look: return look()
       case .removeFiles:
         launcher.removeFiles(logsOf: wellEnded)
@@ -103,13 +118,24 @@ struct LauncherSteps: Sendable {
     return [.started(launcher.state(job))]
   }
 
+  /// Engines that are not waited for any more.
+  private mutating func lost() -> [Event] {
+    guard isStopping, let lost = launcher.unreachable else { return [] }
+    let new = lost.engines.intersection(live).subtracting(unreachable)
+    unreachable.formUnion(new)
+    return new.isEmpty ? [] : [.trouble(lost.reason), .unreachable(new)]
+  }
+
+  /// Whether there is nobody left who could be asked.
+  var isHopeless: Bool { !live.isEmpty && live.isSubset(of: unreachable) }
+
   private mutating func look() -> [Event] {
-    guard !live.isEmpty else { return [] }
+    guard !live.isEmpty, !isHopeless else { return [] }
     let found: [Int: EngineState]
     do throws(ClusterError) { found = try launcher.states() } catch {
       schedule.failed()
       // Once is a hiccup; and nobody wants to read it again and again.
-      return schedule.failures == 3 ? [.trouble(error)] : []
+      return (schedule.failures == 3 ? [.trouble(error)] : []) + lost()
     }
     var events: [Event] = []
     for (index, state) in found.sorted(by: { $0.key < $1.key }) {
@@ -122,8 +148,13 @@ struct LauncherSteps: Sendable {
       }
     }
     schedule.answered(changed: !events.isEmpty)
-    if !isStopping { schedule.set(states.values.contains { if case .waiting = $0 { true } else { false } } ? .starting : .serving) }
-    return events
+    if !isStopping { schedule.set(pace) }
+    return events + lost()
+  }
+
+  private var pace: PollSchedule.Pace {
+    if launcher.awaitsFiles { return .arriving }
+    return states.values.contains { if case .waiting = $0 { true } else { false } } ? .starting : .serving
   }
 
   private mutating func ended(_ index: Int, _ end: EngineEnd) -> EndedEngine {

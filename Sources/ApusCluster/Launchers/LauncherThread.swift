@@ -60,6 +60,8 @@ final class LauncherThread: Sendable {
 
   private func run(_ given: LauncherSteps) {
     var steps = given
+    var watches: [Int32: Int32] = [:]
+    defer { for descriptor in watches.values { close(descriptor) } }
     while true {
       let (requests, isFinished) = mailbox.withLock { box in
         defer { box.requests = [] }
@@ -68,12 +70,23 @@ final class LauncherThread: Sendable {
       for request in requests { tell(steps.perform(request)) }
       if requests.isEmpty {
         if isFinished { return }
-        var descriptors = [pollfd(fd: requestDescriptor, events: Int16(POLLIN), revents: 0)]
+        Self.watch(steps.launcher.children, &watches)
+        var descriptors = ([requestDescriptor] + watches.values).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         let pause = steps.live.isEmpty ? -1 : Int32(clamping: steps.schedule.pause.milliseconds)
-        if poll(&descriptors, 1, pause) == 0 { tell(steps.perform(.look)) }
+        let count = poll(&descriptors, nfds_t(descriptors.count), pause)
+        if count == 0 || descriptors.dropFirst().contains(where: { $0.revents != 0 }) { tell(steps.perform(.look)) }
         Self.clear(requestDescriptor)
       }
     }
+  }
+
+  /// Opens what tells of the ends of children, and closes what has told of one.
+  private static func watch(_ children: Set<Int32>, _ watches: inout [Int32: Int32]) {
+    for (pid, descriptor) in watches where !children.contains(pid) {
+      close(descriptor)
+      watches[pid] = nil
+    }
+    for pid in children where watches[pid] == nil { watches[pid] = ProcessDescriptor.open(pid) }
   }
 
   private func tell(_ events: [LauncherSteps.Event]) {

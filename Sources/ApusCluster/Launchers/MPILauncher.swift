@@ -50,8 +50,9 @@ public struct MPILauncher: Launcher {
       throw ClusterError(.refused, "the ranks of one MPI program are as many as they were started, and it runs")
     }
     let words = words(engines.count, job)
-    let command = ChildProcess.Command(
+    var command = ChildProcess.Command(
       program: words.first ?? "", arguments: words, environment: job.environment(withInfo: sendsInfo(job)))
+    command.environment[EngineJob.localMark] = job.markValue
     self.engines = engines
     (end, ranks) = (nil, [:])
     markValue = job.markValue

@@ -4,6 +4,8 @@ struct PollSchedule: Sendable, Hashable {
   enum Pace: Sendable, Hashable {
     /// Engines come.
     case starting
+    /// A controller runs, and what clients need of it is not here yet: somebody waits for it.
+    case arriving
     /// Engines run: their end is known to the controller anyhow, only the reason is not.
     case serving
     /// Engines go: somebody waits for it.
@@ -21,15 +23,16 @@ struct PollSchedule: Sendable, Hashable {
 
   private static func first(_ pace: Pace) -> Duration {
     switch pace {
-    case .starting: .milliseconds(100)
+    case .starting, .arriving: .milliseconds(100)
     case .serving: .seconds(1)
     case .stopping: .milliseconds(30)
     }
   }
 
   private var longest: Duration {
-    if failures > 0 { return .seconds(60) }
+    if failures > 0 { return pace == .arriving ? .seconds(5) : .seconds(60) }
     switch pace {
+    case .arriving: return .seconds(1)
     case .starting: return .seconds(5)
     case .serving: return .seconds(15)
     case .stopping: return .milliseconds(500)

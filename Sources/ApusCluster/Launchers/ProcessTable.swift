@@ -7,6 +7,7 @@ public enum ProcessTable {
   /// Launchers, ours and ipyparallel's since version 8, start every process with `IPP_PROFILE_DIR`; before that the command line tells.
   public static func isAlive(_ process: ClusterFile.Process, of file: ClusterFile) -> Bool {
     guard isRunning(process.pid) else { return false }
+    if let began = process.began { return began == self.began(process.pid) }
     guard let variables = environment(of: process.pid) else { return true }
     if variables.contains(where: { $0.hasPrefix("IPP_PROFILE_DIR=") || $0.hasPrefix("IPP_CLUSTER_ID=") }) { return true }
     let words = strings(of: "/proc/\(process.pid)/cmdline") ?? []
@@ -18,20 +19,35 @@ public enum ProcessTable {
   /// A zombie has ended: only its parent has not noticed.
   static func isRunning(_ pid: Int32) -> Bool {
     if kill(pid, 0) != 0, errno == ESRCH { return false }
-    guard let status = try? FileSystem.text(of: "/proc/\(pid)/stat"), let name = status.lastIndex(of: ")") else {
-      return FileSystem.isDirectory("/proc/self") ? false : true
-    }
-    let state = status[name...].dropFirst().first { $0 != " " }
+    guard let state = fields(of: pid)?.first else { return FileSystem.isDirectory("/proc/self") ? false : true }
     return state != "Z" && state != "X"
+  }
+
+  /// When a process began, in the system's own count; `nil` where it does not tell.
+  static func began(_ pid: Int32) -> String? {
+    guard let fields = fields(of: pid), fields.count > 19 else { return nil }
+    return String(fields[19])
+  }
+
+  /// Of its line in the table, what comes after its name: state, parent, process group, session, …
+  private static func fields(of pid: Int32) -> [Substring]? {
+    guard let status = try? FileSystem.text(of: "/proc/\(pid)/stat"), let name = status.lastIndex(of: ")") else { return nil }
+    return status[name...].dropFirst().split(separator: " ")
+  }
+
+  /// What a launcher of the cluster has started on this host, each in a session of its own, by the mark that all of it has.
+  public static func started(for file: ClusterFile) -> [ClusterFile.Process] {
+    let wanted = "\(EngineJob.localMark)=\(file.mark)"
+    return FileSystem.entries(of: "/proc").compactMap { Int32($0) }.filter { pid in
+      environment(of: pid)?.contains { $0.hasPrefix(wanted) } == true && isRunning(pid) && getsid(pid) == pid
+    }.map { ClusterFile.Process(pid: $0, outputFile: "") }
   }
 
   /// Whether the launcher that started the process is still there, as its parent.
   public static func hasLauncher(_ process: ClusterFile.Process) -> Bool {
-    guard let status = try? FileSystem.text(of: "/proc/\(process.pid)/stat"), let name = status.lastIndex(of: ")") else {
-      return false
-    }
-    let fields = status[name...].split(separator: " ")
-    guard fields.count > 2, let parent = Int32(fields[2]), parent > 1, let words = strings(of: "/proc/\(parent)/cmdline") else {
+    guard let fields = fields(of: process.pid), fields.count > 1, let parent = Int32(fields[1]), parent > 1,
+      let words = strings(of: "/proc/\(parent)/cmdline")
+    else {
       return false
     }
     return words.contains("start") && words.prefix(2).contains { ["apus", "ipcluster"].contains(Path.name($0)) }

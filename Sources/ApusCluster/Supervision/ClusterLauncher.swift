@@ -154,7 +154,8 @@ public final class ClusterLauncher {
     case .waiting(_, let reason): lifecycle.controllerWaits(reason: reason, &processes)
     case .running: lifecycle.controllerRuns(now: now)
     case .ended(let controller): lifecycle.controllerEnded(controller.end, now: now, &processes)
-    case .started, .refused, .trouble, .done: break
+    case .unreachable: lifecycle.controllerUnreachable(&processes)
+    case .planned, .started, .refused, .trouble, .done: break
     }
   }
 
@@ -167,7 +168,8 @@ public final class ClusterLauncher {
       // What was never started ends with the refusal of all, which is told of instead.
       if case .refused = engine.end, processes.failure != nil { checkRefusal() }
       lifecycle.engineEnded(engine.index, engine.end, now: now, &processes)
-    case .started, .refused, .trouble, .done: break
+    case .unreachable(let engines): lifecycle.enginesUnreachable(engines, &processes)
+    case .planned, .started, .refused, .trouble, .done: break
     }
   }
 

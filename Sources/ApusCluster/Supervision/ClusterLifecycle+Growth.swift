@@ -34,7 +34,7 @@ extension ClusterLifecycle {
       self.policy?.engineWorked()
       arrived.formUnion(ours.values)
     }
-    judgeRenewal(demand, ours: ours)
+    judgeRenewal(demand, ours: ours, now: now)
     guard let policy, case .serving = phase, isControllerAlive else { return }
     var demand = demand
     // What was asked to go counts no more, whether the controller has heard of it or not.
@@ -78,6 +78,10 @@ extension ClusterLifecycle {
     let wanted = "a client wants \(wish.minimum == wish.maximum ? "\(wish.minimum)" : "\(wish.minimum) to \(wish.maximum)") engines"
     guard !plan.restartsTogether else {
       // One program has the ranks that it was started with.
+      if wish.minimum == wish.maximum, wish.minimum == liveEngines.count {
+        self.wish = WishProgress(serial: lastWish, state: .done, reason: Self.engines(wish.minimum))
+        return
+      }
       self.wish = WishProgress(
         serial: lastWish, state: .refused, reason: "the engines are the ranks of one MPI program, whose number cannot change")
       return note("\(wanted), and MPI ranks are as many as they were started", now, &effects)
@@ -116,7 +120,9 @@ extension ClusterLifecycle {
     // Of those that are due from an earlier wish, this one's client waits as well.
     var awaited = renewal?.awaited ?? [:]
     for engine in meant { if let place = ours[engine.id] { awaited[place] = engine.uuid } }
-    renewal = Renewal(serial: lastRestart, awaited: awaited, count: awaited.count, foreign: meant.count - ids.count)
+    renewal = Renewal(
+      serial: lastRestart, awaited: awaited, since: awaited.mapValues { _ in now }, count: awaited.count,
+      foreign: meant.count - ids.count)
     renewed.formUnion(ids.compactMap { ours[$0] })
     note("a client wants \(ids.count == 1 ? "engine \(ids[0])" : "\(ids.count) engines") to be started anew", now, &effects)
     effects.retire(ids)

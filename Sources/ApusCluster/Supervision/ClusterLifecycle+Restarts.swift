@@ -38,7 +38,14 @@ extension ClusterLifecycle {
     guard let deadline = restartDeadline, now >= deadline else { return }
     let ready = plan.restartsTogether ? due.keys.sorted() : due.filter { $0.value <= now + Self.gathering }.keys.sorted()
     for engine in ready { due[engine] = nil }
-    for range in Self.ranges(ready) { start(range, now: now, &effects) }
+    for range in Self.ranges(ready) {
+      let count = start(range, now: now, &effects)
+      let reason = effects.startRefusal ?? ""
+      for engine in range.dropFirst(count) {
+        noteLostRenewal(of: engine, .refused(reason))
+        noteFailedStart(of: engine, .refused(reason))
+      }
+    }
     effects.updateClusterFile()
   }
 
@@ -62,7 +69,10 @@ extension ClusterLifecycle {
     let started = engines.prefix(count)
     liveEngines.formUnion(started)
     if plan.queues { waitingEngines.formUnion(started) }
-    for engine in started { restartPolicy.started(engine, now: now) }
+    for engine in started {
+      restartPolicy.started(engine, now: now)
+      if renewal?.awaited[engine] != nil { renewal?.since[engine] = now }
+    }
     // What is told from now on is told of the new ones.
     missed.subtract(started)
     arrived.subtract(started)

@@ -23,7 +23,9 @@ public struct ClusterLifecycle: Sendable {
     /// Whether a controller that dies is started again: it has a journal.
     public var restartsController = false
     /// Whether the launcher stays with a cluster in the background: it has something to do there.
-    public var stays: Bool { ownsController && (restartsController || restart != .never || policy != nil) }
+    public var stays: Bool { ownsController && (restartsController || restart != .never || policy != nil || supervises) }
+    /// Whether it stays in any case: it notices what ends, and carries out what clients wish.
+    public var supervises = false
     /// How many engines there are to be, where that depends on what there is to do.
     public var policy: AdaptivePolicy?
     /// Which engines that end are started again.
@@ -106,6 +108,9 @@ public struct ClusterLifecycle: Sendable {
   var queueReason = ""
   /// The number of the next engine that is added.
   var nextIndex: Int
+  /// Engines that should end, on hosts that do not answer: nobody waits for them. And whether the controller is such a one.
+  private var unreachable: Set<Int> = []
+  private var isControllerUnreachable = false
   private var hasKilled = false
   /// The controller has died, and is started again at that time.
   public private(set) var controllerDue: Duration?
@@ -205,6 +210,7 @@ public struct ClusterLifecycle: Sendable {
   /// An engine that was in a queue runs.
   public mutating func engineRuns(_ index: Int, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     guard waitingEngines.remove(index) != nil else { return }
+    renewal?.since[index] = now
     if enginesStarted == nil { enginesStarted = now }
     if waitingEngines.isEmpty, case .registering = phase { phase = .registering(until: now + plan.engineTimeout) }
   }
@@ -232,7 +238,8 @@ public struct ClusterLifecycle: Sendable {
     effects.report(.engineEnded(index, end))
     effects.updateClusterFile()
     if comesBack(index, end, now: now, &effects) { return effects.updateClusterFile() }
-    noteLostRenewal(of: index, end)
+    // Whoever wanted it to be started again is told; that is no failed start of the cluster.
+    if noteLostRenewal(of: index, end) { return checkReadiness(now: now, &effects) }
     if !end.isSuccess { failedEngines += 1 }
     if !end.isSuccess, !arrived.contains(index) {
       policy?.engineFailed(now: now)
@@ -405,8 +412,23 @@ public struct ClusterLifecycle: Sendable {
   }
 
   private mutating func finishIfNothingLeft(_ effects: inout some ClusterLifecycleEffects) {
-    guard case .stopping(_, let code) = phase, !isControllerAlive, liveEngines.isEmpty else { return }
-    finish(code, &effects)
+    guard case .stopping(_, let code) = phase, !isControllerAlive || isControllerUnreachable,
+      liveEngines.isSubset(of: unreachable)
+    else { return }
+    if liveEngines.isEmpty, !isControllerAlive { return finish(code, &effects) }
+    effects.report(.gaveUp(engines: liveEngines, controller: isControllerAlive))
+    phase = .ended(.refused)
+  }
+
+  /// The end of these cannot be seen to: their hosts do not answer.
+  public mutating func enginesUnreachable(_ engines: Set<Int>, _ effects: inout some ClusterLifecycleEffects) {
+    unreachable.formUnion(engines)
+    finishIfNothingLeft(&effects)
+  }
+
+  public mutating func controllerUnreachable(_ effects: inout some ClusterLifecycleEffects) {
+    isControllerUnreachable = true
+    finishIfNothingLeft(&effects)
   }
 
   private mutating func finish(_ code: ExitCode, _ effects: inout some ClusterLifecycleEffects) {

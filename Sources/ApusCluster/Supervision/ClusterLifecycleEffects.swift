@@ -3,6 +3,8 @@ public protocol ClusterLifecycleEffects {
   /// - Returns: how many of them were started, or are being started: fewer than all if the system refused one, and
   ///   `ClusterLifecycle.failed` follows.
   mutating func startEngines(_ engines: Range<Int>) -> Int
+  /// Why the last start was cut short, where the system has said it.
+  var startRefusal: String? { get }
   /// Engines of an earlier launcher are ours from now on.
   mutating func adoptEngines()
   /// - Returns: false if the system did not start it; `ClusterLifecycle.failed` follows.

@@ -40,6 +40,7 @@ extension LaunchConfiguration {
     if command == .start {
       plan.restart = try configuration.string("restart", of: "Cluster").flatMap { RestartPolicy.Mode(rawValue: $0) } ?? .never
     }
+    plan.supervises = try configuration.bool("stay", of: "Cluster") ?? false
     plan.engineRestartLimit = try configuration.integer("restart_limit", of: "Cluster") ?? plan.engineRestartLimit
     if command == .start, let policy = try reader.policy(launcher.count, kind: kind) {
       plan.policy = policy

@@ -11,9 +11,24 @@ extension LaunchedProcesses {
     job.setID = "\(setID)-controller"
     for path in controllerFiles { formerFiles[path] = FileSystem.version(of: path) }
     addClusterVariables(to: &job.variables)
+    try refuseToReplace()
+    try writeClusterFile()
+    isFileOurs = true
     var driver = try EngineDriver(launcher, outputLimit: configuration.outputLimit)
-    controllerEvents += driver.send(.start(Self.index..<Self.index + 1, job))
+    // The cluster's file is to name it first.
+    controllerEvents += driver.send(.plan(Self.index..<Self.index + 1, job))
     controllerDriver = driver
+    plannedController = job
+  }
+
+  /// The connection files of a controller elsewhere come to the place of those that are there: a controller that lives needs its own.
+  private func refuseToReplace() throws(ClusterError) {
+    let path = configuration.profile.connectionFile("client", clusterID: configuration.clusterID)
+    guard let text = try? FileSystem.text(of: path), let file = try? ConnectionFile(parsing: text), RegistrationWatch.answers(file)
+    else { return }
+    throw ClusterError(
+      .alreadyRunning, "a controller runs already whose connection files are those of this cluster: \(path)",
+      advice: "--cluster-id=NAME starts another one beside it.")
   }
 
   /// Readable when `takeControllerEvents` has something; -1 where SIGCHLD says so.
@@ -26,6 +41,12 @@ extension LaunchedProcesses {
     controllerEvents = []
     for event in taken {
       switch event {
+      case .planned(let part, _, let state):
+        controllerState = state
+        updateClusterFile()
+        guard let job = plannedController else { continue }
+        plannedController = nil
+        if !isStopping { controllerEvents += controllerDriver?.send(.start(part, job)) ?? [] }
       case .started(let state):
         controllerState = state
         updateClusterFile()
@@ -34,7 +55,7 @@ extension LaunchedProcesses {
         controllerState = nil
         controllerEnd = end
       case .trouble(let error): announcer.say(.warning, error.description)
-      case .waiting, .running, .done: break
+      case .waiting, .running, .unreachable, .done: break
       }
     }
     return taken

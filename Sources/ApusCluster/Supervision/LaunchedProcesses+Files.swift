@@ -16,6 +16,10 @@ extension LaunchedProcesses {
   }
 
   func writeClusterFile() throws(ClusterError) {
+    try ClusterFile.whileLocked(clusterFile) { () throws(ClusterError) in try writeClusterFileAlone() }
+  }
+
+  private func writeClusterFileAlone() throws(ClusterError) {
     // Beside other engine sets of the same cluster, which other launchers wrote.
     let earlier = configuration.plan.ownsController ? nil : try? ClusterStatus(reading: clusterFile).file
     var file = earlier ?? ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
@@ -28,13 +32,25 @@ extension LaunchedProcesses {
       file.controllerIP = configuration.controllerIP
       file.controllerLocation = configuration.controllerLocation
       file.delay = configuration.plan.delay.seconds
-      if configuration.plan.stays {
-        file.supervisor = .init(pid: getpid(), outputFile: configuration.supervisorLog)
+      if !hasLeft {
+        file.supervisor = .init(pid: getpid(), outputFile: configuration.supervisorLog, began: ProcessTable.began(getpid()))
         file.restartsController = configuration.plan.restartsController
       }
+      file.formerFiles = formerFiles.mapValues(\.text)
       if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
       if let controllerState {
         (file.controllerLauncher, file.originalController) = (configuration.controllerLauncherName, controllerState)
+      }
+    }
+    if configuration.plan.ownsController {
+      file.launchers = isFileOurs ? (try? ClusterStatus(reading: clusterFile))?.file.launchers ?? [] : []
+    } else {
+      file.launchers.removeAll { $0.pid == getpid() }
+      // One that has died is no news of ours.
+      file.supervisor = (try? ClusterFile(reading: clusterFile))?.supervisor
+      // What was stopped meanwhile does not come back.
+      if !hasLeft, earlier != nil || !isFileOurs {
+        file.launchers.append(.init(pid: getpid(), outputFile: "", began: ProcessTable.began(getpid())))
       }
     }
     for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
@@ -44,7 +60,9 @@ extension LaunchedProcesses {
     } else {
       file.engineSets[setID] = nil
     }
-    if file.controller == nil, file.originalController == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil {
+    if file.controller == nil, file.originalController == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil,
+      file.launchers.isEmpty
+    {
       FileSystem.remove(clusterFile)
     } else {
       try file.write(to: clusterFile)
@@ -70,6 +88,7 @@ extension LaunchedProcesses {
           configuration.profile, clusterID: configuration.clusterID, controllerArguments: configuration.controllerArguments)
       }
     } else if FileSystem.exists(clusterFile) {
+      hasLeft = true
       updateClusterFile()
       if let status = try? ClusterStatus(reading: clusterFile), !status.isRunning { FileSystem.remove(clusterFile) }
     }
@@ -111,6 +130,8 @@ extension LaunchedProcesses {
       announcer.say(.error, "a cluster that its file does not name could not be stopped by anybody later: it is stopped now")
       return false
     }
+    hasLeft = true
+    updateClusterFile()
     settle(.leave)
     if controllerDriver != nil { settle(.leave, \.controllerDriver) }
     announcer.say(.info, "the cluster goes on in the background: 'apus stop' (or 'ipcluster stop') ends it; \(clusterFile)")

@@ -20,6 +20,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// The controller's state, as its launcher last told it; `nil` once it has ended.
   var controllerState: JSONObject?
   var controllerEnd: EndedEngine?
+  /// What it is to start as soon as the cluster's file says how that is found.
+  var plannedController: EngineJob?
   /// Connection files that were there before a controller elsewhere was started.
   var formerFiles: [String: FileSystem.Version] = [:]
   /// What that launcher told at once.
@@ -39,8 +41,14 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// Engines of a cluster whose controller and launcher have died: this launcher goes on with them.
   private(set) var adopted: AdoptedEngines?
   private var hasAdopted = false
+  /// Engines whose start the launcher has not divided into parts yet.
+  private var planning: [Range<Int>] = []
   /// What is not handed to the system yet, of a start in parts.
   private var unsubmitted: [Range<Int>] = []
+  /// The cluster goes on without this launcher.
+  var hasLeft = false
+  /// Why the last start of engines was cut short.
+  private(set) var startRefusal: String?
   private(set) var connection: ConnectionFile?
   private var connectionInfo: String?
   /// Logs of processes that ended well, to be removed at the end; of those that did not, the user needs them.
@@ -54,7 +62,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     self.configuration = configuration
     self.announcer = announcer
     clusterFile = configuration.profile.clusterFile(configuration.clusterID)
-    var id = "\(time(nil))"
+    // Several launchers may add engines to a cluster in the same second.
+    var id = configuration.plan.ownsController ? "\(time(nil))" : "\(time(nil))-\(getpid())"
     if let status = Self.formerStatus(clusterFile, announcer) {
       if configuration.plan.ownsController, status.isRunning {
         guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
@@ -105,18 +114,22 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
 
   mutating func startController() throws(ClusterError) {
     if let launcher = configuration.controllerLauncher { return try startController(with: launcher) }
-    try spawnController()
+    // Before there is a process: whoever stops the cluster finds by its file and its mark what we have started when we are killed here.
+    try writeClusterFile()
+    isFileOurs = true
+    do throws(ClusterError) { try spawnController() } catch {
+      FileSystem.remove(clusterFile)
+      throw error
+    }
     // The controller is there already: it must be ended in order.
-    do throws(ClusterError) {
-      try writeClusterFile()
-      isFileOurs = true
-    } catch { failure = error }
+    do throws(ClusterError) { try writeClusterFile() } catch { failure = error }
   }
 
   private mutating func spawnController() throws(ClusterError) {
     let id = configuration.clusterID.isEmpty ? "" : "\(configuration.clusterID)-"
     var command = configuration.controller
     addClusterVariables(to: &command.environment.variables)
+    command.environment[EngineJob.localMark] = configuration.engines.mark(ofSet: "\(setID)-controller")
     let log = Path.join(configuration.profile.log, "ipcontroller-\(id)\(getpid()).log")
     let process = try Self.start(command, log)
     controller = process
@@ -154,13 +167,15 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   }
 
   mutating func startEngines(_ engines: Range<Int>) -> Int {
+    startRefusal = nil
     if case .threaded = driver {
       liveEngines.formUnion(engines)
-      let isIdle = unsubmitted.isEmpty
-      unsubmitted += configuration.launcher.parts(of: engines)
-      if isIdle { submitNext() }
+      planning.append(engines)
+      _ = driver.send(.plan(engines, job))
       return engines.count
     }
+    // Before there is a process, as with the controller.
+    if !configuration.plan.ownsController, !isFileOurs { updateClusterFile() }
     let news = driver.send(.start(engines, job))
     guard case .immediate(let steps) = driver else { return 0 }
     // The lifecycle is in the middle of a step: the launcher tells it after.
@@ -170,6 +185,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     let started = engines.filter { steps.live.contains($0) }
     liveEngines.formUnion(started)
     for index in started { announcer.say(.debug, "engine \(index) started: \(steps.launcher.place(of: index))") }
+    startRefusal = refusal?.reason
     if let refusal { refused(refusal) }
     return refusal == nil ? engines.count : started.count
   }
@@ -200,10 +216,20 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// What was never handed over has ended.
   private mutating func forgetUnsubmitted(_ end: EngineEnd, butFirst: Bool) {
     let forgotten = butFirst ? unsubmitted.dropFirst() : unsubmitted[...]
-    for index in forgotten.joined() {
+    for index in Array(forgotten.joined()) + Array(planning.joined()) {
       events.append(.ended(EndedEngine(index: index, end: end, place: "never submitted", lines: [])))
     }
     unsubmitted.removeLast(forgotten.count)
+    planning = []
+  }
+
+  /// The cluster's file says how the engines are found: now they may be started.
+  private mutating func planned(_ engines: Range<Int>, _ parts: [Range<Int>]) {
+    guard let place = planning.firstIndex(of: engines) else { return }
+    planning.remove(at: place)
+    let isIdle = unsubmitted.isEmpty
+    unsubmitted += parts
+    if isIdle { submitNext() }
   }
 
   /// Whether `takeEvents` has something at once.
@@ -221,6 +247,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     for event in taken where !isOfFormerRun(event) {
       note(event)
       news.append(event)
+      if case .planned(let engines, let parts, _) = event { planned(engines, parts) }
       guard case .started = event else { continue }
       if !isRefused { submitted() }
     }
@@ -231,18 +258,21 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// Some engines are started again before their system has told that they ended: what it tells before it has the new ones is of the old.
   private func isOfFormerRun(_ event: LauncherSteps.Event) -> Bool {
     switch event {
-    case .ended(let engine): unsubmitted.contains { $0.contains(engine.index) }
-    case .waiting(let index, _), .running(let index, _): unsubmitted.contains { $0.contains(index) }
-    case .started, .refused, .trouble, .done: false
+    case .ended(let engine): isAwaited(engine.index)
+    case .waiting(let index, _), .running(let index, _): isAwaited(index)
+    case .planned, .started, .refused, .trouble, .unreachable, .done: false
     }
   }
 
+  private func isAwaited(_ engine: Int) -> Bool { (unsubmitted + planning).contains { $0.contains(engine) } }
+
   private mutating func note(_ event: LauncherSteps.Event) {
     switch event {
-    case .started(let state):
+    case .planned(_, _, let state), .started(let state):
       setState = state
       updateClusterFile()
     case .refused(let error):
+      startRefusal = error.reason
       refused(error)
       if !unsubmitted.isEmpty { unsubmitted.removeFirst() }
       forgetUnsubmitted(.refused(error.reason), butFirst: false)
@@ -253,7 +283,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       known.set = setID
       ended.append(known)
     case .trouble(let error): announcer.say(.warning, error.description)
-    case .waiting, .running, .done: break
+    case .waiting, .running, .unreachable, .done: break
     }
   }
 

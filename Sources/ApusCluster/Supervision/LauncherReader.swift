@@ -149,6 +149,12 @@ struct LauncherReader {
     let python = try text("remote_python")
     if !python.isEmpty { options.python = python }
     options.profileDirectory = try text("remote_profile_dir")
+    if let seconds = try configuration.double("connect_timeout", of: className) {
+      guard seconds > 0, seconds < 1e6 else {
+        throw ClusterError(.usage, "\(className).connect_timeout is \(seconds)", advice: "It is a number of seconds.")
+      }
+      options.connectTimeout = .milliseconds(Int(seconds * 1000))
+    }
     options.files = try files()
     return options
   }

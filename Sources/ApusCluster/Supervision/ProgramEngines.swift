@@ -1,4 +1,4 @@
-import ApusMessaging
+public import ApusMessaging
 public import ApusProcess
 import Glibc
 import Synchronization
@@ -46,12 +46,34 @@ public struct ProgramEngines: Sendable {
   /// Starts them.
   /// - Parameter connectionInfo: the engines' connection file as text.
   public func start(connectionInfo: String) throws(ClusterError) -> RunningEngines {
+    try RunningEngines(configuration.launcher, count, job(connectionInfo))
+  }
+
+  /// Starts the least of a range, and others as there is work for them.
+  /// - Parameters:
+  ///   - connectionInfo: the engines' connection file as text.
+  ///   - connection: of a client.
+  public func follow(_ range: ClosedRange<Int>, connectionInfo: String, connection: ConnectionFile) throws(ClusterError)
+    -> FollowingEngines
+  {
+    guard !configuration.plan.restartsTogether else {
+      throw ClusterError(
+        .usage, "a cluster of MPI ranks cannot grow or shrink: they are one program", advice: "With other --engines.")
+    }
+    var plan = FollowingEngines.plan(range)
+    plan.queues = configuration.plan.queues
+    plan.killAfter = configuration.plan.killAfter
+    plan.giveUpAfter = configuration.plan.giveUpAfter
+    return try FollowingEngines(configuration.launcher, job(connectionInfo), plan, name: configuration.launcherName, connection)
+  }
+
+  private func job(_ connectionInfo: String) -> EngineJob {
     var job = configuration.engines
     job.setID = "\(time(nil))"
     job.connectionInfo = connectionInfo
     job.variables["IPP_CLUSTER_ID"] = clusterID
     job.variables["IPP_PROFILE_DIR"] = profile.location
-    return try RunningEngines(configuration.launcher, count, job)
+    return job
   }
 }
 
@@ -73,7 +95,8 @@ public final class RunningEngines: Sendable {
     self.launcher = launcher
     thread = try LauncherThread(LauncherSteps(launcher, outputLimit: Self.lastWords))
     state = Mutex(State(live: count))
-    for part in launcher.parts(of: 0..<count) { thread.send(.start(part, job)) }
+    var planning = launcher
+    for part in planning.plan(0..<count, job) { thread.send(.start(part, job)) }
     let refusal = DetachedThread.start { [self] in watch() }
     if let refusal { throw ClusterError(.failure, "no thread could be started: \(refusal)") }
   }
@@ -98,7 +121,8 @@ public final class RunningEngines: Sendable {
         let words = engine.lines.isEmpty ? "" : ". It said:\n" + engine.lines.joined(separator: "\n")
         state.failure = state.failure ?? ClusterError(.failure, engine.sentence + words)
       case .done: state.isDone = true
-      case .started, .waiting, .running, .trouble: break
+      case .unreachable(let engines): state.live -= engines.count
+      case .planned, .started, .waiting, .running, .trouble: break
       }
     }
   }

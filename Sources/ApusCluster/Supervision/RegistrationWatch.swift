@@ -29,6 +29,21 @@ final class RegistrationWatch: Sendable {
     close(writeEnd)
   }
 
+  /// Whether a controller answers.
+  /// - Parameter patience: one that is not there does not say so.
+  static func answers(_ file: ConnectionFile, within patience: Duration = .seconds(1)) -> Bool {
+    guard let watch = try? RegistrationWatch(file) else { return false }
+    defer { watch.stop() }
+    var descriptors = [pollfd(fd: watch.descriptor, events: Int16(POLLIN), revents: 0)]
+    let deadline = MonotonicClock.now + patience
+    while true {
+      let left = (deadline - MonotonicClock.now).milliseconds
+      let count = poll(&descriptors, 1, Int32(clamping: max(0, left)))
+      if count > 0 { return watch.read() != nil }
+      if count == 0 || errno != EINTR { return false }
+    }
+  }
+
   /// The thread ends within a second.
   func stop() { isStopped.store(true, ordering: .relaxed) }
 

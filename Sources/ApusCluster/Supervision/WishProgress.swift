@@ -40,6 +40,8 @@ extension ClusterLifecycle {
     var serial: Int
     /// Those that have not, each with the name of the process in whose place another is to come.
     var awaited: [Int: String]
+    /// When the latest step of each was: it was asked to end, was started, or left its queue.
+    var since: [Int: Duration] = [:]
     var count: Int
     /// Those of other launchers, which stay as they are.
     var foreign = 0
@@ -104,11 +106,17 @@ extension ClusterLifecycle {
   }
 
   /// Looks who has come back of those that were to be started anew.
-  mutating func judgeRenewal(_ demand: ClusterDemand, ours: [Int: Int]) {
+  mutating func judgeRenewal(_ demand: ClusterDemand, ours: [Int: Int], now: Duration) {
     guard let awaited = renewal?.awaited, !awaited.isEmpty else { return }
     for engine in demand.engines {
       guard let place = ours[engine.id], let former = awaited[place], engine.uuid != former else { continue }
       renewal?.awaited[place] = nil
+    }
+    for (place, _) in renewal?.awaited ?? [:] where !waitingEngines.contains(place) && due[place] == nil {
+      guard let since = renewal?.since[place], now - since > plan.engineTimeout else { continue }
+      let what = renewed.contains(place) ? "end" : "register"
+      renewal?.awaited[place] = nil
+      renewal?.failure = "engine \(place) did not \(what) within \(plan.engineTimeout.secondsText)"
     }
   }
 
@@ -122,8 +130,11 @@ extension ClusterLifecycle {
   }
 
   /// An engine ends and does not come back.
-  mutating func noteLostRenewal(of engine: Int, _ end: EngineEnd) {
-    guard renewal?.awaited.removeValue(forKey: engine) != nil else { return }
+  /// - Returns: whether it was to come back.
+  @discardableResult
+  mutating func noteLostRenewal(of engine: Int, _ end: EngineEnd) -> Bool {
+    guard renewal?.awaited.removeValue(forKey: engine) != nil else { return false }
     renewal?.failure = "engine \(engine) did not come back: \(end)"
+    return true
   }
 }

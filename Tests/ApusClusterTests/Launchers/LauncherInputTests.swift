@@ -101,6 +101,15 @@ import Testing
     #expect(schedule.pause == first && schedule.failures == 0)
   }
 
+  /// Somebody waits for the files of a controller that runs elsewhere, however long it takes to make them.
+  @Test func filesThatAreAwaitedAreAskedForOnAndOn() {
+    var schedule = PollSchedule(.arriving)
+    for _ in 0..<50 { schedule.answered(changed: false) }
+    #expect(schedule.pause == .seconds(1))
+    for _ in 0..<50 { schedule.failed() }
+    #expect(schedule.pause == .seconds(5))
+  }
+
   @Test func wordsAreQuotedForAShell() {
     #expect(ShellText.line(["a", "b c", "it's", ""]) == #"a 'b c' 'it'\''s' ''"#)
   }

@@ -152,17 +152,17 @@ def test_what_the_profile_says_of_its_address_holds(make_cluster):
     assert "job-name=ipcontroller-" in shown and "--ip" not in shown, shown
 
 
-@pytest.mark.parametrize("name", ["ssh", "slurm", "openmpi"])
+@pytest.mark.parametrize("name", ["ssh", "ssh with that profile", "slurm", "openmpi"])
 def test_a_controller_that_lives_keeps_its_files(make_cluster, name):
     """Another one is refused in its profile, and leaves the files of the first as they are."""
-    cluster = make(make_cluster, name)
+    cluster = make(make_cluster, name.partition(" ")[0])
     first = cluster.popen("controller")
     try:
         wait_for(lambda: len(files(cluster)) == 2)
         before = {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)}
-        there = [f"--SSHLauncher.remote_profile_dir={cluster.profile}"] if name == "ssh" else []
+        there = [f"--SSHLauncher.remote_profile_dir={cluster.profile}"] if name == "ssh with that profile" else []
         done = cluster.run("start", "-n1", "--engines=local", *arguments(cluster), *there)
-        assert done.returncode not in (0, 2), done.stderr
+        assert done.returncode == 10 and "a controller runs already" in done.stderr, done.stderr
         assert {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)} == before, done.stderr
         assert first.poll() is None and cluster.client(0).ids == []
     finally:

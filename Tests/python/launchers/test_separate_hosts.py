@@ -69,17 +69,33 @@ def test_the_controller_is_on_one_of_them(apart):
 
 @pytest.mark.timeout(180)
 def test_a_host_without_power_is_noticed(apart):
-    apart.start(*apart.stand.arguments, "--SSHEngineSetLauncher.stop_timeout=30", "--", "--ping=500", n=2)
+    apart.start(*apart.stand.arguments, "--SSHLauncher.connect_timeout=3", "--", "--ping=500", n=2)
     apart.hears("2 engines ready")
     apart.stand.system.lose_power("host1")
     wait_for(lambda: names(apart) == ["host2"], 60)
     assert apart.launcher.poll() is None
     # What is left of it goes; the host that does not answer is named, after the time that it has for it.
     apart.launcher.terminate()
-    assert apart.launcher.wait(100) == 14, apart.said
-    assert "did not end, and may run still" in apart.said, apart.said
+    assert apart.launcher.wait(40) == 14, apart.said
+    assert "did not end, and may run still" in apart.said and "host1" in apart.said, apart.said
     assert "host1" in (apart.profile / "security/cluster-.json").read_text()
     assert apart.stand.system.ask("host2", "ls /tmp | grep apus-engines") == ""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("loss", ["lose_power", "pull_cable"])
+def test_a_stop_does_not_wait_for_a_host_that_is_gone(apart, loss):
+    """From the cluster's file alone; hosts are asked at the same time, and one that does not answer is named."""
+    words = ["--SSHLauncher.connect_timeout=60", "--controller=ssh", "--controller-host=host1"] if loss == "lose_power" else []
+    started = apart.run("start", "-n2", *apart.stand.arguments, *words, "--daemonize")
+    assert started.returncode == 0, started.stderr
+    getattr(apart.stand.system, loss)("host1")
+    stopped = apart.run("stop", "--SSHLauncher.connect_timeout=2", timeout=40)
+    assert stopped.returncode == 14, stopped.stderr
+    assert "host1" in stopped.stderr and "connect_timeout" in stopped.stderr, stopped.stderr
+    assert apart.stand.system.ask("host2", "ls /tmp | grep apus-engines") == ""
+    # It is asked again, and ends when it answers.
+    assert "host1" in (apart.profile / "security/cluster-.json").read_text()
 
 
 @pytest.mark.timeout(180)

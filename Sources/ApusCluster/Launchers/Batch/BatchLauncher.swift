@@ -37,25 +37,33 @@ public struct BatchLauncher: Launcher {
   // MARK: start
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
-    system.prepare(shell)
-    for part in system.followsArrays ? parts(of: engines) : engines.map({ $0..<$0 + 1 }) {
+    if !engines.allSatisfy({ engine in jobs.contains { !$0.isSubmitted && $0.engines.contains(engine) } }) {
+      _ = plan(engines, job)
+    }
+    for part in jobs.filter({ !$0.isSubmitted && $0.engines.overlaps(engines) }).map(\.engines) {
       do throws(ClusterError) { try submit(part, job) } catch {
         for left in part.lowerBound..<engines.upperBound { ended[left] = .refused(error.reason) }
+        // What was planned beside it is not tried any more.
+        jobs.removeAll { !$0.isSubmitted }
         throw error
       }
     }
   }
 
   /// Jobs.
-  public func parts(of engines: Range<Int>) -> [Range<Int>] {
-    let size = max(1, options.perJob ?? engines.count)
-    return stride(from: engines.lowerBound, to: engines.upperBound, by: size).map { $0..<min(engines.upperBound, $0 + size) }
+  public mutating func plan(_ engines: Range<Int>, _ job: EngineJob) -> [Range<Int>] {
+    system.prepare(shell)
+    let size = system.followsArrays ? max(1, options.perJob ?? engines.count) : 1
+    let parts = stride(from: engines.lowerBound, to: engines.upperBound, by: size).map { $0..<min(engines.upperBound, $0 + size) }
+    for part in parts { jobs.append(planned(part, job)) }
+    return parts
   }
 
   private mutating func submit(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
     for engine in engines { (ended[engine], unlisted[engine], hosts[engine]) = (nil, nil, nil) }
     deleted.subtract(engines)
-    var new = planned(engines, job)
+    guard let place = jobs.firstIndex(where: { !$0.isSubmitted && $0.engines == engines }) else { return }
+    var new = jobs[place]
     let script = try script(new, job)
     do throws(FileError) {
       try FileSystem.makeDirectory(Path.parent(new.outputFile))
@@ -64,8 +72,11 @@ public struct BatchLauncher: Launcher {
     let words = submitWords(new)
     let shell = BatchShell(environment: job.environment(withInfo: job.sendsConnectionInfo ?? false), title: kind.title)
     let output: String
-    do throws(ClusterError) { output = try shell.output(words, input: kind.readsScriptFromInput ? script : "") } catch {
+    do throws(ClusterError) {
+      output = try shell.output(words, input: kind.readsScriptFromInput ? script : "", record: new.record)
+    } catch {
       if options.scriptPath == nil { FileSystem.remove(new.script) }
+      removeRecord(of: new)
       throw error
     }
     guard let id = try jobID(in: output) else {
@@ -74,7 +85,31 @@ public struct BatchLauncher: Launcher {
         advice: "\(className).job_id_regexp says how to find it.")
     }
     new.id = id
-    jobs.append(new)
+    jobs[place] = new
+  }
+
+  private func removeRecord(of job: BatchJob) {
+    guard let record = job.record else { return }
+    for path in [record, record + ".errors"] { FileSystem.remove(path) }
+  }
+
+  /// Learns the ids of jobs that a launcher was about to submit when it was killed: the submit command, which it does not take along, has
+  /// said them to a file.
+  private mutating func recover() {
+    for index in jobs.indices where !jobs[index].isSubmitted {
+      guard let record = jobs[index].record else { continue }
+      var id: String?
+      // What it has started may hold the lock on: a whole line with an id is enough.
+      FileSystem.waitForLock(of: record, atMost: shell.limit) {
+        guard let said = try? FileSystem.text(of: record), said.hasSuffix("\n") else { return false }
+        id = try? jobID(in: said)
+        return id != nil
+      }
+      if id == nil, let said = try? FileSystem.text(of: record) { id = try? jobID(in: said) }
+      jobs[index].id = id ?? ""
+    }
+    for job in jobs where !job.isSubmitted { removeRecord(of: job) }
+    jobs.removeAll { !$0.isSubmitted }
   }
 
   /// The job before the system has seen it.
@@ -89,6 +124,7 @@ public struct BatchLauncher: Launcher {
     let script = options.scriptPath.map { $0 + number } ?? "\(job.logStem)\(number)-\(name)"
     var planned = BatchJob(id: "", engines: engines, outputFile: output, script: script)
     // Where the system's own template has no array for one engine, and in templates that start their engines themselves.
+    planned.record = "\(job.logStem)\(number).submitted.log"
     planned.isArray = options.template == nil || options.template?.firstRange(of: "1-{n}") != nil
     return planned
   }
@@ -190,7 +226,9 @@ public struct BatchLauncher: Launcher {
 
   public mutating func states() throws(ClusterError) -> [Int: EngineState] {
     var states = ended.mapValues { EngineState.ended($0) }
-    let open = jobs.indices.filter { job in jobs[job].engines.contains { ended[$0] == nil && isCurrent(job, for: $0) } }
+    let open = jobs.indices.filter { job in
+      jobs[job].isSubmitted && jobs[job].engines.contains { ended[$0] == nil && isCurrent(job, for: $0) }
+    }
     guard !open.isEmpty else { return states }
     let listed = try list(open)
     let (system, kind, shell) = (system, kind, shell)
@@ -222,7 +260,9 @@ public struct BatchLauncher: Launcher {
   }
 
   /// An engine that was started again belongs to its latest job.
-  private func isCurrent(_ job: Int, for engine: Int) -> Bool { jobs.lastIndex { $0.engines.contains(engine) } == job }
+  private func isCurrent(_ job: Int, for engine: Int) -> Bool {
+    jobs.lastIndex { $0.isSubmitted && $0.engines.contains(engine) } == job
+  }
 
   /// How the engines of jobs are, each by its latest job.
   private func list(_ indices: [Int]) throws(ClusterError) -> [Int: EngineState] {
@@ -292,13 +332,13 @@ public struct BatchLauncher: Launcher {
     }
     if result.isSuccess { return deleted.formUnion(engines) }
     // Jobs that are over cannot be deleted, and need not be.
-    let listed = try list(Array(jobs.indices))
+    let listed = try list(jobs.indices.filter { jobs[$0].isSubmitted })
     deleted.formUnion(engines.filter { listed[$0] == nil })
     let live = engines.filter { listed[$0].map { !$0.isEnded } ?? false }
     if !live.isEmpty { throw BatchShell.failure(words + names, result) }
   }
 
-  private func job(of engine: Int) -> BatchJob? { jobs.last { $0.engines.contains(engine) } }
+  private func job(of engine: Int) -> BatchJob? { jobs.last { $0.isSubmitted && $0.engines.contains(engine) } }
 
   public func output(of engine: Int, limit: Int) -> [String] {
     guard let job = job(of: engine) else { return [] }
@@ -317,6 +357,7 @@ public struct BatchLauncher: Launcher {
 
   public mutating func removeFiles(logsOf engines: Set<Int>) {
     for job in jobs {
+      removeRecord(of: job)
       if options.scriptPath == nil { FileSystem.remove(job.script) }
       for engine in job.engines where engines.contains(engine) {
         FileSystem.remove("\(job.outputFile).\(job.place(of: engine) + kind.firstIndex)")
@@ -335,7 +376,8 @@ public struct BatchLauncher: Launcher {
       "apus": [
         "launcher": .string(kind.name), "jobs": .array(jobs.map(\.json)),
         "delete_command": options.deleteCommand.map { JSONValue($0) } ?? .null,
-        "keeps_script": .bool(options.scriptPath != nil),
+        "keeps_script": .bool(options.scriptPath != nil), "job_id_regexp": options.jobIDPattern.map { .string($0) } ?? .null,
+        "job_id_regexp_group": .int(options.jobIDGroup),
       ],
     ]
   }
@@ -348,10 +390,13 @@ public struct BatchLauncher: Launcher {
     var options = BatchOptions()
     options.deleteCommand = own?["delete_command"]?.stringArrayValue
     options.queue = state["queue"]?.stringValue ?? ""
+    options.jobIDPattern = own?["job_id_regexp"]?.stringValue
+    options.jobIDGroup = own?["job_id_regexp_group"]?.intValue ?? 0
     if own?["keeps_script"]?.boolValue == true { options.scriptPath = state["batch_file_name"]?.stringValue }
     self.init(system, options, context.environment)
     self.system.prepare(shell)
     jobs = (own?["jobs"]?.arrayValue ?? []).compactMap { BatchJob($0) }
+    if context.isEnding { recover() }
     // As ipyparallel keeps it.
     if own?["jobs"] == nil, let id = state["job_id"]?.stringValue, !id.isEmpty {
       jobs = [

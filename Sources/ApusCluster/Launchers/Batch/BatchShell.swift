@@ -9,10 +9,13 @@ struct BatchShell: Sendable {
   var limit: Duration = .seconds(60)
 
   /// - Throws: where the program is not there, or does not end in time; how it ended is the caller's to judge.
-  func run(_ words: [String], input: String = "") throws(ClusterError) -> ToolCommand.Result {
+  /// - Parameter record: file that gets what the command says, for others than us.
+  func run(_ words: [String], input: String = "", record: String? = nil) throws(ClusterError) -> ToolCommand.Result {
     let result: ToolCommand.Result
     do throws(ProcessError) {
-      result = try ToolCommand(words, environment: environment, input: input, limit: limit).run()
+      var tool = ToolCommand(words, environment: environment, input: input, limit: limit)
+      tool.record = record
+      result = try tool.run()
     } catch {
       throw ClusterError(
         ClusterError(error).exitCode, error.reason,
@@ -25,8 +28,8 @@ struct BatchShell: Sendable {
   }
 
   /// The output of a command that must succeed.
-  func output(_ words: [String], input: String = "") throws(ClusterError) -> String {
-    let result = try run(words, input: input)
+  func output(_ words: [String], input: String = "", record: String? = nil) throws(ClusterError) -> String {
+    let result = try run(words, input: input, record: record)
     guard result.isSuccess else { throw Self.failure(words, result) }
     return result.output
   }

@@ -68,7 +68,7 @@ extension BatchSystem {
 
 /// One job, or one array of jobs, and the engines in it.
 struct BatchJob: Sendable, Hashable {
-  /// As the submit command said it.
+  /// As the submit command said it; empty until it has.
   var id: String
   /// By their index in the set.
   var engines: Range<Int>
@@ -77,6 +77,10 @@ struct BatchJob: Sendable, Hashable {
   var script: String
   /// Whether its engines are elements of an array.
   var isArray = true
+  /// File that gets what the submit command says: whoever finds a job without id, because its launcher was killed, reads it there.
+  var record: String?
+
+  var isSubmitted: Bool { !id.isEmpty }
 
   /// The place of an engine in the job, from 0 on.
   func place(of engine: Int) -> Int { engine - engines.lowerBound }
@@ -84,7 +88,7 @@ struct BatchJob: Sendable, Hashable {
   var json: JSONValue {
     [
       "id": .string(id), "first": .int(engines.lowerBound), "n": .int(engines.count), "output_file": .string(outputFile),
-      "script": .string(script), "array": .bool(isArray),
+      "script": .string(script), "array": .bool(isArray), "record": record.map { .string($0) } ?? .null,
     ]
   }
 
@@ -103,5 +107,6 @@ struct BatchJob: Sendable, Hashable {
       id: id, engines: first..<first + n, outputFile: json["output_file"]?.stringValue ?? "",
       script: json["script"]?.stringValue ?? "")
     isArray = json["array"]?.boolValue ?? true
+    record = json["record"]?.stringValue
   }
 }

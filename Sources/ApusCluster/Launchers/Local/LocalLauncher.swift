@@ -11,14 +11,43 @@ public struct LocalLauncher: Launcher {
   private var areChildren = true
   private var ended: [Int: EngineEnd] = [:]
   private let clusterFile: ClusterFile
+  /// Input of the processes that end with this one: it closes when this process is gone, whatever ends it.
+  private let input: ChildProcess.Stream
+  private let inputEnds: InputEnds?
+
+  /// Open for as long as a launcher is there.
+  private final class InputEnds: Sendable {
+    let readEnd: Int32
+    let writeEnd: Int32
+    init() throws(ProcessError) { (readEnd, writeEnd) = try Pipe.open(isNonblocking: false) }
+    deinit {
+      close(readEnd)
+      close(writeEnd)
+    }
+  }
+
+  public var children: Set<Int32> { areChildren ? Set(processes.filter { ended[$0.key] == nil }.values.map(\.pid)) : [] }
 
   public var size: Int { (processes.keys.max() ?? -1) + 1 }
   public var known: Set<Int> { Set(processes.keys) }
 
-  public init() { clusterFile = ClusterFile(clusterID: "", profile: "") }
+  public init() {
+    clusterFile = ClusterFile(clusterID: "", profile: "")
+    (input, inputEnds) = (.nothing, nil)
+  }
+
+  /// Of engines that end when their standard input does, which is when this process ends.
+  init(followedBy: Void) throws(ClusterError) {
+    clusterFile = ClusterFile(clusterID: "", profile: "")
+    do throws(ProcessError) {
+      let ends = try InputEnds()
+      (input, inputEnds) = (.descriptor(ends.readEnd), ends)
+    } catch { throw ClusterError(error) }
+  }
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
-    let environment = job.environment(withInfo: job.sendsConnectionInfo ?? true)
+    var environment = job.environment(withInfo: job.sendsConnectionInfo ?? true)
+    environment[EngineJob.localMark] = job.markValue
     for index in engines { ended[index] = nil }
     for index in engines {
       var command = job.command
@@ -29,7 +58,7 @@ public struct LocalLauncher: Launcher {
       command.environment = environment
       command.environment[EngineJob.index] = String(index)
       do throws(ProcessError) {
-        processes[index] = try ChildProcess.start(command, outputFile: "\(job.logStem)-\(index).log")
+        processes[index] = try ChildProcess.start(command, input: input, outputFile: "\(job.logStem)-\(index).log")
       } catch {
         let reason = ClusterError(error)
         for left in index..<engines.upperBound { ended[left] = .refused(reason.reason) }
@@ -96,6 +125,7 @@ public struct LocalLauncher: Launcher {
     clusterFile = ClusterFile(
       clusterID: state["cluster_id"]?.stringValue ?? "", profile: state["profile_dir"]?.stringValue ?? context.profile.location)
     areChildren = false
+    (input, inputEnds) = (.nothing, nil)
     for (name, engine) in state["engines"]?.objectValue?.members ?? [] {
       guard let index = Int(name), let pid = engine["pid"]?.intValue.flatMap({ Int32(exactly: $0) }), pid > 0 else { continue }
       processes[index] = ChildProcess(pid: pid, outputFile: engine["output_file"]?.stringValue ?? "")

@@ -27,8 +27,23 @@ enum RemoteScript {
     return nil
   }
 
-  /// Whether a process is the one that was started: its number may be another's by now.
+  /// Whether a process is the one that was started: its number may be another's by now. And what is removed of a directory: a start that has not
+  /// come yet finds there that it is not to begin.
   private static let process = """
+    def closed(directory):
+        return os.path.exists(os.path.join(directory, "closed"))
+    def remove(directory):
+        import shutil
+        if not os.path.basename(directory).startswith("apus-engines-"):
+            return
+        if not closed(directory):
+            return shutil.rmtree(directory, ignore_errors=True)
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            elif name != "closed":
+                os.remove(path)
     def began(pid):
         try:
             with open("/proc/%d/stat" % pid) as file:
@@ -113,16 +128,47 @@ enum RemoteScript {
             file.write(base64.b64decode(content))
     """
 
+  /// Where a start notes what it starts, under a name that was given to it: whoever wants it to end finds that there, or says there that it is
+  /// not to begin.
+  private static let register = """
+    import fcntl
+    def locked(directory, patience):
+        import time
+        lock = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except OSError:
+                if time.monotonic() > deadline:
+                    return lock
+                time.sleep(0.01)
+    def begins(directory):
+        if closed(directory):
+            os.remove(os.path.join(directory, "closed"))
+            remove(directory)
+            fail("it was to end before it began")
+    """
+
   /// Only when it is clear that there is something to be run.
   private static let directory = """
     directory = order["directory"]
     if not (directory and os.path.isdir(directory)):
-        directory = tempfile.mkdtemp(prefix="apus-engines-")
-    for index in order["indices"]:
+        directory = os.path.join(tempfile.gettempdir(), order["name"])
         try:
-            os.remove(os.path.join(directory, "%d.exit" % index))
-        except OSError:
-            pass
+            os.mkdir(directory, 0o700)
+        except OSError as error:
+            begins(directory)
+            fail(str(error))
+    lock = locked(directory, 30)
+    begins(directory)
+    for index in order["indices"]:
+        for ending in ("exit", "pid"):
+            try:
+                os.remove(os.path.join(directory, "%d.%s" % (index, ending)))
+            except OSError:
+                pass
     """
 
   private static let engineCommand = """
@@ -169,8 +215,14 @@ enum RemoteScript {
                         start_new_session=True)
                 children[child.pid] = index
                 engines[str(index)] = [child.pid, began(child.pid)]
+                path = os.path.join(directory, "%d.pid" % index)
+                with open(path + "-", "w") as file:
+                    json.dump(engines[str(index)], file)
+                os.rename(path + "-", path)
         except Exception as error:
             words = "%s: %s" % (command[0], error)
+        # The other half of the lock goes with the script that answers.
+        os.close(lock)
         os.write(writing, json.dumps({"engines": engines, "error": words}).encode())
         os.close(writing)
         while children:
@@ -204,7 +256,8 @@ enum RemoteScript {
     """
 
   /// Engines.
-  static let start = [preparation, engineCommand, directory, engineArguments, launch, "answer(result)"].joined(separator: "\n")
+  static let start = [preparation, engineCommand, register, directory, engineArguments, launch, "answer(result)"].joined(
+    separator: "\n")
 
   /// The program of this host, where that host has it too, or the one of its package; its files are in a directory that is removed with it,
   /// unless somebody names a profile.
@@ -261,8 +314,33 @@ enum RemoteScript {
     answer(result)
     """
 
-  static let startController = [preparation, controllerCommand, directory, controllerArguments, launch, arrival].joined(
+  static let startController = [preparation, controllerCommand, register, directory, controllerArguments, launch, arrival].joined(
     separator: "\n")
+
+  /// What a start has begun whose answer nobody has heard; what has not begun by now never will.
+  static let search = [
+    register,
+    """
+    import tempfile
+    directory = order["directory"] or os.path.join(tempfile.gettempdir(), order["name"])
+    try:
+        os.mkdir(directory, 0o700)
+    except OSError:
+        pass
+    if os.stat(directory).st_uid != os.getuid():
+        answer({"error": "%s is somebody else's" % directory})
+        sys.exit(0)
+    lock = locked(directory, 10)
+    engines = {}
+    for name in os.listdir(directory):
+        if name.endswith(".pid"):
+            with open(os.path.join(directory, name)) as file:
+                engines[name[:-4]] = json.load(file)
+    if not set(map(str, order["planned"])) <= set(engines):
+        open(os.path.join(directory, "closed"), "w").close()
+    answer({"directory": directory, "engines": engines, "error": ""})
+    """,
+  ].joined(separator: "\n")
 
   static let states = """
     states = look()
@@ -278,7 +356,7 @@ enum RemoteScript {
 
   /// Waits for a moment, so that one call is enough where engines end as they should.
   static let stop = """
-    import shutil, time
+    import time
     send(order["signal"], order["signal"] == 9)
     deadline = time.monotonic() + order["patience"]
     while True:
@@ -286,8 +364,8 @@ enum RemoteScript {
         if all(state is not None for state in states.values()) or time.monotonic() > deadline:
             break
         time.sleep(0.01)
-    if all(state is not None for state in states.values()) and os.path.basename(order["directory"]).startswith("apus-engines-"):
-        shutil.rmtree(order["directory"], ignore_errors=True)
+    if all(state is not None for state in states.values()) and os.path.isdir(order["directory"]):
+        remove(order["directory"])
     answer(states)
     """
 
@@ -303,10 +381,8 @@ enum RemoteScript {
     """
 
   static let removal = """
-    import shutil
-    name = os.path.basename(order["directory"])
-    if name.startswith("apus-engines-"):
-        shutil.rmtree(order["directory"], ignore_errors=True)
+    if os.path.isdir(order["directory"]):
+        remove(order["directory"])
     answer(True)
     """
 }

@@ -16,30 +16,41 @@ public struct SSHLauncher: Launcher {
     var profileDirectory = ""
     /// Files to send: path here, path there.
     var files: [String: String] = [:]
+    /// How long a host may take until it is connected to. One that does not answer in that time is not waited for at the end.
+    var connectTimeout: Duration = .seconds(10)
   }
 
   /// A host with its engines.
-  private struct Site: Sendable {
+  struct Site: Sendable {
     var host: SSHHost
     /// Where its files are, there; empty until engines were started.
     var directory = ""
+    /// Basename of that directory, chosen here before the host hears of it.
+    var name = ""
+    /// Engines of a start that was not answered: they may run there, or may be about to.
+    var planned: Set<Int> = []
+    /// Times in a row that the host did not answer, since its engines were to end; that it took too long counts for all of them.
+    var failures = 0
     /// Whether nothing of the set is left on that host.
     var isEmpty = false
     /// Engine to process and the moment it began, as the host's system tells it.
     var processes: [Int: (pid: Int, start: JSONValue)] = [:]
   }
 
-  private let options: Options
-  private let environment: Environment
+  var options: Options
+  let environment: Environment
   private let counts: [Int]
-  private var sites: [Site]
-  private var ended: [Int: EngineEnd] = [:]
+  var sites: [Site]
+  var ended: [Int: EngineEnd] = [:]
   /// Directory of the sockets of kept connections; made when the first is.
-  private var sockets: String?
+  var sockets: String?
   /// That of the launcher that was taken over from, which may have been killed.
   private var formerSockets: String?
   /// Connection files of a controller there that are not here yet: path there, path here.
   private var awaitedFiles: [String: String] = [:]
+  var isStopping = false
+  /// Why a host did not do what it was asked, the last time that one did not.
+  var lastFailure: ClusterError?
 
   /// - Parameter counts: engines of each host.
   init(_ hosts: [SSHHost], counts: [Int], _ options: Options, _ environment: Environment) {
@@ -49,12 +60,29 @@ public struct SSHLauncher: Launcher {
     self.environment = environment
   }
 
-  public var size: Int { (sites.flatMap(\.processes.keys).max() ?? -1) + 1 }
-  public var known: Set<Int> { Set(sites.flatMap(\.processes.keys)) }
+  public var size: Int { (known.max() ?? -1) + 1 }
+  public var known: Set<Int> {
+    sites.reduce(into: []) {
+      $0.formUnion($1.processes.keys); $0.formUnion($1.planned)
+    }
+  }
+  public var awaitsFiles: Bool { !awaitedFiles.isEmpty }
 
   // MARK: start
 
+  public mutating func plan(_ engines: Range<Int>, _ job: EngineJob) -> [Range<Int>] {
+    for (index, share) in shares(of: engines).enumerated() where !share.isEmpty {
+      if sites[index].name.isEmpty {
+        sites[index].name =
+          sites[index].directory.isEmpty ? "apus-engines-\(SessionID.random().text.prefix(24))" : Path.name(sites[index].directory)
+      }
+      sites[index].planned.formUnion(share)
+    }
+    return engines.isEmpty ? [] : [engines]
+  }
+
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
+    if !known.isSuperset(of: engines) || sites.contains(where: { $0.name.isEmpty }) { _ = plan(engines, job) }
     let shares = shares(of: engines)
     let used = sites.indices.filter { !shares[$0].isEmpty }
     let files = try contents()
@@ -66,14 +94,18 @@ public struct SSHLauncher: Launcher {
       for (index, answer) in zip(used, answers) {
         switch answer {
         case .success(let answer):
+          sites[index].planned.subtract(engines)
           let refusal = started(index, answer, job)
           failure = failure ?? refusal
-        case .failure(let error): failure = failure ?? error
+        case .failure(let error):
+          // One that takes too long may start them yet: they are looked for when all is to end.
+          if error.exitCode != .timedOut { sites[index].planned.subtract(engines) }
+          failure = failure ?? error
         }
       }
       if let failure { throw failure }
     } catch {
-      let known = Set(sites.flatMap(\.processes.keys))
+      let known = known
       for engine in engines where !known.contains(engine) { ended[engine] = .refused(error.reason) }
       throw error
     }
@@ -86,14 +118,7 @@ public struct SSHLauncher: Launcher {
       awaitedFiles[path] = job.profile.connectionFile(kind, clusterID: job.clusterID)
     }
     let refusal = fetched(answer)
-    sites[index].directory = answer["directory"]?.stringValue ?? sites[index].directory
-    sites[index].isEmpty = false
-    for (name, process) in answer["engines"]?.objectValue?.members ?? [] {
-      guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, let start = process.arrayValue?.last else {
-        continue
-      }
-      sites[index].processes[engine] = (pid, start)
-    }
+    note(engines: answer, of: index)
     guard let words = answer["error"]?.stringValue, !words.isEmpty else { return refusal }
     return ClusterError(
       .refused,
@@ -121,7 +146,7 @@ public struct SSHLauncher: Launcher {
     var shares = [[Int]](repeating: [], count: sites.count)
     var live = sites.map { $0.processes.keys.filter { ended[$0] == nil && !engines.contains($0) }.count }
     for engine in engines {
-      let before = sites.firstIndex { $0.processes[engine] != nil }
+      let before = sites.firstIndex { $0.processes[engine] != nil || $0.planned.contains(engine) }
       let free = sites.indices.first { $0 < counts.count && live[$0] < counts[$0] }
       let fewest = sites.indices.min { load($0, live[$0]) < load($1, live[$1]) }
       guard let site = before ?? free ?? fewest else { continue }
@@ -151,7 +176,7 @@ public struct SSHLauncher: Launcher {
       "command": own.map { JSONValue($0) } ?? .null, "package": job.packageDirectory.map { .string($0) } ?? .null,
       "arguments": JSONValue(job.engineArguments + host.engineArguments),
       "profile": .string(host.profileDirectory ?? options.profileDirectory),
-      "connection": .string(job.connectionInfo ?? ""), "directory": .string(site.directory),
+      "connection": .string(job.connectionInfo ?? ""), "directory": .string(site.directory), "name": .string(site.name),
       "index_variable": .string(EngineJob.index), "indices": .array(engines.map { .int($0) }), "files": .object(files),
     ]
   }
@@ -175,9 +200,9 @@ public struct SSHLauncher: Launcher {
     if let path = mkdtemp(&template) { sockets = String(cString: path) }
   }
 
-  private func words(_ host: SSHHost, _ command: [String], options added: [String] = []) -> [String] {
+  func words(_ host: SSHHost, _ command: [String], options added: [String] = []) -> [String] {
     var words = options.sshCommand + added
-    words += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15"]
+    words += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=\(connectSeconds)", "-o", "ServerAliveInterval=15"]
     let given = options.sshArguments + host.sshArguments
     if let sockets, !given.contains(where: { $0.contains("ControlPath") || $0.hasPrefix("-S") }) {
       words += ["-o", "ControlMaster=auto", "-o", "ControlPath=\(sockets)/%C", "-o", "ControlPersist=60"]
@@ -187,15 +212,19 @@ public struct SSHLauncher: Launcher {
     return words + [host.destination] + command
   }
 
+  /// As ssh counts.
+  var connectSeconds: Int { max(1, Int((options.connectTimeout.seconds + 0.999).rounded(.down))) }
+
   /// What a host is told, by its place in `sites`.
-  private typealias Order = (site: Int, order: JSONValue)
+  typealias Order = (site: Int, order: JSONValue)
 
   /// Asks hosts at the same time.
   /// - Returns: each one's answer, or why it gave none.
-  private mutating func ask(_ orders: [Order], _ script: String, limit: Duration = .seconds(30)) throws(ClusterError)
+  mutating func ask(_ orders: [Order], _ script: String, limit given: Duration? = nil) throws(ClusterError)
     -> [Result<JSONValue, ClusterError>]
   {
     makeSockets()
+    let limit = given ?? options.connectTimeout + .seconds(10)
     let tools = orders.map { site, order in
       let host = sites[site].host
       return ToolCommand(
@@ -214,7 +243,7 @@ public struct SSHLauncher: Launcher {
     let lines = (result.errors.isEmpty ? result.output : result.errors).split(whereSeparator: \.isNewline).suffix(8)
     let words = lines.isEmpty ? "" : ": " + lines.joined(separator: "\n  ")
     guard let status = result.status else {
-      return .failure(ClusterError(.refused, "\(host.name) did not answer within \(limit.secondsText)\(words)"))
+      return .failure(ClusterError(.timedOut, "\(host.name) did not answer within \(limit.secondsText)\(words)"))
     }
     if status == .exited(127) {
       let python = host.python ?? options.python
@@ -226,11 +255,13 @@ public struct SSHLauncher: Launcher {
     return .failure(
       ClusterError(
         .refused, "\(host.name) cannot be worked with\(words.isEmpty ? ": ssh ended with \(status)" : words)",
-        advice: "'\(ShellText.line(options.sshCommand + [host.destination])) true' must work without a question."))
+        advice:
+          "It has \(connectSeconds) s to be connected to (SSHLauncher.connect_timeout). '\(ShellText.line(options.sshCommand + [host.destination])) true' must work without a question."
+      ))
   }
 
   /// For each host that has engines that have not ended: all of them, or those that are meant.
-  private func orders(_ engines: Set<Int>? = nil, adding more: JSONObject = [:]) -> [Order] {
+  func orders(_ engines: Set<Int>? = nil, adding more: JSONObject = [:]) -> [Order] {
     open(engines).map { ($0, order($0, engines, more)) }
   }
 
@@ -245,7 +276,7 @@ public struct SSHLauncher: Launcher {
     return .object(object)
   }
 
-  private func open(_ engines: Set<Int>? = nil) -> [Int] {
+  func open(_ engines: Set<Int>? = nil) -> [Int] {
     sites.indices.filter { index in
       sites[index].processes.keys.contains { ended[$0] == nil && engines?.contains($0) != false }
     }
@@ -258,12 +289,12 @@ public struct SSHLauncher: Launcher {
     return try look(orders(adding: fetch), RemoteScript.states)
   }
 
-  /// - Throws: where no host answers; one that does not leaves its engines as they were.
-  private mutating func look(_ orders: [Order], _ script: String) throws(ClusterError) -> [Int: EngineState] {
+  /// - Throws: where nothing is known of any engine; a host that does not answer leaves its engines as they were.
+  mutating func look(_ orders: [Order], _ script: String) throws(ClusterError) -> [Int: EngineState] {
     var states: [Int: EngineState] = [:]
     var failure: ClusterError?
     if !orders.isEmpty {
-      for (index, answer) in zip(orders.map(\.site), try ask(orders, script)) {
+      for (index, answer) in zip(orders.map(\.site), try isStopping ? askToEnd(orders, script) : ask(orders, script)) {
         switch answer {
         case .success(let found):
           note(found, of: index, in: &states)
@@ -273,7 +304,8 @@ public struct SSHLauncher: Launcher {
       }
     }
     for (engine, end) in ended { states[engine] = .ended(end) }
-    if let failure, failure.exitCode == .cannotWrite || states.allSatisfy({ $0.value.isEnded }) { throw failure }
+    if !isStopping { lastFailure = failure ?? lastFailure }
+    if let failure, failure.exitCode == .cannotWrite || states.isEmpty { throw failure }
     return states
   }
 
@@ -294,12 +326,16 @@ public struct SSHLauncher: Launcher {
     _ = try look(orders(engines, adding: ["signal": .int(Int(signal))]), RemoteScript.signal)
   }
 
-  public mutating func stop(_ engines: Set<Int>, isForced: Bool) throws(ClusterError) {
-    let order: JSONObject = ["signal": .int(Int(isForced ? SIGKILL : SIGTERM)), "patience": 1]
-    let touched = self.open(engines)
-    _ = try look(orders(engines, adding: order), RemoteScript.stop)
-    // The script has removed what was there, with the last engine.
-    for index in touched where sites[index].processes.keys.allSatisfy({ ended[$0] != nil }) { sites[index].isEmpty = true }
+  mutating func note(engines answer: JSONValue, of index: Int) {
+    sites[index].directory = answer["directory"]?.stringValue ?? sites[index].directory
+    sites[index].isEmpty = false
+    for (name, process) in answer["engines"]?.objectValue?.members ?? [] {
+      guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, pid > 1, let start = process.arrayValue?.last
+      else {
+        continue
+      }
+      sites[index].processes[engine] = (pid, start)
+    }
   }
 
   public func output(of engine: Int, limit: Int) -> [String] {
@@ -319,7 +355,7 @@ public struct SSHLauncher: Launcher {
 
   /// Directories there, and the kept connections.
   public mutating func removeFiles(logsOf engines: Set<Int>) {
-    let used = sites.indices.filter { !sites[$0].directory.isEmpty && !sites[$0].isEmpty }
+    let used = sites.indices.filter { !sites[$0].directory.isEmpty && !sites[$0].isEmpty && sites[$0].failures < Self.mostFailures }
     let orders = used.map { (site: $0, order: ["directory": .string(sites[$0].directory), "engines": [:]] as JSONValue) }
     if !orders.isEmpty { _ = try? ask(orders, RemoteScript.removal, limit: .seconds(10)) }
     closeConnections()
@@ -354,13 +390,14 @@ public struct SSHLauncher: Launcher {
   // MARK: state
 
   public func state(_ job: EngineJob) -> JSONObject {
-    let used = sites.filter { !$0.directory.isEmpty }
+    let used = sites.filter { !$0.directory.isEmpty || !$0.planned.isEmpty }
     return [
       "cluster_id": .string(job.clusterID), "profile_dir": .string(job.profile.location), "state": "running",
-      "n": .int(used.reduce(0) { $0 + $1.processes.count }), "engines": [:],
+      "n": .int(known.count), "engines": [:],
       "apus": [
         "launcher": .string(Self.name), "ssh_cmd": JSONValue(options.sshCommand), "ssh_args": JSONValue(options.sshArguments),
-        "sockets": sockets.map { .string($0) } ?? .null, "hosts": .array(used.map { json(of: $0) }),
+        "sockets": sockets.map { .string($0) } ?? .null, "connect_timeout": .double(options.connectTimeout.seconds),
+        "hosts": .array(used.map { json(of: $0) }),
       ],
     ]
   }
@@ -369,7 +406,8 @@ public struct SSHLauncher: Launcher {
     [
       "destination": .string(site.host.destination), "port": site.host.port.map { .int($0) } ?? .null,
       "ssh_args": JSONValue(site.host.sshArguments), "python": .string(site.host.python ?? options.python),
-      "directory": .string(site.directory),
+      "directory": .string(site.directory), "name": .string(site.name),
+      "planned": .array(site.planned.sorted().map { .int($0) }),
       "engines": .object(
         JSONObject(
           members: site.processes.sorted { $0.key < $1.key }.map {
@@ -382,6 +420,10 @@ public struct SSHLauncher: Launcher {
     let own = state["apus"]
     options = Options(
       sshCommand: own?["ssh_cmd"]?.stringArrayValue ?? ["ssh"], sshArguments: own?["ssh_args"]?.stringArrayValue ?? [])
+    if let seconds = own?["connect_timeout"]?.doubleValue, seconds > 0, seconds < 1e6 {
+      options.connectTimeout = .milliseconds(Int(seconds * 1000))
+    }
+    options.connectTimeout = context.connectTimeout ?? options.connectTimeout
     environment = context.environment
     counts = []
     sites = []
@@ -394,6 +436,10 @@ public struct SSHLauncher: Launcher {
       host.python = entry["python"]?.stringValue
       host.sshArguments = entry["ssh_args"]?.stringArrayValue ?? []
       var site = Site(host: host, directory: entry["directory"]?.stringValue ?? "")
+      site.name = entry["name"]?.stringValue ?? ""
+      if context.isEnding, !site.name.isEmpty {
+        site.planned = Set((entry["planned"]?.arrayValue ?? []).compactMap(\.intValue).filter { (0..<1_000_000).contains($0) })
+      }
       for (name, process) in entry["engines"]?.objectValue?.members ?? [] {
         guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, pid > 1 else { continue }
         site.processes[engine] = (pid, process.arrayValue?.last ?? .null)
