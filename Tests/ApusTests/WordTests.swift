@@ -63,6 +63,10 @@ import Testing
     #expect(plain.role == .embedded)
     #expect(plain.engines == 4)
     #expect(plain.rest == ["text.txt", "--json"])
+    let following = try ProgramOptions(["-n", "1-8"])
+    #expect(following.range == 1...8 && following.engines == 1 && following.role == .embedded)
+    let jobs = try ProgramOptions(["--engines=slurm", "-n", "0-64"])
+    #expect(jobs.range == 0...64 && jobs.launching == ["--engines=slurm", "-n0"])
     let joined = try ProgramOptions(["--profile=work", "x"])
     #expect(joined.role == .client)
     #expect(joined.source == .profile("work", clusterID: nil))
@@ -72,7 +76,12 @@ import Testing
     #expect(try ProgramOptions(["a", "--", "--file"]).rest == ["a", "--file"])
   }
 
-  @Test("wrong options say so", arguments: [["-n", "0"], ["-n"], ["--engines", "many"], ["engine", "--speed"], ["--file"]])
+  @Test(
+    "wrong options say so",
+    arguments: [
+      ["-n", "0"], ["-n"], ["--engines", "many"], ["-n", "3-2"], ["-n", "0-0"], ["-n", "1-2", "--profile=x"],
+      ["engine", "--speed"], ["--file"],
+    ])
   func wrongOptions(_ arguments: [String]) {
     let error = #expect(throws: ClusterError.self) { try ProgramOptions(arguments) }
     #expect(error?.exitCode == .usage)

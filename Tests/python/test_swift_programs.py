@@ -107,6 +107,35 @@ def test_the_last_engine_is_killed(programs):
     assert programs.left() == []
 
 
+@pytest.mark.timeout(120)
+def test_a_cluster_that_follows_its_work(programs):
+    found = programs.steps("following", "-n", "1-3", seconds=90)
+    values = {name: line.get("value", line) for name, line in found.items()}
+    assert values == {
+        "at first": "1", "work": str(sum(range(40))), "then": "3", "range": "1...3", "fewer": "2", "anew": "2", "a death": "2",
+        "afterwards": str(SQUARES[40])}
+    assert programs.left() == []
+
+
+def test_engines_that_follow_the_work_end_with_a_killed_starter(programs, wait_until):
+    program = programs.start("Faults", "busy", "-n", "2-3")
+    pids = json.loads(json.loads(program.stdout.readline())["value"])
+    assert len(pids) == 2 and all(map(alive, pids))
+    program.kill()
+    program.wait(5)
+    wait_until(lambda: not any(map(alive, pids)), 12)
+
+
+@pytest.mark.parametrize("scenario", ["wait", "busy"])
+def test_an_interrupted_program_that_follows_its_work_leaves_nothing(programs, wait_until, scenario):
+    program = programs.start("Faults", scenario, "-n", "2-3")
+    pids = json.loads(json.loads(program.stdout.readline())["value"])
+    program.send_signal(signal.SIGINT)
+    assert program.wait(10) == 130
+    wait_until(lambda: not any(map(alive, pids)), 12)
+    assert programs.left() == []
+
+
 def test_engines_end_with_a_killed_starter(programs, wait_until):
     program = programs.start("Faults", "wait", "-n", 2)
     pids = json.loads(json.loads(program.stdout.readline())["value"])

@@ -74,6 +74,7 @@ extension ClusterProgram {
     case .client: try await Client.withClient(options.source) { try await run($0) }
     case .embedded:
       var cluster = EmbeddedCluster(engines: options.engines)
+      if let range = options.range { cluster = EmbeddedCluster(engines: range) }
       if !options.launching.isEmpty { cluster.placement = .launcher(options.launching) }
       configure(&cluster)
       try await cluster.run { try await run($0) }

@@ -21,19 +21,37 @@ extension EmbeddedCluster {
     let noted = configuration.engineStatePath
     defer { FileSystem.remove(noted) }
     var cluster = self
-    cluster.engines = program.count
+    cluster.engines = range?.lowerBound ?? program.count
     return try await cluster.withController(configuration) { cluster, controller in
+      if let range {
+        let engines = try program.follow(
+          range, connectionInfo: String(decoding: controller.engineConnection.json.encoded(), as: UTF8.self),
+          connection: controller.clientConnection)
+        defer { engines.stop() }
+        return try await cluster.connect(controller, failure: { await Self.failure { engines.failure } }, body)
+      }
       let engines = try program.start(
         connectionInfo: String(decoding: controller.engineConnection.json.encoded(), as: UTF8.self))
       defer { engines.stop() }
-      return try await cluster.connect(controller, failure: { await Self.failure(of: engines) }, body)
+      return try await cluster.connect(controller, failure: { await Self.failure { engines.failure } }, body)
     }
   }
 
+  /// Engines that are processes of this host, as many as there is work for.
+  func withFollowingProcesses<R: Sendable>(
+    _ controller: Controller, _ directory: TemporaryProfile, _ body: @escaping @Sendable (Client) async throws -> R
+  ) async throws -> R {
+    let engines = try FollowingEngines.processes(
+      range ?? 0...0, command: [try Self.executable(), "engine"], engineFile: controller.configuration.engineFilePath,
+      profile: ProfileDirectory(directory.path), connection: controller.clientConnection, .current())
+    defer { engines.stop() }
+    return try await connect(controller, failure: { await Self.failure { engines.failure } }, body)
+  }
+
   /// Returns when they cannot all come. What a launcher has to tell comes seldom.
-  private static func failure(of engines: RunningEngines) async -> ClusterError {
+  private static func failure(_ known: @Sendable () -> ClusterError?) async -> ClusterError {
     while true {
-      if let failure = engines.failure { return failure }
+      if let failure = known() { return failure }
       do { try await Task.sleep(for: .milliseconds(50)) } catch { return ClusterError(.interrupted, "interrupted") }
     }
   }

@@ -21,7 +21,11 @@ public struct EmbeddedCluster: Sendable {
     case launcher([String])
   }
 
+  /// At the beginning, and for good where there is no `range`.
   public var engines: Int
+  /// Engines at least and at most, of a cluster that follows its work: more are started when tasks wait, and those go that have had nothing
+  /// to do for ten seconds. Not for engines that are threads.
+  public var range: ClosedRange<Int>?
   public var placement: Placement
   /// Changes to the controller's configuration.
   public var configureController: @Sendable (inout ControllerConfiguration) -> Void = { _ in }
@@ -42,12 +46,22 @@ public struct EmbeddedCluster: Sendable {
     self.placement = placement
   }
 
+  /// A cluster that grows and shrinks with its work.
+  /// - Parameter range: engines at least, with which it begins, and at most.
+  public init(engines range: ClosedRange<Int>, placement: Placement = .processes) {
+    self.init(engines: range.lowerBound, placement: placement)
+    self.range = max(0, range.lowerBound)...max(0, range.upperBound)
+  }
+
   /// Processors that this process may use.
   public static var cores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
   /// Starts the cluster, runs the body with a client of it, and takes everything down again, whatever comes of it.
   /// - Throws: what the body throws; `ClusterError`, `ControllerError` or `ClientError` if the cluster does not start.
   public func run<R: Sendable>(_ body: @escaping @Sendable (Client) async throws -> R) async throws -> R {
+    if placement == .threads, range != nil {
+      throw ClusterError(.usage, "engines that are threads do not come and go", advice: "Engines that are processes do.")
+    }
     if case .launcher(let options) = placement { return try await withLauncher(options, body) }
     let directory = try TemporaryProfile()
     defer { directory.remove() }
@@ -93,6 +107,7 @@ public struct EmbeddedCluster: Sendable {
     switch placement {
     case .launcher: throw ClusterError(.failure, "engines of a launcher have a profile of their own")
     case .threads: try await withThreads(controller) { try await connect(controller, failure: nil, body) }
+    case .processes where range != nil: try await withFollowingProcesses(controller, directory, body)
     case .processes:
       try await withProcesses(controller, directory) { failure in try await connect(controller, failure: failure, body) }
     }
@@ -111,8 +126,9 @@ public struct EmbeddedCluster: Sendable {
         _ = try await group.next()
       }
       let result = await Result.of { try await body(client) }
-      // A task that goes on is not waited for: what does not leave by itself is ended.
-      if placement != .threads { try? await client.shutdown() }
+      // A task that goes on is not waited for: what does not leave by itself is ended. In the place of engines that follow their work others
+      // would come.
+      if placement != .threads, range == nil { try? await client.shutdown() }
       return try result.get()
     }
   }
@@ -187,6 +203,14 @@ public struct EmbeddedCluster: Sendable {
 public func withCluster<R: Sendable>(
   engines: Int? = nil, placement: EmbeddedCluster.Placement = .processes, _ body: @escaping @Sendable (Client) async throws -> R
 ) async throws -> R { try await EmbeddedCluster(engines: engines, placement: placement).run(body) }
+
+/// The same with a cluster that grows and shrinks with its work.
+///
+///     try await withCluster(engines: 1...8) { client in … }
+public func withCluster<R: Sendable>(
+  engines range: ClosedRange<Int>, placement: EmbeddedCluster.Placement = .processes,
+  _ body: @escaping @Sendable (Client) async throws -> R
+) async throws -> R { try await EmbeddedCluster(engines: range, placement: placement).run(body) }
 
 extension Result where Failure == any Error {
   static func of(_ body: () async throws -> Success) async -> Result {

@@ -15,6 +15,8 @@ struct ProgramOptions: Sendable, Hashable {
 
   var role = Role.embedded
   var engines: Int?
+  /// Engines at least and at most, of a cluster that follows its work: `-n 1-8`.
+  var range: ClosedRange<Int>?
   /// Options for a launcher that starts the engines elsewhere, as `apus engines` takes them: `--engines=slurm`, `--time=1h`.
   var launching: [String] = []
   var profile: String?
@@ -52,10 +54,14 @@ struct ProgramOptions: Sendable, Hashable {
           launching.append("--engines=\(text)")
           continue
         }
-        guard let count = Int(text), count > 0, count <= 4096 else {
-          throw ClusterError(.usage, "\(name) needs a number of engines, 1 or more, and not “\(text)”")
+        if let wanted = Self.range(text) {
+          (engines, range) = (wanted.lowerBound, wanted)
+          continue
         }
-        engines = count
+        guard let count = Int(text), count > 0, count <= Self.mostEngines else {
+          throw ClusterError(.usage, "\(name) needs a number of engines, 1 or more, or a range like 1-8, and not “\(text)”")
+        }
+        (engines, range) = (count, nil)
       case "--profile": profile = try value()
       case "--profile-dir": profileDirectory = try value()
       case "--cluster-id": clusterID = try value()
@@ -68,6 +74,11 @@ struct ProgramOptions: Sendable, Hashable {
       case "--help", "-h": wantsHelp = true
       default: rest.append(word)
       }
+    }
+    if let range, file != nil || clusterID != nil || launching.isEmpty && (profile != nil || profileDirectory != nil) {
+      throw ClusterError(
+        .usage, "-n \(range.lowerBound)-\(range.upperBound) is of a cluster that is started, and not of one that runs",
+        advice: "'apus scale --min=\(range.lowerBound) --max=\(range.upperBound)' changes one that runs.")
     }
     if !launching.isEmpty, !launching.contains(where: { $0.hasPrefix("--engines=") }) {
       // They are the program's own.
@@ -90,6 +101,17 @@ struct ProgramOptions: Sendable, Hashable {
         .usage, "engine does not know “\(unknown)”",
         advice: "It takes --file PATH, --profile NAME, --profile-dir PATH and --cluster-id ID.")
     }
+  }
+
+  private static let mostEngines = 4096
+
+  /// `1-8`, engines at least and at most.
+  private static func range(_ text: String) -> ClosedRange<Int>? {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+    guard parts.count == 2, let low = parts[0], let high = parts[1], 0 <= low, low <= high, 0 < high, high <= mostEngines else {
+      return nil
+    }
+    return low...high
   }
 
   private static let launcherOptions: Set = [
@@ -123,7 +145,8 @@ struct ProgramOptions: Sendable, Hashable {
 
   static let help = """
     Cluster options:
-      --engines N, -n N      start a cluster of N engines for this run (default: one for each core)
+      --engines N, -n N      start a cluster of N engines for this run (default: one for each core);
+                             -n 1-8 starts one, and up to eight as there is work for them
       --engines=LAUNCHER     have them started by ssh, mpi, slurm, pbs, sge, lsf or htcondor, with the options of `apus engines`:
                              --hosts FILE, --partition NAME, --account NAME, --time LIMIT, --per-job N, --environment-script PATH
       --profile NAME         use the running cluster of this profile; its engines must run this program

@@ -267,6 +267,13 @@ enum Snippets {
     #expect(sum == 4950)
   }
 
+  static func following() async throws {
+    let sum = try await withCluster(engines: 1...8) { client in
+      try await client.loadBalancedView().map(0..<100) { $0 }.reduce(0, +)
+    }
+    #expect(sum == 4950)
+  }
+
   static func joined() async throws {
     try await Client.withClient(.profile("lab")) { client in
       try await client.waitForEngines(4, timeout: .seconds(30))

@@ -30,6 +30,7 @@ import Glibc
     case "lastEngine": await Losses.lastEngine(client)
     case "wrong": await WrongInput.run(client)
     case "foreign": await WrongInput.foreign(client)
+    case "following": await Following.run(client)
     case "mixed": await Mixed.run(client)
     default: throw Mistake(why: "there is no scenario \(words)")
     }
