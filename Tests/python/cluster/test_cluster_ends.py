@@ -46,6 +46,34 @@ def test_killed(python, mark, profile, wait_until, number):
     assert list((profile / "log").glob("ip*.log")) == []
 
 
+def test_a_number_that_is_another_processes_by_now_is_left_alone(python, tmp_path, wait_until):
+    """What ended without being missed, a launcher for example, may have left its number to somebody."""
+    program = python("""
+import os, signal, subprocess, sys
+from apus.cluster import guardian
+quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+ours, others = [[subprocess.Popen(["tail", "-f", "/dev/null"], **quiet).pid for _ in range(2)] for _ in range(2)]
+guardian.guard(ours[0])
+guardian.guard_supervisor(ours[1])
+guardian._tell("+", f"{others[0]}:1")
+guardian._tell("launcher", f"{others[1]}:1")
+guardian.guard_file(os.path.abspath("marker"))
+open("marker", "w").close()
+print(*ours, *others, flush=True)
+signal.pause()
+""")
+    pids = [int(word) for word in program.stdout.readline().split()]
+    program.kill()
+    try:
+        # The last that the guardian does.
+        wait_until(lambda: not (tmp_path / "marker").exists())
+        wait_until(lambda: running(pids[:2]) == [])
+        assert running(pids[2:]) == pids[2:]
+    finally:
+        for pid in running(pids):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_os_exit(python, mark, wait_until):
     program, pids = begin(python, "os._exit(4)")
     assert program.wait(20) == 4

@@ -103,7 +103,7 @@ def test_wrong_parameters(profile, wrong, message):
 
 
 @pytest.mark.parametrize("name, message", [
-    ("ssh", "is not in Apus"),
+    ("sshproxy", "is not in Apus"),
     ("nowhere", "there are .*local"),
     ("no.such.Launcher", "cannot be imported"),
 ])

@@ -165,6 +165,28 @@ def test_cleaning_up(make, profile):
     assert list((profile / "security").iterdir()) == [] and list((profile / "log").iterdir()) == []
 
 
+@pytest.mark.parametrize("supervisor", [None, {"pid": 2**22 + 7}, {"pid": os.getpid(), "began": "1"}])
+def test_what_the_commands_keep_is_not_written_anew(profile, supervisor):
+    """Of many jobs this package would keep the first, and a launcher that has died watches over nothing."""
+    import json
+
+    from apus.cluster import Cluster
+
+    path = profile / "security" / "cluster-far.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    jobs = [{"id": str(number), "first": number, "n": 1} for number in range(2)]
+    state = {"n": 2, "job_id": "0", "apus": {"launcher": "slurm", "jobs": jobs}}
+    local = {"n": 1, "pid": -1, "engines": {"0": {"n": 1, "pid": 2**22 + 7}}}
+    for each, is_kept in (state, True), (local, False):
+        kind = "slurm" if each is state else "local"
+        text = json.dumps({"cluster": {"cluster_id": "far", "profile_dir": str(profile)}, "engines": {"class": kind, "sets": {"1": each}}}
+                          | ({"supervisor": {"class": "local", "state": supervisor}} if supervisor else {}))
+        path.write_text(text)
+        cluster = Cluster.from_file(str(path))
+        assert cluster._is_supervised == is_kept
+        assert (path.exists() and path.read_text() == text) == is_kept
+
+
 def test_engines_that_only_the_commands_can_stop_are_not_forgotten(profile):
     import json
 

@@ -12,8 +12,10 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "python-cluster.md"
 
 
-def blocks():
-    return re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+def blocks(on_hosts=False):
+    """Those that need hosts are run where there are some: test_cluster_ssh.py."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    return [block for block in found if ("hosts=" in block[1]) == on_hosts]
 
 
 def test_blocks(python, profile, bin_dir):

@@ -1,4 +1,4 @@
-"""Clusters that grow and shrink with their work: the program `apus` starts them, stays with them, and ends them."""
+"""Clusters that grow and shrink with their work, and those on other hosts: the program `apus` starts them, stays with them, and ends them."""
 
 import asyncio
 import json
@@ -32,9 +32,20 @@ class Adaptive:
         return self.min is not None or self.max is not None
 
     @property
+    def _is_of_program(self):
+        """Whether `apus start` is to start it."""
+        return self._is_adaptive or any(
+            getattr(launcher, "is_of_program", False) for launcher in (self.controller_launcher_class, self.engine_launcher_class))
+
+    @property
     def _first_engines(self):
         """Engines that are there from the beginning."""
+        if not self._is_adaptive:
+            return self._started
         return self.min if self.min is not None else min(self.n or 1, self.max)
+
+    #: Engines that `apus start` has started, of a cluster that keeps its size.
+    _started = 0
 
     async def _start_supervised(self, n):
         environment = {**os.environ, "APUS_PYTHON": sys.executable}
@@ -43,8 +54,8 @@ class Adaptive:
         before = self._named_supervisor()
         # A directory that only its owner may enter: what engines get in their environment may be secret.
         with tempfile.TemporaryDirectory(prefix="apus-start-") as folder:
-            words = self._words(n, self._write_settings(folder))
-            self.log.debug("starting a cluster that follows its work: %r", words)
+            words = self._words(n, self._write_settings(folder), self._write_hosts(folder))
+            self.log.debug("apus starts the cluster: %r", words)
             start = subprocess.Popen(
                 words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             try:
@@ -54,6 +65,7 @@ class Adaptive:
                 with open(self.cluster_file, encoding="utf-8") as file:
                     d = json.load(file)
                 self._attach_controller(d["controller"])
+                self._started = sum(engines["n"] for engines in d["engines"]["sets"].values())
             except BaseException:
                 await asyncio.shield(self._stop_failed_start(start.returncode, before))
                 raise
@@ -119,26 +131,40 @@ class Adaptive:
     def _write_settings(self, folder):
         """Write what is configured of launchers into a file, and return its path: everybody can read command lines."""
         settings = {section: _plain(traits) for section, traits in self.config.items() if section.endswith("Launcher")}
+        if isinstance(self.hosts, dict):
+            settings.setdefault("SSHEngineSetLauncher", {})["engines"] = _plain(self.hosts)
         path = os.path.join(folder, "settings.json")
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(settings, file)
         return path
 
-    def _words(self, n, settings):
+    def _write_hosts(self, folder):
+        """Return the path of a file of hosts; None where they are not lines."""
+        if self.hosts is None or isinstance(self.hosts, dict):
+            return None
+        if isinstance(self.hosts, (str, os.PathLike)):
+            return os.path.abspath(os.path.expanduser(self.hosts))
+        path = os.path.join(folder, "hosts")
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(f"{host}\n" for host in self.hosts)
+        return path
+
+    def _words(self, n, settings, hosts):
         """The command that starts it, with what this object was told."""
         from . import profiles
 
+        kind = "with min and max" if self._is_adaptive else "on other hosts"
         if self.cluster_file != profiles.cluster_file(self.profile_dir, self.cluster_id):
-            raise ValueError("a cluster with min and max has its file in the profile: leave out cluster_file")
+            raise ValueError(f"a cluster {kind} has its file in the profile: leave out cluster_file")
         if not self.load_profile:
-            raise ValueError("a cluster with min and max reads the profile's configuration: leave out load_profile")
+            raise ValueError(f"a cluster {kind} reads the profile's configuration: leave out load_profile")
         words = [
-            "start", "--daemonize", f"--config={settings}", f"--profile-dir={self.profile_dir}", f"--cluster-id={self.cluster_id}",
+            "start", "--daemonize", "--Cluster.stay=True", f"--config={settings}", f"--profile-dir={self.profile_dir}", f"--cluster-id={self.cluster_id}",
             f"--engines={abbreviate_launcher_class(self.engine_launcher_class)}",
             f"--controller={abbreviate_launcher_class(self.controller_launcher_class)}", f"--Cluster.engine_timeout={self.engine_timeout}"]
         n = self.n if n is None else n
         given = {"-n": n, "--min": self.min, "--max": self.max, "--ip": self.controller_ip or None, "--location": self.controller_location or None,
-                 "--delay": self.delay or None}
+                 "--delay": self.delay or None, "--hosts": hosts}
         words += [f"{option}={value}" for option, value in given.items() if value is not None]
         if not self.send_engines_connection_env:
             words.append("--Cluster.send_engines_connection_env=False")

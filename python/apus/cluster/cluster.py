@@ -35,6 +35,8 @@ class Cluster(SynchronousForms, connecting.Connecting, Adaptive, ClusterFile, Lo
         With one of them the cluster grows and shrinks with its work, within these bounds; `apus start --min --max` is what starts it, then.
     engines, controller : str or class
         How they are started: "local" (the default), the name of another launcher, or a launcher class.
+    hosts : dict, list or str, optional
+        With `engines="ssh"`: hosts with their numbers of engines, a list of hosts, or the path of a file of them.
     profile, profile_dir : str
         Name or path of the profile, where connection files and logs are. Default: that of IPython, else `default`.
     cluster_id : str
@@ -88,6 +90,7 @@ class Cluster(SynchronousForms, connecting.Connecting, Adaptive, ClusterFile, Lo
     n = Integer(None, allow_none=True, config=True, help="Engines to start.").tag(to_dict=True)
     min = Integer(None, allow_none=True, help="Engines at least, of a cluster that follows its work.")
     max = Integer(None, allow_none=True, help="Engines at most, of a cluster that follows its work.")
+    hosts = Any(help="Hosts of engines=\"ssh\": a dict with numbers of engines, a list, or the path of a file.")
     log_level = Integer(logging.INFO, help="Level of the cluster's own log.")
     load_profile = Bool(True, config=True, help="Whether the profile's ipcluster_config is read.")
 
@@ -277,7 +280,9 @@ class Cluster(SynchronousForms, connecting.Connecting, Adaptive, ClusterFile, Lo
     @on_cluster_loop
     async def start_cluster(self, n=None):
         """Start the controller, unless it runs, and n engines (default: the cluster's `n`). Returns the cluster."""
-        if self._is_adaptive and self.controller is None:
+        if self.hosts is not None and not getattr(self.engine_launcher_class, "is_of_program", False):
+            raise ValueError("hosts are for engines=\"ssh\"")
+        if self._is_of_program and self.controller is None:
             await self._start_supervised(n)
             return self
         if self.controller is None:

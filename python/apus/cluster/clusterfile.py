@@ -3,12 +3,16 @@
 The schema is ipyparallel's, and `apus start`, `list` and `stop` write and read it too.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import tempfile
+import time
 from importlib import import_module
 
 from .base import NotRunning
+from .guardian import began
 from .registry import abbreviate_launcher_class
 
 #: What the class is called in files: readers of both packages know it.
@@ -60,7 +64,7 @@ class ClusterFile:
         for name in cluster.traits(to_dict=True):
             if name in info:
                 setattr(cluster, name, info[name])
-        cluster._is_supervised = "supervisor" in d
+        cluster._is_supervised = _is_supervised(d) or _is_of_commands(d)
         cluster._attach_controller(d.get("controller") or {})
         cluster._attach_engines(d.get("engines") or {})
         if not cluster._is_supervised and cluster.to_dict() != d:
@@ -155,9 +159,48 @@ class ClusterFile:
         """Write the cluster's file, or remove it where nothing of the cluster runs. With `cluster_file=""` there is none."""
         if not self.cluster_file:
             return
-        with self._file_lock:
+        with self._file_lock, _locked(os.path.dirname(self.cluster_file)):
             if self._is_running():
                 if not self._is_supervised:
                     self.write_cluster_file()
             else:
                 self.remove_cluster_file()
+
+
+def _is_supervised(d):
+    """Whether a launcher of `apus start` watches over the cluster: it may have died since it wrote the file."""
+    try:
+        state = d["supervisor"]["state"]
+        return began(state["pid"]) is not None and state.get("began") in (None, began(state["pid"]))
+    except (KeyError, TypeError):
+        return False
+
+
+def _is_of_commands(d):
+    """Whether `apus start` keeps more of it in the file than launchers of this package know: hosts, jobs of one set. `apus stop` needs that."""
+    states = [(d.get("controller") or {}).get("state") or {}, *((d.get("engines") or {}).get("sets") or {}).values()]
+    return any("apus" in state for state in states)
+
+
+@contextlib.contextmanager
+def _locked(directory):
+    """While nobody else changes cluster files there who asks for it, as `apus` does: by a lock on the directory, which leaves nothing behind."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield
+        return
+    try:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.002)
+            except OSError:
+                # A file system without locks.
+                break
+        yield
+    finally:
+        os.close(descriptor)

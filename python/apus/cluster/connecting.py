@@ -159,7 +159,7 @@ class EnginesWait:
     def __init__(self, cluster, client, n, before):
         self._launchers = []
         self._end = concurrent.futures.Future()
-        n = cluster._first_engines if cluster._is_adaptive else n or cluster.n or sum(engines.n for engines in cluster.engines.values())
+        n = cluster._first_engines if cluster._is_of_program else n or cluster.n or sum(engines.n for engines in cluster.engines.values())
         self._ready = client.wait_for_engines(n, block=False, timeout=cluster.engine_timeout)
         self.futures = [self._ready, self._end]
         self._watch("the controller", cluster.controller)

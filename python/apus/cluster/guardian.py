@@ -10,8 +10,21 @@ import subprocess
 import threading
 
 # $pids: what is to be ended. $kept: launchers, which end others and take the time for it that those need. $@: files to be removed.
-# "kill -0" only asks whether a process is there.
+# Each process is told with the moment at which it began, as the system counts: its number may be another's when it is to be ended.
 _SCRIPT = r"""
+lives() {
+  known=${1#*:}
+  now=
+  if [ -r /proc/self/stat ]; then
+    read -r now 2>/dev/null <"/proc/${1%%:*}/stat" || return 1
+    set -- ${now##*) }
+    [ "$1" != Z ] && { [ -z "$known" ] || [ "${20}" = "$known" ]; }
+  else
+    kill -0 "${1%%:*}" 2>/dev/null
+  fi
+}
+living() { for one; do lives "$one" && printf ' %s' "$one"; done; }
+numbers() { for one; do printf ' %s' "${one%%:*}"; done; }
 pids=
 kept=
 set --
@@ -19,27 +32,27 @@ while read -r what value; do
   case $what in
     +) pids="$pids $value" ;;
     -) left=
-       for pid in $pids; do [ "$pid" = "$value" ] || left="$left $pid"; done
+       for pid in $pids; do [ "${pid%%:*}" = "${value%%:*}" ] || left="$left $pid"; done
        pids=$left ;;
     launcher) kept="$kept $value" ;;
     end) left=
-       for pid in $kept; do [ "$pid" = "$value" ] || left="$left $pid"; done
+       for pid in $kept; do [ "${pid%%:*}" = "${value%%:*}" ] || left="$left $pid"; done
        kept=$left ;;
     file) set -- "$@" "$value" ;;
     keep) for path in "$@"; do shift; [ "$path" = "$value" ] || set -- "$@" "$path"; done ;;
   esac
 done
-[ -n "$kept" ] && kill -TERM $kept 2>/dev/null
-[ -n "$pids" ] && kill -TERM $pids 2>/dev/null
+kept=$(living $kept)
+pids=$(living $pids)
+[ -n "$kept" ] && kill -TERM $(numbers $kept) 2>/dev/null
+[ -n "$pids" ] && kill -TERM $(numbers $pids) 2>/dev/null
 step=0
 while [ -n "$pids" ] && [ $step -lt 50 ]; do
-  left=
-  for pid in $pids; do kill -0 "$pid" 2>/dev/null && left="$left $pid"; done
-  pids=$left
+  pids=$(living $pids)
   step=$((step + 1))
   [ -n "$pids" ] && sleep 0.1
 done
-[ -n "$pids" ] && kill -KILL $pids 2>/dev/null
+[ -n "$pids" ] && kill -KILL $(numbers $pids) 2>/dev/null
 [ $# -gt 0 ] && rm -f -- "$@"
 exit 0
 """
@@ -70,9 +83,31 @@ def _tell(what, value):
                 _shell = None
 
 
+def began(pid):
+    """When a process began, in the system's own count; "" where that does not tell, None where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        if os.path.exists("/proc/self/stat"):
+            return None
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except OSError:
+            pass
+        return ""
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _named(pid):
+    return f"{pid}:{began(pid) or ''}"
+
+
 def guard(pid):
     """End this process when we die."""
-    _tell("+", pid)
+    _tell("+", _named(pid))
 
 
 def release(pid):
@@ -82,7 +117,7 @@ def release(pid):
 
 def guard_supervisor(pid):
     """Let this launcher end its cluster when we die: it is asked, and not killed."""
-    _tell("launcher", pid)
+    _tell("launcher", _named(pid))
 
 
 def release_supervisor(pid):

@@ -32,6 +32,7 @@ from .batchsystems import (  # noqa: F401
 from .local import LocalControllerLauncher, LocalEngineLauncher, LocalEngineSetLauncher, LocalProcessLauncher  # noqa: F401
 from .mpi import MPIControllerLauncher, MPIEngineSetLauncher, MPILauncher  # noqa: F401
 from .registry import abbreviate_launcher_class, find_launcher_class  # noqa: F401
+from .ssh import SSHControllerLauncher, SSHEngineLauncher, SSHEngineSetLauncher, SSHLauncher  # noqa: F401
 
 local_launchers = [LocalControllerLauncher, LocalEngineLauncher, LocalEngineSetLauncher]
 mpi_launchers = [MPILauncher, MPIControllerLauncher, MPIEngineSetLauncher]
@@ -39,9 +40,10 @@ pbs_launchers = [PBSLauncher, PBSControllerLauncher, PBSEngineSetLauncher]
 slurm_launchers = [SlurmLauncher, SlurmControllerLauncher, SlurmEngineSetLauncher]
 sge_launchers = [SGELauncher, SGEControllerLauncher, SGEEngineSetLauncher]
 lsf_launchers = [LSFLauncher, LSFControllerLauncher, LSFEngineSetLauncher]
+ssh_launchers = [SSHLauncher, SSHControllerLauncher, SSHEngineLauncher, SSHEngineSetLauncher]
 htcondor_launchers = [HTCondorLauncher, HTCondorControllerLauncher, HTCondorEngineSetLauncher]
 all_launchers = [
-    *local_launchers, *mpi_launchers, *pbs_launchers, *slurm_launchers, *sge_launchers, *lsf_launchers, *htcondor_launchers]
+    *local_launchers, *mpi_launchers, *ssh_launchers, *pbs_launchers, *slurm_launchers, *sge_launchers, *lsf_launchers, *htcondor_launchers]
 
 
 def __getattr__(name):

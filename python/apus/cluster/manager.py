@@ -136,7 +136,7 @@ def _require_ended(path, log):
                 "force=True removes the file all the same, and nothing finds them then.") from error
         return
     if cluster._is_running():
-        raise ValueError(f"{cluster} runs. force=True removes its files all the same, and nothing finds its processes then.")
+        raise ValueError(f"{cluster} runs: stop_cluster(), or 'apus stop', ends it. force=True removes its files all the same, and nothing finds its processes then.")
 
 
 def _names_foreign_engines(path):

@@ -21,6 +21,7 @@ _OWN = {
         "slurm": ("batchsystems", "SlurmControllerLauncher"),
         "lsf": ("batchsystems", "LSFControllerLauncher"),
         "htcondor": ("batchsystems", "HTCondorControllerLauncher"),
+        "ssh": ("ssh", "SSHControllerLauncher"),
     },
     "engine": {
         "local": ("local", "LocalEngineSetLauncher"),
@@ -31,10 +32,11 @@ _OWN = {
         "slurm": ("batchsystems", "SlurmEngineSetLauncher"),
         "lsf": ("batchsystems", "LSFEngineSetLauncher"),
         "htcondor": ("batchsystems", "HTCondorEngineSetLauncher"),
+        "ssh": ("ssh", "SSHEngineSetLauncher"),
     },
 }
 #: What ipyparallel has and Apus has not.
-_ABSENT = {"ssh", "sshproxy", "winhpc"}
+_ABSENT = {"sshproxy", "winhpc"}
 
 
 def _own(kind, name):
