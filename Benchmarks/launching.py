@@ -3,7 +3,9 @@
 ``python Benchmarks/launching.py --bin PREFIX/bin [--only ssh,slurm,crowd] [--stock] [--rounds 3] [--load-program apus-bench]``
 
 - ssh: two hosts with two engines each, from the command to the last registration, and the stop.
-- slurm: a job of four engines on a Slurm of its own, beside the time that Slurm takes until four processes of a job run.
+- slurm: a job of four engines on a Slurm of its own, beside the time that Slurm takes until four processes of a job run. Slurm lets a job wait for up to a
+  second, as its clock happens to stand: each measurement begins at a random moment, and ``beyond_slurm_seconds`` is the difference between both without
+  what each job waited.
 - crowd: 1 000 engines, played natively by ``apus-bench echo-engine``, as 20 jobs of 50 on that Slurm.
 
 ``--stock`` measures ipyparallel's launchers in their place (not the crowd, which it has no launcher for). Prints a line of JSON for each. Nothing is
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import signal
 import statistics
 import subprocess
@@ -57,9 +60,10 @@ def timed(words: list[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - began
 
 
-def own(bin_dir: Path, profile: Path, words: list[str], environment: dict[str, str]) -> dict:
+def own(bin_dir: Path, profile: Path, words: list[str], environment: dict[str, str], when_ready=lambda: None) -> dict:
     place = f"--profile-dir={profile}"
     start = timed([str(bin_dir / "apus"), "start", "-n4", "--daemonize", place, *words], environment)
+    when_ready()
     return {"start": start, "stop": timed([str(bin_dir / "apus"), "stop", place], environment)}
 
 
@@ -103,16 +107,24 @@ def ssh(options) -> dict:
             system.stop()
 
 
-def bare_job(system: Slurm, folder: Path) -> float:
-    """From the submission to the first words of four processes of a job."""
+def bare_job(system: Slurm, folder: Path) -> tuple[float, float]:
+    """From the submission to the first words of four processes of a job; and how long the job waited."""
     script, output = folder / "bare.sbatch", folder / "bare.out"
     output.unlink(missing_ok=True)
-    script.write_text(f"#!/bin/sh\n#SBATCH --ntasks=4\n#SBATCH --output={output}\nsrun echo here\n")
-    began = time.perf_counter()
+    script.write_text(f"#!/bin/sh\n#SBATCH --ntasks=4\n#SBATCH --output={output}\ndate +%s.%N\nsrun echo here\n")
+    time.sleep(random.random())
+    began, at = time.perf_counter(), time.time()
     system.run("sbatch", str(script))
     while not output.exists() or output.read_text().count("here") < 4:
         time.sleep(0.005)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, float(output.read_text().split()[0]) - at
+
+
+def waited(profile: Path) -> float:
+    """How long a job of engines waited: from its script, which is written before it is submitted, to its own first words."""
+    [script] = (profile / "log").glob("ipengine-*.sbatch")
+    [output] = [path for path in (profile / "log").glob("ipengine-*.log") if "submitted" not in path.name]
+    return output.stat().st_mtime - script.stat().st_mtime
 
 
 def slurm(options) -> dict:
@@ -123,8 +135,13 @@ def slurm(options) -> dict:
 
             def once(number: int) -> dict:
                 profile = Path(folder) / f"profile{number}"
-                found = stock("slurm", profile, environment) if options.stock else own(options.bin, profile, ["--engines=slurm"], environment)
-                return found | {"bare_job": bare_job(system, Path(folder))}
+                time.sleep(random.random())
+                if options.stock:
+                    return stock("slurm", profile, environment) | {"bare_job": bare_job(system, Path(folder))[0]}
+                queued = []
+                found = own(options.bin, profile, ["--engines=slurm"], environment, lambda: queued.append(waited(profile)))
+                bare, bare_queued = bare_job(system, Path(folder))
+                return found | {"bare_job": bare, "beyond_slurm": found["start"] - queued[0] - (bare - bare_queued)}
 
             return rounds(options.rounds, once)
         finally:
