@@ -23,3 +23,13 @@ def fail_slowly(path: str, seconds: float) -> None:
     os.close(mark)
     time.sleep(seconds)
     raise ValueError("as ever")
+
+
+def busy(number: int) -> int:
+    """A task of a tenth of a millisecond."""
+    import time
+
+    end = time.perf_counter() + 0.0001
+    while time.perf_counter() < end:
+        pass
+    return number * number

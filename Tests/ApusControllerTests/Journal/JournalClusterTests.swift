@@ -106,7 +106,7 @@ struct JournalClusterTests {
         try await client.send(.task, .resumeRequest, content: ["msg_ids": [.string(id.text)]])
         #expect(try await client.answer(.task, to: id).buffers.map(\.text) == ["result"])
         #expect(await engines[0].received == [])
-        // Who asks twice has not heard of it, or will not mind.
+        // It may be asked for again while it is on its way.
         try await client.send(.task, .resumeRequest, content: ["msg_ids": [.string(id.text)]])
         #expect(try await client.answer(.task, to: id).buffers.map(\.text) == ["result"])
       }

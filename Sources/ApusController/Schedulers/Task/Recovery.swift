@@ -1,4 +1,5 @@
 import ApusMessaging
+import DequeModule
 import Transport
 
 /// What the task scheduler of a restarted controller keeps in mind until its engines and clients have come back.
@@ -21,8 +22,9 @@ struct Recovery {
   /// Replies to such tasks.
   private var orphans: [MessageID: (engine: Int, reply: TaskReply)] = [:]
   private var orphanBytes = 0
-  /// Results that clients may not have got.
+  /// Results that clients may not have got, and their order.
   private(set) var results: [MessageID: JournalResult] = [:]
+  private var resultOrder = Deque<MessageID>()
   private var resultBytes = 0
   /// Tasks that name others which nobody knows, in their order: those may be on their way a second time.
   private(set) var deferred: [TaskRequest] = []
@@ -32,8 +34,6 @@ struct Recovery {
   var lastRestored = 0
   /// Whoever has not come back by now will not.
   private(set) var isOver = false
-  /// Clients that have said what they wait for.
-  private var returned: Set<Frame> = []
 
   struct Claim: Equatable {
     var engine: Int
@@ -52,7 +52,20 @@ struct Recovery {
     self.awaited = awaited
     silent = awaited
     latest = results.last?.time ?? Timestamp(microseconds: 0)
-    self.results = Dictionary(results.map { ($0.id, $0) }) { $1 }
+    for result in results { keep(result) }
+  }
+
+  /// Within bounds: the oldest go.
+  private mutating func keep(_ result: JournalResult) {
+    if let before = results.updateValue(result, forKey: result.id) {
+      resultBytes -= before.reply.byteCount
+    } else {
+      resultOrder.append(result.id)
+    }
+    resultBytes += result.reply.byteCount
+    while resultBytes > Self.resultLimit, let oldest = resultOrder.popFirst() {
+      resultBytes -= results.removeValue(forKey: oldest)?.reply.byteCount ?? 0
+    }
   }
 
   /// It has said what it has, or is given up.
@@ -93,14 +106,13 @@ struct Recovery {
   /// Of an engine that is gone: its tasks are not anywhere now. Replies that it gave are good.
   mutating func forgetClaims(of engine: Int) { claims = claims.filter { $0.value.engine != engine || orphans[$0.key] != nil } }
 
-  /// A task has ended whose client may not be back: what is sent to it now goes to nobody.
+  /// A task of before has ended. Its client may not be back, and then what is sent to it goes to nobody; or what is sent is on its way, by libzmq
+  /// and behind a thousand others, while the client asks once more, by its line.
   mutating func ended(_ task: QueuedTask, with reply: Envelope, _ outcome: TaskOutcome, on engine: EngineUUID?) {
-    guard task.submission <= lastRestored, let client = task.message.identities.first, !returned.contains(client),
-      resultBytes + reply.byteCount <= Self.resultLimit
-    else { return }
-    resultBytes += reply.byteCount
-    results[task.id] = JournalResult(
-      id: task.id, reply: reply, time: latest, outcome: outcome, engine: engine, client: client, isOwnClient: true)
+    guard task.submission <= lastRestored, let client = task.message.identities.first else { return }
+    keep(
+      JournalResult(
+        id: task.id, reply: reply, time: latest, outcome: outcome, engine: engine, client: client, isOwnClient: true))
   }
 
   /// - Returns: whether there is room.
@@ -112,19 +124,14 @@ struct Recovery {
 
   mutating func takeDeferred(at index: Int) -> TaskRequest { deferred.remove(at: index) }
 
-  mutating func clientReturned(_ client: Frame) { returned.insert(client) }
-
   mutating func forgetResults() {
     isOver = true
     results = [:]
+    resultOrder = []
     resultBytes = 0
     lastRestored = 0
     claims = [:]
     orphans = [:]
     orphanBytes = 0
   }
-
-  /// It stays: who asks twice, because its connection was made again between the two, may have got it or not, and the second answer must not be
-  /// another one.
-  func result(_ id: MessageID) -> JournalResult? { results[id] }
 }

@@ -395,13 +395,13 @@ extension TaskSchedulerState {
   /// - Parameter client: the identity that it has now.
   mutating func resumed(_ ids: [MessageID], by client: Frame, effects: inout some TaskSchedulerEffects & ~Copyable) -> Resumption {
     var resumption = Resumption()
-    recovery?.clientReturned(client)
     for id in ids {
       if let task = tasks[id] {
         messageBytes -= task.message.byteCount
         task.reroute(to: client)
         messageBytes += task.message.byteCount
-      } else if let result = recovery?.result(id) {
+      } else if let result = recovery?.results[id] {
+        // It stays: a client may ask again while this is on its way.
         let request = Envelope(
           identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
           metadata: .emptyObject, content: .emptyObject)
