@@ -32,6 +32,7 @@ import Glibc
     case "foreign": await WrongInput.foreign(client)
     case "following": await Following.run(client)
     case "mixed": await Mixed.run(client)
+    case "waves": try await Waves.run(client, flag, words.dropFirst(2).first.flatMap { Int($0) } ?? 100)
     default: throw Mistake(why: "there is no scenario \(words)")
     }
   }
