@@ -90,8 +90,9 @@ struct StatusCommand {
         id: engine.id.number, uuid: engine.uuid.text, kind: engine.kind.rawValue, queued: queue.queued, tasks: queue.tasks,
         completed: queue.completed)
     }
-    let report = StatusReport(
+    var report = StatusReport(
       controller: file.endpoint(port: file.registration, host: host), source: path, engines: engines, unassigned: status.unassigned)
+    report.journal = JournalReport(besideConnectionFile: path)
     return (report, at)
   }
 }

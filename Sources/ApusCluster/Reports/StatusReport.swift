@@ -34,6 +34,8 @@ public struct StatusReport: Sendable {
   public var ended: [EndedEngine] = []
   /// What the launcher that watches over the cluster says of itself, if there is one.
   public var scaling: ScalingReport?
+  /// `nil` without one, and where it is not on this host.
+  public var journal: JournalReport?
 
   public init(controller: String, source: String, engines: [Engine], unassigned: Int) {
     self.controller = controller
@@ -73,6 +75,7 @@ public struct StatusReport: Sendable {
     text += "\(label("Tasks"))       \(open) under way, \(unassigned) of them wait for an engine"
     if let rate { text += "; \(Self.shown(rate)) tasks/s" }
     text += "\n"
+    if let journal { text += "\(label("Journal"))     \(TerminalStyle.printable(journal.sentence))\n" }
     if let scaling, scaling.isActive { text += "\(label("Launcher"))    \(scaling.sentence)\n" }
     guard !engines.isEmpty else { return text + decisionsText + endedText }
     var table = TextTable([
@@ -111,6 +114,7 @@ public struct StatusReport: Sendable {
     [
       "controller": .string(controller), "source": .string(source), "unassigned": .int(unassigned),
       "rate": rate.map { .double($0) } ?? .null, "ended": .array(ended.map(\.json)), "scaling": scaling?.json ?? .null,
+      "journal": journal?.json ?? .null,
       "engines": .array(
         engines.map {
           [
