@@ -246,18 +246,21 @@ public final class Controller: Service {
   }
 
   private func start() async {
-    let former = former.withLock { $0.take() }
-    let goesOn = former.map { JournalLimits().goOn(with: $0.restored) } ?? false
-    events.report(.controllerStarted(tasks: former?.restored.tasks.count))
+    let (tasksOfBefore, goesOn, bytes) = former.withLock { former in
+      guard let former else { return (Int?.none, false, (all: 0, tasks: 0)) }
+      return (former.restored.tasks.count, JournalLimits().goOn(with: former.restored), former.restored.bytes)
+    }
+    events.report(.controllerStarted(tasks: tasksOfBefore))
+    log.expectRestored(tasks: tasksOfBefore ?? 0)
     await heart.start()
     await store.start()
     await hub.start(heart: heart)
-    if let former, let journal = configuration.journal {
+    if let journal = configuration.journal {
       if goesOn {
         await tasks.openJournal()
-        await self.journal?.goOn(after: former.restored)
+        await self.journal?.goOn(behind: bytes)
       }
-      await tasks.restore(former.restored, engines: former.engines, journal)
+      await tasks.restore(journal) { former.withLock { $0.take() } }
     }
     await tasks.onWritten { [weak control] uuid, ids in control?.assumeIsolated { $0.repliesWritten(ids, by: uuid) } }
     if !goesOn { await journal?.start() }

@@ -21,7 +21,7 @@ sys.path.insert(0, str(PACKAGE))
 import processes  # noqa: E402
 
 import apus as ipp  # noqa: E402
-from journal_tasks import fail_slowly, note  # noqa: E402
+from journal_tasks import busy, fail_slowly, note  # noqa: E402
 
 #: Moments at which the controller is killed; more of them for a long look.
 ROUNDS = int(os.environ.get("APUS_JOURNAL_ROUNDS", "4"))
@@ -102,6 +102,30 @@ def test_whenever_the_controller_is_killed_every_task_ends_once(journaled, tmp_p
     print(f"{again} of {200 * ROUNDS} tasks ran twice")
     # Nobody promises that none does, but it takes a crash within milliseconds of a task's first steps.
     assert again <= 2 * ROUNDS
+
+
+@pytest.mark.timeout(180)
+def test_killed_again_and_again_while_many_tasks_wait(parts, wait_until):
+    """Its client asks each of the controllers what became of them, and the next one is given the question as well that the last did not read."""
+    controller = parts.start("ipcontroller", "--journal")
+    client_file = parts.security / "ipcontroller-client.json"
+    wait_until(client_file.exists, 20)
+    for _ in range(2):
+        parts.start("ipengine", "--timeout=60")
+    client = connect_to(client_file)
+    client.wait_for_engines(2, timeout=60)
+    view = client.load_balanced_view()
+    tasks = [view.apply_async(busy, number) for number in range(40_000)]
+    ended = 0
+    for _ in range(4):
+        # While results come, and again before all that was under way has settled.
+        wait_until(lambda: sum(task.ready() for task in tasks[::100]) > ended or all(task.ready() for task in tasks[::100]), 60)
+        ended = sum(task.ready() for task in tasks[::100])
+        controller.kill()
+        controller.wait()
+        controller = parts.start("ipcontroller", "--journal")
+    assert [task.get(120) for task in tasks] == [number * number for number in range(40_000)]
+    client.close()
 
 
 def test_what_is_tried_again_after_a_restart_is_no_replay(journaled, tmp_path, wait_until):
@@ -304,6 +328,25 @@ def test_a_cluster_in_the_background_has_somebody_who_watches(run, supervised, t
         assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
     profile = tmp_path / "ipython" / "profile_default"
     assert not (profile / "journal").exists()
+
+
+def test_status_tells_where_the_journal_is(run, tmp_path):
+    profile = tmp_path / "ipython" / "profile_default"
+    settings = tmp_path / "settings.py"
+    settings.write_text("c.Cluster.journal = True\n")
+    try:
+        for words, has_journal in [(["--journal"], True), ([f"--config={settings}"], True), ([f"--config={settings}", "--no-journal"], False)]:
+            done = run("apus", "start", "-n", "1", "--daemonize", *words, timeout=60)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert (profile / "journal" / "id").exists() == has_journal
+            status = json.loads(run("apus", "status", "--json").stdout)["journal"]
+            assert (status is not None) == has_journal == ("\nJournal " in run("apus", "status").stdout)
+            if has_journal:
+                assert status["directory"] == str(profile / "journal") and status["bytes"] > 0
+            assert run("apus", "stop").returncode == 0
+            assert not (profile / "journal").exists()
+    finally:
+        run("apus", "stop")
 
 
 def test_list_tells_of_a_controller_that_is_about_to_come_back(run, supervised, wait_until):

@@ -17,11 +17,15 @@ actor EventLog {
   private var timer: (deadline: ContinuousClock.Instant, id: EventLoop.TimerID)?
   private nonisolated let waiting = Atomic(0)
   private nonisolated let leftOut = Atomic(0)
+  /// Events of restored tasks that are left out because later ones of that kind would take their place.
+  private nonisolated let superfluous = Atomic(0)
 
   typealias Answer = @Sendable (Result<EventHistory.Page, any Error>) -> Void
 
   /// Events that may wait to be noted; what comes beyond is counted and left out. Their messages are in memory until then.
   private static let backlog = 1 << 18
+  /// Events of restored tasks that are noted: more than there is room for.
+  private static let mostOfBefore = 1 << 18
   /// Between an event and the answer to those who wait for it: many come together.
   private static let delay = Duration.milliseconds(10)
   /// Of one answer.
@@ -37,9 +41,21 @@ actor EventLog {
 
   // MARK: called from other loops
 
+  /// Before so many tasks of the controller before are here again: of a million only the last can be remembered, and to look at the others would
+  /// take as long as to restore them.
+  nonisolated func expectRestored(tasks: Int) {
+    // Submitted, and restored.
+    superfluous.store(max(0, 2 * tasks - Self.mostOfBefore), ordering: .relaxed)
+  }
+
   /// A reader of the stream.
   nonisolated func read(_ batch: EventBatch) {
     let count = batch.count
+    if superfluous.load(ordering: .relaxed) > 0, batch.notices.isEmpty {
+      superfluous.subtract(count, ordering: .relaxed)
+      leftOut.add(count, ordering: .relaxed)
+      return
+    }
     guard waiting.add(count, ordering: .relaxed).newValue <= Self.backlog else {
       waiting.subtract(count, ordering: .relaxed)
       leftOut.add(count, ordering: .relaxed)

@@ -19,12 +19,11 @@ extension Controller {
     let began = ContinuousClock.now
     var restorer = Restorer(outcomeLimit: outcomeLimit)
     var bytes = 0
-    JournalSegment.read(JournalFiles.segments(in: directory).map(\.number), in: directory) { result in
+    JournalReading(directory).read(JournalFiles.segments(in: directory).map(\.number)) { result in
       switch result {
-      case .success(nil): break
-      case .success(let segment?):
-        restorer.read(segment)
+      case .success(let segment):
         bytes += segment.byteCount
+        restorer.read(segment)
       case .failure(let error):
         logger.error("a part of the journal cannot be read, and is left out", metadata: ["error": "\(error)"])
       }

@@ -40,7 +40,7 @@ actor Journal {
   func start() { perform { $0.resume(effects: &$1) } }
 
   /// Begins behind what was read, where that is gone on with.
-  func goOn(after restored: Restorer.Restored) { perform { $0.goOn(after: restored, effects: &$1) } }
+  func goOn(behind bytes: (all: Int, tasks: Int)) { perform { $0.goOn(behind: bytes, effects: &$1) } }
 
   /// The controller ends in order, and so do its tasks: nothing is left to be restored.
   func end() { perform { $0.end(effects: &$1) } }

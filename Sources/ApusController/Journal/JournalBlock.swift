@@ -8,7 +8,9 @@ enum JournalBlock {
   static let headerSize = 16
 
   /// - Parameter buffer: `headerSize` bytes for the header, then the records.
-  static func seal(_ buffer: inout [UInt8]) {
+  /// - Returns: its checksum, by which a block behind it can name it.
+  @discardableResult
+  static func seal(_ buffer: inout [UInt8]) -> UInt64 {
     let count = buffer.count - headerSize
     let sum = buffer.withUnsafeBytes { checksum(UnsafeRawBufferPointer(rebasing: $0[headerSize...])) }
     buffer.withUnsafeMutableBytes { bytes in
@@ -16,6 +18,7 @@ enum JournalBlock {
       bytes.storeBytes(of: UInt32(truncatingIfNeeded: count).littleEndian, toByteOffset: 4, as: UInt32.self)
       bytes.storeBytes(of: (sum ^ UInt64(count)).littleEndian, toByteOffset: 8, as: UInt64.self)
     }
+    return sum ^ UInt64(count)
   }
 
   /// The largest payload that the length has room for.
@@ -29,9 +32,9 @@ enum JournalBlock {
     let isTail: Bool
   }
 
-  /// Calls with the records of each good block.
+  /// Calls with the records of each good block, and its checksum.
   /// - Returns: what had to be left out.
-  static func read(_ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void) -> [Damage] {
+  static func read(_ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer, UInt64) -> Void) -> [Damage] {
     var damages: [Damage] = []
     var offset = 0
     var damagedFrom: Int?
@@ -45,11 +48,30 @@ enum JournalBlock {
         damages.append(Damage(offset: start, count: offset - start, isTail: false))
         damagedFrom = nil
       }
-      body(UnsafeRawBufferPointer(rebasing: bytes[offset + headerSize..<offset + headerSize + count]))
+      let records = UnsafeRawBufferPointer(rebasing: bytes[offset + headerSize..<offset + headerSize + count])
+      body(records, checksum(ofBlockAt: offset, of: bytes))
       offset += headerSize + count
     }
     if let start = damagedFrom { damages.append(Damage(offset: start, count: bytes.count - start, isTail: true)) }
     return damages
+  }
+
+  /// Where a segment can be divided: behind so many bytes of blocks, as far as their lengths tell. The last one is its end.
+  static func partition(_ bytes: UnsafeRawBufferPointer, size: Int) -> [Int] {
+    var ends: [Int] = []
+    var (start, offset) = (0, 0)
+    while bytes.count - offset >= headerSize, word(offset, of: bytes) == mark {
+      let count = Int(word(offset + 4, of: bytes))
+      guard count < bytes.count - offset - headerSize else { break }
+      offset += headerSize + count
+      // What is behind it is a block as well, or the rest would lose its beginning; and one that stands alone.
+      guard offset - start >= size, bytes.count - offset > headerSize, word(offset, of: bytes) == mark,
+        !JournalCodec.leansOnTheOneBefore(UnsafeRawBufferPointer(rebasing: bytes[(offset + headerSize)...]))
+      else { continue }
+      ends.append(offset)
+      start = offset
+    }
+    return ends + [bytes.count]
   }
 
   /// - Returns: how many bytes of records it has.
@@ -57,9 +79,12 @@ enum JournalBlock {
     guard bytes.count - offset >= headerSize, word(offset, of: bytes) == mark else { return nil }
     let count = Int(word(offset + 4, of: bytes))
     guard count <= bytes.count - offset - headerSize else { return nil }
-    let expected = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
     let records = UnsafeRawBufferPointer(rebasing: bytes[offset + headerSize..<offset + headerSize + count])
-    return checksum(records) ^ UInt64(count) == expected ? count : nil
+    return checksum(records) ^ UInt64(count) == checksum(ofBlockAt: offset, of: bytes) ? count : nil
+  }
+
+  private static func checksum(ofBlockAt offset: Int, of bytes: UnsafeRawBufferPointer) -> UInt64 {
+    UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
   }
 
   private static func nextMark(after offset: Int, of bytes: UnsafeRawBufferPointer) -> Int? {

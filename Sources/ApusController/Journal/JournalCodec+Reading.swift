@@ -24,15 +24,25 @@ extension JournalCodec {
     return read(block, after: &former, body)
   }
 
-  /// - Parameter former: messages share frames with those of the block before, too, where these are equal.
-  static func read(_ block: UnsafeRawBufferPointer, after former: inout Former, _ body: (Record) -> Void) -> Int {
+  /// - Parameters:
+  ///   - former: messages share frames with those of the block before, too, where these are equal.
+  ///   - checksum: of this block.
+  static func read(
+    _ block: UnsafeRawBufferPointer, after former: inout Former, checksum: UInt64? = nil, _ body: (Record) -> Void
+  ) -> Int {
     var reader = Reader(block)
+    defer { former.block = checksum }
     var unknown = 0
     while !reader.isAtEnd {
       guard let kind: UInt8 = reader.number(), let count: UInt32 = reader.number(), let bytes = reader.bytes(Int(count)) else {
         return unknown + 1
       }
       var content = Reader(bytes)
+      if kind == Kind.continues.rawValue {
+        // The one before is damaged, or missing: what is in common with it is not known.
+        if let before: UInt64 = content.number(), before != former.block { former = Former() }
+        continue
+      }
       if let kind = Kind(rawValue: kind), let record = record(kind, &content, &former) { body(record) } else { unknown += 1 }
     }
     return unknown
@@ -45,6 +55,7 @@ extension JournalCodec {
       guard let tasks: UInt32 = reader.number() else { return nil }
       return .snapshotEnds(tasks: Int(tasks))
     case .ended: return reader.ended().map { .ended($0) }
+    case .continues: return nil
     case .submitted, .placed, .retried, .finished, .outcome, .restated, .unwanted:
       guard let id = reader.text().map({ MessageID($0) }) else { return nil }
       return record(kind, id, &reader, &former)
@@ -84,7 +95,7 @@ extension JournalCodec {
         RestatedTask(
           id: id, message: message, engine: engine, attempt: Int(attempt), spentRetries: Int(spent), restsSince: reader.time(),
           refused: refused, declined: declined, bytesRead: count))
-    case .snapshotBegins, .snapshotEnds, .ended: return nil
+    case .snapshotBegins, .snapshotEnds, .ended, .continues: return nil
     }
   }
 

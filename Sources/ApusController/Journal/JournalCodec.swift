@@ -5,23 +5,52 @@ import Transport
 /// frames have their length in front. A reader skips kinds that it does not know.
 ///
 /// A frame of a message that is equal to the one at the same place of the message before has `repeated` for its length, and no bytes: of many
-/// calls of one function, the function is in a block once.
+/// calls of one function, the function is there once. That message may be in the block before, which is then named by its checksum: where it cannot
+/// be read, nothing is taken for what it had.
 enum JournalCodec {
   enum Kind: UInt8 {
     case submitted = 1
-    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds, unwanted, ended
+    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds, unwanted, ended, continues
   }
 
-  /// The frames of the message before, of requests and of replies. Whoever writes forgets them with each block, which is read by itself.
+  /// The frames of the message before, of requests and of replies.
   struct Former {
     var request: [Frame] = []
     var reply: [Frame] = []
+    /// The checksum of the block before; `nil` where there is none.
+    var block: UInt64?
     init() {}
+
+    /// Bytes of large frames: those that are worth having in common with another block.
+    var largeBytes: Int { Self.largeBytes(request) + Self.largeBytes(reply) }
+
+    /// The small ones are written once more: damage takes no more along than what has large frames in common with it.
+    mutating func forgetSmall() {
+      request = request.map { $0.count >= JournalCodec.largeFrame ? $0 : Self.unlikeAny }
+      reply = reply.map { $0.count >= JournalCodec.largeFrame ? $0 : Self.unlikeAny }
+    }
+
+    /// Nobody else's frame is equal to it.
+    private static let unlikeAny = Frame(SessionID.random().text + SessionID.random().text)
+
+    private static func largeBytes(_ frames: [Frame]) -> Int {
+      frames.reduce(0) { $1.count >= JournalCodec.largeFrame ? $0 + $1.count : $0 }
+    }
   }
 
   static let repeated = UInt32.max
+  /// Bytes.
+  static let largeFrame = 4096
 
   // MARK: writing
+
+  /// The first record of a block that has frames in common with the one before.
+  static func appendContinuation(of block: UInt64, to buffer: inout [UInt8]) {
+    record(.continues, &buffer) { append(number: block, to: &$0) }
+  }
+
+  /// - Parameter records: of a block.
+  static func leansOnTheOneBefore(_ records: UnsafeRawBufferPointer) -> Bool { records.first == Kind.continues.rawValue }
 
   static func append(_ entry: JournalEntry, to buffer: inout [UInt8]) {
     var former = Former()

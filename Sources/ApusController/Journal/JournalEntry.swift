@@ -44,24 +44,83 @@ enum JournalEntry: Sendable {
   }
 }
 
-/// A task as it stands: what a snapshot writes, and what is read back of a journal.
+/// A task as it stands: what a snapshot writes, and what is read back of a journal. A million of them are moved from hand to hand: what most do not
+/// have is one word.
 struct RestatedTask: Sendable {
   let id: MessageID
   /// With the client's identity, and a seal or signature as it came.
   var message: Envelope
-  /// Where it is; `nil` while it waits.
-  var engine: EngineUUID?
-  /// How many times it has come back from an engine.
-  var attempt = 0
-  /// Of the retries that it asked for.
-  var spentRetries = 0
-  /// When it came back from an engine and began to rest before another try, by the controller's clock.
-  var restsSince: Timestamp?
-  /// Engines where it failed or that declined it, and those among them that declined.
-  var refused: Set<EngineUUID> = []
-  var declined: Set<EngineUUID> = []
   /// What it took in the journal that it was read from.
   var bytesRead = 0
+  private var rare: Rare?
+
+  /// What has become of a task that has been on an engine.
+  struct Course: Sendable {
+    /// Where it is; `nil` while it waits.
+    var engine: EngineUUID?
+    /// How many times it has come back from an engine.
+    var attempt = 0
+    /// Of the retries that it asked for.
+    var spentRetries = 0
+    /// When it came back from an engine and began to rest before another try, by the controller's clock.
+    var restsSince: Timestamp?
+    /// Engines where it failed or that declined it, and those among them that declined.
+    var refused: Set<EngineUUID> = []
+    var declined: Set<EngineUUID> = []
+  }
+
+  private final class Rare: Sendable {
+    let course: Course
+    init(_ course: Course) { self.course = course }
+  }
+
+  init(
+    id: MessageID, message: Envelope, engine: EngineUUID? = nil, attempt: Int = 0, spentRetries: Int = 0,
+    restsSince: Timestamp? = nil, refused: Set<EngineUUID> = [], declined: Set<EngineUUID> = [], bytesRead: Int = 0
+  ) {
+    self.id = id
+    self.message = message
+    self.bytesRead = bytesRead
+    if engine != nil || attempt != 0 || spentRetries != 0 || restsSince != nil || !refused.isEmpty || !declined.isEmpty {
+      rare = Rare(
+        Course(
+          engine: engine, attempt: attempt, spentRetries: spentRetries, restsSince: restsSince, refused: refused, declined: declined
+        ))
+    }
+  }
+
+  /// Nothing has happened to it but its submission.
+  var isUntouched: Bool { rare == nil }
+
+  var course: Course {
+    get { rare?.course ?? Course() }
+    set { rare = Rare(newValue) }
+  }
+
+  var engine: EngineUUID? {
+    get { rare?.course.engine }
+    set { course.engine = newValue }
+  }
+  var restsSince: Timestamp? {
+    get { rare?.course.restsSince }
+    set { course.restsSince = newValue }
+  }
+  var attempt: Int {
+    get { rare?.course.attempt ?? 0 }
+    set { course.attempt = newValue }
+  }
+  var spentRetries: Int {
+    get { rare?.course.spentRetries ?? 0 }
+    set { course.spentRetries = newValue }
+  }
+  var refused: Set<EngineUUID> {
+    get { rare?.course.refused ?? [] }
+    set { course.refused = newValue }
+  }
+  var declined: Set<EngineUUID> {
+    get { rare?.course.declined ?? [] }
+    set { course.declined = newValue }
+  }
 }
 
 struct JournalOutcome: Sendable, Hashable {

@@ -22,13 +22,18 @@ struct JournalState<Storage: JournalStorage> {
   private let retryDelay: Duration
   private var mode = Mode.suspended
   private var buffer: [UInt8] = []
-  /// Of the block in the buffer.
+  /// What was written last: what comes next may have frames in common with it.
   private var former = JournalCodec.Former()
+  /// Bytes since a block that stands alone.
+  private var bytesInCommon = 0
   private var isSyncDue = false
   /// Whether what was read, and is gone on with, is on the disk: the controller before may not have come to that.
   private var isFormerSynced = true
   /// Until the first snapshot is written, what was there before is all that the next controller would have.
   private var isReplacing = true
+  /// The first segment that was written here, and those from it on that have results.
+  private var firstOwn = Int.max
+  private var withResults: Set<Int> = []
   /// Segments up to this one are older than the last snapshot.
   private var obsolete = 0
   /// Bytes written since the last snapshot, and those of it.
@@ -70,11 +75,16 @@ struct JournalState<Storage: JournalStorage> {
 
   /// Begins behind what was read, without a snapshot: what is there goes on being true.
   mutating func goOn(after restored: Restorer.Restored, effects: inout some JournalEffects) {
+    goOn(behind: restored.bytes, effects: &effects)
+  }
+
+  /// - Parameter bytes: as of `Restorer.Restored`.
+  mutating func goOn(behind bytes: (all: Int, tasks: Int), effects: inout some JournalEffects) {
     guard case .suspended = mode else { return }
     mode = .writing
     do throws(FileError) { try beginSegment() } catch { return suspend("\(error)", effects: &effects) }
     isReplacing = false
-    (bytesSinceSnapshot, snapshotBytes) = restored.bytes
+    (bytesSinceSnapshot, snapshotBytes) = bytes
     isFormerSynced = false
     syncLater(effects: &effects)
   }
@@ -124,8 +134,9 @@ struct JournalState<Storage: JournalStorage> {
       return
     }
     if buffer.isEmpty {
-      if storage.bytes >= limits.segmentSize, !isInSnapshot { try beginSegment() }
-      buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
+      // Where the frames in common are large, a few times as much as they are.
+      if storage.bytes >= max(limits.segmentSize, 4 * former.largeBytes), !isInSnapshot { try beginSegment() }
+      beginBlock()
     }
     switch entry {
     case .snapshotBegins:
@@ -135,9 +146,12 @@ struct JournalState<Storage: JournalStorage> {
       try beginSegment()
       bytesSinceSnapshot = 0
       isInSnapshot = true
-      buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
-    case .event(let event): note(event)
-    case .outcome, .unwanted, .ended, .restated, .result, .snapshotEnds, .accounted: break
+      beginBlock()
+    case .event(let event):
+      note(event)
+      if case .finished = event.kind { withResults.insert(storage.number) }
+    case .result: withResults.insert(storage.number)
+    case .outcome, .unwanted, .ended, .restated, .snapshotEnds, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer, after: &former)
     if buffer.count >= limits.blockSize { try writeBlock() }
@@ -158,17 +172,35 @@ struct JournalState<Storage: JournalStorage> {
     try storage.sync()
   }
 
-  private func beginSegment() throws(FileError) { try storage.beginSegment(isSynced: configuration.sync != .never) }
+  private mutating func beginSegment() throws(FileError) {
+    former = JournalCodec.Former()
+    try storage.beginSegment(isSynced: configuration.sync != .never)
+    firstOwn = min(firstOwn, storage.number)
+  }
+
+  /// It leans on the one before where large frames are in common. From time to time one stands alone all the same: damage takes nothing behind that
+  /// along, and several can be read at once.
+  private mutating func beginBlock() {
+    buffer.append(contentsOf: repeatElement(0, count: JournalBlock.headerSize))
+    let common = former.largeBytes
+    if common > 0, let before = former.block, bytesInCommon < limits.aloneDistance + 3 * common, common <= limits.largestCommon {
+      JournalCodec.appendContinuation(of: before, to: &buffer)
+      former.forgetSmall()
+    } else {
+      former = JournalCodec.Former()
+      bytesInCommon = 0
+    }
+  }
 
   private mutating func writeBlock() throws(FileError) {
-    former = JournalCodec.Former()
     guard buffer.count > JournalBlock.headerSize else { return buffer.removeAll(keepingCapacity: true) }
     guard buffer.count <= JournalBlock.largest else {
       throw FileError(path: storage.directory, action: "write a task of more than 4 GiB to", code: EFBIG)
     }
-    JournalBlock.seal(&buffer)
+    former.block = JournalBlock.seal(&buffer)
     try storage.append(buffer)
     bytesSinceSnapshot += buffer.count
+    bytesInCommon += buffer.count
     buffer.removeAll(keepingCapacity: buffer.capacity <= 4 * limits.blockSize)
   }
 
@@ -183,7 +215,12 @@ struct JournalState<Storage: JournalStorage> {
     if !isInSnapshot {
       // The snapshot may be larger than all that is kept for the results.
       let newer = bytesSinceSnapshot - storage.bytes
-      storage.removeClosed { number, left in number <= obsolete && left - newer > limits.keptBytes }
+      storage.removeClosed { number, left in
+        guard number <= obsolete else { return false }
+        if left - newer > limits.keptBytes { return true }
+        // Without results it is of no use, now that the snapshot is on the disk; the next controller would read it all the same.
+        return configuration.sync != .never && number >= firstOwn && !withResults.contains(number)
+      }
     }
     guard !isSnapshotDue, bytesSinceSnapshot > max(limits.snapshotDistance, 3 * snapshotBytes) else { return }
     isSnapshotDue = true
@@ -244,6 +281,10 @@ struct JournalState<Storage: JournalStorage> {
 struct JournalLimits: Sendable {
   var segmentSize = 32 << 20
   var blockSize = 1 << 20
+  /// Between blocks that stand alone.
+  var aloneDistance = 4 << 20
+  /// What later messages may have in common is kept in memory for them.
+  var largestCommon = 64 << 20
   /// Results are kept in older segments up to so many bytes.
   var keptBytes = 96 << 20
   /// Written at least, before the tasks are restated.

@@ -11,6 +11,8 @@ struct Restorer {
   /// The same of those that had ended before the last snapshot.
   private var ended: [EndedTasks] = []
   private var results = Deque<JournalResult>()
+  /// When each of them ended, the last time.
+  private var resultTimes: [MessageID: Timestamp] = [:]
   private var resultBytes = 0
   /// A snapshot that is being read: it counts when its end is there.
   private var snapshot: Snapshot?
@@ -43,7 +45,7 @@ struct Restorer {
     func contains(_ id: MessageID) -> Bool { indexes[id] != nil }
 
     /// A message that came twice is one task.
-    mutating func add(_ task: RestatedTask) {
+    mutating func add(_ task: consuming RestatedTask) {
       // One look-up whether it is there or not.
       if Self.note(list.count, &indexes[task.id]) { list.append(task) }
     }
@@ -54,8 +56,8 @@ struct Restorer {
       return true
     }
 
-    mutating func change(_ id: MessageID, _ body: (inout RestatedTask) -> Void) {
-      if let index = indexes[id] { body(&list[index]) }
+    mutating func change(_ id: MessageID, _ body: (inout RestatedTask.Course) -> Void) {
+      if let index = indexes[id] { body(&list[index].course) }
     }
 
     mutating func remove(_ id: MessageID) -> RestatedTask? {
@@ -95,10 +97,14 @@ struct Restorer {
     read(JournalSegment(bytes, name: name))
   }
 
-  mutating func read(_ segment: JournalSegment) {
+  /// - Parameter segment: a whole one, or a part of it.
+  mutating func read(_ segment: consuming JournalSegment) {
+    var segment = segment
     if snapshot == nil { tasks.makeRoom(for: segment.records.count) } else { snapshot?.tasks.makeRoom(for: segment.records.count) }
     bytes += segment.byteCount
-    for record in segment.records { apply(record) }
+    // From the end, so that each is moved and not copied: counting the references of a million takes longer than everything else.
+    segment.records.reverse()
+    while let record = segment.records.popLast() { apply(record) }
     for damage in segment.damages {
       if damage.isTail {
         tornBytes += damage.count
@@ -108,12 +114,13 @@ struct Restorer {
       }
     }
     if segment.unknown > 0 {
-      damages.append("\(segment.name): \(segment.unknown) records of a kind that this version does not know")
+      damages.append(
+        "\(segment.name): \(segment.unknown) records cannot be read: another version wrote them, or they lean on what is damaged")
     }
   }
 
-  private mutating func apply(_ record: JournalCodec.Record) {
-    switch record {
+  private mutating func apply(_ record: consuming JournalCodec.Record) {
+    switch consume record {
     case .submitted(let task): submitted(task)
     case .placed(let id, let engine): tasks.change(id) { ($0.engine, $0.restsSince) = (engine, nil) }
     case .unwanted(let id): tasks.change(id) { $0.spentRetries = Int(Int32.max) }
@@ -149,7 +156,7 @@ struct Restorer {
     }
   }
 
-  private mutating func submitted(_ task: RestatedTask) { if outcomes[task.id] == nil { tasks.add(task) } }
+  private mutating func submitted(_ task: consuming RestatedTask) { if outcomes[task.id] == nil { tasks.add(task) } }
 
   private mutating func finished(_ result: JournalResult) {
     var result = result
@@ -159,12 +166,16 @@ struct Restorer {
       result.isOwnClient = task.message.isSealed || task.message.signature.isEmpty
     }
     note(result.id, JournalOutcome(succeeded: result.outcome == .ok, engine: result.engine))
+    // Each snapshot has those again that clients may not have got.
+    if let known = resultTimes[result.id], known >= result.time { return }
+    resultTimes[result.id] = result.time
     results.append(result)
     resultBytes += result.reply.byteCount
     while let first = results.first,
       resultBytes > Self.resultBytesLimit || result.time.microseconds - first.time.microseconds > Self.resultAge
     {
       resultBytes -= first.reply.byteCount
+      if resultTimes[first.id] == first.time { resultTimes[first.id] = nil }
       results.removeFirst()
     }
   }
@@ -212,8 +223,11 @@ struct Restorer {
       ended += cut.ended
     }
     let tasks = tasks.take()
+    var taskBytes = 0
+    // By the index, without a copy of each.
+    for index in tasks.indices { taskBytes += tasks[index].bytesRead }
     return Restored(
       tasks: tasks, outcomes: outcomeOrder.compactMap { id in outcomes[id].map { (id, $0) } },
-      results: Array(results), bytes: (bytes, tasks.reduce(0) { $0 + $1.bytesRead }), isWhole: isWhole, ended: ended)
+      results: Array(results), bytes: (bytes, taskBytes), isWhole: isWhole, ended: ended)
   }
 }

@@ -35,7 +35,7 @@ struct JournalBlockTests {
   private func read(_ bytes: [UInt8]) -> (records: [String], damages: [JournalBlock.Damage]) {
     var records: [String] = []
     let damages = bytes.withUnsafeBytes { raw in
-      JournalBlock.read(raw) { block in _ = JournalCodec.read(block) { records.append(Self.text($0)) } }
+      JournalBlock.read(raw) { block, _ in _ = JournalCodec.read(block) { records.append(Self.text($0)) } }
     }
     return (records, damages)
   }
@@ -97,7 +97,7 @@ struct JournalBlockTests {
     var received: Envelope?
     let bytes = Self.segment([[.event(TaskEvent("a", .task, at: .now(), .submitted(request: sent, engine: nil)))]])
     _ = bytes.withUnsafeBytes { raw in
-      JournalBlock.read(raw) { block in
+      JournalBlock.read(raw) { block, _ in
         _ = JournalCodec.read(block) { if case .submitted(let task) = $0 { received = task.message } }
       }
     }

@@ -125,6 +125,34 @@ struct JournalFilesTests {
     }
   }
 
+  @Test("segments without results go as soon as a snapshot is there", arguments: JournalConfiguration.Sync.allCases)
+  func withoutResults(sync: JournalConfiguration.Sync) async throws {
+    try await withDirectory { directory in
+      let limits = JournalLimits(segmentSize: 1_000, blockSize: 1_000)
+      var configuration = JournalConfiguration()
+      configuration.sync = sync
+      var effects = Effects()
+      var state = JournalState(JournalFiles(directory: directory, limit: 1 << 20), configuration, limits: limits)
+      func commit(_ entries: [JournalEntry]) {
+        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+      }
+      state.resume(effects: &effects)
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      for index in 0..<20 { commit([JournalBlockTests.submitted(MessageID("t\(index)"))]) }
+      #expect(JournalFiles.segments(in: directory).count > 2)
+      let tasks = restored(directory).tasks
+      commit([.snapshotBegins] + tasks.map { .restated($0) } + [.snapshotEnds(tasks: tasks.count)])
+      // Of a snapshot that is not on the disk yet nothing is known.
+      #expect((JournalFiles.segments(in: directory).count > 1) == (sync == .never))
+      #expect(restored(directory).tasks.map(\.id) == tasks.map(\.id))
+      // Where there are some, it stays, and what is behind it.
+      commit([JournalBlockTests.finished("t0")])
+      for index in 20..<30 { commit([JournalBlockTests.submitted(MessageID("t\(index)"))]) }
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      #expect(JournalFiles.segments(in: directory).count > 2 && restored(directory).results.map(\.id) == ["t0"])
+    }
+  }
+
   @Test("what was read is gone on with, without a snapshot: as much must be written first as if it had been one")
   func goesOn() async throws {
     try await withDirectory { directory in
@@ -330,8 +358,8 @@ struct JournalFilesTests {
       // What is handed over before that is dropped.
       try await scheduler.wait { scheduler.snapshots.withLock { $0 } == 1 }
       for number in 0..<18 {
-        // No more than the feed has room for.
-        scheduler.handOver([JournalBlockTests.finished(MessageID("t\(number)"), bytes: 16 << 20)])
+        // No more than the feed has room for, and none as the one before, which would be written once.
+        scheduler.handOver([JournalBlockTests.finished(MessageID("t\(number)"), bytes: (16 << 20) + number)])
         try await scheduler.wait { scheduler.written.withLock { $0.replies["e0"]?.count } == number + 1 }
       }
       try await scheduler.wait { scheduler.snapshots.withLock { $0 } >= 2 }

@@ -128,6 +128,30 @@ struct RestorerTests {
     #expect(restored.tasks.map(text) == ["a - 0 0 "])
   }
 
+  @Test("a result that snapshots repeat is one, and still knows whose it is; a later one of the same task counts")
+  func repeatedResults() {
+    func result(_ text: String, _ second: Int) -> JournalResult {
+      JournalResult(
+        id: "a", reply: Messages.reply(to: "a", buffers: [Frame(text)]), time: Timestamp(microseconds: second * 1_000_000),
+        outcome: .ok, engine: "e0")
+    }
+    func finished(_ text: String, _ second: Int) -> JournalEntry {
+      let result = result(text, second)
+      return .event(TaskEvent("a", .task, at: result.time, .finished(reply: result.reply, engine: "e0", outcome: .ok)))
+    }
+    func snapshot(_ result: JournalResult) -> [UInt8] {
+      Sample.segment([[.snapshotBegins, .result(result), .snapshotEnds(tasks: 0)]])
+    }
+    let first = Sample.segment([[Sample.submitted("a"), finished("first", 1)]])
+    let once = restored(first, snapshot(result("first", 1)), snapshot(result("first", 1))).0.results
+    #expect(once.map { $0.reply.buffers.map(\.text) } == [["first"]] && once.first?.client == Frame("client"))
+    let again = restored(first, snapshot(result("first", 1)), Sample.segment([[Sample.submitted("a"), finished("second", 2)]])).0
+      .results
+    #expect(again.last?.reply.buffers.map(\.text) == ["second"])
+    #expect(
+      restored(first, Sample.segment([[finished("second", 90)]])).0.results.map { $0.reply.buffers.map(\.text) } == [["second"]])
+  }
+
   @Test("results are kept for a minute and up to a size, outcomes up to a number")
   func bounds() {
     let start = Timestamp.now()

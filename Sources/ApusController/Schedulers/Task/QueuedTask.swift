@@ -1,6 +1,5 @@
 import ApusMessaging
 import Transport
-import Transport
 
 /// A task that the scheduler has not answered yet.
 ///
@@ -70,9 +69,7 @@ final class QueuedTask {
     id = request.id
     message = request.message
     sequence = request.preferences.map { TaskPreferences.rank($0.priority, submission: submission) } ?? submission
-    if request.retries > 0 || request.timeout != nil || !request.after.isEmpty || !request.follow.isEmpty
-      || !request.targets.isEmpty || request.preferences != nil
-    {
+    if !request.isPlain {
       rare = Indirect(
         Constraints(
           after: request.after, follow: request.follow, targets: request.targets, retries: request.retries,
@@ -80,6 +77,13 @@ final class QueuedTask {
           preferences: request.preferences
         ))
     }
+  }
+
+  /// One that asks for nothing beyond being run.
+  init(plain message: consuming Envelope, id: MessageID, submission: Int) {
+    self.id = id
+    self.message = message
+    sequence = submission
   }
 
   var hasConstraints: Bool { rare != nil }

@@ -26,6 +26,11 @@ struct TaskRequest: Sendable {
     if !message.metadataFrame.isIdentical(to: .emptyObject) { try read(message) }
   }
 
+  /// Whether it asks for nothing beyond being run.
+  var isPlain: Bool {
+    retries == 0 && timeout == nil && after.isEmpty && follow.isEmpty && targets.isEmpty && preferences == nil
+  }
+
   private mutating func read(_ message: Envelope) throws(RemoteError) {
     let metadata: JSONObject
     do { metadata = try message.metadata() } catch { throw RemoteError(name: "ValueError", value: "\(error)") }
@@ -67,8 +72,20 @@ struct TaskRequestReader {
   private var last: TaskRequest?
   private var client: Frame?
 
-  mutating func read(_ message: inout Envelope, id: MessageID) throws(RemoteError) -> TaskRequest {
+  /// Whether a request asks for the same as the one before it, and that is nothing beyond being run.
+  mutating func isPlain(_ message: inout Envelope) -> Bool {
+    guard let last, last.isPlain, last.message.metadataFrame == message.metadataFrame else { return false }
+    shareClient(of: &message)
+    message.share(last.message.metadataFrame, at: message.delimiter + 4)
+    return true
+  }
+
+  private mutating func shareClient(of message: inout Envelope) {
     if let client, client == message.frames[0] { message.share(client, at: 0) } else { client = message.frames[0] }
+  }
+
+  mutating func read(_ message: inout Envelope, id: MessageID) throws(RemoteError) -> TaskRequest {
+    shareClient(of: &message)
     if var request = last, request.message.metadataFrame == message.metadataFrame {
       message.share(request.message.metadataFrame, at: message.delimiter + 4)
       request.id = id

@@ -9,22 +9,19 @@ extension TaskScheduler {
   private static let lastMoments = 200_000
 
   /// Before the start; also where nothing was read: engines may have what the journal does not, and nobody may have heard of the engines.
-  /// - Parameter engines: those of the controller before.
-  func restore(_ restored: Restorer.Restored, engines: [EngineUUID], _ configuration: JournalConfiguration) {
+  /// - Parameter take: gives what the controller before has left, and keeps nothing of it: a million messages are moved, not copied.
+  func restore(_ configuration: JournalConfiguration, _ take: () -> Controller.Former?) {
+    guard let former = take() else { return }
+    let engines = former.engines
+    var restored = (consume former).restored
+    let (resultCount, latest) = (restored.results.count, restored.results.last?.time.microseconds ?? 0)
+    var clients = Self.clients(of: restored.tasks)
     wire.isRestoring = true
-    state.restore(restored, engines: engines, configuration, now: .now, wall: .now(), effects: &wire)
+    state.restore(taking: &restored, engines: engines, configuration, now: .now, wall: .now(), effects: &wire)
     wire.isRestoring = false
-    let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
-    let results = state.takeResultsForStockClients(since: Timestamp(microseconds: since))
+    let results = state.takeResultsForStockClients(since: Timestamp(microseconds: latest - Self.lastMoments))
     // They come back without a word, and under the same name.
-    var clients = Set(results.compactMap(\.client))
-    var last = Frame.empty
-    for task in restored.tasks {
-      // Many of one client follow each other, and share its name.
-      guard let client = task.message.identities.first, !client.isIdentical(to: last) else { continue }
-      clients.insert(client)
-      last = client
-    }
+    clients.formUnion(results.compactMap(\.client))
     wire.front.expect(clients, until: .now + configuration.resultTime)
     for result in results {
       guard let client = result.client else { continue }
@@ -41,8 +38,20 @@ extension TaskScheduler {
     }
     logger.notice(
       "the tasks of the controller before are here again",
-      metadata: ["tasks": "\(state.tasks.count)", "engines": "\(engines.count)", "results": "\(restored.results.count)"])
+      metadata: ["tasks": "\(state.tasks.count)", "engines": "\(engines.count)", "results": "\(resultCount)"])
     afterEvents()
+  }
+
+  private static func clients(of tasks: [RestatedTask]) -> Set<Frame> {
+    var clients: Set<Frame> = []
+    var last = Frame.empty
+    for index in tasks.indices {
+      // Many of one client follow each other, and share its name.
+      guard let client = tasks[index].message.identities.first, !client.isIdentical(to: last) else { continue }
+      clients.insert(client)
+      last = client
+    }
+    return clients
   }
 
   /// What happens is written behind what was read, from the restoring on.

@@ -10,13 +10,23 @@ extension JournalOutcome {
 
 /// What happens after a restart with a journal, and what a snapshot of the tasks is.
 extension TaskSchedulerState {
+  /// As `restore(taking:)`, of what others keep.
+  mutating func restore(
+    _ restored: Restorer.Restored, engines known: [EngineUUID], _ configuration: JournalConfiguration,
+    now: ContinuousClock.Instant, wall: Timestamp, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    var copy = restored
+    restore(taking: &copy, engines: known, configuration, now: now, wall: wall, effects: &effects)
+  }
+
   /// Before anything else happens to this scheduler.
   /// - Parameters:
+  ///   - restored: is left without tasks.
   ///   - engines: those of the controller before, as far as they are known.
   ///   - configuration: how long they are waited for.
   ///   - wall: the time of day at `now`, which the journal's times are compared with.
   mutating func restore(
-    _ restored: Restorer.Restored, engines known: [EngineUUID], _ configuration: JournalConfiguration,
+    taking restored: inout Restorer.Restored, engines known: [EngineUUID], _ configuration: JournalConfiguration,
     now: ContinuousClock.Instant, wall: Timestamp, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     for part in restored.ended { restore(part) }
@@ -24,7 +34,7 @@ extension TaskSchedulerState {
       finished.record(id, succeeded: outcome.succeeded, engine: outcome.engine.map { engines.know($0) })
     }
     var awaited = Set(known.map { engines.know($0) })
-    for task in restored.tasks { if let engine = task.engine { awaited.insert(engines.know(engine)) } }
+    for index in restored.tasks.indices { if let engine = restored.tasks[index].engine { awaited.insert(engines.know(engine)) } }
     recovery = Recovery(awaited: awaited, results: restored.results)
     for engine in awaited.sorted() { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
     // Whatever they are sent to may have had them from the controller before, and takes no message twice.
@@ -34,16 +44,36 @@ extension TaskSchedulerState {
     var reader = TaskRequestReader()
     makeRoom(for: restored.tasks.count)
     isRestoring = true
-    for task in restored.tasks {
-      var message = task.message
+    var tasks: [RestatedTask] = []
+    swap(&tasks, &restored.tasks)
+    // From the end, so that each is moved and not copied.
+    tasks.reverse()
+    while var task = tasks.popLast() {
       do throws(RemoteError) {
-        restore(task, try reader.read(&message, id: task.id), now: now, wall: wall, effects: &effects)
+        if task.isUntouched, reader.isPlain(&task.message) {
+          restorePlain(task.id, task.message, now: now, effects: &effects)
+        } else {
+          let request = try reader.read(&task.message, id: task.id)
+          restore(task, request, now: now, wall: wall, effects: &effects)
+        }
       } catch { refuse(task.message, id: task.id, error, effects: &effects) }
     }
     isRestoring = false
     deadlines.insert(Deadline(instant: now + configuration.holdTime, kind: .hold))
     deadlines.insert(Deadline(instant: now + configuration.resultTime, kind: .results))
     endHoldIfComplete(now: now, effects: &effects)
+  }
+
+  /// What most tasks are: one that waits for an engine, of which nothing else is asked. The same as of others, without the questions.
+  private mutating func restorePlain(
+    _ id: MessageID, _ message: Envelope, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    if hasEnded(id) { return }
+    let task = QueuedTask(plain: message, id: id, submission: lastSequence + 1)
+    guard take(task) else { return }
+    effects.report(id, .submitted(request: message, engine: nil))
+    effects.report(id, .restored)
+    enqueue(task, now: now, effects: &effects)
   }
 
   private mutating func restore(
@@ -452,21 +482,23 @@ extension TaskSchedulerState {
   }
 
   private func restated(_ task: QueuedTask, now: ContinuousClock.Instant, wall: Timestamp) -> RestatedTask {
-    var restated = RestatedTask(id: task.id, message: task.message)
-    if case .placed(let engine) = task.phase { restated.engine = engines[engine].uuid }
-    guard task.hasConstraints else { return restated }
+    var course = RestatedTask.Course()
+    if case .placed(let engine) = task.phase { course.engine = engines[engine].uuid }
+    guard task.hasConstraints else { return RestatedTask(id: task.id, message: task.message, engine: course.engine) }
     let constraints = task.constraints
-    restated.attempt = constraints.attempt
+    course.attempt = constraints.attempt
     if case .waiting = task.phase, let end = constraints.restsUntil,
       let pause = constraints.preferences?.pause(attempt: constraints.attempt)
     {
-      restated.restsSince = wall.advanced(by: end - pause - now)
+      course.restsSince = wall.advanced(by: end - pause - now)
     }
-    restated.refused = Set(constraints.refused.map { engines[$0].uuid })
-    restated.declined = Set(constraints.declined.map { engines[$0].uuid })
+    course.refused = Set(constraints.refused.map { engines[$0].uuid })
+    course.declined = Set(constraints.declined.map { engines[$0].uuid })
     if let request = try? TaskRequest(task.message, id: task.id) {
-      restated.spentRetries = max(0, request.retries - constraints.retries)
+      course.spentRetries = max(0, request.retries - constraints.retries)
     }
+    var restated = RestatedTask(id: task.id, message: task.message)
+    restated.course = course
     return restated
   }
 }

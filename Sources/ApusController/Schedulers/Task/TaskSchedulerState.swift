@@ -104,11 +104,9 @@ struct TaskSchedulerState {
     if hasEnded(request.id) { return }
     if isPure { request = TaskRequest(id: request.id, message: request.message) }
     let task = QueuedTask(request, submission: lastSequence + 1)
-    guard Self.insert(task, into: &tasks[task.id]) else { return }
-    lastSequence += 1
+    guard take(task) else { return }
     effects.report(task.id, .submitted(request: request.message, engine: nil))
     if isRestoring { effects.report(task.id, .restored) }
-    messageBytes += request.message.byteCount
     if !refused.isEmpty { task.change { ($0.refused, $0.declined) = (refused, declined) } }
     // Also where nothing is left of them: whoever asks what is left of a task without constraints is told of all that its message says.
     if attempt > 0 || spentRetries > 0 { task.change { $0.attempt = attempt } }
@@ -159,10 +157,17 @@ struct TaskSchedulerState {
     finished.record(id, succeeded: false, engine: nil)
   }
 
-  /// One look-up whether it is there or not.
-  private static func insert(_ task: QueuedTask, into place: inout QueuedTask?) -> Bool {
-    if place != nil { return false }
-    place = task
+  /// - Returns: false for one that is here already.
+  mutating func take(_ task: QueuedTask) -> Bool {
+    // One look-up whether it is there or not.
+    func insert(into place: inout QueuedTask?) -> Bool {
+      if place != nil { return false }
+      place = task
+      return true
+    }
+    guard insert(into: &tasks[task.id]) else { return false }
+    lastSequence += 1
+    messageBytes += task.message.byteCount
     return true
   }
 
