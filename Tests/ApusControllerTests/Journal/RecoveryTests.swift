@@ -308,13 +308,13 @@ struct RecoveryTests {
 
   @Test("results are kept within bounds, and the oldest go")
   func boundedResults() {
-    var bench = Bench()
+    var bench = RecoveryBench()
     let large = [Frame([UInt8](repeating: 1, count: 30 << 20))]
     func result(_ id: MessageID) -> JournalResult {
       JournalResult(id: id, reply: Messages.reply(to: id, buffers: large), time: .now(), outcome: .ok, engine: "e0")
     }
     let ended = ["a", "b", "c"].map { (id: MessageID($0), outcome: JournalOutcome(succeeded: true, engine: "e0")) }
-    bench.restore([task("d")], results: [result("a"), result("b"), result("c")], outcomes: ended)
+    bench.restore([RecoveryBench.task("d")], results: [result("a"), result("b"), result("c")], outcomes: ended)
     #expect(bench.resume("a", "b", "c") == .init(gone: ["a"]))
     bench.effects.expect("b: answer of engine", "c: answer of engine")
     bench.register("e0")
