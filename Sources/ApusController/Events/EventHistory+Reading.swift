@@ -235,7 +235,7 @@ extension TaskOutcome {
 extension RetryReason {
   var word: String {
     switch self {
-    case .failed: "failed"
+    case .failed, .overtaken: "failed"
     case .unmetDependency: "unmet_dependency"
     case .engineLost: "engine_lost"
     case .undelivered: "undelivered"

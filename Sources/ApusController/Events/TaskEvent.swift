@@ -83,6 +83,9 @@ public enum RetryReason: Sendable, Hashable {
   case failed, unmetDependency, engineLost
   /// The request never reached the engine, which a restarted controller has learned from it: no try was spent.
   case undelivered
+  /// It failed, as far as anybody can tell: its engine has had a later try. Its reply may be still to come, and is the engine's to keep: it may be
+  /// that of the later one.
+  case overtaken
 }
 
 /// The kinds of output that a task database keeps.

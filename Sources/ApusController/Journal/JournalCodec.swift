@@ -195,6 +195,7 @@ extension RetryReason {
     case .unmetDependency: 2
     case .engineLost: 3
     case .undelivered: 4
+    case .overtaken: 5
     }
   }
 
@@ -204,6 +205,7 @@ extension RetryReason {
     case 2: self = .unmetDependency
     case 3: self = .engineLost
     case 4: self = .undelivered
+    case 5: self = .overtaken
     default: return nil
     }
   }

@@ -130,7 +130,7 @@ struct Restorer {
         // What never came there was no attempt.
         if reason != .undelivered { task.attempt += 1 }
         switch reason {
-        case .failed, .engineLost:
+        case .failed, .engineLost, .overtaken:
           task.spentRetries += 1
           task.refused.insert(engine)
           task.restsSince = time
@@ -162,8 +162,7 @@ struct Restorer {
     var result = result
     if let task = tasks.remove(result.id) {
       result.client = task.message.identities.first
-      // Stock clients sign each message for everybody to see.
-      result.isOwnClient = task.message.isSealed || task.message.signature.isEmpty
+      result.isOwnClient = Recovery.isOwn(task.message)
     }
     note(result.id, JournalOutcome(succeeded: result.outcome == .ok, engine: result.engine))
     // Each snapshot has those again that clients may not have got.

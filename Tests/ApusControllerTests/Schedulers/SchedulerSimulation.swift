@@ -172,6 +172,8 @@ struct SchedulerSimulation {
           world.wrong.append("\(id) still rests in round \(round)")
           continue
         }
+        // A pause that has just ended begins its timeout anew.
+        if let deadline = constraints.deadline, deadline > now { continue }
         let isRight = task.isQueued ? !constraints.follow.isEmpty : constraints.after.ids.contains { state.tasks[$0] != nil }
         if !isRight { world.wrong.append("\(id) still waits in round \(round): \(task.phase) \(constraints)") }
       }

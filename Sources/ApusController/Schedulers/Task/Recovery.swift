@@ -28,8 +28,8 @@ struct Recovery {
   private var resultBytes = 0
   /// Tasks that name others which nobody knows, in their order: those may be on their way a second time.
   private(set) var deferred: [TaskRequest] = []
-  /// When the last of those of before ended: later ones are as new.
-  private let latest: Timestamp
+  /// When it was started, by both clocks.
+  private let began: (now: ContinuousClock.Instant, wall: Timestamp)
   /// Tasks up to this place in the order are of before the restart.
   var lastRestored = 0
   /// Whoever has not come back by now will not.
@@ -48,10 +48,10 @@ struct Recovery {
   private static let orphanLimit = 64 << 20
   private static let resultLimit = 64 << 20
 
-  init(awaited: Set<Int>, results: [JournalResult]) {
+  init(awaited: Set<Int>, results: [JournalResult], now: ContinuousClock.Instant, wall: Timestamp) {
     self.awaited = awaited
     silent = awaited
-    latest = results.last?.time ?? Timestamp(microseconds: 0)
+    began = (now, wall)
     for result in results { keep(result) }
   }
 
@@ -108,11 +108,15 @@ struct Recovery {
 
   /// A task of before has ended. Its client may not be back, and then what is sent to it goes to nobody; or what is sent is on its way, by libzmq
   /// and behind a thousand others, while the client asks once more, by its line.
-  mutating func ended(_ task: QueuedTask, with reply: Envelope, _ outcome: TaskOutcome, on engine: EngineUUID?) {
+  mutating func ended(
+    _ task: QueuedTask, with reply: Envelope, _ outcome: TaskOutcome, on engine: EngineUUID?, now: ContinuousClock.Instant
+  ) {
     guard task.submission <= lastRestored, let client = task.message.identities.first else { return }
+    let time = Timestamp(microseconds: began.wall.microseconds + Int((now - began.now) / .microseconds(1)))
     keep(
       JournalResult(
-        id: task.id, reply: reply, time: latest, outcome: outcome, engine: engine, client: client, isOwnClient: true))
+        id: task.id, reply: reply, time: time, outcome: outcome, engine: engine, client: client,
+        isOwnClient: Self.isOwn(task.message)))
   }
 
   /// - Returns: whether there is room.
@@ -123,6 +127,9 @@ struct Recovery {
   }
 
   mutating func takeDeferred(at index: Int) -> TaskRequest { deferred.remove(at: index) }
+
+  /// Stock clients sign each message for everybody to see.
+  static func isOwn(_ request: Envelope) -> Bool { request.isSealed || request.signature.isEmpty }
 
   mutating func forgetResults() {
     isOver = true

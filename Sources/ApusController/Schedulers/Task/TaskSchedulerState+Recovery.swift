@@ -35,7 +35,7 @@ extension TaskSchedulerState {
     }
     var awaited = Set(known.map { engines.know($0) })
     for index in restored.tasks.indices { if let engine = restored.tasks[index].engine { awaited.insert(engines.know(engine)) } }
-    recovery = Recovery(awaited: awaited, results: restored.results)
+    recovery = Recovery(awaited: awaited, results: restored.results, now: now, wall: wall)
     for engine in awaited.sorted() { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
     // Whatever they are sent to may have had them from the controller before, and takes no message twice.
     lastRestored = lastSequence + restored.tasks.count
@@ -223,7 +223,7 @@ extension TaskSchedulerState {
       $0.retries = max(0, $0.retries - 1)
       $0.refused.insert(index)
     }
-    effects.report(task.id, .retried(from: engines[index].uuid, reason: .failed))
+    effects.report(task.id, .retried(from: engines[index].uuid, reason: .overtaken))
   }
 
   /// Tries of a task that a journal may have missed.
@@ -333,9 +333,8 @@ extension TaskSchedulerState {
     case nil: return
     // Its connection broke, before or after it was silent: what was on its way is lost, and only the replies that have arrived are still to be read.
     case .disconnected where engines[index].load > 0, .silent where wasCutOff && engines[index].load > 0:
-      losses[index]?.doubtful = Dictionary(
-        uniqueKeysWithValues: tasks.values.lazy.filter { if case .placed(index) = $0.phase { true } else { false } }
-          .map { ($0.id, $0.attempt) })
+      let there = tasks.values.filter { if case .placed(index) = $0.phase { true } else { false } }
+      losses[index]?.doubtful = Dictionary(uniqueKeysWithValues: there.map { ($0.id, $0.attempt) })
     // Of one that came back after a restart, and does not say what it has, tasks are still to be given up.
     case .absent where recovery?.unconfirmed[index] != nil: return
     default: losses[index] = nil

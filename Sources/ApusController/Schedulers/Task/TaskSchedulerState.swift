@@ -233,7 +233,7 @@ struct TaskSchedulerState {
       if outcome == .aborted { effects.report(task.id, .aborted) }
       effects.report(task.id, .finished(reply: result.message, engine: uuid, outcome: outcome))
       effects.relay(result.message, to: task.message)
-      recovery?.ended(task, with: result.message, outcome, on: uuid)
+      recovery?.ended(task, with: result.message, outcome, on: uuid, now: now)
       finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
     }
     if wasFull { engines.relieved(index) }
@@ -415,7 +415,7 @@ struct TaskSchedulerState {
     let outcome = failure.outcome
     if outcome == .aborted { effects.report(task.id, .aborted) }
     effects.report(task.id, .finished(reply: reply, engine: engine.map { engines[$0].uuid }, outcome: outcome))
-    recovery?.ended(task, with: reply, outcome, on: engine.map { engines[$0].uuid })
+    recovery?.ended(task, with: reply, outcome, on: engine.map { engines[$0].uuid }, now: now)
     finish(task, succeeded: false, engine: engine, now: now, effects: &effects)
   }
 
