@@ -187,7 +187,8 @@ struct RestorerTests {
         blocks[blocks.count - 1].append(Sample.placed(expected[index].id, engine))
       case 60..<70:
         guard let index = expected.indices.randomElement(using: &random), let engine = expected[index].engine else { continue }
-        let reason = [RetryReason.failed, .unmetDependency, .engineLost, .undelivered, .overtaken][Int.random(in: 0..<5, using: &random)]
+        let reason = [RetryReason.failed, .unmetDependency, .engineLost, .undelivered, .overtaken][
+          Int.random(in: 0..<5, using: &random)]
         expected[index].engine = nil
         if reason == .failed || reason == .engineLost { expected[index].spent += 1 }
         blocks[blocks.count - 1].append(Sample.retried(expected[index].id, engine, reason))
