@@ -6,7 +6,7 @@ extension Client {
   /// One message each to these engines' shells.
   func submit(_ submission: TaskSubmission, to engines: [RegisteredEngine]) async throws -> [TaskHandle] {
     let metadata = submission.metadata.joined(with: Self.labelled(submission.label))
-    let cost = submission.cost
+    let cost = submission.cost(isShared: queue.sharesMemory)
     let requests = engines.map { engine in
       let number = queue.ids.next()
       let handle = TaskHandle(number, cost: cost, engine: engine, label: submission.label, queue: queue)
@@ -26,7 +26,7 @@ extension Client {
     _ submission: TaskSubmission, metadata: Frame, observer: (@Sendable (TaskOutcome) -> Void)? = nil
   ) async throws -> TaskHandle {
     let number = queue.ids.next()
-    let cost = submission.cost
+    let cost = submission.cost(isShared: queue.sharesMemory)
     let handle = TaskHandle(number, cost: cost, engine: nil, label: submission.label, queue: queue, observer: observer)
     let all = metadata.joined(with: submission.metadata).joined(with: Self.labelled(submission.label))
     try await queue.submit(
@@ -43,7 +43,7 @@ extension Client {
   {
     let number = queue.ids.next()
     let metadata = submission.metadata.joined(with: Self.broadcastMetadata(engines, isCoalescing: isCoalescing))
-    let cost = submission.cost + metadata.count
+    let cost = submission.cost(isShared: queue.sharesMemory) + metadata.count
     let handles: [TaskHandle]
     if isCoalescing {
       handles = [TaskHandle(number, cost: cost, engine: nil, label: submission.label, queue: queue)]

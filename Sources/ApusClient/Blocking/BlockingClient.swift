@@ -106,9 +106,9 @@ public final class BlockingClient: Sendable {
     switch route {
     case .hub: requests = [request(submission, client.queue.ids.next(), .hub, cost: 0, deadline)]
     case .control(let ids): requests = try self.requests(submission, engines(ids), cost: 0, deadline) { .control($0) }
-    case .balanced: requests = [request(submission, client.queue.ids.next(), .balanced, cost: submission.cost, deadline)]
+    case .balanced: requests = [request(submission, client.queue.ids.next(), .balanced, cost: held(by: submission), deadline)]
     case .direct(let ids):
-      requests = try self.requests(submission, engines(ids), cost: submission.cost, deadline) { .direct($0) }
+      requests = try self.requests(submission, engines(ids), cost: held(by: submission), deadline) { .direct($0) }
     case .coalescing(let ids): requests = [broadcast(submission, try engines(ids), isCoalescing: true)]
     case .broadcast(let ids): requests = [broadcast(submission, try engines(ids), isCoalescing: false)]
     }
@@ -132,7 +132,7 @@ public final class BlockingClient: Sendable {
   public func submit(
     _ submission: TaskSubmission, unlocked: @escaping Unlocked = { try $0() }, onSignal: @escaping () throws -> Void
   ) throws -> Int {
-    let request = request(submission, client.queue.ids.next(), .balanced, cost: submission.cost, nil)
+    let request = request(submission, client.queue.ids.next(), .balanced, cost: held(by: submission), nil)
     if !(try client.queue.submitNow(request)) { try admit([request], Room(unlocked: unlocked, onSignal: onSignal)) }
     return request.number.raw
   }
@@ -153,7 +153,7 @@ public final class BlockingClient: Sendable {
         (start..<end).map { index in
           var one = submission
           one.buffers = buffers[index]
-          return request(one, TaskNumber(raw: first.raw + index), .balanced, cost: one.cost, nil)
+          return request(one, TaskNumber(raw: first.raw + index), .balanced, cost: held(by: one), nil)
         }, room)
       start = end
     }
@@ -175,6 +175,8 @@ public final class BlockingClient: Sendable {
     guard !engines.isEmpty else { throw ClientError(.noEngines, "no engine was named") }
     return engines
   }
+
+  private func held(by submission: TaskSubmission) -> Int { submission.cost(isShared: client.queue.sharesMemory) }
 
   private func request(
     _ submission: TaskSubmission, _ number: TaskNumber, _ route: Request.Route, cost: Int, _ deadline: ContinuousClock.Instant?
@@ -203,7 +205,7 @@ public final class BlockingClient: Sendable {
   private func broadcast(_ submission: TaskSubmission, _ engines: [RegisteredEngine], isCoalescing: Bool) -> Request {
     let number = client.queue.ids.next(isCoalescing ? 1 : 1 + engines.count)
     let metadata = submission.metadata.joined(with: Client.broadcastMetadata(engines, isCoalescing: isCoalescing))
-    let cost = submission.cost + metadata.count
+    let cost = held(by: submission) + metadata.count
     func handle(_ number: TaskNumber, shareOf original: TaskNumber?, _ engine: RegisteredEngine?, _ cost: Int) -> TaskHandle {
       TaskHandle(
         number, shareOf: original, cost: cost, engine: engine, label: nil, queue: client.queue, listener: completions,

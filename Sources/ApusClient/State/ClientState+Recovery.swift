@@ -49,10 +49,14 @@ extension ClientState {
 
   private func abortAgain(_ tasks: some Collection<TaskNumber>, effects: inout some ClientEffects & ~Copyable) {
     guard !unwanted.isEmpty else { return }
+    var ids: [Cancellation: [MessageID]] = [:]
     for number in tasks.sorted(by: { $0.raw < $1.raw }) {
       guard let cancellation = unwanted[number], let entry = entries[number], entry.isOutstanding else { continue }
-      effects.abort([entry.handle.id], on: sortedEngines, cancellation)
+      ids[cancellation, default: []].append(entry.handle.id)
     }
+    let engines = sortedEngines
+    // In an order, so that the same history has the same end.
+    for (cancellation, ids) in ids.sorted(by: { "\($0.key)" < "\($1.key)" }) { effects.abort(ids, on: engines, cancellation) }
   }
 
   /// - Returns: the number of a task that waits for its answer.
@@ -115,6 +119,8 @@ extension ClientState {
         finishUnanswered(number, with: error, effects: &effects)
       }
     }
+    // What was asked before went by the connection that has broken.
+    if !balanced.isEmpty { (resumption, asked) = (nil, []) }
     ask(for: balanced, effects: &effects)
   }
 

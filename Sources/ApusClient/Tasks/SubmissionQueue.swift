@@ -1,5 +1,6 @@
 import ApusMessaging
 import DequeModule
+import Synchronization
 import Transport
 
 /// The way from callers on any thread to the client's loop, and the account of what is under way.
@@ -39,6 +40,13 @@ final class SubmissionQueue: Sendable {
   /// In a structure: a bare closure in a `Mutex` would be wrapped in another thunk at each access, and the chain would grow for ever.
   private struct Reader: Sendable { var call: (@Sendable () -> Void)? }
   private let reader = Mutex(Reader())
+  private let isLineOpen = Atomic(false)
+
+  /// Whether tasks go to the controller by a line of this host.
+  var sharesMemory: Bool {
+    get { isLineOpen.load(ordering: .relaxed) }
+    set { isLineOpen.store(newValue, ordering: .relaxed) }
+  }
 
   /// - Parameter loop: where posts are read and timers run.
   init(ids: RequestIDs, limit: InFlightLimit, loop: EventLoop) {

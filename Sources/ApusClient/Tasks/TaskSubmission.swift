@@ -50,9 +50,10 @@ public struct TaskSubmission: Sendable {
 
   /// What one message of it holds in memory, in bytes: its frames, and a header, a signature and our own account of it. What is shared memory
   /// already is its owner's, who has it once for all messages.
-  var cost: Int {
+  /// - Parameter isShared: messages go to a controller of this host, which has that memory, too.
+  func cost(isShared: Bool) -> Int {
     var cost = content.count + metadata.count + 512
-    for buffer in buffers where buffer.sharedMemory == nil { cost += buffer.count }
+    for buffer in buffers where !isShared || buffer.sharedMemory == nil { cost += buffer.count }
     return cost
   }
 }

@@ -50,12 +50,14 @@ extension ClientConnection {
       return closeLine(lane)
     }
     wire.lines.open(lane)
+    if lane == .tasks { queue.sharesMemory = true }
     if areEnginesKnown, !wire.areLinesPending { roster.becomeKnown() }
   }
 
   /// The client goes on with libzmq.
   func closeLine(_ lane: LocalSocket.Lane) {
     if let reader = lineReaders.removeValue(forKey: lane) { loop.forget(reader) }
+    if lane == .tasks { queue.sharesMemory = false }
     wire.closeLine(lane)
     if areEnginesKnown, !wire.areLinesPending { roster.becomeKnown() }
   }

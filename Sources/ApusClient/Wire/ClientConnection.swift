@@ -10,7 +10,7 @@ actor ClientConnection {
   // Isolation is what keeps accesses apart here; checking each of them again at run time took a few percent of all work.
   @exclusivity(unchecked) private var state: ClientState
   @exclusivity(unchecked) var wire: ClientSockets
-  private let queue: SubmissionQueue
+  let queue: SubmissionQueue
   let roster: EngineRoster
   private var readers: [EventLoop.ReaderID] = []
   var lineReaders: [LocalSocket.Lane: EventLoop.ReaderID] = [:]

@@ -5,8 +5,8 @@ import Transport
 /// The client's lines to a controller on the same host, beside its libzmq sockets (`LocalSocket`): one for balanced tasks, one for direct requests
 /// and broadcasts. On the client's loop only.
 ///
-/// Balanced tasks have no order, and go the other way where there is no room, but those with shared memory, which would be copied there: they wait.
-/// Requests keep theirs: as long as the line is there, all of
+/// Balanced tasks go the other way where there is no room, but those with shared memory, which would be copied there: they wait, and all that come
+/// after them, which may name them. Requests always keep their order: as long as the line is there, all of
 /// them go by it, and wait here for room.
 struct ClientLines {
   private struct Line {
@@ -91,11 +91,10 @@ struct ClientLines {
   mutating func send(task frames: [Frame]) -> Bool {
     guard let tasks, tasks.isOpen else { return false }
     let message = [LocalSocket.Lane.task] + frames
-    let isShared = frames.contains { $0.sharedMemory != nil }
-    if !isShared || waitingTasks.isEmpty {
+    if waitingTasks.isEmpty {
       switch tasks.socket.send(message, copying: copies) {
       case .sent: return true
-      case .full where isShared: break
+      case .full where frames.contains { $0.sharedMemory != nil }: break
       case .full, .unfit, .closed: return false
       }
     }

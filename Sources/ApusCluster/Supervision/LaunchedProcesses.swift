@@ -115,10 +115,15 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   mutating func startController() throws(ClusterError) {
     if let launcher = configuration.controllerLauncher { return try startController(with: launcher) }
     // Before there is a process: whoever stops the cluster finds by its file and its mark what we have started when we are killed here.
+    // What it said of engines that outlived their launcher is to be known again if nothing comes of this.
+    let former = try? AtomicFile.read(clusterFile)
     try writeClusterFile()
     isFileOurs = true
     do throws(ClusterError) { try spawnController() } catch {
-      FileSystem.remove(clusterFile)
+      do throws(FileError) {
+        if let former { try AtomicFile.write(former, to: clusterFile, mode: 0o600) } else { FileSystem.remove(clusterFile) }
+      } catch { announcer.say(.warning, "what \(clusterFile) said before could not be written again: \(error)") }
+      isFileOurs = false
       throw error
     }
     // The controller is there already: it must be ended in order.

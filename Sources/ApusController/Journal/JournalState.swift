@@ -201,6 +201,8 @@ struct JournalState<Storage: JournalStorage> {
     try storage.append(buffer)
     bytesSinceSnapshot += buffer.count
     bytesInCommon += buffer.count
+    // What nothing will lean on need not be kept.
+    if former.largeBytes > limits.largestCommon { former = JournalCodec.Former() }
     buffer.removeAll(keepingCapacity: buffer.capacity <= 4 * limits.blockSize)
   }
 

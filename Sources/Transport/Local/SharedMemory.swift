@@ -39,7 +39,15 @@ public final class SharedMemory: Sendable {
   }
 
   deinit {
-    if let place { Self.known.withLock { if $0[place]?.memory == nil { $0[place] = nil } } }
+    if let place {
+      // Another may have taken its place. It must not end within the lock, which its own end asks for.
+      let other = Self.known.withLock { known in
+        let memory = known[place]?.memory
+        if memory == nil { known[place] = nil }
+        return memory
+      }
+      withExtendedLifetime(other) {}
+    }
     for descriptor in descriptors { close(descriptor) }
     Self.held.wrappingSubtract(descriptors.count, ordering: .relaxed)
   }
@@ -194,7 +202,7 @@ public final class SharedMemory: Sendable {
   }
 
   /// A quarter of the descriptors that the process may have: beyond it frames are ordinary bytes, which are copied when they go on.
-  private static var limit: Int {
+  static var limit: Int {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 256 }
     return Int(min(limit.rlim_cur / 4, 1 << 16))
@@ -239,12 +247,15 @@ public final class SharedMemory: Sendable {
 /// Frames that were copied into shared memory lately: a frame for many receivers is copied once. Not thread safe.
 public final class SharedCopies {
   private var copies: [(frame: Frame, memory: SharedMemory)] = []
+  /// More are not kept, and the oldest go: each has a descriptor.
+  private static let most = 64
 
   public init() {}
 
   func memory(for frame: Frame) -> SharedMemory? {
     if let copy = copies.first(where: { $0.frame.isIdentical(to: frame) }) { return copy.memory }
-    guard let memory = SharedMemory(copying: frame) else { return nil }
+    guard SharedMemory.heldCount < SharedMemory.limit, let memory = SharedMemory(copying: frame) else { return nil }
+    if copies.count >= Self.most { copies.removeFirst(Self.most / 2) }
     copies.append((frame, memory))
     return memory
   }

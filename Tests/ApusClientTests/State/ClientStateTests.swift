@@ -384,7 +384,7 @@ struct ClientStateTests {
     bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", isOwn: true, effects: &$1) }
     bench.effects.expect("resume 0,1")
     bench.resumed(unknown: 0)
-    bench.effects.expect("send 0", "abort 0 on ", "abort 1 on ", "send 2", "send \(dependent.raw)", "abort 2 on ")
+    bench.effects.expect("send 0", "abort 0,1 on ", "send 2", "send \(dependent.raw)", "abort 2 on ")
     for number in [lost, known, held] { bench.reply(number, status: "aborted") }
     bench.effects.expect("0: TaskAborted", "0: silent", "1: TaskAborted", "1: silent", "2: TaskAborted", "2: silent")
     #expect(bench.state.unwanted.isEmpty && bench.state.held.isEmpty)

@@ -190,7 +190,7 @@ struct RestorerTests {
         let reason = [RetryReason.failed, .unmetDependency, .engineLost, .undelivered, .overtaken][
           Int.random(in: 0..<5, using: &random)]
         expected[index].engine = nil
-        if reason == .failed || reason == .engineLost { expected[index].spent += 1 }
+        if [.failed, .engineLost, .overtaken].contains(reason) { expected[index].spent += 1 }
         blocks[blocks.count - 1].append(Sample.retried(expected[index].id, engine, reason))
       case 70..<85:
         guard let index = expected.indices.randomElement(using: &random) else { continue }

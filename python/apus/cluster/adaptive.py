@@ -24,6 +24,7 @@ class Adaptive:
 
     #: A launcher of `apus start` watches over the cluster, and writes its file.
     _is_supervised = False
+    _had_supervisor = False
     #: The launcher that this object has started.
     _supervisor = None
 

@@ -323,7 +323,7 @@ class Cluster(SynchronousForms, connecting.Connecting, Adaptive, ClusterFile, Lo
     @on_cluster_loop
     async def stop_cluster(self):
         """Stop the controller and all engines, and return when they have ended."""
-        if self._is_supervised:
+        if self._is_supervised or self._had_supervisor:
             return await self._stop_supervised()
         try:
             # First: an engine says goodbye to its controller, and waits a moment for one that is gone.

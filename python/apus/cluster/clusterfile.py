@@ -65,9 +65,11 @@ class ClusterFile:
             if name in info:
                 setattr(cluster, name, info[name])
         cluster._is_supervised = _is_supervised(d) or _is_of_commands(d)
+        # Where that launcher is dead, only `apus stop` finds what it had begun and not named yet, and by the file as it is.
+        cluster._had_supervisor = "supervisor" in d
         cluster._attach_controller(d.get("controller") or {})
         cluster._attach_engines(d.get("engines") or {})
-        if not cluster._is_supervised and cluster.to_dict() != d:
+        if not cluster._is_supervised and not cluster._had_supervisor and cluster.to_dict() != d:
             cluster.update_cluster_file()
         cluster._stop_at_exit()
         return cluster

@@ -158,8 +158,12 @@ enum RemoteScript {
         directory = os.path.join(tempfile.gettempdir(), order["name"])
         try:
             os.mkdir(directory, 0o700)
-        except OSError as error:
+        except FileExistsError as error:
             begins(directory)
+            # Made by a start before, whose answer was lost on its way.
+            if os.path.islink(directory) or os.lstat(directory).st_uid != os.getuid():
+                fail(str(error))
+        except OSError as error:
             fail(str(error))
     lock = locked(directory, 30)
     begins(directory)

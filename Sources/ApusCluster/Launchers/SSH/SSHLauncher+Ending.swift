@@ -10,9 +10,9 @@ extension SSHLauncher {
   public var unreachable: (engines: Set<Int>, reason: ClusterError)? {
     guard isStopping, let lastFailure else { return nil }
     let engines = sites.filter { $0.failures >= Self.mostFailures }.reduce(into: Set<Int>()) {
-      $0.formUnion($1.processes.keys)
+      $0.formUnion(Set($1.processes.keys).subtracting(ended.keys))
       $0.formUnion($1.planned)
-    }.subtracting(ended.keys)
+    }
     return engines.isEmpty ? nil : (engines, lastFailure)
   }
 
@@ -79,6 +79,8 @@ extension SSHLauncher {
           failure = ClusterError(.refused, "\(sites[index].host.name): \(words)")
           continue
         }
+        // One that was given up has begun after all.
+        for engine in sites[index].planned { ended[engine] = nil }
         note(engines: answer, of: index)
         for engine in sites[index].planned where sites[index].processes[engine] == nil { ended[engine] = .cancelled(by: "") }
         sites[index].planned = []

@@ -98,17 +98,25 @@ public struct SSHLauncher: Launcher {
           let refusal = started(index, answer, job)
           failure = failure ?? refusal
         case .failure(let error):
-          // One that takes too long may start them yet: they are looked for when all is to end.
-          if error.exitCode != .timedOut { sites[index].planned.subtract(engines) }
+          // One that takes too long, or whose connection broke meanwhile, may start them yet: they are looked for when all is to end.
+          if !Self.mayHaveBegun(error) { sites[index].planned.subtract(engines) }
           failure = failure ?? error
         }
       }
       if let failure { throw failure }
     } catch {
-      let known = known
-      for engine in engines where !known.contains(engine) { ended[engine] = .refused(error.reason) }
+      let there = sites.reduce(into: Set<Int>()) { $0.formUnion($1.processes.keys) }
+      for engine in engines where !there.contains(engine) { ended[engine] = .refused(error.reason) }
       throw error
     }
+  }
+
+  /// Whether a host that gave no answer may have been told to start something.
+  static func mayHaveBegun(_ error: ClusterError) -> Bool {
+    if error.exitCode == .timedOut { return true }
+    // What ssh says of a connection that was there already.
+    return ["closed by remote host", "not responding", "client_loop:", "Broken pipe"].contains { error.reason.contains($0) }
+      && !error.reason.contains("kex_exchange_identification")
   }
 
   /// - Returns: what the host could not do.

@@ -57,6 +57,8 @@ struct Recovery {
 
   /// Within bounds: the oldest go.
   private mutating func keep(_ result: JournalResult) {
+    // It would take the place of all others, and not find room itself.
+    guard result.reply.byteCount <= Self.resultLimit / 2 || results[result.id] != nil else { return }
     if let before = results.updateValue(result, forKey: result.id) {
       resultBytes -= before.reply.byteCount
     } else {
