@@ -66,11 +66,15 @@ def test_status_around_each_request(shared):
     id = shared.send("mux", shared.frames("apply_request", buffers=shared.apply_buffers(print, "hello")))
     shared.receive("mux")
     messages = [message for message in shared.drain() if message["parent_header"].get("msg_id") == id]
-    assert [message.msg_type for message in messages] == ["status", "stream", "status"]
-    assert [message["idents"] for message in messages] == [[b"engine.0.status"], [b"engine.0.stdout"], [b"engine.0.status"]]
-    assert messages[0]["content"] == {"execution_state": "busy"}
-    assert messages[1]["content"] == {"name": "stdout", "text": "hello\n"}
-    assert messages[2]["content"] == {"execution_state": "idle"}
+    # A call says when it ends. Code says when it begins, too.
+    assert [message.msg_type for message in messages] == ["stream", "status"]
+    assert [message["idents"] for message in messages] == [[b"engine.0.stdout"], [b"engine.0.status"]]
+    assert messages[0]["content"] == {"name": "stdout", "text": "hello\n"}
+    assert messages[1]["content"] == {"execution_state": "idle"}
+    id = shared.send("mux", shared.frames("execute_request", {"code": "1", "silent": True}))
+    shared.receive("mux")
+    states = [message["content"] for message in shared.drain() if message["parent_header"].get("msg_id") == id]
+    assert states == [{"execution_state": "busy"}, {"execution_state": "idle"}]
 
 
 def test_output_of_a_long_task_comes_early(shared):
