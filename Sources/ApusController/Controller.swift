@@ -160,7 +160,7 @@ public final class Controller: Service {
         query: sockets.query.take(), monitor: sockets.monitor.take(), notifier: sockets.clients.notifier.take(),
         session: session(configuration.identity ?? .random()),
         audience: EngineAudience(
-          loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast, events: events),
+          loop: schedulerLoop, tasks: tasks, mux: mux, control: control, broadcast: broadcast, output: output, events: events),
         events: events,
         logger: logger, heartbeatPeriod: configuration.heartbeatPeriod, connectionInfo: Self.connectionInfo(files.engine),
         journal: journalParts?.id,

@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can be cut: between a client and a controller."""
+"""A TCP proxy whose connections can be cut, or are late: between a client and a controller."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ PORTS = ("registration", "control", "mux", "task", "iopub", "notification", "bro
 
 
 class Proxy:
-    """``with Proxy(file, copy) as proxy``: ``copy`` names the proxy's ports in place of the controller's, and nothing of its own host."""
+    """``with Proxy(file, copy) as proxy``: ``copy`` names the proxy's ports in place of the controller's, and nothing of its own host.
 
-    def __init__(self, original: Path, copy: Path):
+    What is sent to the ports named in ``held`` goes on after ``release()``.
+    """
+
+    def __init__(self, original: Path, copy: Path, held: tuple[str, ...] = ()):
         info = json.loads(original.read_text())
+        self._released = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._listeners = []
         for name in PORTS:
             if isinstance(info.get(name), int):
-                info[name] = self._listen(info[name])
+                info[name] = self._listen(info[name], name in held)
         # Own clients would go past it.
         for name in list(info):
             if "local" in name or "directory" in name:
@@ -31,13 +35,16 @@ class Proxy:
         copy.write_text(json.dumps(info))
         copy.chmod(0o600)
 
-    def _listen(self, port: int) -> int:
+    def release(self) -> None:
+        self._released.set()
+
+    def _listen(self, port: int, is_held: bool) -> int:
         listener = socket.create_server(("127.0.0.1", 0))
         self._listeners.append(listener)
-        threading.Thread(target=self._accept, args=(listener, port), daemon=True).start()
+        threading.Thread(target=self._accept, args=(listener, port, is_held), daemon=True).start()
         return listener.getsockname()[1]
 
-    def _accept(self, listener: socket.socket, port: int) -> None:
+    def _accept(self, listener: socket.socket, port: int, is_held: bool) -> None:
         while True:
             try:
                 client, _ = listener.accept()
@@ -52,9 +59,11 @@ class Proxy:
             with self._lock:
                 self._pairs.append((client, server))
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink, is_held), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, is_held: bool) -> None:
+        if is_held:
+            self._released.wait()
         try:
             while data := source.recv(65536):
                 sink.sendall(data)
@@ -84,6 +93,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
         for listener in self._listeners:
             listener.close()
         for pair in list(self._pairs):

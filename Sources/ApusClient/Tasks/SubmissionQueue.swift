@@ -11,6 +11,8 @@ final class SubmissionQueue: Sendable {
   enum Post: Sendable {
     case submit(Request)
     case abort(TaskNumber, Cancellation)
+
+    var awaitsOutput: Bool { if case .submit(let request) = self { request.awaitsOutput } else { false } }
   }
 
   private struct Waiter {

@@ -22,10 +22,14 @@ actor ClientConnection {
   private var lastHub: SessionID?
   /// A further attempt at what waits for a line.
   var isDeliveryDue = false
+  /// What callers have posted while subscriptions to its output were on their way.
+  private var paused: (posts: [SubmissionQueue.Post], welcome: Int)?
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
 
   /// Messages taken from a socket before others get their turn.
   static let batch = 512
+  /// So long posts wait for subscriptions at most: a controller that does not answer serves all the same.
+  private static let welcomePatience = Duration.seconds(1)
 
   init(loop: EventLoop, state: ClientState, wire: consuming ClientSockets, queue: SubmissionQueue, roster: EngineRoster) {
     self.loop = loop
@@ -102,7 +106,9 @@ actor ClientConnection {
     readers = []
     for reader in lineReaders.values { loop.forget(reader) }
     lineReaders = [:]
-    for post in queue.take() {
+    let posts = (paused?.posts ?? []) + queue.take()
+    paused = nil
+    for post in posts {
       if case .submit(let request) = post { state.submit(request, effects: &wire) }
     }
     roster.close(failure)
@@ -111,8 +117,34 @@ actor ClientConnection {
   // MARK: callers
 
   func readPosts() {
-    wire.beginBatch()
+    guard paused == nil else { return }
     let posts = queue.take()
+    if !wire.hasStatus, posts.contains(where: \.awaitsOutput) { wire.subscribeToStatus() }
+    wire.askForWelcome()
+    if let welcome = wire.welcomes.unanswered {
+      paused = (posts, welcome)
+      loop.schedule(after: Self.welcomePatience) { [weak self] in
+        self?.assumeIsolated {
+          guard $0.paused?.welcome == welcome else { return }
+          $0.wire.welcomes.giveUp()
+          $0.goOn()
+        }
+      }
+    } else {
+      read(posts)
+    }
+  }
+
+  /// With what had to wait, and then with what came meanwhile.
+  private func goOn() {
+    guard let posts = paused?.posts else { return }
+    paused = nil
+    read(posts)
+    readPosts()
+  }
+
+  private func read(_ posts: [SubmissionQueue.Post]) {
+    wire.beginBatch()
     var aborts: [(cancellation: Cancellation, tasks: [TaskNumber])] = []
     for post in posts {
       switch post {
@@ -223,6 +255,7 @@ actor ClientConnection {
       return wire.warn("the hub did not tell its engines", message.contentFrame.text)
     }
     wire.isOwnController = content["batches"]?.isTruthy ?? false
+    wire.welcomes.areGiven = content["welcomes"]?.isTruthy ?? false
     let kinds = content["kinds"]?.objectValue
     let own = Set((content["own"]?.arrayValue ?? []).compactMap(\.intValue))
     let arrivals = content["arrivals"]?.objectValue
@@ -246,6 +279,10 @@ actor ClientConnection {
     for _ in 0..<Self.batch {
       do throws(ZeroMQError) {
         guard let frames = try wire.output.receive() else { break }
+        if wire.takeWelcome(frames) {
+          if let paused, wire.welcomes.hasCome(paused.welcome) { goOn() }
+          continue
+        }
         // Cheap questions first: most of what comes is other clients' output.
         guard let message = Envelope(frames), let match = wire.ids.match(message.parentHeaderFrame),
           let handle = state.handle(for: match), isGenuine(message)

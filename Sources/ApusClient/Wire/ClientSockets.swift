@@ -37,7 +37,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   let isInProcess: Bool
   private let logger: Logger
   private var warned: Set<String> = []
-  private var hasStatus = false
+  private(set) var hasStatus = false
+  var welcomes: Welcomes
   /// The hub has said that its controller is one of Apus's: it reads batches and seals.
   var isOwnController = false
   /// Balanced tasks of this turn.
@@ -133,6 +134,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
     self.output = output
     self.lines = lines
     signer = Signer(key: Array(key.utf8))
+    welcomes = Welcomes(signer: signer, session: ids.session)
     self.ids = ids
     headers = HeaderWriter(ids: ids, username: configuration.username)
     self.queue = queue
@@ -221,6 +223,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
   /// What is collected leaves, and the memory of callers is let go of.
   mutating func endTurn() {
     sendBatch()
+    askForWelcome()
     lastSeal = nil
     lines.turnEnded()
   }
@@ -365,12 +368,27 @@ struct ClientSockets: ~Copyable, ClientEffects {
     }
     for kind in Self.kinds { try? output.set(.subscribe, Array("engine.\(engine.id).\(kind)".utf8)) }
     if hasStatus { try? output.set(.subscribe, Array("engine.\(engine.id).status".utf8)) }
+    welcomes.subscribed()
   }
 
-  private mutating func subscribeToStatus() {
+  mutating func subscribeToStatus() {
     guard !hasStatus else { return }
     hasStatus = true
     for engine in roster.engines { try? output.set(.subscribe, Array("engine.\(engine.id).status".utf8)) }
+    welcomes.subscribed()
+  }
+
+  /// Behind all subscriptions of this turn.
+  mutating func askForWelcome() {
+    guard let topic = welcomes.next() else { return }
+    try? output.set(.subscribe, Array(topic.utf8))
+  }
+
+  /// - Returns: whether this is the answer to one of those questions.
+  mutating func takeWelcome(_ frames: [Frame]) -> Bool {
+    guard welcomes.isAwaited, let topic = frames.first, welcomes.came(topic) else { return false }
+    try? output.set(.unsubscribe, topic.bytes)
+    return true
   }
 
   // MARK: reading

@@ -10,7 +10,10 @@ extension Hub {
     wire.events.drain()
     do throws(RemoteError) {
       switch type {
-      case .connectionRequest: wire.reply(to: message, "connection_reply", self.connection(content))
+      case .connectionRequest:
+        let isOwn = content["batches"]?.isTruthy ?? false
+        if !isOwn, let client = message.sessionID { wire.audience.clientComes(client) }
+        wire.reply(to: message, "connection_reply", self.connection(isOwn: isOwn))
       case .queueRequest: wire.reply(to: message, "queue_reply", try queueStatus(content))
       case .loadRequest: wire.reply(to: message, "load_reply", try loads(content))
       case .resultRequest:
@@ -80,12 +83,14 @@ extension Hub {
     return RemoteError(name: found.name, value: found.value, traceback: ["\(found.name): \(found.value)"])
   }
 
-  private func connection(_ request: JSONObject) -> JSONValue {
+  /// - Parameter isOwn: for a client of ours.
+  private func connection(isOwn: Bool) -> JSONValue {
     var content: JSONObject = ["status": "ok", "engines": .object(state.enginesObject)]
     let kinds = state.kindsObject
     if !kinds.members.isEmpty { content["kinds"] = .object(kinds) }
-    if request["batches"]?.isTruthy ?? false {
+    if isOwn {
       content["batches"] = true
+      content["welcomes"] = true
       content["own"] = state.ownEngines
       content["arrivals"] = .object(state.arrivalsObject)
       if let journal = wire.journal { content["journal"] = .string(journal) }

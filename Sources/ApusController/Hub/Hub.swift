@@ -128,7 +128,8 @@ actor Hub: DeliversLater {
   /// the two would never be known to it. So the latest are announced again; who knows them already does not mind.
   private func subscriptionsChanged() {
     var isNew = false
-    while let frames = wire.notifier.receive() {
+    for _ in 0..<TaskScheduler.batch {
+      guard let frames = wire.notifier.receive() else { break }
       if frames.first?.withUnsafeBytes({ $0.first == 1 }) ?? false { isNew = true }
     }
     guard isNew else { return }

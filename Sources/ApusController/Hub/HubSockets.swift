@@ -2,13 +2,14 @@ import ApusMessaging
 import Logging
 import Transport
 
-/// The schedulers as the hub needs them: who joins and who leaves. All of them live on one loop.
+/// The schedulers, and the relay of output, as the hub needs them: who joins and who leaves. All of them live on one loop.
 struct EngineAudience: Sendable {
   let loop: EventLoop
   let tasks: TaskScheduler
   let mux: RequestRelay
   let control: RequestRelay
   let broadcast: BroadcastScheduler
+  let output: OutputRelay
   let events: TaskEventStream
 
   /// - Parameter done: called on the schedulers' loop when all of them know: clients may be told.
@@ -42,6 +43,9 @@ struct EngineAudience: Sendable {
 }
 
 extension EngineAudience {
+  /// A client that asked the hub where to connect will listen to all output.
+  func clientComes(_ client: SessionID) { loop.execute { output.assumeIsolated { $0.awaitReader(client) } } }
+
   /// - Parameter done: as of `engineJoined`: whatever the scheduler gave it before is reported.
   func engineDrains(_ uuid: EngineUUID, done: @escaping @Sendable () -> Void) {
     loop.execute {

@@ -126,8 +126,9 @@ struct SocketBinder: ~Copyable {
     try task.socket.set(.receiveHighWaterMark, 10_000)
     ports.task.client = try clientPool.bind(task.socket, ip: ip, fixed: client?.task, purpose: "task (clients)")
     let output = try PublisherSocket(try open(.xpub, "\(SessionID.random().text)_iopub"), of: "output", logger: logger)
-    ports.iopub.client = try clientPool.bind(output.socket, ip: ip, fixed: client?.iopub, purpose: "iopub (clients)")
     // XPUB tells of subscriptions, also of those that another client made before.
+    try output.socket.set(.xpubVerbose, 1)
+    ports.iopub.client = try clientPool.bind(output.socket, ip: ip, fixed: client?.iopub, purpose: "iopub (clients)")
     let notifier = try PublisherSocket(
       try open(.xpub, linger: Self.farewell), of: "notifications", limit: 4 * PublisherSocket.limit, logger: logger)
     try notifier.socket.set(.xpubVerbose, 1)

@@ -64,6 +64,8 @@ public struct MessageType: Hashable, Sendable, CustomStringConvertible {
   public static let updateDisplayData = MessageType("update_display_data")
   public static let error = MessageType("error")
   public static let dataMessage = MessageType("data_message")
+  /// To a client of ours, when its subscriptions have arrived.
+  public static let outputWelcome = MessageType("iopub_welcome")
 }
 
 extension MessageType: ExpressibleByStringLiteral {

@@ -6,16 +6,17 @@ public struct OutputAudience: Sendable {
   /// Subscribed to while nobody listens to engines' status.
   public static let quiet = "apus.quiet"
 
+  /// Those by which status is heard.
   private var topics: Set<String> = []
 
   public init() {}
 
-  /// libzmq tells of the first subscription to a topic and of the end of the last.
+  /// libzmq tells of each subscription to a topic, and of the end of the last.
   public mutating func heard(_ topic: String, isSubscription: Bool) {
-    if isSubscription { topics.insert(topic) } else { topics.remove(topic) }
+    if !isSubscription { topics.remove(topic) } else if Self.matchesStatus(topic) { topics.insert(topic) }
   }
 
-  public var wantsStatus: Bool { topics.contains { Self.matchesStatus($0) } }
+  public var wantsStatus: Bool { !topics.isEmpty }
 
   /// Whether the topic is a beginning of `engine.<number>.status`.
   static func matchesStatus(_ topic: String) -> Bool {
