@@ -32,7 +32,7 @@ extension ClientState {
   mutating func resumed(_ reply: TaskReply, effects: inout some ClientEffects & ~Copyable) {
     for id in reply.content["unknown"]?.stringArrayValue ?? [] {
       guard let number = outstanding(id), let entry = entries[number] else { continue }
-      if let request = entry.request {
+      if let request = entry.request?.request {
         effects.send(request)
       } else {
         let error = ClientError(

@@ -21,10 +21,16 @@ struct ClientState {
     var share: (original: TaskNumber, engine: EngineUUID)?
     var phase = Phase.outstanding(isIdle: false)
     /// To be sent again if a restarted controller does not know it; kept where the controller has a journal.
-    var request: Request?
+    var request: KeptRequest?
     /// Messages of its output that have come.
     var received = 0
     var isOutstanding: Bool { if case .outstanding = phase { true } else { false } }
+  }
+
+  /// In a box: entries are copied and moved, and most of a request is of no interest then.
+  final class KeptRequest: Sendable {
+    let request: Request
+    init(_ request: Request) { self.request = request }
   }
 
   struct KnownEngine {
@@ -90,7 +96,7 @@ struct ClientState {
     }
     for handle in request.handles {
       var entry = Entry(route: request.route, handle: handle, awaitsOutput: request.awaitsOutput)
-      if journal != nil, request.maySendAgain { entry.request = request }
+      if journal != nil, request.maySendAgain { entry.request = KeptRequest(request) }
       entries[request.number] = entry
     }
     if let deadline = request.deadline { deadlines[request.number] = deadline }
@@ -139,9 +145,9 @@ struct ClientState {
       return
     }
     if match.number == resumption { return resumed(reply, effects: &effects) }
-    guard let entry = entries[match.number], entry.isOutstanding else { return }
+    guard let awaitsOutput = entries[match.number]?.awaitsOutput else { return }
     // An engine that answered says when it is idle; schedulers do not.
-    finish(match.number, with: reply, answered: !entry.awaitsOutput || reply.engine != nil, now: now, effects: &effects)
+    finish(match.number, with: reply, answered: !awaitsOutput || reply.engine != nil, now: now, effects: &effects)
   }
 
   private mutating func finish(

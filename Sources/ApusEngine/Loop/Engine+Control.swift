@@ -34,8 +34,7 @@ extension Engine {
         return ["status": "ok"]
       }
     case .shutdownRequest: try shutdown(request)
-    case .repliesWritten:
-      replies.confirm((try request.envelope.content()["msg_ids"]?.stringArrayValue ?? []).map { MessageID($0) })
+    case .repliesWritten: replies.confirm(TaskRanges(try request.envelope.content()).ids)
     default:
       let isFull = mailbox.read { $0.requests.count >= Self.waitingLimit }
       if isFull { return reject("more than \(Self.waitingLimit) requests wait for the running task", on: "control") }

@@ -98,7 +98,7 @@ actor RequestRelay: DeliversLater {
     let identity = Frame(uuid.text)
     guard back.isOwn(identity) else { return }
     let notice = session.message(
-      .repliesWritten, content: ["msg_ids": JSONValue(ids.map(\.text))], sealedFor: .request(channel.scope))
+      .repliesWritten, content: .object(TaskRanges(ids).content), sealedFor: .request(channel.scope))
     back.send(to: identity, Self.controller, notice.payload)
     deliverLater()
   }
