@@ -112,6 +112,45 @@ void apus_memory_unmap(void *start, size_t size) {
   munmap(start, size);
 }
 
+struct reading {
+  char *start;
+  size_t size;
+  void *owner;
+  void (*release)(void *);
+};
+
+static void *read_ahead(void *argument) {
+  struct reading *reading = argument;
+#ifdef MADV_POPULATE_READ
+  // Older systems refuse, and pages are found one by one.
+  madvise(reading->start, reading->size, MADV_POPULATE_READ);
+#endif
+  reading->release(reading->owner);
+  free(reading);
+  return NULL;
+}
+
+void apus_memory_read_ahead(const void *start, size_t size, void *owner, void (*release)(void *)) {
+  // Whole pages alone: those at the ends may be another's.
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), skipped = (page - (size_t)start % page) % page;
+  struct reading *reading = size > skipped ? malloc(sizeof *reading) : NULL;
+  if (reading) {
+    *reading = (struct reading){(char *)start + skipped, (size - skipped) / page * page, owner, release};
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int started = pthread_create(&thread, NULL, read_ahead, reading) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) {
+      pthread_detach(thread);
+      return;
+    }
+    free(reading);
+  }
+  release(owner);
+}
+
 int apus_processors(void) {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;

@@ -292,4 +292,36 @@ import Testing
     #expect(apus_send_descriptors(near.descriptor, head, head.count, [memory], 1) == head.count)
     #expect(frames(far.receive())?.first?.count == 1 << 20)
   }
+
+  @Test("what is about to be read is found meanwhile, and goes with its last reader; any other frame stays as it was")
+  func readAhead() throws {
+    let (near, far) = try pair()
+    #expect(near.send([Self.pattern(Frame.muchToRead + 12_345)], copying: SharedCopies()) == .sent)
+    let received = try #require(frames(far.receive()))
+    #expect(Self.present(received[0]) < 100)
+    received[0].readAhead()
+    let pages = (Frame.muchToRead + 12_345) / Int(getpagesize())
+    for _ in 0..<2000 * patience where Self.present(received[0]) < pages { usleep(5000) }
+    #expect(Self.present(received[0]) >= pages)
+    #expect(received[0] == Self.pattern(Frame.muchToRead + 12_345))
+    // At odd places of ordinary memory, and too small to be worth it.
+    let ordinary = Self.pattern(Frame.muchToRead + 1)
+    for frame in [ordinary, Self.pattern(10), .empty] {
+      frame.readAhead()
+      #expect(frame.count < 11 || frame == ordinary)
+    }
+  }
+
+  /// Pages of it that this process has, as the system says.
+  private static func present(_ frame: Frame) -> Int {
+    let file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return 0 }
+    defer { close(file) }
+    let page = Int(getpagesize())
+    let first = Int(bitPattern: frame.storage.baseAddress) / page
+    var entries = [UInt64](repeating: 0, count: frame.count / page + 1)
+    let size = entries.count * 8
+    let got = pread(file, &entries, size, off_t(first * 8))
+    return got > 0 ? entries.prefix(got / 8).count { $0 >> 63 == 1 } : 0
+  }
 }

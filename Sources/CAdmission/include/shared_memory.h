@@ -25,6 +25,10 @@ void *apus_memory_map(const struct apus_piece *pieces, int count);
 /// Unmaps it. Of much memory this takes as long as a small copy: another thread does it then, and this one goes on.
 void apus_memory_unmap(void *start, size_t size);
 
+/// Has the system find the pages of mapped memory that is about to be read, on a thread of its own. It calls `release` with `owner`, which keeps the memory
+/// mapped, when it is done, or at once where there is no thread to be had.
+void apus_memory_read_ahead(const void *start, size_t size, void *owner, void (*release)(void *));
+
 /// The processors that this thread may run on.
 int apus_processors(void);
 

@@ -33,7 +33,8 @@ import Testing
   @Test("what makes no sense is passed over, and nothing asks for more than the bound")
   func nonsense() {
     let content: JSONObject = [
-      "msg_ids": ["a", 3], "ranges": [["p", 1], ["p", -1, 3], ["p", 1, 0], [3, 1, 1], "x", ["p", 5, 2], ["p", .int(.max), 2]],
+      "msg_ids": ["a", 3],
+      "ranges": [["p", 1], ["p", -1, 3], ["p", 1, 0], [3, 1, 1], "x", ["p", 5, 2], ["p", .int(.max), 2]],
     ]
     #expect(Set(TaskRanges(content).ids.map(\.text)).isSubset(of: ["a", "p5", "p6"]))
     #expect(TaskRanges(["ranges": [["p", 0, .int(TaskRanges.most)], ["p", 0, 1]]]).ids.count == TaskRanges.most)
