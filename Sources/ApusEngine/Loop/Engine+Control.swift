@@ -102,7 +102,11 @@ extension Engine {
     readers[.signals] = loop.whenReadable(descriptor: descriptor) { [weak self] in
       var numbers = [UInt8](repeating: 0, count: 64)
       let count = read(descriptor, &numbers, numbers.count)
-      guard count > 0, numbers[..<count].contains(UInt8(SIGTERM)) else { return }
+      guard count > 0 else { return }
+      // Where the kernel waits for a request it may have been about to fall asleep, or another thread has taken the signal: nothing else wakes it for its
+      // handler.
+      self?.nudgeKernel()
+      guard numbers[..<count].contains(UInt8(SIGTERM)) else { return }
       self?.assumeIsolated { engine in
         EngineLog.log(.critical, "Received SIGTERM, stopping")
         engine.stop(0, grace: engine.configuration.shutdownGrace)

@@ -271,6 +271,22 @@ def test_signals_for_users_reach_the_engines(start, parts, wait_until, tmp_path)
     wait_until(lambda: len(list(tmp_path.glob("flag*"))) == 2, 5)
 
 
+def test_a_signal_that_another_thread_takes_runs_its_handler_in_an_idle_engine(start, parts, wait_until, tmp_path):
+    process = start("-n", "1")
+    flag = tmp_path / "flag"
+    client = parts.client(1)
+    # The main thread is not interrupted in its wait then, as it is not by a signal that comes just before it.
+    code = f"""
+import signal, threading
+signal.signal(signal.SIGUSR1, lambda *_: open({str(flag)!r}, 'w').close())
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+"""
+    client[:].execute(code, block=True)
+    process.send_signal(signal.SIGUSR1)
+    wait_until(flag.exists)
+
+
 def test_another_controller_by_configuration(start, parts):
     command = [sys.executable, "-m", "ipyparallel.controller"]
     start("-n", "1", f"--ControllerLauncher.controller_cmd={command!r}", "--", "--nodb")
