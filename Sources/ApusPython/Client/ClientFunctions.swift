@@ -256,16 +256,20 @@ enum ClientFunctions {
     let end = ContinuousClock.now + .milliseconds(max(0, milliseconds))
     while true {
       let left = milliseconds < 0 ? -1 : max(0, Int((end - .now) / .milliseconds(1)) + 1)
+      let slice = left < 0 ? signalLatency : min(left, signalLatency)
       nonisolated(unsafe) var found = CompletionQueue.Wait.timedOut
-      Python.unlocked { found = client.completions.waitLeading(milliseconds: left) }
+      Python.unlocked { found = client.completions.waitLeading(milliseconds: slice) }
       switch found {
       case .events: return Python.bool(true)
       case .over: return Python.bool(true)
-      case .timedOut: return Python.bool(false)
-      case .interrupted: if PyErr_CheckSignals() != 0 { return nil }
+      case .timedOut where slice == left: return Python.bool(false)
+      case .timedOut, .interrupted: if PyErr_CheckSignals() != 0 { return nil }
       }
     }
   }
+
+  /// Milliseconds until a handler runs at the latest whose signal came just before the wait, or was taken by another thread, and interrupted nothing.
+  private static let signalLatency = 500
 
   /// client_wake(handle): the wait of who leads, or its next one, ends though there may be no events.
   private static let wake: FastFunction = { _, arguments, count in

@@ -88,6 +88,20 @@ def test_interrupted_get(client):
     assert client[:].apply_sync(abs, -4) == [4, 4]
 
 
+def test_an_interrupt_that_another_thread_takes_reaches_a_get(client):
+    """It interrupts no wait then, as one that comes just before it."""
+    result = client[0].apply_async(nap, 15)
+    # After the last of what a new client asks the hub by itself, which would end the wait too.
+    timer = threading.Timer(3, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        result.get()
+    timer.join()
+    assert not result.wait(0.5), "the end of the task ended the wait"
+    result.cancel()
+    result.wait(20)
+
+
 def test_interrupted_apply_sync_gives_the_result_object(client):
     timer = interrupt_after(0.2)
     result = client[0].apply_sync(nap, 1.0)
