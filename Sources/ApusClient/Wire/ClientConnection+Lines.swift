@@ -41,8 +41,6 @@ extension ClientConnection {
     case LocalSocket.Lane.broadcast: channel = .broadcast
     default: return wire.warn("dropped messages", "a reply on a channel that there is not")
     }
-    // Who waits for it reads it as soon as it is awake.
-    for frame in frames { frame.readAhead() }
     read(Array(frames.dropFirst()), channel, isLocal: true, now: now)
   }
 

@@ -94,6 +94,12 @@ actor ClientConnection {
 
   /// Fails all that is under way and stops reading. The sockets close with the last reference to this actor.
   func close(_ error: ClientError) {
+    // What was posted before goes out, as if nothing had held it up.
+    if state.failure == nil {
+      let posts = (paused?.posts ?? []) + queue.take()
+      paused = nil
+      read(posts)
+    }
     wire.sendBatch()
     state.close(error, effects: &wire)
     didClose()
@@ -193,6 +199,8 @@ actor ClientConnection {
   func read(_ frames: [Frame], _ channel: Channel, isLocal: Bool, now: ContinuousClock.Instant) {
     if channel == .task, MessageBatch.isBatch(frames, identities: 0) { return readBatch(frames, now: now) }
     guard let (message, match) = open(frames, channel, isLocal: isLocal) else { return }
+    // Who waits for it reads it as soon as it is awake.
+    if isLocal { for buffer in message.buffers { buffer.readAhead() } }
     if channel == .query, let serial = wire.takeEngineQuery(match.number) {
       readEngines(message, asOf: serial)
     } else {
@@ -265,7 +273,11 @@ actor ClientConnection {
         id: EngineID(number), uuid: EngineUUID(uuid), kind: EngineKind(told: kinds?[id]), isOwn: own.contains(number),
         arrival: arrivals?[id]?.intValue)
     }
-    if let lastHub, lastHub != message.sessionID { reopenLine() }
+    if let lastHub, lastHub != message.sessionID {
+      reopenLine()
+      // Subscriptions are made again, over a connection of their own.
+      wire.welcomes.subscribed()
+    }
     lastHub = message.sessionID
     state.engines(
       engines, asOf: serial, hub: message.sessionID, journal: content["journal"]?.stringValue, isOwn: wire.isOwnController,

@@ -98,6 +98,11 @@ public final class Shell {
         if let code = mailbox.read({ $0.exitCode }) {
           throw EngineError(.registrationRefused, "The engine was stopped (\(code)) before it was registered")
         }
+        let isNudged = mailbox.read { contents in
+          defer { contents.isNudged = false }
+          return contents.isNudged
+        }
+        if isNudged { return nil }
       }
       var item = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
       if poll(&item, 1, -1) < 0, errno == EINTR { return nil }

@@ -3,10 +3,11 @@ import Transport
 /// How a client of ours learns that its subscriptions to output have arrived.
 ///
 /// It subscribes, behind the others, to a topic of its own, which the relay answers by publishing a message with that topic: subscriptions of one connection
-/// keep their order. What follows is heard. The topic is signed: nobody without the key has the controller publish anything.
+/// keep their order. What follows is heard. The topic is signed: nobody without the key can make one up. Its name comes behind those of engines, for libzmq subscribes
+/// again in the order of names when it has lost the connection.
 public struct OutputWelcome: Sendable {
   private let signer: Signer
-  private static let start = "apus.welcome."
+  private static let start = "welcome.apus."
   /// Longer than any that a client makes.
   private static let maximumLength = 256
 

@@ -7,11 +7,11 @@ import Testing
   @Test("only who has the key is answered, and nothing but such a question is one")
   func signed() {
     let topic = names.topic(of: SessionID("session"), 3)
-    #expect(topic.hasPrefix("apus.welcome.session.3."))
+    #expect(topic.hasPrefix("welcome.apus.session.3."))
     #expect(names.isAsked(by: topic))
     #expect(!OutputWelcome(signer: Signer(key: Array("another".utf8))).isAsked(by: topic))
     for wrong in [
-      "", "apus.welcome.", "apus.welcome.session.3.", topic + "0", String(topic.dropLast()), "engine.0.status", "x" + topic,
+      "", "welcome.apus.", "welcome.apus.session.3.", topic + "0", String(topic.dropLast()), "engine.0.status", "x" + topic,
     ] {
       #expect(!names.isAsked(by: wrong))
     }

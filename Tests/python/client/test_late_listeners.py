@@ -23,7 +23,8 @@ def test_output_of_the_first_request_is_heard(cluster, package, tmp_path):
                     # Answered, and nothing of its output can have been heard.
                     result.wait(30)
                 else:
-                    assert not result.ready()
+                    # Held back, for less than the client's patience.
+                    assert not result.wait(0.3)
                 proxy.release()
                 took = time.monotonic() - began
                 result.get(30)
@@ -41,13 +42,31 @@ def test_what_waits_for_a_listener_is_published_once(cluster, tmp_path):
     """To one that listened in time, and that sees all output there is, nothing comes twice."""
     with ipyparallel.Client(str(cluster.connection_file)) as first:
         first[:].execute("print('before')", silent=False, block=True)
-        with Proxy(cluster.connection_file, tmp_path / "late.json", held=("iopub",)) as proxy:
-            with ipyparallel.Client(str(tmp_path / "late.json")) as late:
-                result = late[:].execute("for i in range(3): print(i)", silent=False, block=False)
-                other = first[:].execute("print('of the first')", silent=False, block=False)
-                result.wait(30)
-                assert other.wait_for_output(30)
-                assert [text.strip() for text in other.stdout] == ["of the first"] * 2
-                proxy.release()
-                assert result.wait_for_output(30)
-                assert result.stdout == ["0\n1\n2\n"] * 2
+        for _ in range(10):
+            with Proxy(cluster.connection_file, tmp_path / "late.json", held=("iopub",)) as proxy:
+                began = time.monotonic()
+                with ipyparallel.Client(str(tmp_path / "late.json")) as late:
+                    result = late[:].execute("for i in range(3): print(i)", silent=False, block=False)
+                    other = first[:].execute("print('of the first')", silent=False, block=False)
+                    result.wait(30)
+                    assert other.wait_for_output(30)
+                    assert [text.strip() for text in other.stdout] == ["of the first"] * 2
+                    proxy.release()
+                    if time.monotonic() - began > 0.8 * PATIENCE[ipyparallel]:
+                        continue
+                    assert result.wait_for_output(30)
+                    assert result.stdout == ["0\n1\n2\n"] * 2
+                    return
+    pytest.skip("the machine has too much to do")
+
+
+def test_what_was_asked_before_a_client_was_closed_is_done(cluster, tmp_path):
+    """Though it waited for the client's subscriptions."""
+    flag = tmp_path / "flag"
+    with Proxy(cluster.connection_file, tmp_path / "late.json", held=("iopub",)):
+        with apus.Client(str(tmp_path / "late.json")) as client:
+            client[0].execute(f"open({str(flag)!r}, 'w').close()", block=False)
+    deadline = time.monotonic() + 30
+    while not flag.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -58,7 +58,11 @@ struct AwaitedReaders {
 
   mutating func expire(now: Instant) -> [[Frame]] {
     var released: [[Frame]] = []
-    while let first = expected.first, first.deadline <= now { released += release(1) }
+    while let first = expected.first, first.deadline <= now {
+      released += release(1)
+      // One of those that came may have been its own.
+      subscriptions = max(0, subscriptions - 1)
+    }
     if !expected.isEmpty, subscriptions >= expected.count { released += release(expected.count) }
     return released
   }
