@@ -56,6 +56,26 @@ import Testing
     effects.expectNothingElse()
   }
 
+  /// The controller knows that it goes: to that it would be a new engine that can be given work.
+  @Test mutating func whoHasSaidThatItGoesDoesNotComeBack() {
+    register()
+    state.leaves()
+    state.cutOff(effects: &effects)
+    state.disconnected(effects: &effects)
+    state.connected(effects: &effects)
+    effects.expectNothingElse()
+    #expect(state.phase == .registered(EngineID(3)))
+  }
+
+  @Test mutating func norDoesOneThatWasAboutTo() {
+    register()
+    state.disconnected(effects: &effects)
+    state.leaves()
+    effects.expect(.search)
+    state.connected(effects: &effects)
+    effects.expectNothingElse()
+  }
+
   @Test mutating func comesBackUnderItsName() {
     register()
     state.disconnected(effects: &effects)

@@ -27,11 +27,14 @@ extension HubState {
     _ named: [EngineID], thenStop: Bool, atOnce: Bool = false, effects: inout some HubEffects & ~Copyable
   ) -> [EngineID] {
     named.filter { id in
-      guard let engine = engines[id] else { return false }
-      if thenStop, engine.draining != .told { retiring.insert(id) }
       // Also if its connection breaks before it has heard of it, and it comes back.
       var traits = EngineTraits(isDraining: true)
       if thenStop { traits.ending = atOnce ? .atOnce : .whenIdle }
+      guard let engine = engines[id] else {
+        noteEnding(ofAbsent: id, traits)
+        return false
+      }
+      if thenStop, engine.draining != .told { retiring.insert(id) }
       engines[id]?.traits.goOnEnding(as: traits)
       defer { if thenStop, atOnce { effects.retire(engine.uuid) } }
       switch engine.draining {
@@ -46,6 +49,12 @@ extension HubState {
       }
       return true
     }
+  }
+
+  /// It has lost its connection, and may be about to come back.
+  private mutating func noteEnding(ofAbsent id: EngineID, _ traits: EngineTraits) {
+    if let uuid = pending.first(where: { $0.value.id == id })?.key { return pending[uuid]?.traits.goOnEnding(as: traits) ?? () }
+    for (uuid, absent) in lost where absent.id == id { lost[uuid]?.traits.goOnEnding(as: traits) }
   }
 
   /// An engine has registered that is on its way out.

@@ -42,7 +42,7 @@ struct HubState {
   /// An engine that may come back.
   struct Lost {
     let id: EngineID
-    let traits: EngineTraits
+    var traits: EngineTraits
     /// Its connection, as long as that stands: a stopped process keeps it.
     var connection: Int32?
     /// One of Apus's own that the controller before knew: it will register, and say then what it runs. Its heart alone is not enough.
@@ -53,9 +53,9 @@ struct HubState {
 
   var engines: [EngineID: Engine] = [:]
   private(set) var ids: [EngineUUID: EngineID] = [:]
-  private(set) var pending: [EngineUUID: Pending] = [:]
+  var pending: [EngineUUID: Pending] = [:]
   /// Engines that may come back with their namespace, under the id they had.
-  private(set) var lost: [EngineUUID: Lost] = [:]
+  var lost: [EngineUUID: Lost] = [:]
   /// Until when engines of the controller before may come back.
   private(set) var formersDeadline: ContinuousClock.Instant?
   private var lostOrder = Deque<EngineUUID>()
@@ -186,7 +186,12 @@ struct HubState {
   mutating func expire(now: ContinuousClock.Instant) -> [EngineUUID] {
     if let deadline = formersDeadline, deadline <= now { formersDeadline = nil }
     let expired = pending.filter { $0.value.deadline <= now }.map(\.key)
-    for uuid in expired { pending[uuid] = nil }
+    for uuid in expired {
+      guard let waiting = pending.removeValue(forKey: uuid), waiting.traits.isDraining else { continue }
+      // It may ask again, and is on its way out all the same.
+      remember(uuid, id: waiting.id, traits: waiting.traits, connection: nil)
+      lost[uuid]?.mustRegister = true
+    }
     return expired
   }
 

@@ -122,6 +122,7 @@ extension Engine {
     try answer(request) { _ in content }
     publisher.publish(.shutdownReply, kind: "shutdown", content: Frame(content), parent: request.envelope.headerFrame)
     wasShutdownAnnounced = true
+    registration.leaves()
     EngineLog.log(.info, "Shutting down on request")
     stop(0, grace: configuration.shutdownGrace)
   }

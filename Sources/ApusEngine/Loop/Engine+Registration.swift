@@ -400,6 +400,8 @@ extension Engine {
 
   /// - Parameter grace: how long a running task may go on before the process ends under it.
   func stop(_ code: Int32, grace: Duration) {
+    // If its connection breaks while the task goes on, it comes back as one that takes no other.
+    isDraining = true
     mailbox.put { contents in if contents.exitCode == nil { contents.exitCode = code } }
     loop.schedule(after: grace) { [weak self] in
       self?.assumeIsolated { engine in

@@ -41,6 +41,8 @@ struct RegistrationState {
   private(set) var phase = Phase.idle
   /// A connection broke, and the controller has not answered since.
   private var wasCutOff = false
+  /// The engine is about to end, and the controller has been told so: it does not come back.
+  private var isLeaving = false
   private var generation = 0
   let wantedID: EngineID?
   let timeout: Duration
@@ -86,7 +88,11 @@ struct RegistrationState {
     effects.joined(id, heartbeatPeriod: period, before: before)
   }
 
+  /// The controller has taken it off its list: to that it would be a new engine that can be given work.
+  mutating func leaves() { isLeaving = true }
+
   mutating func disconnected(effects: inout some RegistrationEffects & ~Copyable) {
+    if isLeaving { return }
     switch phase {
     case .registered(let id), .rejoining(let id):
       generation += 1
@@ -107,12 +113,13 @@ struct RegistrationState {
   /// A connection broke through which requests come, while that of the registration stands: what was on its way is lost. The controller is
   /// told, and takes the engine for lost and found.
   mutating func cutOff(effects: inout some RegistrationEffects & ~Copyable) {
-    guard case .registered(let id) = phase else { return }
+    guard case .registered(let id) = phase, !isLeaving else { return }
     wasCutOff = true
     rejoin(id, effects: &effects)
   }
 
   private mutating func rejoin(_ id: EngineID, effects: inout some RegistrationEffects & ~Copyable) {
+    if isLeaving { return }
     phase = .rejoining(id)
     effects.sendRegistration(wanting: id, resuming: true, wasCutOff: wasCutOff)
     setDeadline(after: Self.retryDelay, effects: &effects)

@@ -118,6 +118,39 @@ private struct Recorder: HubEffects {
     recorder.expect("a retires")
   }
 
+  @Test(arguments: [true, false]) mutating func whoIsToEndWhileItIsAwayEndsWhenItIsBack(isAboutToJoin: Bool) throws {
+    let id = try join(a)
+    state.leave(id, cause: .disconnected, effects: &recorder)
+    func register() throws {
+      _ = try state.registrationRequested(
+        a, wanted: nil, connection: 8, resumes: true, traits: EngineTraits(), now: .now, effects: &recorder)
+    }
+    if isAboutToJoin { try register() }
+    recorder.done = []
+    #expect(state.drain([id], thenStop: true, effects: &recorder) == [])
+    if !isAboutToJoin { try register() }
+    state.heartStarted(a, effects: &recorder)
+    recorder.expect("a joined as 0", "a drains")
+    state.drained(a, effects: &recorder)
+    recorder.expect("a retires")
+    #expect(state.checkInvariants() == [])
+  }
+
+  @Test mutating func whoWasToEndAndCouldNotJoinInTimeEndsLater() throws {
+    let id = try join(a)
+    state.drain([id], thenStop: true, effects: &recorder)
+    state.leave(id, cause: .disconnected, effects: &recorder)
+    let now = ContinuousClock.now
+    _ = try state.registrationRequested(
+      a, wanted: nil, connection: 8, resumes: true, traits: EngineTraits(), now: now, effects: &recorder)
+    #expect(state.expire(now: now + .seconds(60)) == [a])
+    // Its heart alone is not enough, as before.
+    state.heartStarted(a, effects: &recorder)
+    recorder.done = []
+    try comeBack(a)
+    recorder.expect("a joined as 0", "a drains")
+  }
+
   @Test mutating func whoWasToldToEndAndLostItsConnectionIsToldAgain() throws {
     let id = try join(a)
     state.drain([id], thenStop: true, effects: &recorder)
