@@ -8,11 +8,23 @@ public struct ToolCommand: Sendable, Hashable {
     public var status: ExitStatus?
     public var output: String
     public var errors: String
+    /// How long it took; it does not count where results are compared.
+    public var elapsed = Duration.zero
 
-    public init(status: ExitStatus?, output: String, errors: String) {
+    public init(status: ExitStatus?, output: String, errors: String, elapsed: Duration = .zero) {
       self.status = status
       self.output = output
       self.errors = errors
+      self.elapsed = elapsed
+    }
+
+    public static func == (a: Result, b: Result) -> Bool {
+      a.status == b.status && a.output == b.output && a.errors == b.errors
+    }
+
+    public func hash(into hasher: inout Hasher) {
+      hasher.combine(status)
+      hasher.combine(output)
     }
 
     public var isSuccess: Bool { status?.isSuccess ?? false }
@@ -39,10 +51,17 @@ public struct ToolCommand: Sendable, Hashable {
   }
 
   /// Runs several at the same time.
+  /// - Parameters:
+  ///   - interruption: what cuts them short.
+  ///   - grace: how long they may go on when it is raised.
   /// - Returns: their results, in their order.
   /// - Throws: where one cannot be started; those before it are killed.
-  public static func run(_ commands: [ToolCommand]) throws(ProcessError) -> [Result] {
+  public static func run(_ commands: [ToolCommand], until interruption: Interruption? = nil, grace: Duration = .zero)
+    throws(ProcessError) -> [Result]
+  {
     var running: [RunningTool] = []
+    // Heard once.
+    var heard = interruption
     for command in commands {
       do throws(ProcessError) { running.append(try RunningTool(command)) } catch {
         for index in running.indices { running[index].abandon() }
@@ -62,8 +81,12 @@ public struct ToolCommand: Sendable, Hashable {
       var descriptors = running.flatMap(\.descriptors)
       // A child's end is no event where the kernel has no descriptor for it.
       let isBlind = running.contains { !$0.isFinished && !$0.tellsItsEnd }
+      if let heard { descriptors.append(pollfd(fd: heard.descriptor, events: Int16(POLLIN), revents: 0)) }
       let left = max(0, Int((earliest - RunningTool.now) / .milliseconds(1)) + 1)
       _ = poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: isBlind ? min(left, 20) : left))
+      guard heard != nil, descriptors.last?.revents != 0 else { continue }
+      heard = nil
+      for index in running.indices { running[index].end(within: grace) }
     }
     return running.map(\.result)
   }
@@ -80,7 +103,9 @@ private struct RunningTool {
   private var status: ExitStatus?
   private var record: String?
   private(set) var isFinished = false
-  let deadline: Duration
+  private(set) var deadline: Duration
+  private let began: Duration
+  private var elapsed = Duration.zero
   /// What a command says beyond this is not kept.
   private static let mostBytes = 4 << 20
 
@@ -103,7 +128,8 @@ private struct RunningTool {
     }
     for descriptor in [writeEnd] + ends where descriptor >= 0 { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     input = Array(tool.input.utf8)[...]
-    deadline = Self.now + tool.limit
+    began = Self.now
+    deadline = began + tool.limit
     do throws(ProcessError) {
       pid = try tool.command.spawn(
         input: .descriptor(readEnd), output: .descriptor(targets[0]), errors: .descriptor(targets[1]), isolation: .session)
@@ -134,7 +160,9 @@ private struct RunningTool {
 
   var tellsItsEnd: Bool { end >= 0 }
   var result: ToolCommand.Result {
-    .init(status: status, output: String(decoding: texts[0], as: UTF8.self), errors: String(decoding: texts[1], as: UTF8.self))
+    .init(
+      status: status, output: String(decoding: texts[0], as: UTF8.self), errors: String(decoding: texts[1], as: UTF8.self),
+      elapsed: elapsed)
   }
 
   var descriptors: [pollfd] {
@@ -160,6 +188,8 @@ private struct RunningTool {
     }
   }
 
+  mutating func end(within grace: Duration) { deadline = min(deadline, Self.now + grace) }
+
   mutating func abandon() {
     guard !isFinished else { return }
     kill(-pid, SIGKILL)
@@ -171,6 +201,7 @@ private struct RunningTool {
 
   private mutating func finish() {
     isFinished = true
+    elapsed = Self.now - began
     if let record { texts = Self.files(record).map { Self.bytes(of: $0) } }
     for descriptor in ends + [end, inputEnd] where descriptor >= 0 { close(descriptor) }
     ends = [-1, -1]

@@ -40,6 +40,22 @@ import Testing
     #expect(results.map(\.output) == ["a\n", "b\n"])
   }
 
+  @Test func eachTellsHowLongItTook() throws {
+    let results = try ToolCommand.run([shell("exit 3"), shell("sleep 20", limit: .milliseconds(300))])
+    #expect(results[0].elapsed < .milliseconds(300) && results[1].elapsed >= .milliseconds(300))
+  }
+
+  @Test(.timeLimit(.minutes(1))) func whatIsNotWantedAnyMoreIsCutShort() throws {
+    let interruption = try Interruption()
+    interruption.raise()
+    let results = try ToolCommand.run([shell("echo begun; exec sleep 100", limit: .seconds(100))], until: interruption)
+    #expect(results[0].status == nil && results[0].elapsed < .seconds(50))
+    // What is done within its grace is done.
+    #expect(try ToolCommand.run([shell("echo done")], until: interruption, grace: .seconds(30))[0].output == "done\n")
+    interruption.clear()
+    #expect(try ToolCommand.run([shell("echo done")], until: interruption)[0].output == "done\n")
+  }
+
   @Test func muchInputThatNobodyReads() throws {
     let result = try shell("exec <&-; echo done", input: String(repeating: "x", count: 1 << 20)).run()
     #expect(result.output == "done\n")
