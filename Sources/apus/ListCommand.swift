@@ -10,12 +10,9 @@ struct ListCommand {
     let profiles = context.selection.isExplicit ? [context.selection.profile] : context.selection.ipythonDirectory.profiles()
     var clusters: [ClusterStatus] = []
     for path in profiles.flatMap({ $0.clusterFiles() }) {
-      do throws(ClusterError) {
-        var status = try ClusterStatus(reading: path)
-        status.ask(context.environment)
-        clusters.append(status)
-      } catch { context.note(.warning, error.reason) }
+      do throws(ClusterError) { clusters.append(try ClusterStatus(reading: path)) } catch { context.note(.warning, error.reason) }
     }
+    ClusterStatus.ask(&clusters, context.environment)
     clusters.sort { ($0.file.profile, $0.file.clusterID) < ($1.file.profile, $1.file.clusterID) }
     if try context.configuration.string("output_format", of: "IPClusterList") == "json" {
       context.output.print(JSONValue.array(clusters.map(\.file.json)).text + "\n")

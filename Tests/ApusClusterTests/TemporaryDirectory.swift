@@ -1,5 +1,6 @@
 import ApusCluster
 import ApusMessaging
+import ApusProcess
 import Glibc
 
 /// A directory that goes with the test.
@@ -19,6 +20,16 @@ final class TemporaryDirectory {
       try FileSystem.makeDirectory(Path.parent(file))
       try AtomicFile.write(Array(text.utf8), to: file)
     } catch { perror("\(error)") }
+  }
+
+  /// Written by another process: one that a test beside this one starts while the file is open would keep everybody from running it.
+  /// - Returns: its path.
+  @discardableResult
+  func writeProgram(_ name: String, _ text: String) throws -> String {
+    let file = "\(self.path)/\(name)"
+    let words = ["/bin/sh", "-c", "cat > \"$0\" && chmod 700 \"$0\"", file]
+    _ = try ToolCommand(words, environment: .current(), input: text).run()
+    return file
   }
 
   private func remove(_ path: String) -> Int32 {

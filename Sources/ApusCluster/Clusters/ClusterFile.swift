@@ -57,6 +57,8 @@ public struct ClusterFile: Sendable, Hashable {
   var launchers: [Process] = []
   /// Connection files that were there before a controller elsewhere was started, with their versions: they are another's.
   var formerFiles: [String: String] = [:]
+  /// Path of the program that is its controller and its launcher itself; `nil` for those of `apus start`.
+  public var program: String?
   /// The class that wrote the file, as Python names it.
   var className = "ipyparallel.cluster.cluster.Cluster"
   var originalController: JSONObject?
@@ -134,6 +136,7 @@ public struct ClusterFile: Sendable, Hashable {
     }
     ended = (json["apus"]?["ended"]?.arrayValue ?? []).compactMap { EndedEngine($0) }
     launchers = (json["apus"]?["launchers"]?.arrayValue ?? []).compactMap { $0.objectValue.flatMap(Self.process) }
+    program = json["apus"]?["program"]?.stringValue
     for (path, version) in json["apus"]?["former_files"]?.objectValue?.members ?? [] { formerFiles[path] = version.stringValue }
   }
 
@@ -184,6 +187,7 @@ public struct ClusterFile: Sendable, Hashable {
     var own = JSONObject()
     if !ended.isEmpty { own["ended"] = .array(ended.suffix(Self.mostEnded).map(\.json)) }
     if !launchers.isEmpty { own["launchers"] = .array(launchers.map { state($0, n: nil) }) }
+    if let program { own["program"] = .string(program) }
     if !formerFiles.isEmpty {
       own["former_files"] = .object(
         JSONObject(members: formerFiles.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))

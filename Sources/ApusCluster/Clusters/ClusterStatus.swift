@@ -38,40 +38,52 @@ public struct ClusterStatus: Sendable, Hashable {
 
   public init(reading path: String) throws(ClusterError) { self.init(try ClusterFile(reading: path), path: path) }
 
-  /// Asks batch systems, hosts and mpiexec how their engines are, which takes as long as their commands do; without it, their engines count
-  /// as running for as long as the file says so. Those that have ended are taken out of the sets and put among the ended.
+  /// Asks batch systems, hosts and mpiexec how their engines are; without it, their engines count as running for as long as the file says so.
+  /// Those that have ended are taken out of the sets and put among the ended.
   public mutating func ask(_ environment: Environment) {
-    askController(environment)
-    for (id, set) in file.engineSets.sorted(by: { $0.key < $1.key }) {
-      guard let state = set.state else { continue }
-      let context = LauncherContext(environment: environment, profile: ProfileDirectory(file.profile))
-      do throws(ClusterError) {
-        var steps = LauncherSteps(try LauncherRegistry.reconnect(state, launcher: file.launcher(of: set), context), outputLimit: 20)
-        let ended = try steps.takeOver().sorted { $0.index < $1.index }
-        let count = steps.live.count
-        if count == 0 { file.engineSets[id] = nil } else { file.engineSets[id]?.count = count }
-        // What ended in order is no news.
-        for var engine in ended
-        where !engine.end.isSuccess && !file.ended.contains(where: { $0.set == id && $0.index == engine.index }) {
-          engine.set = id
-          file.ended.append(engine)
-        }
-        steps.leave()
-      } catch { troubles.append(error) }
+    var statuses = [self]
+    Self.ask(&statuses, environment)
+    self = statuses[0]
+  }
+
+  /// The same of several clusters, all at once.
+  /// - Parameter limit: for all of them together; who has not answered then counts as running, and is among the troubles.
+  public static func ask(_ statuses: inout [ClusterStatus], _ environment: Environment, within limit: Duration = .seconds(20)) {
+    let deadline = MonotonicClock.now + limit
+    var inquiries: [(status: Int, set: String?, inquiry: SetInquiry)] = []
+    for (index, status) in statuses.enumerated() {
+      var context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
+      context.deadline = deadline
+      if let state = status.file.controllerElsewhere {
+        inquiries.append((index, nil, SetInquiry(state, LauncherName(status.file.controllerLauncher), context)))
+      }
+      for (id, set) in status.file.engineSets.sorted(by: { $0.key < $1.key }) {
+        guard let state = set.state else { continue }
+        inquiries.append((index, id, SetInquiry(state, status.file.launcher(of: set), context)))
+      }
+    }
+    for (index, set, inquiry) in inquiries {
+      // A moment more than its commands have.
+      switch inquiry.result(until: deadline + .seconds(2)) {
+      case .failure(let error): statuses[index].troubles.append(error)
+      case .success(let answer): statuses[index].note(answer, of: set)
+      }
     }
   }
 
-  private mutating func askController(_ environment: Environment) {
-    guard let state = file.controllerElsewhere else { return }
-    let context = LauncherContext(environment: environment, profile: ProfileDirectory(file.profile))
-    do throws(ClusterError) {
-      let launcher = try LauncherRegistry.reconnect(state, launcher: LauncherName(file.controllerLauncher), context)
-      var steps = LauncherSteps(launcher, outputLimit: 20)
-      _ = try steps.takeOver()
+  private mutating func note(_ answer: SetInquiry.Answer, of set: String?) {
+    guard let set else {
       // mpiexec is a process of this host: it stands in both.
-      if steps.live.isEmpty { (file.controller, file.originalController) = (nil, nil) }
-      steps.leave()
-    } catch { troubles.append(error) }
+      if answer.live == 0 { (file.controller, file.originalController) = (nil, nil) }
+      return
+    }
+    if answer.live == 0 { file.engineSets[set] = nil } else { file.engineSets[set]?.count = answer.live }
+    // What ended in order is no news.
+    for var engine in answer.ended
+    where !engine.end.isSuccess && !file.ended.contains(where: { $0.set == set && $0.index == engine.index }) {
+      engine.set = set
+      file.ended.append(engine)
+    }
   }
 
   /// A controller on another host, or in a batch system, counts as running for as long as its file says so.
@@ -80,6 +92,8 @@ public struct ClusterStatus: Sendable, Hashable {
   }
   /// Controller and launcher have both died, and engines are left.
   public var isAbandoned: Bool { !isControllerRunning && file.supervisor == nil && !file.engineSets.isEmpty }
+  /// A program that was its controller and its launcher has been killed: nobody but `stop` ends what it has left.
+  public var isLeftByProgram: Bool { file.program != nil && file.supervisor == nil }
   /// The controller has died, and its launcher starts it again.
   public var isRestarting: Bool { !isControllerRunning && file.supervisor != nil && file.restartsController }
   public var isRunning: Bool { isControllerRunning || file.supervisor != nil || !file.engineSets.isEmpty || !unnamed.isEmpty }
@@ -92,8 +106,10 @@ public struct ClusterStatus: Sendable, Hashable {
   /// Processes on this host that belong to the cluster.
   public var processes: [ClusterFile.Process] {
     let controller = LauncherName(file.controllerLauncher).isLocal ? file.controller : nil
+    let isOne = controller != nil && controller?.pid == file.supervisor?.pid
     // The supervisor first: it is not to start anything again.
-    return [file.supervisor, controller].compactMap { $0 } + file.engineSets.values.flatMap(\.engines.values) + unnamed
+    return [file.supervisor, isOne ? nil : controller].compactMap { $0 } + file.engineSets.values.flatMap(\.engines.values)
+      + unnamed
   }
 
   /// Beginnings of the names of logs that the engines write.

@@ -15,11 +15,14 @@ public enum ClusterStopper {
   }
 
   /// SIGTERM or its equal, patience, SIGKILL; then the cluster's file and the logs go.
-  /// - Parameter connectTimeout: how long a host may take to answer; `nil` is as the cluster was started.
+  /// - Parameters:
+  ///   - connectTimeout: how long a host may take to answer; `nil` is as the cluster was started.
+  ///   - say: gets what is waited for, where that takes long.
   /// - Throws: where something does not end, or a system does not answer: the file then stays, for another try.
   @discardableResult
   public static func stop(
-    _ status: ClusterStatus, killAfter: Duration = .seconds(5), connectTimeout: Duration? = nil, _ environment: Environment
+    _ status: ClusterStatus, killAfter: Duration = .seconds(5), connectTimeout: Duration? = nil, _ environment: Environment,
+    say: (String) -> Void = { _ in }
   ) throws(ClusterError) -> Result {
     guard
       LauncherName(status.file.controllerLauncher).isLocal || status.file.originalController == nil
@@ -33,12 +36,23 @@ public enum ClusterStopper {
     var status = status
     var ended = 0
     var hadToKill = false
+    var wasAsked = false
     if let supervisor = status.file.supervisor {
       // It knows what it is about to submit, and ends all of it: only then others look for what is left.
       ended = status.processes.count
       kill(supervisor.pid, SIGTERM)
-      let patience = status.isHere ? killAfter + .seconds(5) : patienceWithSystems
-      for process in wait(for: [supervisor], atMost: patience) {
+      var patience = status.isHere ? killAfter + .seconds(5) : patienceWithSystems
+      var left = wait(for: [supervisor], atMost: shortPatience)
+      if !left.isEmpty, !status.isHere {
+        let places = status.file.engineSets.values.compactMap(\.state).flatMap(hosts)
+        say(
+          "waiting for the launcher (process \(supervisor.pid)) to end what runs \(places.isEmpty ? "elsewhere" : "on \(listed(places))")"
+        )
+      }
+      patience -= shortPatience
+      left = wait(for: left, atMost: patience)
+      wasAsked = left.isEmpty
+      for process in left {
         kill(process.pid, SIGKILL)
         _ = wait(for: [process], atMost: .seconds(5))
         hadToKill = true
@@ -49,24 +63,33 @@ public enum ClusterStopper {
       ended = max(0, ended - status.processes.count)
     }
     let context = LauncherContext(
-      environment: environment, profile: ProfileDirectory(status.file.profile), isEnding: true, connectTimeout)
-    var sets = try foreignSets(of: status, context)
-    let engines = sets.reduce(0) { $0 + $1.live.count }
+      environment: environment, profile: ProfileDirectory(status.file.profile), settles: true, connectTimeout)
+    // Its launcher has given up hosts that did not answer: they have one more chance, and a shorter one.
+    var again = context
+    again.connectTimeout = max(.seconds(2), (connectTimeout ?? .seconds(8)) / 4)
+    var sets = try foreignSets(of: status, context, ofLauncher: wasAsked ? again : context)
+    let engines = sets.reduce(0) { $0 + $1.steps.live.count }
     if let state = status.file.controllerElsewhere {
-      sets.append(try reconnect(state, LauncherName(status.file.controllerLauncher), context))
+      sets.append(try reconnect(state, LauncherName(status.file.controllerLauncher), wasAsked ? again : context))
     }
     let processes = status.processes
     for process in processes { kill(process.pid, SIGTERM) }
     // Each waits for its own system, or its own hosts.
-    let endings = sets.map { SetEnding($0, killAfter: killAfter) }
+    let endings = sets.map { (place: $0.place, ending: SetEnding($0.steps, killAfter: killAfter)) }
     var left = wait(for: processes, atMost: killAfter)
     hadToKill = hadToKill || !left.isEmpty
     let hadToKillController = left.contains { $0.pid == status.file.controller?.pid }
     for process in left { kill(process.pid, SIGKILL) }
     left = wait(for: left, atMost: .seconds(5))
     var failure: ClusterError?
-    for ending in endings {
-      switch ending.result() {
+    for (place, ending) in endings {
+      var result = ending.result(within: shortPatience)
+      while result == nil {
+        say("waiting for \(place)")
+        result = ending.result(within: .seconds(5))
+      }
+      switch result {
+      case nil: break
       case .success(let wasForced): hadToKill = hadToKill || wasForced
       case .failure(let error): failure = failure ?? error
       }
@@ -83,30 +106,51 @@ public enum ClusterStopper {
         ProfileDirectory(status.file.profile), clusterID: status.file.clusterID,
         controllerArguments: status.file.controllerArguments)
     }
+    if status.file.program != nil {
+      // No other controller of that name comes after this one.
+      FileSystem.remove(Path.join(ProfileDirectory(status.file.profile).log, "engines\(status.file.clusterID).json"))
+    }
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
     return Result(processes: ended + processes.count, engines: engines, hadToKill: hadToKill)
   }
 
+  /// Nobody is told of what takes no longer.
+  private static let shortPatience = Duration.seconds(2)
   /// How long a launcher may take to end what batch systems and other hosts run for it: a command of theirs may take a minute.
   private static let patienceWithSystems = Duration.seconds(90)
 
-  private static func foreignSets(of status: ClusterStatus, _ context: LauncherContext) throws(ClusterError) -> [LauncherSteps] {
-    var sets: [LauncherSteps] = []
-    for set in status.file.engineSets.values {
+  /// What another system runs, and where that is, for people.
+  private typealias Foreign = (steps: LauncherSteps, place: String)
+
+  /// - Parameter own: for what the cluster's launcher had started; names of the sets of others have their process in them.
+  private static func foreignSets(of status: ClusterStatus, _ context: LauncherContext, ofLauncher own: LauncherContext)
+    throws(ClusterError) -> [Foreign]
+  {
+    var sets: [Foreign] = []
+    for (id, set) in status.file.engineSets {
       guard let state = set.state else { continue }
-      sets.append(try reconnect(state, status.file.launcher(of: set), context))
+      sets.append(try reconnect(state, status.file.launcher(of: set), id.contains("-") ? context : own))
     }
     return sets
   }
 
+  private static func hosts(_ state: JSONObject) -> [String] {
+    (state["apus"]?["hosts"]?.arrayValue ?? []).compactMap { $0["destination"]?.stringValue }
+  }
+
+  private static func listed(_ names: [String]) -> String {
+    names.prefix(5).joined(separator: ", ") + (names.count > 5 ? " and \(names.count - 5) others" : "")
+  }
+
   private static func reconnect(_ state: JSONObject, _ name: LauncherName, _ context: LauncherContext) throws(ClusterError)
-    -> LauncherSteps
+    -> Foreign
   {
     var steps = LauncherSteps(try LauncherRegistry.reconnect(state, launcher: name, context), outputLimit: 0)
     // Engines of a set that ended before the others are none of those that it counts.
     // Nor those that their system refused.
     steps.assumeRunning(steps.launcher.known)
-    return steps
+    let hosts = hosts(state)
+    return (steps, hosts.isEmpty ? name.title : listed(hosts))
   }
 
   /// - Returns: those that still run when the time is over.

@@ -1,10 +1,13 @@
+import ApusMessaging
 import Glibc
 
 /// What a controller removes at its end, of one that could not do so itself: with its connection files clients would look for it in vain, and
 /// whoever stops a cluster does not want its tasks back.
 enum ControllerLeftovers {
-  /// Connection files that are meant to be used again stay.
+  /// Connection files that are meant to be used again stay, and all of it where another controller has taken the place meanwhile, which
+  /// somebody has started by hand.
   static func remove(_ profile: ProfileDirectory, clusterID: String, controllerArguments: [String]) {
+    if areInUse(profile, clusterID: clusterID) { return }
     let journal = profile.journal(clusterID: clusterID)
     let hadJournal = FileSystem.isDirectory(journal)
     for name in FileSystem.entries(of: journal) { FileSystem.remove(Path.join(journal, name)) }
@@ -22,16 +25,33 @@ enum ControllerLeftovers {
   /// Of a controller elsewhere only its connection files are here. Those that were here before are another's, and so is a journal.
   static func removeFiles(of file: ClusterFile) {
     if areUsedAgain(file.controllerArguments) { return }
+    let profile = ProfileDirectory(file.profile)
     for kind in ["client", "engine"] {
-      let path = ProfileDirectory(file.profile).connectionFile(kind, clusterID: file.clusterID)
+      let path = profile.connectionFile(kind, clusterID: file.clusterID)
       // It was killed while it wrote it.
       let directory = Path.parent(path)
       for name in FileSystem.entries(of: directory) where name.hasPrefix(Path.name(path) + ".") && name.hasSuffix(".new") {
         FileSystem.remove(Path.join(directory, name))
       }
-      guard let version = FileSystem.version(of: path), file.formerFiles[path] != version.text else { continue }
-      FileSystem.remove(path)
     }
+    removeConnections(profile, clusterID: file.clusterID, former: file.formerFiles)
+  }
+
+  /// Those of a controller that was started elsewhere, and has ended.
+  /// - Parameter former: versions of those that were there before it was started.
+  static func removeConnections(_ profile: ProfileDirectory, clusterID: String, former: [String: String]) {
+    let paths = ["client", "engine"].map { profile.connectionFile($0, clusterID: clusterID) }
+    let written = paths.filter { path in FileSystem.version(of: path).map { former[path] != $0.text } ?? false }
+    if written.isEmpty || areInUse(profile, clusterID: clusterID) { return }
+    for path in written { FileSystem.remove(path) }
+  }
+
+  /// Whether a controller answers whose connection files these are.
+  static func areInUse(_ profile: ProfileDirectory, clusterID: String) -> Bool {
+    guard let text = try? FileSystem.text(of: profile.connectionFile("client", clusterID: clusterID)),
+      let file = try? ConnectionFile(parsing: text)
+    else { return false }
+    return RegistrationWatch.answers(file)
   }
 
   /// Whether its connection files are meant for the next controller, too.

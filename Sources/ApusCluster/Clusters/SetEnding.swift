@@ -14,6 +14,8 @@ final class SetEnding: Sendable {
     let work = { @Sendable [self] in
       var set = set
       let result = Self.end(&set, killAfter: killAfter)
+      // What is kept open for another command that does not come.
+      if case .failure = result { set.leave() }
       outcome.withLock { $0 = result }
       var byte: UInt8 = 1
       _ = write(writeEnd, &byte, 1)
@@ -25,12 +27,15 @@ final class SetEnding: Sendable {
   deinit { for end in [descriptor, writeEnd] where end >= 0 { close(end) } }
 
   /// Waits for it.
-  /// - Returns: whether it had to be killed.
-  func result() -> Result<Bool, ClusterError> {
+  /// - Returns: whether it had to be killed; `nil` where it has not come to its end in that time.
+  func result(within limit: Duration) -> Result<Bool, ClusterError>? {
+    let deadline = MonotonicClock.now + limit
     while true {
       if let result = outcome.withLock({ $0 }) { return result }
+      let left = (deadline - MonotonicClock.now).milliseconds
+      if left <= 0 { return nil }
       var descriptors = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)]
-      _ = poll(&descriptors, 1, -1)
+      _ = poll(&descriptors, 1, Int32(clamping: left + 1))
     }
   }
 

@@ -57,16 +57,20 @@ public enum FileSystem {
   public static func remove(_ path: String) -> Bool { unlink(path) == 0 || errno == ENOENT }
 
   /// Waits until nobody holds a lock on a file (`flock`), there is no such file, or it has what is looked for.
-  static func waitForLock(of path: String, atMost limit: Duration, orUntil isThere: () -> Bool) {
+  /// - Returns: false where somebody holds it on.
+  @discardableResult
+  static func waitForLock(of path: String, atMost limit: Duration, orUntil isThere: () -> Bool) -> Bool {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return }
+    guard descriptor >= 0 else { return true }
     defer { close(descriptor) }
     let deadline = MonotonicClock.now + limit
     while flock(descriptor, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK || errno == EINTR {
       // The system tells nobody of a lock that is free, unless they wait for it for ever.
-      guard MonotonicClock.now < deadline, !isThere() else { return }
+      if isThere() { return true }
+      guard MonotonicClock.now < deadline else { return false }
       _ = poll(nil, 0, 20)
     }
+    return true
   }
 
   /// Does something while nobody else does it who asks for the same directory (`flock`): it leaves no file behind. Where the file system

@@ -86,17 +86,22 @@ public struct EngineJob: Sendable, Hashable {
 public struct LauncherContext: Sendable {
   public var environment: Environment
   public var profile: ProfileDirectory
-  /// The set is to end: what its launcher was about to start when it was killed is looked for, and what has not begun is kept from it.
-  public var isEnding = false
+  /// Nobody else is at work with the set any more, and it is to end, or to go on: what its launcher was about to start when it was killed is
+  /// looked for, and what has not begun is kept from it.
+  public var settles = false
+  /// The set's name in the cluster's file, where what its launcher has not named there is looked for by it.
+  public var setID: String?
+  /// When whoever asks wants to have been answered; `nil` is as long as systems and hosts take.
+  var deadline: Duration?
   /// How long a host may take to answer, where that is to be another time than the cluster was started with.
   public var connectTimeout: Duration?
 
   public init(
-    environment: Environment, profile: ProfileDirectory, isEnding: Bool = false, _ connectTimeout: Duration? = nil
+    environment: Environment, profile: ProfileDirectory, settles: Bool = false, _ connectTimeout: Duration? = nil
   ) {
     self.environment = environment
     self.profile = profile
-    self.isEnding = isEnding
+    self.settles = settles
     self.connectTimeout = connectTimeout
   }
 }

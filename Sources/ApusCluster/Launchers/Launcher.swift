@@ -1,4 +1,5 @@
 public import ApusMessaging
+public import ApusProcess
 
 /// How an engine is, according to the system that runs it.
 public enum EngineState: Sendable, Hashable {
@@ -33,6 +34,12 @@ public protocol Launcher: Sendable {
 
   /// Engines that a host or system that does not answer may still run, of those that are to end, with why: nobody waits for them.
   var unreachable: (engines: Set<Int>, reason: ClusterError)? { get }
+
+  /// Engines whose start nobody has heard the answer of: they may run, or may be about to.
+  var unanswered: Set<Int> { get }
+
+  /// Takes what cuts its questions short: whoever wants engines to end does not wait for what it asked before.
+  mutating func heed(_ interruption: Interruption)
 
   /// Whether files are awaited that a controller makes elsewhere: it is asked more often than one that serves.
   var awaitsFiles: Bool { get }
@@ -87,6 +94,10 @@ extension Launcher {
   public var children: Set<Int32> { [] }
 
   public var unreachable: (engines: Set<Int>, reason: ClusterError)? { nil }
+
+  public var unanswered: Set<Int> { [] }
+
+  public mutating func heed(_ interruption: Interruption) {}
 
   public var awaitsFiles: Bool { false }
 

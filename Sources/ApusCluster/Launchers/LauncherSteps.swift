@@ -1,4 +1,5 @@
 import ApusMessaging
+import ApusProcess
 import Glibc
 
 /// What a launcher is asked to do, and what comes of it: the same whether it is done at once or on a thread.
@@ -52,6 +53,8 @@ struct LauncherSteps: Sendable {
     self.outputLimit = outputLimit
   }
 
+  mutating func heed(_ interruption: Interruption) { launcher.heed(interruption) }
+
   /// All engines of the set.
   var known: Set<Int> { Set(states.keys) }
 
@@ -91,10 +94,17 @@ struct LauncherSteps: Sendable {
   /// Learns how the engines of a set are that somebody else started.
   /// - Parameter job: as which the set is kept from now on, by whoever keeps it.
   /// - Returns: those that have ended.
-  /// - Throws: where the system does not answer.
+  /// - Throws: where the system does not answer, also of a start whose answer its launcher did not live to hear.
   mutating func takeOver(_ job: EngineJob? = nil) throws(ClusterError) -> [EndedEngine] {
     self.job = job
     states = try launcher.states()
+    let unanswered = launcher.unanswered.sorted()
+    if job != nil, !unanswered.isEmpty {
+      let names = unanswered.prefix(5).map(String.init).joined(separator: ", ") + (unanswered.count > 5 ? ", …" : "")
+      throw ClusterError(
+        .refused, "a start of engines (\(names)) was not answered, and it cannot be seen now what has become of it",
+        advice: "Another start tries it again; 'apus stop' ends what there is.")
+    }
     return states.compactMap { index, state in if case .ended(let end) = state { ended(index, end) } else { nil } }
   }
 
@@ -133,6 +143,8 @@ struct LauncherSteps: Sendable {
     guard !live.isEmpty, !isHopeless else { return [] }
     let found: [Int: EngineState]
     do throws(ClusterError) { found = try launcher.states() } catch {
+      // What it was started for another has meanwhile: no hiccup.
+      if error.exitCode == .alreadyRunning { return [.refused(error)] }
       schedule.failed()
       // Once is a hiccup; and nobody wants to read it again and again.
       return (schedule.failures == 3 ? [.trouble(error)] : []) + lost()

@@ -15,11 +15,14 @@ final class LauncherThread: Sendable {
     var isFinished = false
   }
   private let mailbox = Mutex(Mailbox())
+  /// Raised for a stop: what is asked at that moment, perhaps of a host that will not answer, is not waited for.
+  private let interruption: Interruption
 
   init(_ steps: LauncherSteps) throws(ClusterError) {
     do throws(ProcessError) {
       (descriptor, eventEnd) = try Pipe.open()
       (requestDescriptor, requestEnd) = try Pipe.open()
+      interruption = try Interruption()
     } catch { throw ClusterError(error) }
     if let refusal = DetachedThread.start({ [self] in run(steps) }) {
       throw ClusterError(.failure, "no thread could be started: \(refusal)")
@@ -30,6 +33,7 @@ final class LauncherThread: Sendable {
 
   func send(_ request: LauncherSteps.Request) {
     mailbox.withLock { $0.requests.append(request) }
+    if case .stop = request { interruption.raise() }
     Self.wake(requestEnd)
   }
 
@@ -60,9 +64,12 @@ final class LauncherThread: Sendable {
 
   private func run(_ given: LauncherSteps) {
     var steps = given
+    steps.heed(interruption)
     var watches: [Int32: Int32] = [:]
     defer { for descriptor in watches.values { close(descriptor) } }
     while true {
+      // Before the requests are taken: one that comes after is heard.
+      interruption.clear()
       let (requests, isFinished) = mailbox.withLock { box in
         defer { box.requests = [] }
         return (box.requests, box.isFinished)

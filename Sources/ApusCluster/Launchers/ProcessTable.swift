@@ -67,6 +67,14 @@ public enum ProcessTable {
     }
   }
 
+  /// What a launcher of this host has started of a set, by its mark, each in a session of its own: process and place in the set.
+  static func engines(ofSet mark: String) -> [(pid: Int32, index: Int)] {
+    let index = EngineJob.index + "="
+    return marked(EngineJob.localMark, mark).filter { getsid($0) == $0 }.compactMap { pid in
+      environment(of: pid)?.first { $0.hasPrefix(index) }.flatMap { Int($0.dropFirst(index.count)) }.map { (pid, $0) }
+    }
+  }
+
   private static func strings(of path: String) -> [String]? {
     guard let text = try? FileSystem.text(of: path), !text.isEmpty else { return nil }
     return text.split(separator: "\0").map(String.init)

@@ -15,19 +15,29 @@ struct AdoptedEngines {
   /// - Returns: `nil` where no engine is left.
   /// - Throws: where the system that runs them does not answer.
   init?(_ status: ClusterStatus, _ configuration: LaunchConfiguration) throws(ClusterError) {
-    let context = LauncherContext(environment: configuration.engines.command.environment, profile: configuration.profile)
+    var context = LauncherContext(
+      environment: configuration.engines.command.environment, profile: configuration.profile, settles: true)
     for (id, set) in status.file.engineSets.sorted(by: { $0.key > $1.key }) {
+      // Of a launcher that is still there: it goes on with them itself.
+      if status.file.launchers.contains(where: { id.hasSuffix("-\($0.pid)") }) { continue }
+      context.setID = id
       let state = status.file.state(of: set)
       var steps = LauncherSteps(
         try LauncherRegistry.reconnect(state, launcher: status.file.launcher(of: set), context),
         outputLimit: configuration.outputLimit)
       var job = configuration.engines
       job.setID = id
-      _ = try steps.takeOver(job)
-      guard !steps.live.isEmpty else { continue }
+      do throws(ClusterError) { _ = try steps.takeOver(job) } catch {
+        steps.leave()
+        throw error
+      }
+      guard !steps.live.isEmpty else {
+        steps.leave()
+        continue
+      }
       var others = status.file.engineSets
       others[id] = nil
-      (setID, self.state, self.steps, engines, self.others) = (id, state, steps, steps.live, others)
+      (setID, self.state, self.steps, engines, self.others) = (id, steps.state ?? state, steps, steps.live, others)
       return
     }
     return nil

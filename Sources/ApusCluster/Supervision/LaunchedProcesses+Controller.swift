@@ -24,8 +24,7 @@ extension LaunchedProcesses {
   /// The connection files of a controller elsewhere come to the place of those that are there: a controller that lives needs its own.
   private func refuseToReplace() throws(ClusterError) {
     let path = configuration.profile.connectionFile("client", clusterID: configuration.clusterID)
-    guard let text = try? FileSystem.text(of: path), let file = try? ConnectionFile(parsing: text), RegistrationWatch.answers(file)
-    else { return }
+    guard ControllerLeftovers.areInUse(configuration.profile, clusterID: configuration.clusterID) else { return }
     throw ClusterError(
       .alreadyRunning, "a controller runs already whose connection files are those of this cluster: \(path)",
       advice: "--cluster-id=NAME starts another one beside it.")
@@ -42,11 +41,12 @@ extension LaunchedProcesses {
     for event in taken {
       switch event {
       case .planned(let part, _, let state):
+        // It was asked to end before: it is gone already.
+        guard let job = plannedController else { continue }
         controllerState = state
         updateClusterFile()
-        guard let job = plannedController else { continue }
         plannedController = nil
-        if !isStopping { controllerEvents += controllerDriver?.send(.start(part, job)) ?? [] }
+        controllerEvents += controllerDriver?.send(.start(part, job)) ?? []
       case .started(let state):
         controllerState = state
         updateClusterFile()
@@ -64,6 +64,11 @@ extension LaunchedProcesses {
   mutating func stopController(by signal: Int32) {
     guard controllerDriver != nil, signal == SIGTERM || signal == SIGKILL else { return }
     controllerEvents += controllerDriver?.send(.stop(isForced: signal == SIGKILL)) ?? []
+    // What its launcher has not been told to start will never be, and so nobody would tell of its end.
+    guard plannedController != nil else { return }
+    plannedController = nil
+    controllerEvents.append(
+      .ended(EndedEngine(index: Self.index, end: .cancelled(by: ""), place: "never started", lines: [])))
   }
 
   /// Where it was reached, for people; `nil` where all are here.
@@ -80,8 +85,8 @@ extension LaunchedProcesses {
     let endedItself = if case .exited? = controllerEnd?.end { true } else { false }
     guard configuration.controllerLauncherName == SSHLauncher.name || !endedItself else { return }
     guard !ControllerLeftovers.areUsedAgain(configuration.controllerArguments) else { return }
-    // What was there before the start is another controller's, which may live.
-    for path in controllerFiles where FileSystem.version(of: path) != formerFiles[path] { FileSystem.remove(path) }
+    ControllerLeftovers.removeConnections(
+      configuration.profile, clusterID: configuration.clusterID, former: formerFiles.mapValues(\.text))
   }
 
   private var controllerFiles: [String] {

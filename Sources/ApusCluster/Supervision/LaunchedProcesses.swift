@@ -41,10 +41,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// Engines of a cluster whose controller and launcher have died: this launcher goes on with them.
   private(set) var adopted: AdoptedEngines?
   private var hasAdopted = false
-  /// Engines whose start the launcher has not divided into parts yet.
-  private var planning: [Range<Int>] = []
-  /// What is not handed to the system yet, of a start in parts.
-  private var unsubmitted: [Range<Int>] = []
+  private var queue = SubmissionQueue()
   /// The cluster goes on without this launcher.
   var hasLeft = false
   /// Why the last start of engines was cut short.
@@ -175,7 +172,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     startRefusal = nil
     if case .threaded = driver {
       liveEngines.formUnion(engines)
-      planning.append(engines)
+      queue.plan(engines)
       _ = driver.send(.plan(engines, job))
       return engines.count
     }
@@ -199,6 +196,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
 
   /// Of a start it is the end; a cluster that serves goes on with what it has.
   private mutating func refused(_ error: ClusterError) {
+    // Nobody wants any.
+    if isStopping { return }
     if hasServed { announcer.say(.warning, "no more engines: \(error.description)") } else { failure = error }
   }
 
@@ -207,34 +206,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     liveEngines = adopted?.engines ?? []
   }
 
-  /// One part at a time: the cluster's file names it before the next is handed over, so that whoever ends us in between leaves nothing that
-  /// nobody would find.
-  private mutating func submitNext() {
-    if let part = unsubmitted.first { _ = driver.send(.start(part, job)) }
-  }
-
-  private mutating func submitted() {
-    if !unsubmitted.isEmpty { unsubmitted.removeFirst() }
-    submitNext()
+  private mutating func handOver(_ part: Range<Int>?) {
+    if let part { _ = driver.send(.start(part, job)) }
   }
 
   /// What was never handed over has ended.
-  private mutating func forgetUnsubmitted(_ end: EngineEnd, butFirst: Bool) {
-    let forgotten = butFirst ? unsubmitted.dropFirst() : unsubmitted[...]
-    for index in Array(forgotten.joined()) + Array(planning.joined()) {
-      events.append(.ended(EndedEngine(index: index, end: end, place: "never submitted", lines: [])))
-    }
-    unsubmitted.removeLast(forgotten.count)
-    planning = []
-  }
-
-  /// The cluster's file says how the engines are found: now they may be started.
-  private mutating func planned(_ engines: Range<Int>, _ parts: [Range<Int>]) {
-    guard let place = planning.firstIndex(of: engines) else { return }
-    planning.remove(at: place)
-    let isIdle = unsubmitted.isEmpty
-    unsubmitted += parts
-    if isIdle { submitNext() }
+  private mutating func forget(_ engines: [Int], _ end: EngineEnd) {
+    for index in engines { events.append(.ended(EndedEngine(index: index, end: end, place: "never submitted", lines: []))) }
   }
 
   /// Whether `takeEvents` has something at once.
@@ -252,9 +230,9 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     for event in taken where !isOfFormerRun(event) {
       note(event)
       news.append(event)
-      if case .planned(let engines, let parts, _) = event { planned(engines, parts) }
+      if case .planned(let engines, let parts, _) = event { handOver(queue.planned(engines, parts)) }
       guard case .started = event else { continue }
-      if !isRefused { submitted() }
+      if !isRefused { handOver(queue.submitted()) }
     }
     if !taken.isEmpty, case .immediate(let steps) = driver { setState = steps.state }
     return news
@@ -263,13 +241,11 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   /// Some engines are started again before their system has told that they ended: what it tells before it has the new ones is of the old.
   private func isOfFormerRun(_ event: LauncherSteps.Event) -> Bool {
     switch event {
-    case .ended(let engine): isAwaited(engine.index)
-    case .waiting(let index, _), .running(let index, _): isAwaited(index)
+    case .ended(let engine): queue.isAwaited(engine.index)
+    case .waiting(let index, _), .running(let index, _): queue.isAwaited(index)
     case .planned, .started, .refused, .trouble, .unreachable, .done: false
     }
   }
-
-  private func isAwaited(_ engine: Int) -> Bool { (unsubmitted + planning).contains { $0.contains(engine) } }
 
   private mutating func note(_ event: LauncherSteps.Event) {
     switch event {
@@ -279,8 +255,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     case .refused(let error):
       startRefusal = error.reason
       refused(error)
-      if !unsubmitted.isEmpty { unsubmitted.removeFirst() }
-      forgetUnsubmitted(.refused(error.reason), butFirst: false)
+      forget(queue.refused(), .refused(error.reason))
     case .ended(let engine):
       liveEngines.remove(engine.index)
       guard !isStopping else { return }
@@ -353,8 +328,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   mutating func signal(_ signal: Int32, controller includesController: Bool, engines indices: Set<Int>) {
     if signal == SIGTERM {
       isStopping = true
-      // The first is under way, and is stopped when its system has taken it.
-      forgetUnsubmitted(.cancelled(by: ""), butFirst: true)
+      forget(queue.cancel(), .cancelled(by: ""))
     }
     if includesController {
       stopController(by: signal)

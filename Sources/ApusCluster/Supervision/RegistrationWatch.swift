@@ -32,6 +32,8 @@ final class RegistrationWatch: Sendable {
   /// Whether a controller answers.
   /// - Parameter patience: one that is not there does not say so.
   static func answers(_ file: ConnectionFile, within patience: Duration = .seconds(1)) -> Bool {
+    // libzmq would try it again and again.
+    if isRefused(file.reachableEndpoint(port: file.registration)) { return false }
     guard let watch = try? RegistrationWatch(file) else { return false }
     defer { watch.stop() }
     var descriptors = [pollfd(fd: watch.descriptor, events: Int16(POLLIN), revents: 0)]
@@ -42,6 +44,32 @@ final class RegistrationWatch: Sendable {
       if count > 0 { return watch.read() != nil }
       if count == 0 || errno != EINTR { return false }
     }
+  }
+
+  /// Whether a host says that nobody listens there.
+  private static func isRefused(_ endpoint: String) -> Bool {
+    guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":"),
+      let port = UInt16(endpoint[endpoint.index(after: colon)...])
+    else { return false }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = port.bigEndian
+    // A name may be looked up for longer than anybody wants to wait.
+    guard inet_pton(AF_INET, String(endpoint[..<colon].dropFirst("tcp://".count)), &address.sin_addr) == 1 else { return false }
+    let socket = Glibc.socket(
+      AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    guard socket >= 0 else { return false }
+    defer { close(socket) }
+    let result = withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+    }
+    if result == 0 { return false }
+    if errno != EINPROGRESS { return errno == ECONNREFUSED }
+    var descriptor = pollfd(fd: socket, events: Int16(POLLOUT), revents: 0)
+    guard poll(&descriptor, 1, 500) > 0 else { return false }
+    var code: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    return getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == ECONNREFUSED
   }
 
   /// The thread ends within a second.

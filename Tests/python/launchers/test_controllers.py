@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 from launcher_names import PLAYED
@@ -178,3 +179,55 @@ def test_files_that_are_used_again_stay(make_cluster, name):
     cluster.hears("1 engine ready")
     assert cluster.interrupt() == 0, cluster.said
     assert {"ipcontroller-client.json", "ipcontroller-engine.json"} <= {path.name for path in files(cluster)}
+
+
+@pytest.mark.parametrize("name", ["local", "ssh"])
+def test_a_controller_that_was_started_by_hand_meanwhile_keeps_its_files(make_cluster, name):
+    """That of the cluster has died; what is stopped is what it has left."""
+    cluster = make(make_cluster, "slurm" if name == "local" else name)
+    started = cluster.run("start", "-n1", *(arguments(cluster) if name == "ssh" else []), "--engines=local", "--daemonize")
+    assert started.returncode == 0, started.stderr
+    state = controller(cluster)["state"]
+    if name == "ssh":
+        [[pid, _]] = state["apus"]["hosts"][0]["engines"].values()
+    else:
+        pid = state["pid"]
+    former = {path: path.stat().st_ino for path in files(cluster)}
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0])
+    first = cluster.popen("controller")
+    try:
+        wait_for(lambda: all(path.stat().st_ino != inode for path, inode in former.items()))
+        before = {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)}
+        cluster.client(0)
+        stopped = cluster.run("stop")
+        assert stopped.returncode == 0, stopped.stderr
+        assert {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)} == before, stopped.stderr
+        assert first.poll() is None and cluster.run("status").returncode == 0
+    finally:
+        first.terminate()
+        first.wait(20)
+    assert not files(cluster)
+
+
+def test_a_controller_that_comes_while_another_starts_keeps_its_files(make_cluster, tmp_path):
+    cluster = make(make_cluster, "ssh")
+    python = tmp_path / "slow-python"
+    # Connection files that its host is asked for once, when a controller here has written others.
+    python.write_text(f'#!/bin/sh\n{sys.executable} "$@" > "{tmp_path}/answer"\nif mkdir "{tmp_path}/first"; then\n'
+                      f'  while ! [ -e "{tmp_path}/go" ]; do sleep 0.01; done\nfi\ncat "{tmp_path}/answer"\n')
+    python.chmod(0o755)
+    cluster.start(*arguments(cluster), f"--SSHLauncher.remote_python={python}", n=1)
+    wait_for((tmp_path / "first").exists)
+    first = cluster.popen("controller")
+    try:
+        wait_for(lambda: len(files(cluster)) == 2)
+        before = {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)}
+        (tmp_path / "go").touch()
+        assert cluster.launcher.wait(40) == 10, cluster.said
+        assert "another controller has written its connection files" in cluster.said, cluster.said
+        assert {path: (path.stat().st_ino, path.read_bytes()) for path in files(cluster)} == before, cluster.said
+        assert first.poll() is None
+    finally:
+        first.terminate()
+        first.wait(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 import pytest
@@ -65,6 +66,26 @@ def test_a_controllers_submission(make_cluster, name):
     wait_for(lambda: len(cluster.stand.system.calls(_SUBMIT[name])) > before)
     kill(cluster)
     stops(cluster)
+
+
+@pytest.mark.parametrize("part", ["engines", "controller"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_before_anything_was_handed_over(make_cluster, part, number):
+    """The launcher asks the system for its version before it says how its jobs are found."""
+    cluster = make_cluster("pbs")
+    system = cluster.stand.system
+    for name in ("version_waits", "version_goes_on"):
+        (system.folder / name).unlink(missing_ok=True)
+    system.faults(version_waits=True)
+    cluster.start(*(["--controller=pbs", "--engines=local"] if part == "controller" else []), n=1)
+    wait_for((system.folder / "version_waits").exists)
+    cluster.launcher.send_signal(number)
+    cluster.hears("stopping the cluster")
+    (system.folder / "version_goes_on").touch()
+    assert cluster.launcher.wait(20) == 0, cluster.said
+    assert "did not end" not in cluster.said and "SIGKILL" not in cluster.said, cluster.said
+    assert not [call for call in system.calls("qsub") if str(cluster.profile) in " ".join(call)]
+    cluster.has_left_nothing()
 
 
 @pytest.fixture

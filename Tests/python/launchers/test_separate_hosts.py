@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 import pytest
 from conftest import Cluster, Stand
@@ -96,6 +97,20 @@ def test_a_stop_does_not_wait_for_a_host_that_is_gone(apart, loss):
     assert apart.stand.system.ask("host2", "ls /tmp | grep apus-engines") == ""
     # It is asked again, and ends when it answers.
     assert "host1" in (apart.profile / "security/cluster-.json").read_text()
+
+
+@pytest.mark.timeout(180)
+def test_a_stop_has_one_bound_for_its_launcher_too(apart):
+    """The launcher may be waiting for an answer of the host, and `stop` asks once more: 10 s for a connection, and not for each step."""
+    apart.start(*apart.stand.arguments, n=2)
+    apart.hears("2 engines ready")
+    apart.stand.system.pull_cable("host1")
+    began = time.monotonic()
+    stopped = apart.run("stop", timeout=100)
+    assert time.monotonic() - began < 35
+    assert stopped.returncode == 14 and "host1" in stopped.stderr, stopped.stderr
+    assert "waiting for the launcher" in stopped.stderr, stopped.stderr
+    assert apart.stand.system.ask("host2", "ls /tmp | grep apus-engines") == ""
 
 
 @pytest.mark.timeout(180)

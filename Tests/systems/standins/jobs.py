@@ -2,7 +2,7 @@
 
 ``STANDIN_DIR`` is the folder of one system. ``calls`` in it has every command that was called, a line of JSON each; ``faults.json`` says what is
 to go wrong: ``{"submit_delay": 2}``, ``{"submit_refusal": "words"}``, ``{"status_failures": 3}`` (so many calls), ``{"hold": true}`` (jobs stay in
-the queue).
+the queue), ``{"version_waits": true}`` (until there is a file ``version_goes_on``).
 """
 
 from __future__ import annotations
@@ -46,6 +46,14 @@ def meet_submit_faults() -> None:
     time.sleep(wanted.get("submit_delay", 0))
     if "submit_refusal" in wanted:
         leave(wanted["submit_refusal"], 1)
+
+
+def meet_version_fault() -> None:
+    """Says nothing until it is told to."""
+    if faults().get("version_waits"):
+        (HERE / "version_waits").touch()
+        while not (HERE / "version_goes_on").exists():
+            time.sleep(0.01)
 
 
 def meet_status_faults() -> None:

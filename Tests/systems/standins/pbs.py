@@ -70,6 +70,7 @@ def show(name: str, element: jobs.Element) -> None:
 
 def qstat(words: list[str]) -> None:
     if "--version" in words:
+        jobs.meet_version_fault()
         print("pbs_version = 23.06.06")
         return
     jobs.meet_status_faults()

@@ -9,7 +9,7 @@ public struct BatchLauncher: Launcher {
 
   private var system: any BatchSystem
   private let options: BatchOptions
-  private let shell: BatchShell
+  private var shell: BatchShell
   private(set) var jobs: [BatchJob] = []
   /// How engines ended: said once, kept for those who ask again.
   private var ended: [Int: EngineEnd] = [:]
@@ -21,6 +21,10 @@ public struct BatchLauncher: Launcher {
 
   /// A job that is not listed so often, and of which nothing is to be found out, is over.
   private static let patience = 5
+  /// Another process has planned the jobs that are not submitted.
+  private var isReconnected = false
+  /// That is over, and what has become of them is found out.
+  private var settles = false
 
   init(_ system: any BatchSystem, _ options: BatchOptions, _ environment: Environment) {
     self.system = system
@@ -37,10 +41,12 @@ public struct BatchLauncher: Launcher {
   // MARK: start
 
   public mutating func start(_ engines: Range<Int>, _ job: EngineJob) throws(ClusterError) {
-    if !engines.allSatisfy({ engine in jobs.contains { !$0.isSubmitted && $0.engines.contains(engine) } }) {
+    // Jobs of just these engines: others may be planned that have some of them, and were given up.
+    if plannedParts(of: engines).reduce(0, { $0 + $1.count }) != engines.count {
+      jobs.removeAll { !$0.isSubmitted && $0.engines.overlaps(engines) }
       _ = plan(engines, job)
     }
-    for part in jobs.filter({ !$0.isSubmitted && $0.engines.overlaps(engines) }).map(\.engines) {
+    for part in plannedParts(of: engines) {
       do throws(ClusterError) { try submit(part, job) } catch {
         for left in part.lowerBound..<engines.upperBound { ended[left] = .refused(error.reason) }
         // What was planned beside it is not tried any more.
@@ -48,6 +54,10 @@ public struct BatchLauncher: Launcher {
         throw error
       }
     }
+  }
+
+  private func plannedParts(of engines: Range<Int>) -> [Range<Int>] {
+    jobs.filter { !$0.isSubmitted && engines.contains($0.engines) }.map(\.engines)
   }
 
   /// Jobs.
@@ -71,9 +81,13 @@ public struct BatchLauncher: Launcher {
     } catch { throw ClusterError(.cannotWrite, "the batch script: \(error)") }
     let words = submitWords(new)
     let shell = BatchShell(environment: job.environment(withInfo: job.sendsConnectionInfo ?? false), title: kind.title)
-    let output: String
+    var output = ""
     do throws(ClusterError) {
-      output = try shell.output(words, input: kind.readsScriptFromInput ? script : "", record: new.record)
+      let result = try shell.attempt(words, input: kind.readsScriptFromInput ? script : "", record: new.record)
+      output = result.output
+      // One that takes too long may have submitted it, and said so.
+      if result.status == nil, try jobID(in: output) == nil { throw shell.late(words, result) }
+      if let status = result.status, !status.isSuccess { throw BatchShell.failure(words, result) }
     } catch {
       if options.scriptPath == nil { FileSystem.remove(new.script) }
       removeRecord(of: new)
@@ -94,23 +108,28 @@ public struct BatchLauncher: Launcher {
   }
 
   /// Learns the ids of jobs that a launcher was about to submit when it was killed: the submit command, which it does not take along, has
-  /// said them to a file.
-  private mutating func recover() {
+  /// said them to a file. One that is still being submitted stays as it is, until the next look.
+  private mutating func recover(waiting limit: Duration) {
+    var isOpen: [String: Bool] = [:]
     for index in jobs.indices where !jobs[index].isSubmitted {
       guard let record = jobs[index].record else { continue }
       var id: String?
       // What it has started may hold the lock on: a whole line with an id is enough.
-      FileSystem.waitForLock(of: record, atMost: shell.limit) {
+      let isDone = FileSystem.waitForLock(of: record, atMost: limit) {
         guard let said = try? FileSystem.text(of: record), said.hasSuffix("\n") else { return false }
         id = try? jobID(in: said)
         return id != nil
       }
       if id == nil, let said = try? FileSystem.text(of: record) { id = try? jobID(in: said) }
       jobs[index].id = id ?? ""
+      isOpen[record] = id == nil && !isDone
     }
-    for job in jobs where !job.isSubmitted { removeRecord(of: job) }
-    jobs.removeAll { !$0.isSubmitted }
+    func isGivenUp(_ job: BatchJob) -> Bool { !job.isSubmitted && job.record.map { isOpen[$0] != true } ?? true }
+    for job in jobs where isGivenUp(job) { removeRecord(of: job) }
+    jobs.removeAll(where: isGivenUp)
   }
+
+  public var unanswered: Set<Int> { isReconnected ? Set(jobs.filter { !$0.isSubmitted }.flatMap(\.engines)) : [] }
 
   /// The job before the system has seen it.
   private func planned(_ engines: Range<Int>, _ job: EngineJob) -> BatchJob {
@@ -225,6 +244,7 @@ public struct BatchLauncher: Launcher {
   // MARK: life
 
   public mutating func states() throws(ClusterError) -> [Int: EngineState] {
+    if settles, jobs.contains(where: { !$0.isSubmitted }) { recover(waiting: .zero) }
     var states = ended.mapValues { EngineState.ended($0) }
     let open = jobs.indices.filter { job in
       jobs[job].isSubmitted && jobs[job].engines.contains { ended[$0] == nil && isCurrent(job, for: $0) }
@@ -396,7 +416,12 @@ public struct BatchLauncher: Launcher {
     self.init(system, options, context.environment)
     self.system.prepare(shell)
     jobs = (own?["jobs"]?.arrayValue ?? []).compactMap { BatchJob($0) }
-    if context.isEnding { recover() }
+    shell.deadline = context.deadline
+    isReconnected = true
+    if context.settles {
+      settles = true
+      recover(waiting: context.deadline.map { $0 - MonotonicClock.now } ?? shell.limit)
+    }
     // As ipyparallel keeps it.
     if own?["jobs"] == nil, let id = state["job_id"]?.stringValue, !id.isEmpty {
       jobs = [

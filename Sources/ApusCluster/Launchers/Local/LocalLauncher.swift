@@ -130,6 +130,12 @@ public struct LocalLauncher: Launcher {
       guard let index = Int(name), let pid = engine["pid"]?.intValue.flatMap({ Int32(exactly: $0) }), pid > 0 else { continue }
       processes[index] = ChildProcess(pid: pid, outputFile: engine["output_file"]?.stringValue ?? "")
     }
+    guard context.settles, let setID = context.setID else { return }
+    // What was started before the file could name it.
+    for (pid, index) in ProcessTable.engines(ofSet: clusterFile.mark + setID) where processes[index] == nil {
+      let log = "ipengine-\(clusterFile.clusterID)-\(setID)-\(index).log"
+      processes[index] = ChildProcess(pid: pid, outputFile: Path.join(context.profile.log, log))
+    }
   }
 
   public func preview(_ count: Int, _ job: EngineJob) throws(ClusterError) -> String {

@@ -44,6 +44,19 @@ enum RemoteScript {
                 shutil.rmtree(path, ignore_errors=True)
             elif name != "closed":
                 os.remove(path)
+    def sweep():
+        # What was left where a start was not to begin that never came: none takes so long.
+        import tempfile, time
+        for name in os.listdir(tempfile.gettempdir()):
+            path = os.path.join(tempfile.gettempdir(), name, "closed")
+            try:
+                status = os.lstat(path) if name.startswith("apus-engines-") else None
+                if status and status.st_uid == os.getuid() and time.time() - status.st_mtime > 600:
+                    if set(os.listdir(os.path.dirname(path))) <= {"closed", "lock"}:
+                        os.remove(path)
+                        remove(os.path.dirname(path))
+            except OSError:
+                pass
     def began(pid):
         try:
             with open("/proc/%d/stat" % pid) as file:
@@ -153,6 +166,7 @@ enum RemoteScript {
 
   /// Only when it is clear that there is something to be run.
   private static let directory = """
+    sweep()
     directory = order["directory"]
     if not (directory and os.path.isdir(directory)):
         directory = os.path.join(tempfile.gettempdir(), order["name"])
@@ -339,7 +353,9 @@ enum RemoteScript {
     for name in os.listdir(directory):
         if name.endswith(".pid"):
             with open(os.path.join(directory, name)) as file:
-                engines[name[:-4]] = json.load(file)
+                noted = json.load(file)
+            if noted != order["former"].get(name[:-4]):
+                engines[name[:-4]] = noted
     if not set(map(str, order["planned"])) <= set(engines):
         open(os.path.join(directory, "closed"), "w").close()
     answer({"directory": directory, "engines": engines, "error": ""})
@@ -368,8 +384,9 @@ enum RemoteScript {
         if all(state is not None for state in states.values()) or time.monotonic() > deadline:
             break
         time.sleep(0.01)
-    if all(state is not None for state in states.values()) and os.path.isdir(order["directory"]):
+    if all(state is not None for state in states.values()) and os.path.isdir(order["directory"]) and not order.get("keeps"):
         remove(order["directory"])
+        sweep()
     answer(states)
     """
 

@@ -1,5 +1,5 @@
 public import ApusMessaging
-import ApusProcess
+public import ApusProcess
 import Glibc
 
 /// Engines on other hosts, over one connection of `ssh` to each, which is kept: a host is one command away, whatever is asked of it.
@@ -29,12 +29,33 @@ public struct SSHLauncher: Launcher {
     var name = ""
     /// Engines of a start that was not answered: they may run there, or may be about to.
     var planned: Set<Int> = []
+    /// The same, of a set whose launcher may be at work: who only asks how it is leaves these to it.
+    var noted: Set<Int> = []
+    /// Those of `planned` that the host has not been told of: there is nothing to look for.
+    var unsent: Set<Int> = []
+    /// Processes that engines had which are started again there: what the host has noted of these is no answer to the start.
+    var former: [Int: (pid: Int, start: JSONValue)] = [:]
     /// Times in a row that the host did not answer, since its engines were to end; that it took too long counts for all of them.
     var failures = 0
     /// Whether nothing of the set is left on that host.
     var isEmpty = false
     /// Engine to process and the moment it began, as the host's system tells it.
     var processes: [Int: (pid: Int, start: JSONValue)] = [:]
+
+    mutating func plan(_ engines: some Sequence<Int>) {
+      planned.formUnion(engines)
+      unsent.formUnion(engines)
+      for engine in engines { if let process = processes.removeValue(forKey: engine) { former[engine] = process } }
+    }
+
+    /// Nobody has to look for these any more.
+    mutating func forget(_ engines: some Sequence<Int>) {
+      planned.subtract(engines)
+      unsent.subtract(engines)
+    }
+
+    /// Where it is started again.
+    func had(_ engine: Int) -> Bool { processes[engine] != nil || planned.contains(engine) || former[engine] != nil }
   }
 
   var options: Options
@@ -45,9 +66,18 @@ public struct SSHLauncher: Launcher {
   /// Directory of the sockets of kept connections; made when the first is.
   var sockets: String?
   /// That of the launcher that was taken over from, which may have been killed.
-  private var formerSockets: String?
+  var formerSockets: String?
   /// Connection files of a controller there that are not here yet: path there, path here.
   private var awaitedFiles: [String: String] = [:]
+  /// What was in their places here before the start.
+  private var formerFiles: [String: FileSystem.Version] = [:]
+  var interruption: Interruption?
+  /// When a start that was not answered is looked into, unless its engines are to end before that.
+  private var searchDue = Duration.zero
+  /// Until when hosts may take that are to end engines: all of them, in however many steps.
+  var endDeadline: Duration?
+  /// When whoever asks wants to have been answered.
+  var deadline: Duration?
   var isStopping = false
   /// Why a host did not do what it was asked, the last time that one did not.
   var lastFailure: ClusterError?
@@ -66,7 +96,10 @@ public struct SSHLauncher: Launcher {
       $0.formUnion($1.processes.keys); $0.formUnion($1.planned)
     }
   }
+  public var unanswered: Set<Int> { sites.reduce(into: []) { $0.formUnion($1.planned.subtracting($1.unsent).union($1.noted)) } }
   public var awaitsFiles: Bool { !awaitedFiles.isEmpty }
+
+  public mutating func heed(_ interruption: Interruption) { self.interruption = interruption }
 
   // MARK: start
 
@@ -76,7 +109,11 @@ public struct SSHLauncher: Launcher {
         sites[index].name =
           sites[index].directory.isEmpty ? "apus-engines-\(SessionID.random().text.prefix(24))" : Path.name(sites[index].directory)
       }
-      sites[index].planned.formUnion(share)
+      sites[index].plan(share)
+    }
+    for kind in ["client", "engine"] where job.isController {
+      let path = job.profile.connectionFile(kind, clusterID: job.clusterID)
+      formerFiles[path] = FileSystem.version(of: path)
     }
     return engines.isEmpty ? [] : [engines]
   }
@@ -89,24 +126,33 @@ public struct SSHLauncher: Launcher {
     for engine in engines { ended[engine] = nil }
     do throws(ClusterError) {
       let orders = used.map { (site: $0, order: order(sites[$0], shares[$0], job, files)) }
-      let answers = try ask(orders, job.isController ? RemoteScript.startController : RemoteScript.start, limit: .seconds(60))
+      let answers: [Result<JSONValue, ClusterError>]
+      do throws(ClusterError) {
+        answers = try ask(
+          orders, job.isController ? RemoteScript.startController : RemoteScript.start, limit: .seconds(60), grace: .seconds(5))
+      } catch {
+        for index in used { sites[index].forget(engines) }
+        throw error
+      }
       var failure: ClusterError?
       for (index, answer) in zip(used, answers) {
+        sites[index].unsent.subtract(engines)
         switch answer {
         case .success(let answer):
-          sites[index].planned.subtract(engines)
+          sites[index].forget(engines)
           let refusal = started(index, answer, job)
           failure = failure ?? refusal
         case .failure(let error):
-          // One that takes too long, or whose connection broke meanwhile, may start them yet: they are looked for when all is to end.
-          if !Self.mayHaveBegun(error) { sites[index].planned.subtract(engines) }
+          // One that takes too long, or whose connection broke meanwhile, may start them yet: they are looked for.
+          if !Self.mayHaveBegun(error) { sites[index].forget(engines) }
           failure = failure ?? error
         }
       }
       if let failure { throw failure }
     } catch {
-      let there = sites.reduce(into: Set<Int>()) { $0.formUnion($1.processes.keys) }
-      for engine in engines where !there.contains(engine) { ended[engine] = .refused(error.reason) }
+      searchDue = MonotonicClock.now + .seconds(2)
+      // What may have begun is neither there nor gone.
+      for engine in engines.filter({ !known.contains($0) }) { ended[engine] = .refused(error.reason) }
       throw error
     }
   }
@@ -138,11 +184,21 @@ public struct SSHLauncher: Launcher {
 
   /// Writes connection files that a host has sent.
   private mutating func fetched(_ answer: JSONValue) -> ClusterError? {
-    for (there, text) in answer["fetched"]?.objectValue?.members ?? [] {
-      guard let here = awaitedFiles[there], let text = text.stringValue else { continue }
+    let members = answer["fetched"]?.objectValue?.members ?? []
+    let found = members.compactMap { there, text in
+      awaitedFiles[there].flatMap { here in text.stringValue.map { (there: there, here: here, text: $0) } }
+    }
+    // The launcher asked before the start whether a controller has this place; one may have taken it meanwhile.
+    if let taken = found.first(where: { FileSystem.version(of: $0.here) != formerFiles[$0.here] }) {
+      awaitedFiles = [:]
+      return ClusterError(
+        .alreadyRunning, "another controller has written its connection files meanwhile, and they stay: \(taken.here)",
+        advice: "--cluster-id=NAME starts another one beside it.")
+    }
+    for file in found {
       do throws(FileError) {
-        try AtomicFile.write(Array(text.utf8), to: here, mode: 0o600)
-        awaitedFiles[there] = nil
+        try AtomicFile.write(Array(file.text.utf8), to: file.here, mode: 0o600)
+        awaitedFiles[file.there] = nil
       } catch { return ClusterError(.cannotWrite, "the controller's connection file could not be written: \(error)") }
     }
     return nil
@@ -154,7 +210,7 @@ public struct SSHLauncher: Launcher {
     var shares = [[Int]](repeating: [], count: sites.count)
     var live = sites.map { $0.processes.keys.filter { ended[$0] == nil && !engines.contains($0) }.count }
     for engine in engines {
-      let before = sites.firstIndex { $0.processes[engine] != nil || $0.planned.contains(engine) }
+      let before = sites.firstIndex { $0.had(engine) }
       let free = sites.indices.first { $0 < counts.count && live[$0] < counts[$0] }
       let fewest = sites.indices.min { load($0, live[$0]) < load($1, live[$1]) }
       guard let site = before ?? free ?? fewest else { continue }
@@ -201,79 +257,12 @@ public struct SSHLauncher: Launcher {
 
   // MARK: hosts
 
-  private mutating func makeSockets() {
-    guard sockets == nil else { return }
-    // Short: the path of a socket has 107 characters at most.
-    var template = Array("/tmp/apus-ssh-XXXXXX".utf8CString)
-    if let path = mkdtemp(&template) { sockets = String(cString: path) }
-  }
-
-  func words(_ host: SSHHost, _ command: [String], options added: [String] = []) -> [String] {
-    var words = options.sshCommand + added
-    words += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=\(connectSeconds)", "-o", "ServerAliveInterval=15"]
-    let given = options.sshArguments + host.sshArguments
-    if let sockets, !given.contains(where: { $0.contains("ControlPath") || $0.hasPrefix("-S") }) {
-      words += ["-o", "ControlMaster=auto", "-o", "ControlPath=\(sockets)/%C", "-o", "ControlPersist=60"]
-    }
-    words += given
-    if let port = host.port { words += ["-p", String(port)] }
-    return words + [host.destination] + command
-  }
-
-  /// As ssh counts.
-  var connectSeconds: Int { max(1, Int((options.connectTimeout.seconds + 0.999).rounded(.down))) }
-
-  /// What a host is told, by its place in `sites`.
-  typealias Order = (site: Int, order: JSONValue)
-
-  /// Asks hosts at the same time.
-  /// - Returns: each one's answer, or why it gave none.
-  mutating func ask(_ orders: [Order], _ script: String, limit given: Duration? = nil) throws(ClusterError)
-    -> [Result<JSONValue, ClusterError>]
-  {
-    makeSockets()
-    let limit = given ?? options.connectTimeout + .seconds(10)
-    let tools = orders.map { site, order in
-      let host = sites[site].host
-      return ToolCommand(
-        words(host, [ShellText.quoted(host.python ?? options.python), "-"]), environment: environment,
-        input: RemoteScript.text(script, order), limit: limit)
-    }
-    let results: [ToolCommand.Result]
-    do throws(ProcessError) { results = try ToolCommand.run(tools) } catch {
-      throw ClusterError(ClusterError(error).exitCode, error.reason, advice: "Is OpenSSH's client installed on this machine?")
-    }
-    return zip(orders, results).map { order, result in answer(sites[order.site].host, result, limit) }
-  }
-
-  private func answer(_ host: SSHHost, _ result: ToolCommand.Result, _ limit: Duration) -> Result<JSONValue, ClusterError> {
-    if let answer = RemoteScript.answer(in: result.output) { return .success(answer) }
-    let lines = (result.errors.isEmpty ? result.output : result.errors).split(whereSeparator: \.isNewline).suffix(8)
-    let words = lines.isEmpty ? "" : ": " + lines.joined(separator: "\n  ")
-    guard let status = result.status else {
-      return .failure(ClusterError(.timedOut, "\(host.name) did not answer within \(limit.secondsText)\(words)"))
-    }
-    if status == .exited(127) {
-      let python = host.python ?? options.python
-      return .failure(
-        ClusterError(
-          .missingProgram, "there is no \(python) on \(host.name)\(words)",
-          advice: "SSHLauncher.remote_python names an interpreter of that host, best by its whole path."))
-    }
-    return .failure(
-      ClusterError(
-        .refused, "\(host.name) cannot be worked with\(words.isEmpty ? ": ssh ended with \(status)" : words)",
-        advice:
-          "It has \(connectSeconds) s to be connected to (SSHLauncher.connect_timeout). '\(ShellText.line(options.sshCommand + [host.destination])) true' must work without a question."
-      ))
-  }
-
   /// For each host that has engines that have not ended: all of them, or those that are meant.
   func orders(_ engines: Set<Int>? = nil, adding more: JSONObject = [:]) -> [Order] {
     open(engines).map { ($0, order($0, engines, more)) }
   }
 
-  private func order(_ index: Int, _ engines: Set<Int>?, _ more: JSONObject) -> JSONValue {
+  func order(_ index: Int, _ engines: Set<Int>?, _ more: JSONObject) -> JSONValue {
     var object = more
     object["directory"] = .string(sites[index].directory)
     let meant = sites[index].processes.filter { ended[$0.key] == nil && engines?.contains($0.key) != false }.sorted {
@@ -293,6 +282,11 @@ public struct SSHLauncher: Launcher {
   // MARK: life
 
   public mutating func states() throws(ClusterError) -> [Int: EngineState] {
+    if isStopping || MonotonicClock.now >= searchDue, sites.contains(where: { !$0.planned.isSubset(of: $0.unsent) }) {
+      let found = searchQuietly()
+      // They were to end before anybody knew of them.
+      if isStopping, !found.isEmpty { return try end(found, isForced: false) }
+    }
     let fetch: JSONObject = awaitedFiles.isEmpty ? [:] : ["fetch": JSONValue(awaitedFiles.keys.sorted())]
     return try look(orders(adding: fetch), RemoteScript.states)
   }
@@ -313,7 +307,7 @@ public struct SSHLauncher: Launcher {
     }
     for (engine, end) in ended { states[engine] = .ended(end) }
     if !isStopping { lastFailure = failure ?? lastFailure }
-    if let failure, failure.exitCode == .cannotWrite || states.isEmpty { throw failure }
+    if let failure, [.cannotWrite, .alreadyRunning].contains(failure.exitCode) || states.isEmpty { throw failure }
     return states
   }
 
@@ -343,6 +337,7 @@ public struct SSHLauncher: Launcher {
         continue
       }
       sites[index].processes[engine] = (pid, start)
+      sites[index].former[engine] = nil
     }
   }
 
@@ -359,40 +354,6 @@ public struct SSHLauncher: Launcher {
       return "never started"
     }
     return "process \(process.pid) on \(site.host.name)"
-  }
-
-  /// Directories there, and the kept connections.
-  public mutating func removeFiles(logsOf engines: Set<Int>) {
-    let used = sites.indices.filter { !sites[$0].directory.isEmpty && !sites[$0].isEmpty && sites[$0].failures < Self.mostFailures }
-    let orders = used.map { (site: $0, order: ["directory": .string(sites[$0].directory), "engines": [:]] as JSONValue) }
-    if !orders.isEmpty { _ = try? ask(orders, RemoteScript.removal, limit: .seconds(10)) }
-    closeConnections()
-  }
-
-  public mutating func leave() { closeConnections() }
-
-  private mutating func closeConnections() {
-    removeFormerSockets()
-    guard let sockets else { return }
-    let names = FileSystem.entries(of: sockets)
-    // The path says which connection is meant; a host must be named all the same.
-    let anyHost = sites.first?.host.destination ?? "localhost"
-    let tools = names.map {
-      ToolCommand(
-        options.sshCommand + ["-o", "ControlPath=\(Path.join(sockets, $0))", "-O", "exit", anyHost], environment: environment,
-        limit: .seconds(5))
-    }
-    _ = try? ToolCommand.run(tools)
-    for name in FileSystem.entries(of: sockets) { FileSystem.remove(Path.join(sockets, name)) }
-    rmdir(sockets)
-    self.sockets = nil
-  }
-
-  /// Only when the engines are gone: until then another launcher may be at work with it.
-  private func removeFormerSockets() {
-    guard let path = formerSockets, path.hasPrefix("/tmp/apus-ssh-"), sites.allSatisfy(\.isEmpty) else { return }
-    for name in FileSystem.entries(of: path) { FileSystem.remove(Path.join(path, name)) }
-    rmdir(path)
   }
 
   // MARK: state
@@ -418,9 +379,10 @@ public struct SSHLauncher: Launcher {
       "planned": .array(site.planned.sorted().map { .int($0) }),
       "engines": .object(
         JSONObject(
-          members: site.processes.sorted { $0.key < $1.key }.map {
-            (key: String($0.key), value: .array([.int($0.value.pid), $0.value.start]))
-          })),
+          members: site.processes.merging(site.former.filter { site.planned.contains($0.key) }, uniquingKeysWith: { own, _ in own })
+            .sorted { $0.key < $1.key }.map {
+              (key: String($0.key), value: .array([.int($0.value.pid), $0.value.start]))
+            })),
     ]
   }
 
@@ -432,6 +394,7 @@ public struct SSHLauncher: Launcher {
       options.connectTimeout = .milliseconds(Int(seconds * 1000))
     }
     options.connectTimeout = context.connectTimeout ?? options.connectTimeout
+    deadline = context.deadline
     environment = context.environment
     counts = []
     sites = []
@@ -445,13 +408,15 @@ public struct SSHLauncher: Launcher {
       host.sshArguments = entry["ssh_args"]?.stringArrayValue ?? []
       var site = Site(host: host, directory: entry["directory"]?.stringValue ?? "")
       site.name = entry["name"]?.stringValue ?? ""
-      if context.isEnding, !site.name.isEmpty {
-        site.planned = Set((entry["planned"]?.arrayValue ?? []).compactMap(\.intValue).filter { (0..<1_000_000).contains($0) })
+      if !site.name.isEmpty {
+        let planned = Set((entry["planned"]?.arrayValue ?? []).compactMap(\.intValue).filter { (0..<1_000_000).contains($0) })
+        if context.settles { site.planned = planned } else { site.noted = planned }
       }
       for (name, process) in entry["engines"]?.objectValue?.members ?? [] {
         guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, pid > 1 else { continue }
         site.processes[engine] = (pid, process.arrayValue?.last ?? .null)
       }
+      for engine in site.planned { site.former[engine] = site.processes.removeValue(forKey: engine) }
       sites.append(site)
     }
   }

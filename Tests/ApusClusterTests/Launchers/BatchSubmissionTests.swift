@@ -1,0 +1,88 @@
+import ApusMessaging
+import ApusProcess
+import Testing
+
+@testable import ApusCluster
+
+/// Submissions that were planned, and that another launcher finds half done.
+@Suite struct BatchSubmissionTests {
+  let directory = TemporaryDirectory()
+  let environment: Environment
+  let job: EngineJob
+
+  init() throws {
+    try directory.writeProgram(
+      "sbatch", "#!/bin/sh\necho \"$*\" >> \"\(directory.path)/calls\"\necho Submitted batch job 8\n")
+    try directory.writeProgram("squeue", "#!/bin/sh\necho '7|RUNNING|None|node1'\n")
+    for name in ["scontrol", "sacct"] { try directory.writeProgram(name, "#!/bin/sh\nexit 1\n") }
+    var environment = Environment.current()
+    environment["PATH"] = "\(directory.path):\(environment["PATH"] ?? "/bin:/usr/bin")"
+    self.environment = environment
+    var job = EngineJob(
+      profile: ProfileDirectory("\(directory.path)/profile"), clusterID: "x",
+      command: .init(program: "/bin/true", arguments: ["/bin/true"], environment: environment))
+    job.setID = "1"
+    self.job = job
+    try job.profile.create()
+  }
+
+  func launcher() -> BatchLauncher { BatchLauncher(Slurm(), BatchOptions(), environment) }
+
+  /// As its launcher left it that was killed.
+  func takenOver(_ launcher: BatchLauncher) throws -> BatchLauncher {
+    try BatchLauncher(
+      reconnecting: launcher.state(job), LauncherContext(environment: environment, profile: job.profile, settles: true))
+  }
+
+  var calls: Int { (try? FileSystem.text(of: "\(directory.path)/calls"))?.split(separator: "\n").count ?? 0 }
+
+  @Test func whatWasSubmittedIsKnownToWhoeverGoesOn() throws {
+    var former = launcher()
+    _ = former.plan(0..<2, job)
+    directory.write(String(try #require(former.jobs[0].record).dropFirst(directory.path.count + 1)), "Submitted batch job 7\n")
+    var steps = LauncherSteps(try takenOver(former), outputLimit: 0)
+    _ = try steps.takeOver(job)
+    #expect(steps.live == [0, 1])
+    #expect(steps.state?["apus"]?["jobs"]?.arrayValue?.map { $0["id"]?.stringValue } == ["7"])
+    // Another engine is another job, and that one is not submitted again.
+    _ = steps.perform(.start(2..<3, job))
+    #expect(calls == 1 && steps.state?["apus"]?["jobs"]?.arrayValue?.count == 2)
+  }
+
+  @Test func whatWasNotSubmittedIsNotSubmittedByTheWay() throws {
+    var former = launcher()
+    _ = former.plan(0..<4, job)
+    var launcher = try takenOver(former)
+    #expect(launcher.jobs.isEmpty)
+    try launcher.start(2..<3, job)
+    #expect(launcher.jobs.map(\.engines) == [2..<3] && calls == 1)
+  }
+
+  @Test func aPlanThatWasGivenUpIsNotSubmittedByTheWay() throws {
+    var launcher = launcher()
+    _ = launcher.plan(0..<4, job)
+    try launcher.start(1..<2, job)
+    #expect(launcher.jobs.map(\.engines) == [1..<2] && calls == 1)
+  }
+
+  /// The submit command goes on without its launcher, and holds the lock on its record.
+  @Test func whatIsBeingSubmittedIsNotForgotten() throws {
+    var former = launcher()
+    _ = former.plan(0..<2, job)
+    let record = try #require(former.jobs[0].record)
+    let lock = try ToolCommand(
+      ["sh", "-c", "flock -x \(record) sleep 1000 > /dev/null 2>&1 & echo $!; while flock -n \(record) true; do :; done"],
+      environment: environment
+    ).run()
+    let pid = try #require(Int32(lock.output.split(separator: "\n").first ?? ""))
+    defer { _ = try? ToolCommand(["pkill", "-P", "\(pid)"], environment: environment).run() }
+    var context = LauncherContext(environment: environment, profile: job.profile, settles: true)
+    context.deadline = MonotonicClock.now + .seconds(1)
+    var launcher = try BatchLauncher(reconnecting: former.state(job), context)
+    #expect(launcher.unanswered == [0, 1])
+    // It says its job's id at last.
+    directory.write(String(record.dropFirst(directory.path.count + 1)), "Submitted batch job 7\n")
+    #expect(try launcher.states() == [0: .running("node1"), 1: .running("node1")])
+    #expect(launcher.unanswered.isEmpty)
+  }
+}
