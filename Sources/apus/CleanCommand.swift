@@ -10,8 +10,12 @@ struct CleanCommand {
     let force = try context.configuration.bool("force", of: "IPClusterClean") ?? false
     let profiles = all ? context.selection.ipythonDirectory.profiles() : [context.selection.profile]
     var running: [String] = []
+    if !force { for path in profiles.flatMap(StopCommand.leftByPrograms) { stop(path) } }
+    var clusters = force ? [] : profiles.flatMap { $0.clusterFiles() }.compactMap { try? ClusterStatus(reading: $0) }
+    ClusterStatus.ask(&clusters, context.environment)
     for profile in profiles {
-      let alive = force ? [] : profile.clusterFiles().filter(isRunning)
+      let paths = Set(profile.clusterFiles())
+      let alive = clusters.filter { paths.contains($0.path) && $0.isRunning }.map(\.path)
       if alive.isEmpty { clean(profile) } else { running += alive }
     }
     guard running.isEmpty else {
@@ -22,10 +26,12 @@ struct CleanCommand {
     return .success
   }
 
-  private func isRunning(_ path: String) -> Bool {
-    guard var status = try? ClusterStatus(reading: path) else { return false }
-    status.ask(context.environment)
-    return status.isRunning
+  /// What a program has left that was killed. What does not end is still running.
+  private func stop(_ path: String) {
+    do throws(ClusterError) {
+      try ClusterStopper.stop(try ClusterStatus(reading: path), context.environment) { context.note(.info, $0) }
+      context.note(.info, "stopped what a program had left: \(path)")
+    } catch { context.note(.warning, error.description) }
   }
 
   private func clean(_ profile: ProfileDirectory) {

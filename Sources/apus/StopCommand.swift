@@ -16,7 +16,16 @@ struct StopCommand {
       let named = context.arguments.operands
       let ids = named.isEmpty ? [try configuration.string("cluster_id", of: "IPClusterStop") ?? ""] : named
       paths = ids.map { profile.clusterFile($0) }
-      for (id, path) in zip(ids, paths) where !FileSystem.exists(path) { throw missing(id, path) }
+      // Nobody knows the names of these, nor wants them to go on.
+      let left = Self.leftByPrograms(in: profile).filter { !paths.contains($0) }
+      for (id, path) in zip(ids, paths) where !FileSystem.exists(path) {
+        if named.isEmpty, !left.isEmpty {
+          paths = []
+        } else {
+          throw missing(id, path)
+        }
+      }
+      paths += left
     }
     let seconds = try configuration.double("connect_timeout", of: "SSHLauncher")
     let connectTimeout = seconds.flatMap { $0 > 0 && $0 < 1e6 ? Duration.milliseconds(Int($0 * 1000)) : nil }
@@ -26,8 +35,12 @@ struct StopCommand {
         // In ipyparallel's words, which programs look for.
         if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
         let status = try ClusterStatus(reading: path)
-        let stopped = try ClusterStopper.stop(status, connectTimeout: connectTimeout, context.environment)
-        if let controller = status.deadController, status.file.supervisor == nil {
+        let stopped = try ClusterStopper.stop(status, connectTimeout: connectTimeout, context.environment) {
+          context.note(.info, $0)
+        }
+        if let program = status.file.program {
+          if status.isLeftByProgram { context.note(.info, "\(program) had ended before, and had left it") }
+        } else if let controller = status.deadController, status.file.supervisor == nil {
           context.note(
             .warning,
             "its controller (process \(controller.pid)) had died before; its last words may be in \(controller.outputFile)")
@@ -46,6 +59,11 @@ struct StopCommand {
       }
     }
     return failure?.exitCode ?? .success
+  }
+
+  /// Clusters of programs that were killed.
+  static func leftByPrograms(in profile: ProfileDirectory) -> [String] {
+    profile.clusterFiles().filter { (try? ClusterStatus(reading: $0))?.isLeftByProgram ?? false }
   }
 
   private func missing(_ id: String, _ path: String) -> ClusterError {

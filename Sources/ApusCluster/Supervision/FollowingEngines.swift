@@ -24,17 +24,27 @@ public final class FollowingEngines: Sendable {
 
   private static let lastWords = 5
 
-  /// - Parameter connection: of a client of the cluster.
-  init(_ launcher: any Launcher, _ job: EngineJob, _ plan: ClusterLifecycle.Plan, name: String, _ connection: ConnectionFile)
-    throws(ClusterError)
-  {
+  /// - Parameters:
+  ///   - connection: of a client of the cluster.
+  ///   - file: names what other systems run for it; processes of this host end with this one.
+  init(
+    _ launcher: any Launcher, _ job: EngineJob, _ plan: ClusterLifecycle.Plan, name: String, _ connection: ConnectionFile,
+    _ file: ProgramClusterFile? = nil
+  ) throws(ClusterError) {
     do throws(ProcessError) {
       (orderDescriptor, orderEnd) = try Pipe.open()
       (doneDescriptor, doneEnd) = try Pipe.open()
     } catch { throw ClusterError(error) }
-    thread = try LauncherThread(LauncherSteps(launcher, outputLimit: Self.lastWords))
-    link = try ClusterLink(connection)
-    if let refusal = DetachedThread.start({ [self] in run(plan, job, name) }) {
+    try file?.write()
+    do throws(ClusterError) {
+      link = try ClusterLink(connection)
+      thread = try LauncherThread(LauncherSteps(launcher, outputLimit: Self.lastWords))
+    } catch {
+      file?.remove()
+      throw error
+    }
+    if let refusal = DetachedThread.start({ [self] in run(plan, job, name, file) }) {
+      file?.remove()
       throw ClusterError(.failure, "no thread could be started: \(refusal)")
     }
   }
@@ -83,15 +93,18 @@ public final class FollowingEngines: Sendable {
 
   // MARK: the thread
 
-  private func run(_ plan: ClusterLifecycle.Plan, _ job: EngineJob, _ name: String) {
-    var effects = Effects(thread: thread, link: link, job: job)
+  private func run(_ plan: ClusterLifecycle.Plan, _ job: EngineJob, _ name: String, _ file: ProgramClusterFile?) {
+    var effects = Effects(thread: thread, link: link, job: job, file: file)
     var life = ClusterLifecycle(plan, now: MonotonicClock.now)
     var told: ScalingReport?
     life.connectionInfoArrived(now: MonotonicClock.now, &effects)
     while life.exitCode == nil {
       waitForEvents(until: life.deadline)
       let now = MonotonicClock.now
-      for event in thread.read() { tell(event, &life, &effects, now) }
+      let events = thread.read()
+      let isRefused = events.contains { if case .refused = $0 { true } else { false } }
+      for event in events { tell(event, &life, &effects, now, isRefused: isRefused) }
+      for (index, end) in effects.takeForgotten() { life.engineEnded(index, end, now: now, &effects) }
       if let demand = link.read() {
         if life.startCode == nil { life.enginesRegistered(demand.engines.count, now: now, &effects) }
         life.demandArrived(demand, mark: job.markValue, now: now, &effects)
@@ -104,7 +117,13 @@ public final class FollowingEngines: Sendable {
       told = report
     }
     link.stop()
-    finish()
+    // What may run still is found by the file.
+    let isLeft = life.exitCode == .refused
+    finish(isLeft ? .leave : .removeFiles)
+    if !isLeft { file?.remove() }
+    state.withLock { $0.isDone = true }
+    var byte: UInt8 = 1
+    _ = write(doneEnd, &byte, 1)
   }
 
   private func waitForEvents(until deadline: Duration?) {
@@ -118,11 +137,15 @@ public final class FollowingEngines: Sendable {
   }
 
   private func tell(
-    _ event: LauncherSteps.Event, _ life: inout ClusterLifecycle, _ effects: inout Effects, _ now: Duration
+    _ event: LauncherSteps.Event, _ life: inout ClusterLifecycle, _ effects: inout Effects, _ now: Duration, isRefused: Bool
   ) {
     switch event {
+    case .planned(let engines, let parts, let state):
+      do throws(ClusterError) { try effects.planned(engines, parts, state) } catch { fail(error, life) }
+    case .started(let state):
+      do throws(ClusterError) { try effects.started(state, isRefused: isRefused) } catch { fail(error, life) }
     case .refused(let error):
-      effects.startRefusal = error.reason
+      effects.refused(error)
       fail(error, life)
     case .waiting(let index, let reason): life.engineWaits(index, reason: reason, now: now, &effects)
     case .running(let index, _): life.engineRuns(index, now: now, &effects)
@@ -131,7 +154,7 @@ public final class FollowingEngines: Sendable {
       fail(ClusterError(.failure, engine.sentence + words), life)
       life.engineEnded(engine.index, engine.end, now: now, &effects)
     case .unreachable(let engines): life.enginesUnreachable(engines, &effects)
-    case .planned, .started, .trouble, .done: break
+    case .trouble, .done: break
     }
   }
 
@@ -140,8 +163,8 @@ public final class FollowingEngines: Sendable {
     if life.startCode == nil { state.withLock { $0.failure = $0.failure ?? error } }
   }
 
-  private func finish() {
-    thread.send(.removeFiles)
+  private func finish(_ request: LauncherSteps.Request) {
+    thread.send(request)
     let deadline = MonotonicClock.now + .seconds(15)
     var isRemoved = false
     while !isRemoved, MonotonicClock.now < deadline {
@@ -150,9 +173,6 @@ public final class FollowingEngines: Sendable {
       isRemoved = thread.read().contains { if case .done = $0 { true } else { false } }
     }
     thread.finish()
-    state.withLock { $0.isDone = true }
-    var byte: UInt8 = 1
-    _ = write(doneEnd, &byte, 1)
   }
 }
 
@@ -161,12 +181,45 @@ private struct Effects: ClusterLifecycleEffects {
   let thread: LauncherThread
   let link: ClusterLink
   let job: EngineJob
+  let file: ProgramClusterFile?
   var startRefusal: String?
+  private var queue = SubmissionQueue()
+  /// What was never handed over, with why; the lifecycle hears of it when it has decided.
+  private var forgotten: [(Int, EngineEnd)] = []
+
+  init(thread: LauncherThread, link: ClusterLink, job: EngineJob, file: ProgramClusterFile?) {
+    (self.thread, self.link, self.job, self.file) = (thread, link, job, file)
+  }
 
   mutating func startEngines(_ engines: Range<Int>) -> Int {
     startRefusal = nil
-    thread.send(.start(engines, job))
+    queue.plan(engines)
+    thread.send(.plan(engines, job))
     return engines.count
+  }
+
+  /// What cannot be noted is not started: nobody would find it.
+  mutating func planned(_ engines: Range<Int>, _ parts: [Range<Int>], _ state: JSONObject) throws(ClusterError) {
+    do throws(ClusterError) { try file?.write(state, of: job.setID) } catch {
+      forgotten += queue.refused().map { ($0, .refused(error.reason)) }
+      throw error
+    }
+    if let part = queue.planned(engines, parts) { thread.send(.start(part, job)) }
+  }
+
+  mutating func started(_ state: JSONObject, isRefused: Bool) throws(ClusterError) {
+    if !isRefused, let part = queue.submitted() { thread.send(.start(part, job)) }
+    try file?.write(state, of: job.setID)
+  }
+
+  mutating func refused(_ error: ClusterError) {
+    startRefusal = error.reason
+    forgotten += queue.refused().map { ($0, .refused(error.reason)) }
+  }
+
+  mutating func takeForgotten() -> [(Int, EngineEnd)] {
+    defer { forgotten = [] }
+    return forgotten
   }
 
   mutating func drain(_ ids: [Int]) { link.drain(ids) }
@@ -174,13 +227,15 @@ private struct Effects: ClusterLifecycleEffects {
 
   mutating func signal(_ signal: Int32, controller: Bool, engines: Set<Int>) {
     switch signal {
-    case SIGTERM: thread.send(.stop(isForced: false))
+    case SIGTERM:
+      forgotten += queue.cancel().map { ($0, .cancelled(by: "")) }
+      thread.send(.stop(isForced: false))
     case SIGKILL: thread.send(.stop(isForced: true))
     default: thread.send(.signal(signal, engines))
     }
   }
 
-  // There is no file of the cluster, and the controller is this program's own.
+  // The controller is this program's own, and so the file says nothing but its engines' places.
   mutating func adoptEngines() {}
   mutating func restartController() -> Bool { false }
   mutating func watchRegistrations() {}

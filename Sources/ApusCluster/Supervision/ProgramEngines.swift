@@ -46,7 +46,13 @@ public struct ProgramEngines: Sendable {
   /// Starts them.
   /// - Parameter connectionInfo: the engines' connection file as text.
   public func start(connectionInfo: String) throws(ClusterError) -> RunningEngines {
-    try RunningEngines(configuration.launcher, count, job(connectionInfo))
+    try RunningEngines(configuration.launcher, count, job(connectionInfo), file(count))
+  }
+
+  private func file(_ engines: Int) -> ProgramClusterFile {
+    ProgramClusterFile(
+      profile, clusterID: clusterID, launcher: configuration.launcherName, engines: engines,
+      program: configuration.engines.command.program)
   }
 
   /// Starts the least of a range, and others as there is work for them.
@@ -64,7 +70,8 @@ public struct ProgramEngines: Sendable {
     plan.queues = configuration.plan.queues
     plan.killAfter = configuration.plan.killAfter
     plan.giveUpAfter = configuration.plan.giveUpAfter
-    return try FollowingEngines(configuration.launcher, job(connectionInfo), plan, name: configuration.launcherName, connection)
+    return try FollowingEngines(
+      configuration.launcher, job(connectionInfo), plan, name: configuration.launcherName, connection, file(range.lowerBound))
   }
 
   private func job(_ connectionInfo: String) -> EngineJob {
@@ -80,25 +87,38 @@ public struct ProgramEngines: Sendable {
 /// Engines that a launcher has started for a program, until it stops them.
 public final class RunningEngines: Sendable {
   private let thread: LauncherThread
-  private let launcher: any Launcher
+  private let job: EngineJob
+  private let file: ProgramClusterFile
   private struct State {
     /// Why they cannot all come, once that is known.
     var failure: ClusterError?
+    var queue = SubmissionQueue()
+    /// Those that have not ended.
     var live: Int
+    /// Of some nobody can say whether they have ended.
+    var isLeft = false
     var isDone = false
   }
   private let state: Mutex<State>
 
   private static let lastWords = 5
 
-  fileprivate init(_ launcher: any Launcher, _ count: Int, _ job: EngineJob) throws(ClusterError) {
-    self.launcher = launcher
-    thread = try LauncherThread(LauncherSteps(launcher, outputLimit: Self.lastWords))
-    state = Mutex(State(live: count))
-    var planning = launcher
-    for part in planning.plan(0..<count, job) { thread.send(.start(part, job)) }
-    let refusal = DetachedThread.start { [self] in watch() }
-    if let refusal { throw ClusterError(.failure, "no thread could be started: \(refusal)") }
+  fileprivate init(_ launcher: any Launcher, _ count: Int, _ job: EngineJob, _ file: ProgramClusterFile) throws(ClusterError) {
+    (self.job, self.file) = (job, file)
+    try file.write()
+    do throws(ClusterError) { thread = try LauncherThread(LauncherSteps(launcher, outputLimit: Self.lastWords)) } catch {
+      file.remove()
+      throw error
+    }
+    var first = State(live: count)
+    first.queue.plan(0..<count)
+    state = Mutex(first)
+    thread.send(.plan(0..<count, job))
+    if let refusal = DetachedThread.start({ [self] in watch() }) {
+      file.remove()
+      thread.finish()
+      throw ClusterError(.failure, "no thread could be started: \(refusal)")
+    }
   }
 
   /// Why they cannot all come; `nil` while nothing is known against it.
@@ -108,27 +128,46 @@ public final class RunningEngines: Sendable {
     while !state.withLock({ $0.isDone }) {
       var descriptors = [pollfd(fd: thread.descriptor, events: Int16(POLLIN), revents: 0)]
       guard poll(&descriptors, 1, -1) > 0 || errno == EINTR else { return }
-      for event in thread.read() { note(event) }
+      let events = thread.read()
+      let isRefused = events.contains { if case .refused = $0 { true } else { false } }
+      for event in events { note(event, isRefused: isRefused) }
     }
   }
 
-  private func note(_ event: LauncherSteps.Event) {
+  private func note(_ event: LauncherSteps.Event, isRefused: Bool) {
+    let words: (EndedEngine) -> String = { $0.lines.isEmpty ? "" : ". It said:\n" + $0.lines.joined(separator: "\n") }
     state.withLock { state in
       switch event {
-      case .refused(let error): state.failure = state.failure ?? error
+      case .planned(let engines, let parts, let told):
+        // What cannot be noted is not started: nobody would find it.
+        do throws(ClusterError) { try file.write(told, of: job.setID) } catch {
+          state.failure = state.failure ?? error
+          state.live -= state.queue.refused().count
+          return
+        }
+        if let part = state.queue.planned(engines, parts) { thread.send(.start(part, job)) }
+      case .started(let told):
+        do throws(ClusterError) { try file.write(told, of: job.setID) } catch { state.failure = state.failure ?? error }
+        if !isRefused, let part = state.queue.submitted() { thread.send(.start(part, job)) }
+      case .refused(let error):
+        state.failure = state.failure ?? error
+        state.live -= state.queue.refused().count
       case .ended(let engine):
         state.live -= 1
-        let words = engine.lines.isEmpty ? "" : ". It said:\n" + engine.lines.joined(separator: "\n")
-        state.failure = state.failure ?? ClusterError(.failure, engine.sentence + words)
+        state.failure = state.failure ?? ClusterError(.failure, engine.sentence + words(engine))
       case .done: state.isDone = true
-      case .unreachable(let engines): state.live -= engines.count
-      case .planned, .started, .waiting, .running, .trouble: break
+      case .unreachable(let engines):
+        state.live -= engines.count
+        state.isLeft = true
+      case .waiting, .running, .trouble: break
       }
     }
   }
 
-  /// Ends them all, and removes what was made for them.
+  /// Ends them all, and removes what was made for them. Of what does not end the cluster's file stays: `apus stop` finds it by that.
   public func stop(within patience: Duration = .seconds(20)) {
+    // What was never handed over need not end.
+    state.withLock { state in state.live -= state.queue.cancel().count }
     thread.send(.stop(isForced: false))
     let deadline = MonotonicClock.now + patience
     var isForced = false
@@ -142,9 +181,11 @@ public final class RunningEngines: Sendable {
       // The launcher looks by itself; its thread tells `watch`.
       _ = poll(nil, 0, 20)
     }
-    thread.send(.removeFiles)
+    let isLeft = state.withLock { $0.live > 0 || $0.isLeft }
+    thread.send(isLeft ? .leave : .removeFiles)
     let end = MonotonicClock.now + .seconds(15)
     while !state.withLock({ $0.isDone }), MonotonicClock.now < end { _ = poll(nil, 0, 5) }
     thread.finish()
+    if !isLeft { file.remove() }
   }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import processes
 import pytest
+from test_restarts import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -49,6 +51,51 @@ def test_an_interrupted_program_leaves_no_job(make_cluster):
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     assert running.wait(40) == 130
+    cluster.has_left_nothing()
+
+
+@pytest.mark.parametrize("number", ["2", "2-3"])
+@pytest.mark.parametrize("command", [["stop"], ["stop", "--all"], ["clean"]])
+@pytest.mark.parametrize("name", ["slurm", "real slurm", "ssh"])
+def test_what_a_killed_program_has_left_ends_with_the_next_stop(make_cluster, name, command, number):
+    if (name, command) not in [("slurm", ["stop"]), ("slurm", ["clean"]), ("real slurm", ["stop"]), ("ssh", ["stop", "--all"])]:
+        pytest.skip("one of each is enough")
+    cluster = make_cluster(name)
+    running = subprocess.Popen(
+        [program("MonteCarloPi"), "64000000000000", *options(cluster), "-n", number], env=cluster.env, cwd=cluster.folder,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        def there() -> bool:
+            assert running.poll() is None
+            listed = json.loads(cluster.run("list", "--json").stdout)
+            return len(cluster.stand.left_over()) >= (1 if cluster.stand.is_batch else 2) and bool(listed and listed[0]["engines"]["sets"])
+
+        wait_for(there)
+        [listed] = json.loads(cluster.run("list", "--json").stdout)
+        assert listed["supervisor"]["state"]["pid"] == running.pid and listed["apus"]["program"].endswith("MonteCarloPi")
+        row = cluster.run("list").stdout.splitlines()[1].split()
+        assert row[1] == f"program-{running.pid}" and row[2] == "True", row
+        # One that lives is not meant.
+        assert cluster.run("stop").returncode == 11 and running.poll() is None
+    finally:
+        running.kill()
+        running.wait(5)
+    assert cluster.run("list").stdout.splitlines()[1].split()[2] == "False"
+    stopped = cluster.run(*command)
+    assert stopped.returncode == 0, stopped.stderr
+    assert cluster.run("list").stdout.splitlines()[1:] == []
+    cluster.has_left_nothing()
+
+
+def test_a_program_is_stopped_by_its_name(make_cluster):
+    cluster = make_cluster("slurm")
+    running = subprocess.Popen(
+        [program("MonteCarloPi"), "64000000000000", *options(cluster), "-n", "2"], env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    wait_for(lambda: cluster.stand.jobs())
+    stopped = cluster.run("stop", f"program-{running.pid}")
+    assert stopped.returncode == 0, stopped.stderr
+    assert running.wait(5) == 130
     cluster.has_left_nothing()
 
 
