@@ -35,7 +35,8 @@ public struct TaskRanges: Sendable, Hashable {
     var count = others.count
     for run in content["ranges"]?.arrayValue ?? [] {
       guard let parts = run.arrayValue, parts.count == 3, let prefix = parts[0].stringValue, let first = parts[1].intValue,
-        let length = parts[2].intValue, prefix.utf8.count <= Self.longestPrefix, first >= 0, (1...Self.most).contains(length), first <= Int.max - length
+        let length = parts[2].intValue, prefix.utf8.count <= Self.longestPrefix, first >= 0, (1...Self.most).contains(length),
+        first <= Int.max - length
       else { continue }
       count += length
       guard count <= Self.most else { break }
@@ -75,7 +76,9 @@ public struct TaskRanges: Sendable, Hashable {
       digits += 1
       start = before
     }
-    guard digits > 0, text.utf8.count - digits <= longestPrefix, start > bytes.startIndex, bytes[start] != 48 || digits == 1 else { return nil }
+    guard digits > 0, text.utf8.count - digits <= longestPrefix, start > bytes.startIndex, bytes[start] != 48 || digits == 1 else {
+      return nil
+    }
     return (text[..<start], number)
   }
 }
