@@ -2,7 +2,7 @@ import ApusClient
 import ApusCluster
 import ApusMessaging
 
-/// The number of engines of a cluster that nobody watches over: what was started with `--daemonize` alone, on this machine.
+/// The number of engines of a cluster that nobody watches over: what was started with `--daemonize --no-journal`, on this machine.
 ///
 /// Engines are added as `apus engines` adds them, and go as they do with a launcher: nobody who computes, or may hold names.
 struct UnsupervisedScaling {
@@ -123,7 +123,7 @@ struct UnsupervisedScaling {
     let left = ClusterStopper.waitForEnd(of: processes, atMost: Self.endPatience)
     for process in processes where !left.contains(process) && !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
     try ClusterFile.whileLocked(before.path) { () throws(ClusterError) in
-      try ClusterStatus(reading: before.path).file.write(to: before.path)
+      try ClusterStatus(reading: before.path).fileToKeep.write(to: before.path)
     }
   }
 

@@ -100,6 +100,58 @@ import Testing
     #expect(status(alive: [77]).isRunning)
   }
 
+  /// Another version, or another program, finds again what it has put there.
+  @Test func whatNobodyKnowsIsKept() throws {
+    let text = """
+      {"cluster": {"cluster_id": "", "controller_args": [], "controller_ip": "", "controller_location": "", "delay": 0.0, "n": 1, \
+      "profile_dir": "/i", "class": "c", "new": 1}, "controller": {"class": "local", "new": 2, "state": {"cluster_id": "", \
+      "output_file": "/o", "pid": 5, "profile_dir": "/i", "state": "running", "new": 3}}, "supervisor": {"class": "local", "state": \
+      {"cluster_id": "", "output_file": "", "pid": 6, "profile_dir": "/i", "state": "running"}, "restarts_controller": true, \
+      "new": 4}, "engines": {"class": "local", "new": 5, "sets": {"1": {"cluster_id": "", "n": 1, "pid": -1, "profile_dir": "/i", \
+      "state": "running", "new": 6, "engines": {"0": {"cluster_id": "", "n": 1, "output_file": "/e", "pid": 7, "profile_dir": "/i", \
+      "state": "running", "new": 7}}}}}, "apus": {"new": 8}, "new": {"a": [9]}}
+      """
+    #expect(try read(text).json == JSONValue(parsing: text))
+    var file = try read(text)
+    (file.supervisor, file.controller, file.originalController) = (nil, nil, nil)
+    #expect(file.json["supervisor"] == nil && file.json["controller"] == nil)
+    #expect(file.json["new"] != nil && file.json["apus"]?["new"] == 8)
+  }
+
+  @Test func whoeverWritesTheFileAgainKeepsADeadLauncher() throws {
+    var file = try read(Self.stock)
+    file.supervisor = .init(pid: 77, outputFile: "", began: "5")
+    file.launchers = [.init(pid: 78, outputFile: ""), .init(pid: 79, outputFile: "")]
+    func kept(alive: Set<Int32>, unnamed: [Int32]) -> ClusterFile {
+      ClusterStatus(
+        file, path: "p", isAlive: { process, _ in alive.contains(process.pid) },
+        started: { _ in unnamed.map { .init(pid: $0, outputFile: "") } }
+      ).fileToKeep
+    }
+    // The one has started something that the file does not name.
+    let some = kept(alive: [79, 4239], unnamed: [4711])
+    #expect(some.supervisor?.pid == 77 && some.controller?.pid == 4147 && some.launchers.map(\.pid) == [78, 79])
+    #expect(some.engineSets.values.first?.engines.count == 1)
+    let none = kept(alive: [79], unnamed: [])
+    #expect(none.supervisor?.pid == 77 && none.launchers.map(\.pid) == [79] && none.engineSets.isEmpty)
+  }
+
+  @Test func aClusterThatHasEndedIsNotAbandoned() throws {
+    var file = try read(Self.stock)
+    func status() -> ClusterStatus {
+      ClusterStatus(file, path: "p", isAlive: { process, _ in process.pid == 4239 }, started: { _ in [] })
+    }
+    // Its controller died.
+    #expect(status().isAbandoned && !status().hasOnlyEngines)
+    // The launcher had noticed, and died before it could start another.
+    (file.controller, file.originalController) = (nil, nil)
+    file.supervisor = .init(pid: 77, outputFile: "", began: "5")
+    #expect(status().isAbandoned)
+    // Both ended in order: what is left was added by others.
+    file.supervisor = nil
+    #expect(!status().isAbandoned && status().hasOnlyEngines && status().isRunning)
+  }
+
   @Test func numbersThatAreUsedAgainAreOthers() throws {
     let file = try read(Self.stock)
     let began = try #require(ProcessTable.began(getpid()))

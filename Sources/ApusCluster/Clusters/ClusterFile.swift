@@ -10,6 +10,8 @@ public struct ClusterFile: Sendable, Hashable {
     public var outputFile: String
     /// When it began, as the system tells it, where that is known: its number may be another's by now.
     public var began: String?
+    /// What else others have said of it.
+    var others = JSONObject()
     public init(pid: Int32, outputFile: String, began: String? = nil) {
       self.pid = pid
       self.outputFile = outputFile
@@ -27,6 +29,8 @@ public struct ClusterFile: Sendable, Hashable {
     var state: JSONObject?
     /// Which launcher that is, where the set itself says so.
     var launcher: String? { state?["apus"]?["launcher"]?.stringValue }
+    /// What else others have said of a set without a state of its own.
+    var others = JSONObject()
 
     public init(count: Int, engines: [String: Process]) {
       self.count = count
@@ -62,6 +66,8 @@ public struct ClusterFile: Sendable, Hashable {
   /// The class that wrote the file, as Python names it.
   var className = "ipyparallel.cluster.cluster.Cluster"
   var originalController: JSONObject?
+  /// What others have put there, and we know nothing of.
+  var others = ForeignMembers()
 
   public init(clusterID: String, profile: String) {
     self.clusterID = clusterID
@@ -138,6 +144,7 @@ public struct ClusterFile: Sendable, Hashable {
     launchers = (json["apus"]?["launchers"]?.arrayValue ?? []).compactMap { $0.objectValue.flatMap(Self.process) }
     program = json["apus"]?["program"]?.stringValue
     for (path, version) in json["apus"]?["former_files"]?.objectValue?.members ?? [] { formerFiles[path] = version.stringValue }
+    others = ForeignMembers(in: json)
   }
 
   /// Takes a set's state as its launcher tells it.
@@ -152,14 +159,21 @@ public struct ClusterFile: Sendable, Hashable {
     if state["engines"] == nil || state["apus"] != nil {
       set.state = state
       set.engines = [:]
+    } else {
+      set.others = ForeignMembers.unknown(in: state, to: Self.membersOfSets)
     }
     return set
   }
 
   private static func process(_ state: JSONObject) -> Process? {
     guard let pid = state["pid"]?.intValue, let pid = Int32(exactly: pid), pid > 0 else { return nil }
-    return Process(pid: pid, outputFile: state["output_file"]?.stringValue ?? "", began: state["began"]?.stringValue)
+    var process = Process(pid: pid, outputFile: state["output_file"]?.stringValue ?? "", began: state["began"]?.stringValue)
+    process.others = ForeignMembers.unknown(in: state, to: membersOfProcesses)
+    return process
   }
+
+  private static let membersOfSets: Set = ["cluster_id", "n", "pid", "profile_dir", "state", "engines"]
+  private static let membersOfProcesses: Set = ["cluster_id", "n", "output_file", "pid", "began", "profile_dir", "state"]
 
   // MARK: writing
 
@@ -193,6 +207,7 @@ public struct ClusterFile: Sendable, Hashable {
         JSONObject(members: formerFiles.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))
     }
     if !own.members.isEmpty { object["apus"] = .object(own) }
+    others.add(to: &object)
     return .object(object)
   }
 
@@ -200,10 +215,11 @@ public struct ClusterFile: Sendable, Hashable {
   func state(of set: EngineSet) -> JSONObject {
     if let state = set.state { return state }
     let engines = set.engines.sorted { (Int($0.key) ?? 0, $0.key) < (Int($1.key) ?? 0, $1.key) }
-    return [
+    let known: JSONObject = [
       "cluster_id": .string(clusterID), "n": .int(set.count), "pid": -1, "profile_dir": .string(profile), "state": "running",
       "engines": .object(JSONObject(members: engines.map { (key: $0.key, value: state($0.value, n: 1)) })),
     ]
+    return JSONObject(members: known.members + set.others.members)
   }
 
   private func state(_ process: Process, n: Int?) -> JSONValue {
@@ -214,7 +230,7 @@ public struct ClusterFile: Sendable, Hashable {
     if let began = process.began { object["began"] = .string(began) }
     object["profile_dir"] = .string(profile)
     object["state"] = "running"
-    return .object(object)
+    return .object(JSONObject(members: object.members + process.others.members))
   }
 
   /// Reads and writes a cluster's file while no other launcher does: what each has to say of its own engines stays.

@@ -5,6 +5,8 @@ public struct ClusterStatus: Sendable, Hashable {
   public let path: String
   /// Without the processes that have ended.
   public private(set) var file: ClusterFile
+  /// As it was read.
+  private let original: ClusterFile
   /// What the file names as its controller, where that has ended without being asked to.
   public private(set) var deadController: ClusterFile.Process?
   /// What a launcher started that was killed before it could say so in the file.
@@ -18,6 +20,7 @@ public struct ClusterStatus: Sendable, Hashable {
   ) {
     self.path = path
     self.file = file
+    original = file
     if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isAlive(controller, file) {
       deadController = controller
       self.file.controller = nil
@@ -37,6 +40,15 @@ public struct ClusterStatus: Sendable, Hashable {
   }
 
   public init(reading path: String) throws(ClusterError) { self.init(try ClusterFile(reading: path), path: path) }
+
+  /// For whoever writes the file again and knows no more than which engines have ended: a controller and a launcher that have died still stand in it,
+  /// for those who start them again, and for those who look for what they had begun.
+  public var fileToKeep: ClusterFile {
+    var kept = file
+    (kept.controller, kept.supervisor) = (original.controller, original.supervisor)
+    if !unnamed.isEmpty { kept.launchers = original.launchers }
+    return kept
+  }
 
   /// Asks batch systems, hosts and mpiexec how their engines are; without it, their engines count as running for as long as the file says so.
   /// Those that have ended are taken out of the sets and put among the ended.
@@ -91,7 +103,12 @@ public struct ClusterStatus: Sendable, Hashable {
     file.controller != nil || !LauncherName(file.controllerLauncher).isLocal && file.originalController != nil
   }
   /// Controller and launcher have both died, and engines are left.
-  public var isAbandoned: Bool { !isControllerRunning && file.supervisor == nil && !file.engineSets.isEmpty }
+  public var isAbandoned: Bool {
+    !isControllerRunning && file.supervisor == nil && !hasOnlyEngines && !file.engineSets.isEmpty
+  }
+  /// The file names no controller and no launcher of one, dead or alive: what other launchers have added to a cluster that has ended, or to a
+  /// controller that nobody watches over.
+  var hasOnlyEngines: Bool { original.controller == nil && original.originalController == nil && original.supervisor == nil }
   /// A program that was its controller and its launcher has been killed: nobody but `stop` ends what it has left.
   public var isLeftByProgram: Bool { file.program != nil && file.supervisor == nil }
   /// The controller has died, and its launcher starts it again.

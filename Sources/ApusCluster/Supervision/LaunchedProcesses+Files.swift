@@ -20,52 +20,52 @@ extension LaunchedProcesses {
   }
 
   private func writeClusterFileAlone() throws(ClusterError) {
+    let isOwner = configuration.plan.ownsController
     // Beside other engine sets of the same cluster, which other launchers wrote.
-    let earlier = configuration.plan.ownsController ? nil : try? ClusterStatus(reading: clusterFile).file
-    var file = earlier ?? ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
-    if configuration.plan.ownsController {
-      let written = isFileOurs ? (try? ClusterStatus(reading: clusterFile))?.file : nil
-      file.engineSets = written?.engineSets ?? adopted?.others ?? [:]
-      for engine in written?.ended ?? [] where engine.set != setID { file.ended.append(engine) }
-      file.count = configuration.plan.engines
-      file.controllerArguments = configuration.controllerArguments
-      file.controllerIP = configuration.controllerIP
-      file.controllerLocation = configuration.controllerLocation
-      file.delay = configuration.plan.delay.seconds
-      if !hasLeft {
-        file.supervisor = .init(pid: getpid(), outputFile: configuration.supervisorLog, began: ProcessTable.began(getpid()))
-        file.restartsController = configuration.plan.restartsController
-      }
-      file.formerFiles = formerFiles.mapValues(\.text)
-      if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
-      if let controllerState {
-        (file.controllerLauncher, file.originalController) = (configuration.controllerLauncherName, controllerState)
-      }
-    }
-    if configuration.plan.ownsController {
-      file.launchers = isFileOurs ? (try? ClusterStatus(reading: clusterFile))?.file.launchers ?? [] : []
+    let written = isOwner && !isFileOurs ? nil : (try? ClusterStatus(reading: clusterFile))?.fileToKeep
+    var file = ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
+    if isOwner {
+      file.others = written?.others ?? file.others
+      file.engineSets = written?.engineSets ?? adopted?.others ?? setsOfBefore
+      file.ended = written?.ended.filter { $0.set != setID } ?? []
+      file.launchers = written?.launchers ?? []
+      describeCluster(in: &file)
     } else {
+      file = written ?? file
       file.launchers.removeAll { $0.pid == getpid() }
-      // One that has died is no news of ours.
-      file.supervisor = (try? ClusterFile(reading: clusterFile))?.supervisor
       // What was stopped meanwhile does not come back.
-      if !hasLeft, earlier != nil || !isFileOurs {
+      if !hasLeft, written != nil || !isFileOurs {
         file.launchers.append(.init(pid: getpid(), outputFile: "", began: ProcessTable.began(getpid())))
       }
     }
     for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
-    if configuration.plan.ownsController { file.engineLauncher = configuration.launcherName }
     if let setState, !liveEngines.isEmpty || isAboutToAdopt {
       file.set(setID, setState)
     } else {
       file.engineSets[setID] = nil
     }
-    if file.controller == nil, file.originalController == nil, file.supervisor == nil, file.engineSets.isEmpty, earlier == nil,
-      file.launchers.isEmpty
-    {
-      FileSystem.remove(clusterFile)
-    } else {
-      try file.write(to: clusterFile)
+    let saysSomething =
+      file.controller != nil || file.originalController != nil || file.supervisor != nil || !file.engineSets.isEmpty
+      || !file.launchers.isEmpty || !isOwner && written != nil
+    if saysSomething { try file.write(to: clusterFile) } else { FileSystem.remove(clusterFile) }
+  }
+
+  /// What only the launcher of its controller has to say.
+  private func describeCluster(in file: inout ClusterFile) {
+    file.count = configuration.plan.engines
+    file.controllerArguments = configuration.controllerArguments
+    file.controllerIP = configuration.controllerIP
+    file.controllerLocation = configuration.controllerLocation
+    file.delay = configuration.plan.delay.seconds
+    file.engineLauncher = configuration.launcherName
+    if !hasLeft {
+      file.supervisor = .init(pid: getpid(), outputFile: configuration.supervisorLog, began: ProcessTable.began(getpid()))
+      file.restartsController = configuration.plan.restartsController
+    }
+    file.formerFiles = formerFiles.mapValues(\.text)
+    if let controller { file.controller = .init(pid: controller.pid, outputFile: controller.outputFile) }
+    if let controllerState {
+      (file.controllerLauncher, file.originalController) = (configuration.controllerLauncherName, controllerState)
     }
   }
 
@@ -80,19 +80,27 @@ extension LaunchedProcesses {
     removeControllerFiles()
     if configuration.plan.ownsController {
       if let controller { finishedLogs.append(controller.outputFile) }
-      controller = nil
-      FileSystem.remove(clusterFile)
+      (controller, controllerState) = (nil, nil)
       // Files of one elsewhere are gone, as far as they were its own.
       if hasKilledController, configuration.controllerLauncher == nil {
         ControllerLeftovers.remove(
           configuration.profile, clusterID: configuration.clusterID, controllerArguments: configuration.controllerArguments)
       }
-    } else if FileSystem.exists(clusterFile) {
-      hasLeft = true
-      updateClusterFile()
-      if let status = try? ClusterStatus(reading: clusterFile), !status.isRunning { FileSystem.remove(clusterFile) }
     }
+    if FileSystem.exists(clusterFile) { leaveClusterFile() }
     for log in finishedLogs { FileSystem.remove(log) }
+  }
+
+  /// What other launchers have added goes on: whoever stops the cluster finds it by its file, which says nothing of us any more.
+  private mutating func leaveClusterFile() {
+    hasLeft = true
+    do throws(ClusterError) {
+      try ClusterFile.whileLocked(clusterFile) { () throws(ClusterError) in
+        try writeClusterFileAlone()
+        guard let status = try? ClusterStatus(reading: clusterFile) else { return }
+        if !status.isRunning, status.file.launchers.isEmpty { FileSystem.remove(clusterFile) }
+      }
+    } catch { announcer.say(.warning, error.description) }
   }
 
   /// Lets the launcher do the last that there is to do, for as long as that may take.

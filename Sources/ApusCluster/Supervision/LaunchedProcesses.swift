@@ -42,6 +42,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   private(set) var adopted: AdoptedEngines?
   private var hasAdopted = false
   private var queue = SubmissionQueue()
+  /// What other launchers had added to a cluster that has ended: it is still to be found by the file.
+  private(set) var setsOfBefore: [String: ClusterFile.EngineSet] = [:]
   /// The cluster goes on without this launcher.
   var hasLeft = false
   /// Why the last start of engines was cut short.
@@ -63,8 +65,12 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     var id = configuration.plan.ownsController ? "\(time(nil))" : "\(time(nil))-\(getpid())"
     if let status = Self.formerStatus(clusterFile, announcer) {
       if configuration.plan.ownsController, status.isRunning {
-        guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
-        adopted = try AdoptedEngines(status, configuration)
+        if status.hasOnlyEngines, !Self.hasController(configuration) {
+          setsOfBefore = status.file.engineSets
+        } else {
+          guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
+          adopted = try AdoptedEngines(status, configuration)
+        }
       }
       var number = 1
       while status.file.engineSets[id] != nil {
@@ -93,6 +99,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       announcer.say(.warning, "\(error.reason); it is replaced")
       return nil
     }
+  }
+
+  /// Whether a controller answers that nobody watches over.
+  static func hasController(_ configuration: LaunchConfiguration) -> Bool {
+    let path = configuration.profile.connectionFile("client", clusterID: configuration.clusterID)
+    guard let text = try? FileSystem.text(of: path), let file = try? ConnectionFile(parsing: text) else { return false }
+    return RegistrationWatch.answers(file)
   }
 
   private static func alreadyRunning(_ status: ClusterStatus) -> ClusterError {

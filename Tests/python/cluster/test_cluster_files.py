@@ -43,6 +43,60 @@ def test_python_takes_over_what_a_command_started(apus, profile, wait_until):
     assert json.loads(apus("list", "--json").stdout) == []
 
 
+def test_what_others_have_put_into_the_file_stays(make, apus):
+    from apus.cluster import Cluster
+
+    cluster = make(n=1, cluster_id="shared")
+    cluster.start_cluster_sync()
+    d = json.loads(open(cluster.cluster_file).read())
+    added = {
+        "supervisor": {"class": "local", "state": {"pid": 999999999}, "restarts_controller": True}, "apus": {"launchers": [{"pid": 999999999}]},
+        "theirs": [1]}
+    d.update(added)
+    d["cluster"]["theirs"] = 2
+    d["controller"]["state"]["theirs"] = 3
+    d["engines"]["theirs"] = 4
+    with open(cluster.cluster_file, "w") as file:
+        json.dump(d, file)
+    # Whoever reads it has it, and gives it on.
+    other = Cluster.from_file(cluster.cluster_file)
+    assert other.to_dict() == d and Cluster.from_dict(d, cluster_file="").to_dict() == d
+    # So does whoever writes it, having read it or not.
+    for writer in (other, cluster):
+        writer.update_cluster_file()
+        written = json.loads(open(cluster.cluster_file).read())
+        assert {name: written[name] for name in added} == added
+        assert written["cluster"]["theirs"] == 2 and written["engines"]["theirs"] == 4
+    # A controller that is gone takes what was said of it along, and a file that is gone what it said.
+    other._had_supervisor = False
+    os.remove(cluster.cluster_file)
+    cluster.update_cluster_file()
+    assert "supervisor" not in json.loads(open(cluster.cluster_file).read())
+
+
+def test_sets_that_a_command_has_added_stay_in_the_file(make, apus):
+    from apus.cluster import guardian
+
+    cluster = make(n=1, cluster_id="more")
+    cluster.start_cluster_sync()
+    with cluster.connect_client_sync() as client:
+        client.wait_for_engines(1, timeout=20)
+    assert apus("engines", "-n", "1", "--daemonize", "--cluster-id=more").returncode == 0
+    name = cluster.start_engines_sync(1)
+    sets = json.loads(open(cluster.cluster_file).read())["engines"]["sets"]
+    assert len(sets) == 3 and name in sets
+    cluster.stop_engines_sync(name)
+    sets = json.loads(open(cluster.cluster_file).read())["engines"]["sets"]
+    assert len(sets) == 2 and name not in sets
+    cluster.stop_cluster_sync()
+    # It is still to be found, and stopped.
+    (left,) = json.loads(open(cluster.cluster_file).read())["engines"]["sets"].values()
+    pid = left["engines"]["0"]["pid"]
+    os.kill(pid, 0)
+    assert apus("stop", "more").returncode == 0
+    assert guardian.began(pid) is None and not os.path.exists(cluster.cluster_file)
+
+
 def test_ipyparallel_takes_over_what_python_started(make):
     stock = pytest.importorskip("ipyparallel")
     cluster = make(n=1)

@@ -50,6 +50,8 @@ class BaseLauncher(LoggingConfigurable):
     stop_callbacks = List()
 
     _is_stopping = False
+    #: What others have said of it in the cluster's file.
+    _others = {}
 
     def __init__(self, **kwargs):
         self._state_lock = threading.RLock()
@@ -189,15 +191,17 @@ class BaseLauncher(LoggingConfigurable):
 
     def to_dict(self):
         """What another process needs to attach to it: a JSON object."""
-        return {name: getattr(self, name) for name in self.traits(to_dict=True)}
+        return {**self._others, **{name: getattr(self, name) for name in self.traits(to_dict=True)}}
 
     @classmethod
     def from_dict(cls, d, *, config=None, parent=None, **kwargs):
         """A launcher that is attached to what another one started. Raises NotRunning where that has ended."""
         launcher = cls(config=config, parent=parent, **kwargs)
-        for name in launcher.traits(to_dict=True):
+        names = launcher.traits(to_dict=True)
+        for name in names:
             if name in d:
                 setattr(launcher, name, d[name])
+        launcher._others = {name: value for name, value in d.items() if name not in names}
         return launcher
 
 

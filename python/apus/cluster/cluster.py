@@ -419,8 +419,9 @@ class Cluster(SynchronousForms, connecting.Connecting, Adaptive, ClusterFile, Lo
 
     def write_cluster_file(self):
         super().write_cluster_file()
-        if self.shutdown_atexit:
-            guardian.guard_file(self.cluster_file)
+        # With what others have added it is needed when we are gone.
+        goes_with_us = self.shutdown_atexit and self._is_running() and not self._has_others
+        (guardian.guard_file if goes_with_us else guardian.release_file)(self.cluster_file)
 
     def remove_cluster_file(self):
         super().remove_cluster_file()

@@ -19,8 +19,19 @@ from .registry import abbreviate_launcher_class
 _COMMON_NAME = "ipyparallel.cluster.cluster.Cluster"
 
 
+#: Parts of a file that this class writes, and what it writes of them; `None` is what the cluster's traits are.
+_OWN = {"cluster": None, "controller": {"class", "state"}, "engines": {"class", "sets"}}
+
+
 class ClusterFile:
     """The part of `Cluster` that is about its file."""
+
+    #: What others have put into the file, in its form: members that this class does not know, and engine sets that it has not started.
+    _others = {}
+    #: This object has written the file, or was made of it: what others put into it since is theirs, and stays.
+    _is_file_known = False
+    #: Engine sets that were this object's.
+    _former_sets = frozenset()
 
     @classmethod
     def _name_in_files(cls):
@@ -46,7 +57,47 @@ class ClusterFile:
                 "class": abbreviate_launcher_class(self.controller_launcher_class), "state": self.controller.to_dict()}
         sets = {name: engines.to_dict() for name, engines in self.engines.items() if engines.state != "after"}
         d["engines"] = {"class": abbreviate_launcher_class(self.engine_launcher_class), "sets": sets}
-        return d
+        return self._with_others(d)
+
+    def _with_others(self, d):
+        whole = dict(d)
+        for name, value in self._others.items():
+            if name not in _OWN:
+                whole[name] = value
+            elif name in d:
+                whole[name] = {**value, **d[name]}
+        if sets := self._others.get("engines", {}).get("sets"):
+            whole["engines"]["sets"] = {**sets, **d["engines"]["sets"]}
+        return whole
+
+    def _remember_others(self, d):
+        """Note what of a file is not this object's."""
+        others = {}
+        for name, value in d.items():
+            if name not in _OWN:
+                others[name] = value
+            elif isinstance(value, dict):
+                own = _OWN[name] or {*self.traits(to_dict=True), "class"}
+                others[name] = {member: value[member] for member in value if member not in own}
+        sets = (d.get("engines") or {}).get("sets") or {}
+        ours = {*self.engines, *self._former_sets}
+        others.setdefault("engines", {})["sets"] = {name: state for name, state in sets.items() if name not in ours}
+        self._others = others
+
+    def _remember_file(self):
+        """Note what others have put into the file since this object has seen it; what a cluster before has left there is nobody's."""
+        try:
+            with open(self.cluster_file, encoding="utf-8") as file:
+                d = json.load(file)
+        except (OSError, ValueError):
+            # Whoever stops a cluster removes it.
+            d = {}
+        self._remember_others(d if self._is_file_known and isinstance(d, dict) else {})
+
+    @property
+    def _has_others(self):
+        """Whether engine sets of others are left, as far as can be seen from here."""
+        return any(_may_run(state) for state in self._others.get("engines", {}).get("sets", {}).values())
 
     @classmethod
     def from_dict(cls, d, **kwargs):
@@ -69,6 +120,10 @@ class ClusterFile:
         cluster._had_supervisor = "supervisor" in d
         cluster._attach_controller(d.get("controller") or {})
         cluster._attach_engines(d.get("engines") or {})
+        # Sets that have ended are nobody's.
+        cluster._former_sets = frozenset((d.get("engines") or {}).get("sets") or {})
+        cluster._remember_others(d)
+        cluster._is_file_known = True
         if not cluster._is_supervised and not cluster._had_supervisor and cluster.to_dict() != d:
             cluster.update_cluster_file()
         cluster._stop_at_exit()
@@ -141,6 +196,7 @@ class ClusterFile:
             with open(descriptor, "w", encoding="utf-8") as file:
                 json.dump(self.to_dict(), file)
             os.replace(path, self.cluster_file)
+            self._is_file_known = True
         except BaseException:
             os.unlink(path)
             raise
@@ -162,9 +218,14 @@ class ClusterFile:
         if not self.cluster_file:
             return
         with self._file_lock, _locked(os.path.dirname(self.cluster_file)):
-            if self._is_running():
-                if not self._is_supervised:
-                    self.write_cluster_file()
+            if self._is_supervised:
+                # A controller that has died is about to come back, and its launcher writes the file.
+                return
+            self._former_sets |= {*self.engines}
+            self._remember_file()
+            # What others have added is to be found by whoever stops it.
+            if self._is_running() or self._has_others:
+                self.write_cluster_file()
             else:
                 self.remove_cluster_file()
 
@@ -176,6 +237,14 @@ def _is_supervised(d):
         return began(state["pid"]) is not None and state.get("began") in (None, began(state["pid"]))
     except (KeyError, TypeError):
         return False
+
+
+def _may_run(state):
+    """Whether a set of engines may run still: one whose engines are processes of this host says which those are."""
+    engines = state.get("engines")
+    if not engines or "apus" in state:
+        return engines is None or "apus" in state
+    return any(began(engine.get("pid", 0)) is not None for engine in engines.values())
 
 
 def _is_of_commands(d):
