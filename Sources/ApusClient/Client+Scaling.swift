@@ -26,7 +26,7 @@ public struct ClusterScaling: Sendable, Hashable {
 }
 
 /// The number of engines. Needs a controller of Apus, and for wishes a launcher that stays with the cluster: `apus start` in the foreground, or
-/// in the background with `--min`, `--max`, `--restart` or `--journal`.
+/// in the background, unless `--no-journal` was said without `--min`, `--max` or `--restart`.
 extension Client {
   /// How many engines there are to be, and why it changed last.
   public func scaling() async throws -> ClusterScaling { try await scaling(wish: .null) }

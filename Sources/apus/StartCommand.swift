@@ -36,7 +36,11 @@ struct StartCommand {
     let command = ChildProcess.Command(program: context.executable, arguments: CommandLine.arguments, environment: environment)
     let id = configuration.clusterID.isEmpty ? "" : "\(configuration.clusterID)-"
     let log = "\(configuration.profile.log)/ipcluster-\(id)\(getpid()).log"
-    let code = try DetachedSupervisor(command, log: log).run { context.output.print($0 + "\n") }
+    let code = try DetachedSupervisor(command, log: log).run {
+      context.output.print($0 + "\n")
+    } note: {
+      Terminal.write($0 + "\n", to: STDERR_FILENO)
+    }
     if code == .success {
       context.note(
         .info,

@@ -11,7 +11,7 @@ class Scaling:
     """The part of the client that changes the number of engines.
 
     It needs a controller of Apus, and for wishes a launcher that stays with the cluster: `apus start` in the foreground, or in the background
-    with `--min`, `--max`, `--restart` or `--journal`. Without one they raise RemoteError.
+    unless `--no-journal` was said without `--min`, `--max` or `--restart`. Without one they raise RemoteError.
     """
 
     def scale(self, n, force=False):

@@ -45,7 +45,7 @@ extension TraitTable {
           Trait("ports", .text, "''", "Ports of the controller, through a firewall: 10101-10120,10200. Random ones after that."),
           Trait("dry_run", .bool, "False", "Print the script and the commands, and start nothing."),
           Trait(
-            "journal", .bool, "False",
+            "journal", .bool, "True in the background",
             "Let the controller keep a journal, and start it again when it has died: its tasks, engines and clients go on."),
           Trait(
             "journal_sync", .choice(["", "always", "interval", "never"]), "''",

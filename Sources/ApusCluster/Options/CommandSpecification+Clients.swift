@@ -79,8 +79,8 @@ extension CommandSpecification {
       was addressed itself (a DirectView's push, execute or apply) and may hold names; --force lets those go, too, the first when
       they are done. With --min and --max the number follows the work. Without anything it shows what was decided last, and why.
 
-      A range needs a launcher that stays: 'apus start' in the foreground, or in the background with --min, --max, --restart or
-      --journal. A number is enough for one that was started with --daemonize alone, with its engines on this machine.
+      A range needs a launcher that stays: that of 'apus start' does, in the background as well, unless --no-journal was said
+      without --min, --max or --restart. A number is enough where nobody stays, with engines on this machine.
       """,
     examples: [("8", "eight engines"), ("--min=1 --max=16", "as many as there is work for"), ("", "what was decided, and why")],
     options: [

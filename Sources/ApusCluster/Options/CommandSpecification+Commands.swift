@@ -61,7 +61,7 @@ extension CommandSpecification {
       """,
     examples: [
       ("-n 4", "four engines; without -n one for each core"),
-      ("-n 4 --daemonize", "in the background, until 'stop'"),
+      ("-n 4 --daemonize", "in the background, until 'stop', and with a journal"),
       ("-n 4 --journal", "tasks survive the controller, which is started again"),
       ("--profile=work --cluster-id=a", "one of several clusters, each with its own name"),
       ("--ip='*' --location=node1", "reachable from other machines"),
@@ -78,7 +78,9 @@ extension CommandSpecification {
       .value("controller", "Cluster", "controller_launcher_class"), .value("controller-host", "Cluster", "controller_host"),
       .value("delay", "Cluster", "delay"), python,
       .flag("journal", "Cluster", "journal"),
-      .flag("no-journal", "Cluster", "journal", false, "Keep no journal, whatever a configuration file says."),
+      .flag(
+        "no-journal", "Cluster", "journal", false,
+        "Keep no journal, in the background either, and whatever a configuration file says: no launcher stays for it."),
       .value("journal-sync", "Cluster", "journal_sync"),
       .value("restart", "Cluster", "restart"), .flag("keep-ids", "Cluster", "keep_ids"),
       .value("min", "Cluster", "least"), .value("max", "Cluster", "most"), .value("idle", "Cluster", "idle"),

@@ -212,12 +212,23 @@ private struct LaunchReader {
     if !location.isEmpty { all.append("--location=\(location)") }
     let ports = try configuration.string("ports", of: "Cluster") ?? ""
     if isStart, !ports.isEmpty { all.append("--ports=\(ports)") }
+    let own = try configuration.strings("controller_cmd", of: controllerLauncher)
     let sync = try configuration.string("journal_sync", of: "Cluster") ?? ""
-    if isStart, try configuration.bool("journal", of: "Cluster") ?? !sync.isEmpty { all.append("--journal") }
+    var keepsJournal = try configuration.bool("journal", of: "Cluster")
+    if keepsJournal == nil { keepsJournal = sync.isEmpty ? try keepsJournalUnasked(own, all + added) : true }
+    if isStart, keepsJournal == true { all.append("--journal") }
     if isStart, !sync.isEmpty { all.append("--journal-sync=\(sync)") }
-    return ControllerWords(
-      own: try configuration.strings("controller_cmd", of: controllerLauncher), ip: ip, location: location, added: added,
-      all: all + added)
+    return ControllerWords(own: own, ip: ip, location: location, added: added, all: all + added)
+  }
+
+  /// Whether the controller keeps a journal where nobody has said so for the cluster: in the background, where its launcher can stay with it.
+  private func keepsJournalUnasked(_ own: [String]?, _ words: [String]) throws(ClusterError) -> Bool {
+    guard try configuration.bool("daemonize", of: command.application) ?? false, own == nil, controllerKind == LocalLauncher.name,
+      !words.contains(where: { $0.hasPrefix("--IPController.journal=") })
+    else { return false }
+    // The controller reads its own files, which a word on its command line would overrule.
+    let files = try ConfigurationLoader(environment).load("ipcontroller", profile: selection.profile)
+    return try files.configuration.bool("journal", of: "IPController") ?? true
   }
 
   func controller(_ words: ControllerWords) throws(ClusterError) -> ChildProcess.Command {

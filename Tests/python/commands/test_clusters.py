@@ -376,7 +376,7 @@ def test_engines_that_end_well_without_registering_are_a_failed_start(start, clu
 
 
 def test_everybody_says_the_same_of_a_controller_that_died(start, run, parts, cluster_file):
-    start("-n", "2", "--daemonize").wait(20)
+    start("-n", "2", "--daemonize", "--no-journal").wait(20)
     controller, *engines = pids(cluster_file)
     os.kill(controller, signal.SIGKILL)
     connection = parts.security / "ipcontroller-client.json"

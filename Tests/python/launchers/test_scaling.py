@@ -117,7 +117,7 @@ def test_a_cluster_in_the_background_grows_with_its_work_and_shrinks(make_cluste
 
 def test_without_a_launcher_that_stays_nobody_scales(make_cluster):
     cluster = make(make_cluster, "local")
-    assert cluster.run("start", "-n1", "--daemonize").returncode == 0
+    assert cluster.run("start", "-n1", "--daemonize", "--no-journal").returncode == 0
     refused = cluster.run("scale", "--min=1", "--max=2")
     assert refused.returncode == 1 and "no launcher watches over this cluster" in refused.stderr
     assert "no launcher watches over" in cluster.run("scale").stdout
@@ -128,7 +128,7 @@ def test_without_a_launcher_that_stays_nobody_scales(make_cluster):
 
 def test_a_number_needs_no_launcher_on_this_machine(make_cluster):
     cluster = make(make_cluster, "local")
-    assert cluster.run("start", "-n1", "--daemonize").returncode == 0
+    assert cluster.run("start", "-n1", "--daemonize", "--no-journal").returncode == 0
     more = cluster.run("scale", "4")
     assert more.returncode == 0 and "4 engines" in more.stderr, more.stderr
     client = connect(cluster, 4)

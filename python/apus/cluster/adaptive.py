@@ -167,6 +167,9 @@ class Adaptive:
         given = {"-n": n, "--min": self.min, "--max": self.max, "--ip": self.controller_ip or None, "--location": self.controller_location or None,
                  "--delay": self.delay or None, "--hosts": hosts}
         words += [f"{option}={value}" for option, value in given.items() if value is not None]
+        if "journal" not in self.config.Cluster and "journal_sync" not in self.config.Cluster:
+            # This object knows one controller, and nothing of those that come after it.
+            words.append("--no-journal")
         if not self.send_engines_connection_env:
             words.append("--Cluster.send_engines_connection_env=False")
         if self.engine_args:

@@ -1,0 +1,166 @@
+"""Clusters in the background: the journal that they have as it comes, and the engines that others add to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import processes
+import pytest
+
+
+@pytest.fixture
+def run(parts):
+    def run(*words: str, timeout: float = 60) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(parts.places["apus"] / words[0]), *words[1:]], env=parts.env, cwd=parts.directory, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout)
+
+    yield run
+    run("apus", "stop", "--all")
+
+
+@pytest.fixture
+def profile(parts) -> Path:
+    return parts.security.parent
+
+
+@pytest.fixture
+def file(parts):
+    """The cluster's file, read now."""
+    return lambda: json.loads((parts.security / "cluster-.json").read_text())
+
+
+def controller(file) -> int | None:
+    return file().get("controller", {}).get("state", {}).get("pid")
+
+
+@pytest.mark.parametrize("command", [("apus", "start"), ("ipcluster", "start")])
+def test_tasks_survive_the_controller(run, parts, profile, file, wait_until, command):
+    done = run(*command, "-n", "1", "--daemonize")
+    assert done.returncode == 0, done.stderr
+    assert (profile / "journal" / "id").exists()
+    client = parts.client(1)
+    task = client.load_balanced_view().apply_async(abs, -7)
+    assert task.get(20) == 7
+    before = controller(file)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: controller(file) not in (None, before), 10)
+    # A stock client asks again: what was under way to the dead one is lost.
+    client.close()
+    assert parts.client(1).load_balanced_view().apply_async(abs, -8).get(20) == 8
+    assert run("apus", "stop").returncode == 0
+    assert processes.processes(parts.mark) == []
+    assert not (profile / "journal").exists() and list(parts.security.iterdir()) == []
+
+
+@pytest.mark.parametrize("said", ["option", "cluster's file", "controller's file", "controller's argument", "a controller of one's own"])
+def test_whoever_wants_none_has_none_and_no_launcher_stays(run, parts, profile, file, said):
+    assert run("apus", "profile", "create", "default").returncode == 0
+    words = ["apus", "start", "-n", "1", "--daemonize"]
+    if said == "option":
+        words.append("--no-journal")
+    elif said == "cluster's file":
+        (profile / "ipcluster_config.py").write_text("c.Cluster.journal = False\n")
+    elif said == "controller's file":
+        (profile / "ipcontroller_config.py").write_text("c.IPController.journal = False\n")
+    elif said == "controller's argument":
+        words += ["--", "--IPController.journal=False"]
+    else:
+        words.append(f"--ControllerLauncher.controller_cmd={[sys.executable, '-m', 'ipyparallel.controller']!r}")
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    assert not (profile / "journal").exists() and "supervisor" not in file()
+    assert run("apus", "stop").returncode == 0
+    assert processes.processes(parts.mark) == []
+
+
+def test_a_start_that_fails_says_why_where_errors_belong(run, parts):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        failed = run("apus", "start", "-n", "1", "--daemonize", "--", f"--ports={taken.getsockname()[1]}")
+    assert failed.returncode == 71 and failed.stdout == "" and "port" in failed.stderr, failed.stdout + failed.stderr
+    assert list(parts.security.iterdir()) == []
+
+
+def test_what_a_start_has_to_say_is_said_while_it_goes_on(parts, wait_until):
+    """Not only when it has ended, which may take long in a queue."""
+    idle = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = parts.start("apus", "start", "-n", "1", "--daemonize", "--debug", f"--EngineLauncher.engine_cmd={idle!r}")
+    wait_until(lambda: "engine 0 started" in parts.log(process), 20)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
+
+
+def test_in_the_foreground_there_is_none(parts, profile, wait_until):
+    process = parts.start("apus", "start", "-n", "1")
+    wait_until(lambda: " ready after " in parts.log(process), 30)
+    assert not (profile / "journal").exists()
+
+
+@pytest.mark.parametrize("words", [["--journal"], ["--no-journal"]])
+def test_sets_that_were_added_end_with_the_cluster(run, parts, words):
+    assert run("apus", "start", "-n", "1", "--daemonize", *words).returncode == 0
+    added = run("apus", "engines", "-n", "2", "--daemonize")
+    assert added.returncode == 0, added.stderr
+    assert len(parts.client(3).ids) == 3
+    stopped = run("apus", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert processes.processes(parts.mark) == []
+    assert list(parts.security.iterdir()) == []
+    assert [path.name for path in (parts.security.parent / "log").iterdir() if path.suffix == ".log"] == []
+
+
+def test_sets_that_were_added_are_still_found_when_the_cluster_has_ended(run, parts, file, wait_until):
+    """They wait for another controller; whoever stops the cluster, or starts it again, knows of them."""
+    process = parts.start("apus", "start", "-n", "1")
+    wait_until(lambda: " ready after " in parts.log(process), 30)
+    assert run("apus", "engines", "-n", "2", "--daemonize").returncode == 0
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    (left,) = file()["engines"]["sets"].values()
+    assert left["n"] == 2 and "supervisor" not in file() and "controller" not in file()
+    assert len(processes.processes(parts.mark)) == 2
+    again = run("apus", "start", "-n", "1", "--daemonize")
+    assert again.returncode == 0, again.stderr
+    assert sorted(state["n"] for state in file()["engines"]["sets"].values()) == [1, 2]
+    assert len(parts.client(3).ids) == 3
+    assert run("apus", "stop").returncode == 0
+    assert processes.processes(parts.mark) == []
+
+
+def test_what_others_have_put_into_the_file_stays(run, parts, file, wait_until):
+    path = parts.security / "cluster-.json"
+    assert run("apus", "start", "-n", "1", "--daemonize").returncode == 0
+    contents = file()
+    contents["theirs"] = {"a": [1]}
+    contents["cluster"]["theirs"] = "b"
+    contents["engines"]["theirs"] = 3
+    contents.setdefault("apus", {})["theirs"] = True
+    (state,) = contents["engines"]["sets"].values()
+    state["theirs"] = 4
+    # As a reader of ipyparallel may rewrite it.
+    path.with_suffix(".new").write_text(json.dumps(contents))
+    path.with_suffix(".new").rename(path)
+
+    def is_kept() -> bool:
+        found = file()
+        return (
+            found["theirs"] == {"a": [1]} and found["cluster"]["theirs"] == "b" and found["engines"]["theirs"] == 3 and found["apus"]["theirs"])
+
+    # Another launcher writes it.
+    assert run("apus", "engines", "-n", "1", "--daemonize").returncode == 0
+    assert is_kept()
+    assert [state["theirs"] for state in file()["engines"]["sets"].values() if "theirs" in state] == [4]
+    # The cluster's own does.
+    before = controller(file)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: controller(file) not in (None, before), 10)
+    assert is_kept() and len(file()["engines"]["sets"]) == 2
