@@ -25,6 +25,35 @@ def test_a_round_of_chaos(bin_dir, round):
     assert chaos.returncode == 0, chaos.stdout + chaos.stderr
 
 
+def of_folder(folder: Path) -> list[int]:
+    """Processes whose profile is in a folder."""
+    wanted = f"IPYTHONDIR={folder}/".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and any(word.startswith(wanted) for word in entry.joinpath("environ").read_bytes().split(b"\0")):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", [0, 12])
+def test_a_signal_ends_it_with_its_cluster(bin_dir, tmp_path, wait_until, seed):
+    chaos = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "lib" / "chaos.py"), "--prefix", str(bin_dir.parent), f"--seed={seed}"],
+        env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        # Launcher, controller, and four engines.
+        wait_until(lambda: len(of_folder(tmp_path)) >= 6, 60)
+        chaos.terminate()
+        assert chaos.wait(60) == 143
+        assert of_folder(tmp_path) == [] and list(tmp_path.iterdir()) == []
+    finally:
+        chaos.kill()
+
+
 def test_its_help_says_what_it_does():
     shown = subprocess.run([str(ROOT / "scripts" / "chaos"), "--help"], capture_output=True, text=True, timeout=20)
     assert shown.returncode == 0 and "--minutes N" in shown.stdout

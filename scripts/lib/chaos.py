@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import random
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,24 +31,37 @@ REASONS = {
 }
 #: What a stock client sent so long before the controller's death has arrived and is written.
 ARRIVAL = 1.0
+#: Seconds that all that is under way at the end of a round has, together.
+PATIENCE = 60.0
+#: Tasks under way: more would only wait, where other work has the processor.
+MOST_UNDER_WAY = 150
+#: Seconds after which a round that does not end is a fault: longer than all that it may wait for.
+LONGEST_ROUND = 420.0
 #: How the journal's disk comes to be small: by the journal's own limit, by the longest file that a process may write, by the disk itself.
 SMALL_DISKS = ["limit", "longest file", "disk"]
 #: The exit code of a start where a controller is still there.
 RUNS_ALREADY = 10
+DROPPED = re.compile(r"dropped messages.*?count=(\d+).*?reason=(.*?) socket=(\S+)")
 
 
 class Chaos:
     """One cluster, its clients, and what has happened to it."""
 
-    def __init__(self, prefix: Path, seed: int, small_disk: str | None):
+    def __init__(self, prefix: Path, seed: int, small_disk: str | None, in_background: bool):
         self.dice = random.Random(seed)
         self.happened: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.faults: list[str] = []
+        self.read: Counter[str] = Counter()
         self.extra: list[subprocess.Popen] = []
+        self.own: list = []
+        self.proxy: Proxy | None = None
+        self.lost = self.again = self.stuck = 0
         self.prefix = prefix
         self.small_disk = small_disk
-        arguments = ["--journal", "--Cluster.controller_restarts=100000"]
+        self.in_background = in_background
+        # In the background a cluster has a journal as it comes.
+        arguments = ["--daemonize" if in_background else "--journal", "--Cluster.controller_restarts=100000"]
         if small_disk:
             self.happened["full disk"] += 1
         if small_disk == "limit":
@@ -54,6 +70,9 @@ class Chaos:
         self.marks = Path(tempfile.mkdtemp(prefix="apus-chaos-"))
         self.killed: list[float] = []
         self.number = 0
+        # (client, what it was asked, its answer, when)
+        self.tasks: list[tuple[str, int, object, float]] = []
+        self.under_way: list[tuple[str, object, float]] = []
 
     # The parties
 
@@ -63,7 +82,7 @@ class Chaos:
         with self.shortest_files():
             self.cluster.start(before=self.mount)
         while not self.cluster.connection_file.exists():
-            if self.cluster.process.poll() is not None:
+            if self.cluster.process.poll():
                 raise SystemExit(self.cluster.output())
             time.sleep(0.01)
         for _ in range(2):
@@ -73,8 +92,8 @@ class Chaos:
         self.own = [apus.Client(str(self.cluster.connection_file)), apus.Client(str(copy))]
         self.stock = self.cluster.client(wait=False)
         self.own[0].wait_for_engines(4, timeout=60)
-        # (client, what it was asked, its answer, when)
-        self.tasks: list[tuple[str, int, object, float]] = []
+        if self.in_background and self.cluster.process.wait(60) != 0:
+            raise SystemExit(self.cluster.output())
 
     def mount(self) -> None:
         """A disk of its own for the journal, of 300 kB; who may not mount one takes the longest file instead."""
@@ -109,38 +128,54 @@ class Chaos:
 
     def kill_launcher(self) -> None:
         """The launcher, and a moment later its controller; somebody starts the same cluster again, which goes on."""
-        self.cluster.process.kill()
+        for pid in self.pids("cluster"):
+            self.signal(pid, signal.SIGKILL)
         self.cluster.process.wait()
         time.sleep(self.dice.uniform(0, 0.3))
-        deadline = time.monotonic() + 60
-        while True:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             # One that the launcher had just started comes late.
             for pid in self.pids("controller"):
                 self.killed.append(time.monotonic())
                 self.signal(pid, signal.SIGKILL)
             with self.shortest_files():
                 self.cluster.start_again()
-            # It says that it runs already, or is there to stay.
-            while self.cluster.process.poll() is None and not self.pids("controller"):
-                time.sleep(0.01)
-            if self.cluster.process.poll() is None:
+            if self.goes_on(deadline):
                 return
-            if self.cluster.process.returncode != RUNS_ALREADY or time.monotonic() > deadline:
-                self.faults.append(f"the cluster is not started again: {self.cluster.output(10)}")
-                return
+            if self.cluster.process.poll() != RUNS_ALREADY:
+                break
+        self.faults.append(f"the cluster is not started again: {self.cluster.process.poll()} {self.cluster.output(10)}")
+
+    def goes_on(self, deadline: float) -> bool:
+        """Whether a cluster that was started again is there to stay; it may say that it runs already."""
+        while time.monotonic() < deadline:
+            code = self.cluster.process.poll()
+            if code is not None:
+                return self.in_background and code == 0
+            if not self.in_background and self.pids("controller"):
+                return True
+            time.sleep(0.01)
+        return False
 
     # Work and faults
 
     def submit(self) -> None:
         from journal_tasks import note
 
+        # What a stock client has lost never ends.
+        now = time.monotonic()
+        self.under_way = [entry for entry in self.under_way if not entry[1].ready() and (entry[0] != "stock" or now - entry[2] < 10)]
+        if len(self.under_way) > MOST_UNDER_WAY:
+            return
         for name, client in [("own", self.own[0]), ("through the proxy", self.own[1]), ("stock", self.stock)]:
             for _ in range(self.dice.choice([0, 1, 4])):
                 self.number += 1
                 view = client.load_balanced_view()
                 view.retries = self.dice.choice([0, 0, 2])
                 seconds = self.dice.choice([0, 0.002, 0.02, 0.2])
-                self.tasks.append((name, self.number, view.apply_async(note, str(self.marks / "ran"), self.number, seconds), time.monotonic()))
+                task = view.apply_async(note, str(self.marks / "ran"), self.number, seconds)
+                self.tasks.append((name, self.number, task, time.monotonic()))
+                self.under_way.append((name, task, time.monotonic()))
 
     def fault(self) -> None:
         what = self.dice.choices(["controller killed", "engine killed", "controller stopped", "engine stopped", "launcher stopped",
@@ -166,8 +201,10 @@ class Chaos:
                 self.signal(pid, signal.SIGKILL)
             else:
                 self.signal(pid, signal.SIGSTOP)
-                time.sleep(self.dice.uniform(0.05, 1.5))
-                self.signal(pid, signal.SIGCONT)
+                try:
+                    time.sleep(self.dice.uniform(0.05, 1.5))
+                finally:
+                    self.signal(pid, signal.SIGCONT)
         self.happened[what] += 1
 
     @staticmethod
@@ -180,7 +217,7 @@ class Chaos:
     def run(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         next_fault = time.monotonic() + 1
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self.faults:
             self.submit()
             if time.monotonic() >= next_fault:
                 self.fault()
@@ -190,19 +227,30 @@ class Chaos:
     # What must be true
 
     def check(self) -> None:
+        # All had the same time: what has not ended by then does not end, however many there are.
+        end = time.monotonic() + PATIENCE
         for name, number, task, sent in self.tasks:
             # A suspended journal has nothing of what it waits for.
             may_be_lost = name == "stock" and any(self.happened["full disk"] or sent - 5 < moment < sent + ARRIVAL for moment in self.killed)
-            self.check_task(name, number, task, 0.05 if may_be_lost else 60, may_be_lost)
+            left = max(0.0, end - time.monotonic())
+            before = len(self.faults)
+            self.check_task(name, number, task, min(left, 0.05) if may_be_lost else left, may_be_lost)
+            if len(self.faults) > before:
+                self.faults[-1] += f", {self.circumstances(number, sent)}"
+                if len(self.faults) <= 3:
+                    self.faults[-1] += f"\n{self.explained(task.msg_ids[0])}"
         ran = Counter(int(line) for line in (self.marks / "ran").read_text().split())
         self.again = sum(ran.values()) - len(ran)
         client = self.own[0]
-        client.wait_for_engines(4, timeout=60)
-        for engine in client.ids:
+        client.wait_for_engines(4, timeout=PATIENCE)
+        answers = {engine: client.load_balanced_view(targets=[engine]).apply_async(pow, 2, 3) for engine in client.ids}
+        end = time.monotonic() + PATIENCE
+        for engine, answer in answers.items():
             try:
-                if client.load_balanced_view(targets=[engine]).apply_async(pow, 2, 3).get(60) != 8:
+                if answer.get(max(0.0, end - time.monotonic())) != 8:
                     self.faults.append(f"engine {engine} cannot count")
             except Exception as error:
+                self.stuck += 1
                 self.faults.append(f"engine {engine} is stuck: {error!r}")
 
     def check_task(self, name: str, number: int, task, patience: float, may_be_lost: bool) -> None:
@@ -211,6 +259,7 @@ class Chaos:
         except TimeoutError:
             self.ends[f"{name}: none"] += 1
             if not may_be_lost:
+                self.lost += 1
                 self.faults.append(f"task {number} of the client ({name}) did not end: {task.msg_ids}")
             return
         except Exception as error:
@@ -223,36 +272,81 @@ class Chaos:
         if result != number * number:
             self.faults.append(f"task {number} of the client ({name}) gave {result}")
 
+    def circumstances(self, number: int, sent: float) -> str:
+        """What somebody wants to know of a task that did not end: whether it is the request that was lost, or the result."""
+        ran = str(number) in (self.marks / "ran").read_text().split()
+        near = ", ".join(f"{moment - sent:+.1f}" for moment in self.killed if abs(moment - sent) < 10)
+        return f"{'has run' if ran else 'has not run'}, controllers were killed at {near or 'other times'} s"
+
+    def explained(self, task: str) -> str:
+        """What the latest controller knows of it."""
+        done = subprocess.run(
+            [str(self.prefix / "bin" / "apus"), "explain", task], env=self.cluster.env, capture_output=True, text=True, timeout=30)
+        return done.stdout + done.stderr
+
     def result(self, name: str, task, patience: float):
         if name != "stock":
             return task.get(patience)
-        # A stock client that is sent a result which it has raises an error where it reads, and reads no more until something else comes.
         end = time.monotonic() + patience
         while True:
+            left = end - time.monotonic()
             try:
-                return task.get(min(1.0, patience))
+                return task.get(max(0.0, min(0.2, left)))
             except TimeoutError:
-                if time.monotonic() >= end:
+                if left <= 0.2:
                     raise
-                self.stock.load_balanced_view().apply_async(pow, 2, 3)
+                self.stock._io_loop.add_callback(self.read_on)
+
+    def read_on(self) -> None:
+        """A stock client that is sent a result which it has raises an error where it reads, and reads no more until something else comes, one message
+        for each that does. In its own loop."""
+        import zmq
+
+        stream = self.stock._task_stream
+        while stream.socket.get(zmq.EVENTS) & zmq.POLLIN:
+            try:
+                stream._handle_recv()
+                self.read["well"] += 1
+            except Exception as error:
+                self.read[type(error).__name__] += 1
+
+    def dropped(self) -> Counter[str]:
+        """Messages that the controllers have dropped: `reason (socket)`, and how many. All of this cluster's parties are honest."""
+        found: Counter[str] = Counter()
+        for log in (self.cluster.ipython_dir / "profile_default" / "log").glob("ipcontroller*.log"):
+            for count, reason, socket in DROPPED.findall(log.read_text(errors="replace")):
+                found[f"{reason} ({socket})"] += int(count)
+        return found
+
+    def keep(self, directory: Path) -> None:
+        """Copies the logs, for whoever looks for the cause."""
+        shutil.copytree(self.cluster.ipython_dir, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("journal", "security", "*.sock"))
 
     def unmount(self) -> None:
         if self.small_disk == "disk" and self.disk.is_mount():
             subprocess.run(["umount", str(self.disk)], check=True)
 
     def stop(self) -> None:
-        for client in getattr(self, "own", []):
+        for client in self.own:
             client.close()
-        if proxy := getattr(self, "proxy", None):
-            proxy.__exit__()
-        self.cluster.stop(before_removal=self.unmount)
+        if self.proxy is not None:
+            self.proxy.__exit__()
+        if hasattr(self.cluster, "env"):
+            if self.in_background:
+                subprocess.run([str(self.prefix / "bin" / "apus"), "stop"], env=self.cluster.env, capture_output=True, timeout=60)
+            self.cluster.stop(before_removal=self.unmount)
         for engine in self.extra:
             engine.kill()
             engine.wait()
         processes.end(self.cluster.mark)
-        for path in self.marks.iterdir():
-            path.unlink()
-        self.marks.rmdir()
+        shutil.rmtree(self.marks, ignore_errors=True)
+
+
+def ends_in_order(*_: object) -> None:
+    """Of a signal: what was started is stopped on the way out, and nothing comes in between."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def main() -> int:
@@ -260,7 +354,10 @@ def main() -> int:
     parser.add_argument("--prefix", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, ends_in_order)
     # Stock clients print what surprises them, as stale results do.
     say = partial(print, file=sys.stdout, flush=True)
     sys.stdout = open(os.devnull, "w")
@@ -269,19 +366,27 @@ def main() -> int:
     seed = options.seed
     total: Counter[str] = Counter()
     while True:
-        chaos = Chaos(options.prefix, seed, small_disk=SMALL_DISKS[seed // 4 % 3] if seed % 4 == 3 else None)
-        say(f"seed {seed}" + (f", small: {chaos.small_disk}" if chaos.small_disk else ""))
+        small_disk = SMALL_DISKS[seed // 4 % 3] if seed % 4 == 3 else None
+        chaos = Chaos(options.prefix, seed, small_disk, in_background=seed // 12 % 2 == 1)
+        say(f"seed {seed}" + (", in the background" if chaos.in_background else "") + (f", small: {small_disk}" if small_disk else ""))
+        # Where something waits for ever, where that is.
+        faulthandler.dump_traceback_later(LONGEST_ROUND, exit=False)
         try:
             chaos.start()
             chaos.run(min(60, max(10, end - time.monotonic())))
             chaos.check()
+            dropped = chaos.dropped()
+            if chaos.faults and options.keep is not None:
+                chaos.keep(options.keep / str(seed))
         finally:
             chaos.stop()
-        say(f"    {sum(chaos.ends.values())} tasks, {chaos.again} runs too many; {dict(chaos.happened)}; {dict(chaos.ends)}")
+            faulthandler.cancel_dump_traceback_later()
+        say(f"    {sum(chaos.ends.values())} tasks, {chaos.again} runs too many; {dict(chaos.happened)}; {dict(chaos.ends)}; dropped {dict(dropped)}; read late {dict(chaos.read)}")
         total += chaos.happened
+        total += Counter({"rounds": 1, "tasks": sum(chaos.ends.values()), "runs too many": chaos.again, "lost": chaos.lost, "stuck": chaos.stuck})
         if chaos.faults:
             say("\n".join(chaos.faults[:20]))
-            say(f"{len(chaos.faults)} faults with seed {seed}")
+            say(f"{len(chaos.faults)} faults with seed {seed}; until here {dict(total)}")
             return 1
         if time.monotonic() >= end:
             say(f"nothing was lost; {dict(total)}")
