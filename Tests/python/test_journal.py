@@ -289,6 +289,28 @@ def test_an_end_in_order_leaves_nothing(start_cluster, wait_until):
     assert [path.name for path in (profile / "security").iterdir()] == []
 
 
+@pytest.mark.timeout(120)
+def test_each_client_without_a_name_gets_its_own_results(start_cluster, wait_until):
+    """Stock clients come back to another controller in any order, and libzmq names them in that order."""
+    cluster = start_cluster(n=2, arguments=["--journal"])
+    clients = [cluster.client() for _ in range(3)]
+    for _ in range(2):
+        views = [client.load_balanced_view() for client in clients]
+        tasks = [[view.apply_async(time.sleep, 0.02) for _ in range(40)] for view in views]
+        # They have arrived, and are written; some have ended.
+        wait_until(lambda: any(task.ready() for of_one in tasks for task in of_one), 30)
+        time.sleep(0.5)
+        former = kill_controller(cluster)
+        wait_until(lambda: controllers(cluster) not in ([], [former]), 20)
+        # One that is sent what it has reads on with the next message only, and says by it who it is.
+        deadline = time.monotonic() + 30
+        while not all(task.ready() for of_one in tasks for task in of_one):
+            assert time.monotonic() < deadline, [sum(not task.ready() for task in of_one) for of_one in tasks]
+            for view in views:
+                view.apply_async(abs, -1)
+            time.sleep(0.1)
+
+
 @pytest.fixture
 def supervised(run, tmp_path):
     """A cluster in the background with a journal; ``supervised(n)`` starts it."""

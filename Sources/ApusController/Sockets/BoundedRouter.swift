@@ -20,6 +20,8 @@ struct BoundedRouter: ~Copyable {
   private let logger: Logger
   /// Clients of the controller before, which may come back until then: what is for them waits.
   private var expected: (peers: Set<Frame>, until: ContinuousClock.Instant)?
+  /// What those that are addressed otherwise are called.
+  private var names: [Frame: Frame] = [:]
   /// Own peers of this host have lines as well.
   var side: LineSide?
   /// Stands before a message that waits for a line. It may have to wait in a file, so its bytes say it.
@@ -121,7 +123,7 @@ struct BoundedRouter: ~Copyable {
       rest = account.counted(rest, for: peer)
     }
     do {
-      try socket.send(peer, second, rest)
+      try socket.send(names.isEmpty ? peer : names[peer] ?? peer, second, rest)
       return .sent
     } catch {
       // A client that has gone is no error.
@@ -162,6 +164,9 @@ struct BoundedRouter: ~Copyable {
   }
 
   mutating func expect(_ peers: Set<Frame>, until instant: ContinuousClock.Instant) { expected = (peers, instant) }
+
+  /// What is for this address goes to the peer of that name from now on.
+  mutating func know(_ address: Frame, as name: Frame) { names[address] = name }
 
   private mutating func expects(_ peer: Frame) -> Bool {
     guard let expected, expected.peers.contains(peer) else { return false }

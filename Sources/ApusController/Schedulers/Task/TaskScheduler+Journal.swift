@@ -15,6 +15,7 @@ extension TaskScheduler {
     let engines = former.engines
     var restored = (consume former).restored
     let (resultCount, latest) = (restored.results.count, restored.results.last?.time.microseconds ?? 0)
+    returning.readdress(&restored.tasks, &restored.results)
     var clients = Self.clients(of: restored.tasks)
     wire.isRestoring = true
     state.restore(taking: &restored, engines: engines, configuration, now: .now, wall: .now(), effects: &wire)
@@ -39,7 +40,22 @@ extension TaskScheduler {
     logger.notice(
       "the tasks of the controller before are here again",
       metadata: ["tasks": "\(state.tasks.count)", "engines": "\(engines.count)", "results": "\(resultCount)"])
+    if !returning.isEmpty {
+      loop.schedule(after: Self.silence) { [unowned self] in
+        self.assumeIsolated { for one in $0.returning.silent() { $0.wire.front.know(one.address, as: one.name) } }
+      }
+    }
     afterEvents()
+  }
+
+  /// How long a client without a name of its own may take until it is believed to have the same as before.
+  private static let silence = Duration.seconds(1)
+
+  /// A client may be one of before, under another name.
+  func hear(_ message: Envelope) {
+    guard let name = message.identities.first else { return }
+    let session = Recovery.isOwn(message) ? nil : message.sessionID
+    if let address = returning.heard(session, under: name) { wire.front.know(address, as: name) }
   }
 
   private static func clients(of tasks: [RestatedTask]) -> Set<Frame> {

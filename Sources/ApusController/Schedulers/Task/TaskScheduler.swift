@@ -24,6 +24,8 @@ actor TaskScheduler: DeliversLater {
   private(set) var tellEngine: (@Sendable (EngineUUID, [MessageID]) -> Void)?
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
   var deliveryTimer: EventLoop.TimerID?
+  /// Clients of the controller before that have no names of their own.
+  @exclusivity(unchecked) var returning = ReturningClients()
   let logger: Logger
 
   /// Messages taken from a socket before others get their turn.
@@ -121,9 +123,13 @@ actor TaskScheduler: DeliversLater {
       let client = frames[0]
       var batch = openBatch(consume frames, .clientToScheduler)
       // Only now: somebody without the key says nothing of a client.
-      if batch != nil { wire.clientTakesBatches(client) }
+      if batch != nil {
+        wire.clientTakesBatches(client)
+        if !returning.isEmpty { _ = returning.heard(nil, under: client) }
+      }
       while let message = next(of: &batch) { submit(consume message, now: now) }
     } else if let message = open(consume frames, identities: 1, .request(.task)) {
+      if !returning.isEmpty { hear(message) }
       submit(consume message, now: now)
     }
   }

@@ -1,0 +1,63 @@
+import ApusMessaging
+import Transport
+
+/// Clients of ipyparallel after a restart. They have no names of their own: libzmq gives one to each, in the order in which they connect, and to the
+/// new controller they come in another. What is for a client of before is addressed to its session, whose new name it tells with its next message.
+struct ReturningClients {
+  private static let mark = "<APUS|SESSION>"
+
+  /// Sessions with their addresses and former names.
+  private var sessions: [SessionID: (address: Frame, former: Frame?)] = [:]
+  /// Whose names these are now; `nil` is one of Apus's own clients.
+  private var owners: [Frame: SessionID?] = [:]
+  private var known: Set<SessionID> = []
+
+  var isEmpty: Bool { sessions.isEmpty }
+
+  /// Whether libzmq has given the name.
+  static func isNameless(_ name: Frame) -> Bool { name.count == 5 && name.withUnsafeBytes { $0[0] == 0 } }
+
+  /// Addresses what was read from the journal to sessions.
+  mutating func readdress(_ tasks: inout [RestatedTask], _ results: inout [JournalResult]) {
+    for index in tasks.indices {
+      guard !Recovery.isOwn(tasks[index].message), let name = tasks[index].message.identities.first,
+        let session = tasks[index].message.sessionID, let address = address(of: session, before: name)
+      else { continue }
+      tasks[index].message = tasks[index].message.routed(to: [address])
+    }
+    for index in results.indices where !results[index].isOwnClient {
+      guard let name = results[index].client, let session = results[index].reply.parentSessionID else { continue }
+      if let address = address(of: session, before: name) { results[index].client = address }
+    }
+  }
+
+  /// - Returns: `nil` for a client that has a name of its own.
+  private mutating func address(of session: SessionID, before name: Frame) -> Frame? {
+    if let one = sessions[session] { return one.address }
+    let isNameless = Self.isNameless(name)
+    // The controller before may have waited for it in vain.
+    guard isNameless || name.text.hasPrefix(Self.mark) else { return nil }
+    let address = Frame(Self.mark + session.text)
+    sessions[session] = (address, isNameless ? name : nil)
+    return address
+  }
+
+  /// A message has come.
+  /// - Parameter session: `nil` for one of Apus's own clients.
+  /// - Returns: the address of a session that is known by this name from now on.
+  mutating func heard(_ session: SessionID?, under name: Frame) -> Frame? {
+    guard Self.isNameless(name) else { return nil }
+    owners[name] = .some(session)
+    guard let session, let one = sessions[session] else { return nil }
+    known.insert(session)
+    return one.address
+  }
+
+  /// Those that keep quiet have their former names, as far as nobody else has spoken under them: one that is alone gets the same again.
+  func silent() -> [(address: Frame, name: Frame)] {
+    sessions.compactMap { session, one in
+      guard !known.contains(session), let former = one.former, owners[former] == nil else { return nil }
+      return (one.address, former)
+    }
+  }
+}
