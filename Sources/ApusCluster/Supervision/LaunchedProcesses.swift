@@ -65,7 +65,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     var id = configuration.plan.ownsController ? "\(time(nil))" : "\(time(nil))-\(getpid())"
     if let status = Self.formerStatus(clusterFile, announcer) {
       if configuration.plan.ownsController, status.isRunning {
-        if status.hasOnlyEngines, !Self.hasController(configuration) {
+        if status.hasOnlyEngines, !ControllerLeftovers.areInUse(configuration.profile, clusterID: configuration.clusterID) {
           setsOfBefore = status.file.engineSets
         } else {
           guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
@@ -99,13 +99,6 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       announcer.say(.warning, "\(error.reason); it is replaced")
       return nil
     }
-  }
-
-  /// Whether a controller answers that nobody watches over.
-  static func hasController(_ configuration: LaunchConfiguration) -> Bool {
-    let path = configuration.profile.connectionFile("client", clusterID: configuration.clusterID)
-    guard let text = try? FileSystem.text(of: path), let file = try? ConnectionFile(parsing: text) else { return false }
-    return RegistrationWatch.answers(file)
   }
 
   private static func alreadyRunning(_ status: ClusterStatus) -> ClusterError {
