@@ -172,7 +172,7 @@ public final class Controller: Service {
         onShutdown: { stop.yield() }),
       logger: logger)
     reference.set(hub)
-    _ = events.addReader { batch in hub.assumeIsolated { $0.observe(batch) } }
+    _ = events.addReader(ofAll: { batch in hub.assumeIsolated { $0.observe(batch) } })
     if log.isKept { _ = events.addReader(ofAll: { batch in log.read(batch) }) }
     if store.keepsRecords {
       let recording = TaskRecording(store, on: hubLoop, outputBudget: events.outputBudget, logger: logger)

@@ -41,22 +41,40 @@ public struct RestoreMeasurement: Sendable {
     }
     bytes = segments.reduce(0) { $0 + $1.count }
 
-    var restorer = Restorer()
+    var restorer = Restorer(expecting: bytes)
     var restored = Restorer.Restored()
     reading = clock.measure {
       for segment in segments { segment.withUnsafeBytes { restorer.read(segment: $0, name: "") } }
       restored = restorer.finish()
     }
     var state = TaskSchedulerState()
-    var sink = SchedulerSink(world: world, session: "s", mutation: nil)
-    sink.traces = false
+    var sink = Sink()
     restoring = clock.measure {
-      state.restore(restored, engines: [], JournalConfiguration(), now: world.instant, wall: world.timestamp, effects: &sink)
+      state.restore(
+        taking: &restored, engines: [], JournalConfiguration(), now: world.instant, wall: world.timestamp, effects: &sink)
     }
     placing = clock.measure { state.engineRegistered("e", now: world.instant, effects: &sink) }
     var entries: [JournalEntry] = []
     restating = clock.measure { entries = state.snapshot(now: world.instant, wall: world.timestamp) }
     var written: [UInt8] = []
     writing = clock.measure { for entry in entries { JournalCodec.append(entry, to: &written) } }
+  }
+
+  /// As `TaskSchedulerSockets` of what is restored.
+  private struct Sink: TaskSchedulerEffects {
+    var restored: [RestoredTask] = []
+    var sent = 0
+
+    mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int?) { sent += 1 }
+    mutating func relay(_ reply: Envelope, to request: Envelope) {}
+    mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope { request }
+    mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) {}
+    mutating func reportRestored(_ task: MessageID, _ request: KeptRequest) {
+      restored.append(RestoredTask(id: task, request: request))
+      if restored.count >= 1 << 14 { restored = [] }
+    }
+    mutating func noteStockClient(_ client: Frame, of task: MessageID) {}
+    mutating func note(_ outcome: JournalOutcome, of task: MessageID) {}
+    mutating func noteUnwanted(_ task: MessageID) {}
   }
 }

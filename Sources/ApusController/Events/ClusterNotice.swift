@@ -17,11 +17,28 @@ struct ClusterNotice: Sendable {
     case clientConnected(SessionID)
     /// Its connection has ended.
     case clientGone(SessionID)
+    /// Tasks of the controller before, in the place of their events: `EventBatch.events`.
+    case tasksRestored([RestoredTask], TaskQueue?)
   }
+
+  /// How many events it stands for.
+  var count: Int { if case .tasksRestored(let tasks, _) = kind { 2 * tasks.count } else { 1 } }
 
   init(_ kind: Kind, at time: Timestamp = .now()) {
     self.time = time
     self.kind = kind
+  }
+}
+
+/// A task that a restarted controller has from its journal. Nobody reads a million of their requests.
+struct RestoredTask: Sendable {
+  let id: MessageID
+  let request: KeptRequest
+
+  func events(in queue: TaskQueue?, at time: Timestamp) -> [TaskEvent] {
+    [
+      TaskEvent(id, queue, at: time, .submitted(request: request.message, engine: nil)), TaskEvent(id, queue, at: time, .restored),
+    ]
   }
 }
 
@@ -31,7 +48,23 @@ struct EventBatch: Sendable {
   /// Each with the number of task events before it.
   var notices: [(position: Int, notice: ClusterNotice)] = []
 
-  var count: Int { tasks.count + notices.count }
+  var count: Int { notices.reduce(tasks.count) { $0 + $1.notice.count } }
+
+  /// Those of tasks, each by itself.
+  var events: [TaskEvent] {
+    guard notices.contains(where: { if case .tasksRestored = $0.notice.kind { true } else { false } }) else { return tasks }
+    var events: [TaskEvent] = []
+    events.reserveCapacity(count)
+    forEach { event in
+      switch event {
+      case .task(let event): events.append(event)
+      case .notice(let notice):
+        guard case .tasksRestored(let tasks, let queue) = notice.kind else { return }
+        for task in tasks { events += task.events(in: queue, at: notice.time) }
+      }
+    }
+    return events
+  }
 
   enum Event {
     case task(TaskEvent)

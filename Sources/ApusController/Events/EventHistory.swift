@@ -66,6 +66,8 @@ struct EventHistory {
 
   /// What the text of an id takes beside its record: twice a task at least, once for the request and once for the reply.
   private static let textOverhead = 32
+  /// What no event takes less than, one of two that share the text of their task.
+  static let leastBytes = MemoryLayout<Record>.stride + textOverhead / 2
   /// Of a text from elsewhere so much is kept.
   static let longestText = 400
 
@@ -167,6 +169,9 @@ struct EventHistory {
     case .clientGone(let client):
       record.code = .clientGone
       record.client = names.client(named: client.text)
+    case .tasksRestored(let tasks, let queue):
+      for task in tasks { for event in task.events(in: queue, at: notice.time) { note(event) } }
+      return
     }
     append(record, 0)
   }

@@ -24,8 +24,9 @@ actor EventLog {
 
   /// Events that may wait to be noted; what comes beyond is counted and left out. Their messages are in memory until then.
   private static let backlog = 1 << 18
-  /// Events of restored tasks that are noted: more than there is room for.
+  /// Events of restored tasks that are noted: no fewer than there is room for.
   private static let mostOfBefore = 1 << 18
+  private nonisolated let mostOfBefore: Int
   /// Between an event and the answer to those who wait for it: many come together.
   private static let delay = Duration.milliseconds(10)
   /// Of one answer.
@@ -36,6 +37,7 @@ actor EventLog {
   init(loop: EventLoop, limit: Int) {
     self.loop = loop
     isKept = limit > 0
+    mostOfBefore = min(Self.mostOfBefore, limit / EventHistory.leastBytes)
     history = EventHistory(limit: max(limit, 1 << 10))
   }
 
@@ -45,12 +47,15 @@ actor EventLog {
   /// take as long as to restore them.
   nonisolated func expectRestored(tasks: Int) {
     // Submitted, and restored.
-    superfluous.store(max(0, 2 * tasks - Self.mostOfBefore), ordering: .relaxed)
+    superfluous.store(max(0, 2 * tasks - mostOfBefore), ordering: .relaxed)
   }
 
   /// A reader of the stream.
   nonisolated func read(_ batch: EventBatch) {
+    var batch = batch
+    if superfluous.load(ordering: .relaxed) > 0 { leaveOutRestored(of: &batch) }
     let count = batch.count
+    if count == 0 { return }
     if superfluous.load(ordering: .relaxed) > 0, batch.notices.isEmpty {
       superfluous.subtract(count, ordering: .relaxed)
       leftOut.add(count, ordering: .relaxed)
@@ -61,9 +66,21 @@ actor EventLog {
       leftOut.add(count, ordering: .relaxed)
       return
     }
-    loop.execute {
+    loop.execute { [batch] in
       self.assumeIsolated { $0.note(batch) }
       self.waiting.subtract(count, ordering: .relaxed)
+    }
+  }
+
+  private nonisolated func leaveOutRestored(of batch: inout EventBatch) {
+    batch.notices = batch.notices.compactMap { position, notice in
+      guard case .tasksRestored(let tasks, let queue) = notice.kind else { return (position, notice) }
+      // Two events each.
+      let count = min(tasks.count, max(0, superfluous.load(ordering: .relaxed) + 1) / 2)
+      superfluous.subtract(2 * count, ordering: .relaxed)
+      leftOut.add(2 * count, ordering: .relaxed)
+      if count == tasks.count { return nil }
+      return (position, ClusterNotice(.tasksRestored(Array(tasks.dropFirst(count)), queue), at: notice.time))
     }
   }
 

@@ -23,6 +23,13 @@ struct TaskEventReporter {
     stream.report(output: event(id, .output(kind, message)))
   }
 
+  /// In the place of `submitted` and `restored` of each of them.
+  mutating func report(restored tasks: [RestoredTask]) {
+    let now = time ?? .now()
+    time = now
+    stream.report(ClusterNotice(.tasksRestored(tasks, queue), at: now))
+  }
+
   /// What is reported next happens later.
   mutating func turnEnds() { time = nil }
 

@@ -52,7 +52,10 @@ final class TaskEventStream: Sendable {
   /// Every reader gets all events that come after this, in the same order, one reader after the other. It may hold the stream: whoever adds
   /// it removes it.
   func addReader(_ read: @escaping @Sendable ([TaskEvent]) -> Void) -> ReaderID {
-    addReader(ofAll: { batch in if !batch.tasks.isEmpty { read(batch.tasks) } })
+    addReader(ofAll: { batch in
+      let events = batch.events
+      if !events.isEmpty { read(events) }
+    })
   }
 
   /// A reader that hears of engines and clients as well.
@@ -84,20 +87,22 @@ final class TaskEventStream: Sendable {
   func report(_ event: TaskEvent) { append(event, outputBytes: 0) }
 
   /// From any thread; it comes after the task events that were reported before.
-  func report(_ notice: ClusterNotice.Kind) {
-    let notice = ClusterNotice(notice)
+  func report(_ notice: ClusterNotice.Kind) { report(ClusterNotice(notice)) }
+
+  func report(_ notice: ClusterNotice) {
     let count = buffer.withLock { buffer in
       buffer.batch.notices.append((buffer.batch.tasks.count, notice))
-      return buffer.batch.count
+      return buffer.batch.tasks.count + buffer.batch.notices.count
     }
-    wakeReaders(at: count)
+    // Of many at once it may be no other turn's business to wake them: the turn goes on for a while.
+    if notice.count >= Self.batch { wake() } else { wakeReaders(at: count) }
   }
 
   private func append(_ event: TaskEvent, outputBytes: Int) {
     let count = buffer.withLock { buffer in
       buffer.batch.tasks.append(event)
       buffer.outputBytes += outputBytes
-      return buffer.batch.count
+      return buffer.batch.tasks.count + buffer.batch.notices.count
     }
     wakeReaders(at: count)
   }

@@ -70,8 +70,17 @@ actor Hub: DeliversLater {
 
   // MARK: other parties' calls
 
-  func observe(_ events: [TaskEvent]) {
-    for event in events { state.observe(event) }
+  func observe(_ batch: EventBatch) {
+    if batch.notices.isEmpty {
+      for event in batch.tasks { state.observe(event) }
+    } else {
+      batch.forEach { event in
+        switch event {
+        case .task(let event): state.observe(event)
+        case .notice(let notice): state.observe(notice)
+        }
+      }
+    }
     state.retireIdle(effects: &wire)
   }
 

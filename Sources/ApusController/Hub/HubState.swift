@@ -244,6 +244,15 @@ struct HubState {
     }
   }
 
+  /// Of all that happens beside tasks only what concerns many of them.
+  mutating func observe(_ notice: ClusterNotice) {
+    switch notice.kind {
+    case .controllerStarted(let tasks?): unassigned.reserveCapacity(unassigned.count + tasks)
+    case .tasksRestored(let tasks, _): for task in tasks { unassigned.insert(task.id) }
+    case .controllerStarted(nil), .engineJoined, .engineDrains, .engineLeft, .clientConnected, .clientGone: break
+    }
+  }
+
   /// - Returns: whether it was known to be there as a load-balanced task.
   private mutating func complete(_ task: MessageID, on id: EngineID) -> Bool {
     // In place: the engine's sets are large under load, and a copy of them per task would be felt.

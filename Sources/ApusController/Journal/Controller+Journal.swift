@@ -17,9 +17,10 @@ extension Controller {
   /// Reads the journal of a controller that has not ended in order.
   static func readJournal(_ directory: String, outcomeLimit: Int, logger: Logger) -> Restorer.Restored {
     let began = ContinuousClock.now
-    var restorer = Restorer(outcomeLimit: outcomeLimit)
+    let segments = JournalFiles.segments(in: directory)
+    var restorer = Restorer(outcomeLimit: outcomeLimit, expecting: segments.reduce(0) { $0 + $1.bytes })
     var bytes = 0
-    JournalReading(directory).read(JournalFiles.segments(in: directory).map(\.number)) { result in
+    JournalReading(directory).read(segments.map(\.number)) { result in
       switch result {
       case .success(let segment):
         bytes += segment.byteCount

@@ -16,22 +16,41 @@ extension JournalCodec {
     case snapshotBegins
     case restated(RestatedTask)
     case snapshotEnds(tasks: Int)
+
+    var isTask: Bool {
+      switch self {
+      case .submitted, .restated: true
+      case .placed, .retried, .finished, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds: false
+      }
+    }
   }
 
-  /// - Returns: how many records had to be left out: their block is good, so another version has written them.
-  static func read(_ block: UnsafeRawBufferPointer, _ body: (Record) -> Void) -> Int {
-    var former = Former()
-    return read(block, after: &former, body)
+  /// What blocks that are read one after the other have in common.
+  struct Course {
+    /// Requests are kept as they are; each may have frames in common with the one before.
+    var requests: StoredRequests.Writer
+    /// The frames of the reply before.
+    fileprivate var reply: [Frame] = []
+    /// The checksum of the block before.
+    fileprivate var block: UInt64?
+
+    /// - Parameter expected: bytes of all blocks, about.
+    init(expecting expected: Int) { requests = StoredRequests.Writer(expecting: expected) }
+
+    fileprivate mutating func forgetFormer() {
+      requests.forgetFormer()
+      reply = []
+    }
   }
 
   /// - Parameters:
-  ///   - former: messages share frames with those of the block before, too, where these are equal.
+  ///   - course: messages share frames with those of the block before, too, where these are equal. Its requests may be looked at when they are
+  ///     finished.
   ///   - checksum: of this block.
-  static func read(
-    _ block: UnsafeRawBufferPointer, after former: inout Former, checksum: UInt64? = nil, _ body: (Record) -> Void
-  ) -> Int {
+  /// - Returns: how many records had to be left out: their block is good, so another version has written them.
+  static func read(_ block: UnsafeRawBufferPointer, _ course: inout Course, checksum: UInt64, _ body: (Record) -> Void) -> Int {
     var reader = Reader(block)
-    defer { former.block = checksum }
+    defer { course.block = checksum }
     var unknown = 0
     while !reader.isAtEnd {
       guard let kind: UInt8 = reader.number(), let count: UInt32 = reader.number(), let bytes = reader.bytes(Int(count)) else {
@@ -40,15 +59,15 @@ extension JournalCodec {
       var content = Reader(bytes)
       if kind == Kind.continues.rawValue {
         // The one before is damaged, or missing: what is in common with it is not known.
-        if let before: UInt64 = content.number(), before != former.block { former = Former() }
+        if let before: UInt64 = content.number(), before != course.block { course.forgetFormer() }
         continue
       }
-      if let kind = Kind(rawValue: kind), let record = record(kind, &content, &former) { body(record) } else { unknown += 1 }
+      if let kind = Kind(rawValue: kind), let record = record(kind, &content, &course) { body(record) } else { unknown += 1 }
     }
     return unknown
   }
 
-  private static func record(_ kind: Kind, _ reader: inout Reader, _ former: inout Former) -> Record? {
+  private static func record(_ kind: Kind, _ reader: inout Reader, _ course: inout Course) -> Record? {
     switch kind {
     case .snapshotBegins: return .snapshotBegins
     case .snapshotEnds:
@@ -58,15 +77,15 @@ extension JournalCodec {
     case .continues: return nil
     case .submitted, .placed, .retried, .finished, .outcome, .restated, .unwanted:
       guard let id = reader.text().map({ MessageID($0) }) else { return nil }
-      return record(kind, id, &reader, &former)
+      return record(kind, id, &reader, &course)
     }
   }
 
-  private static func record(_ kind: Kind, _ id: MessageID, _ reader: inout Reader, _ former: inout Former) -> Record? {
+  private static func record(_ kind: Kind, _ id: MessageID, _ reader: inout Reader, _ course: inout Course) -> Record? {
     switch kind {
     case .submitted:
       let count = reader.count
-      return reader.message(after: &former.request).map { .submitted(RestatedTask(id: id, message: $0, bytesRead: count)) }
+      return reader.request(into: &course.requests).map { .submitted(RestatedTask(id: id, .stored($0), bytesRead: count)) }
     case .placed: return reader.engine().flatMap { $0 }.map { .placed(id, $0) }
     case .retried:
       guard let engine = reader.engine().flatMap({ $0 }), let code: UInt8 = reader.number(),
@@ -75,11 +94,13 @@ extension JournalCodec {
       return .retried(id, from: engine, reason, at: reader.time())
     case .finished:
       guard let time: UInt64 = reader.number(), let code: UInt8 = reader.number(), let outcome = TaskOutcome(rawValue: code),
-        let engine = reader.engine(), let reply = reader.message(after: &former.reply)
+        let engine = reader.engine(), let reply = reader.message(after: &course.reply)
       else { return nil }
+      let client = reader.frame()
       return .finished(
         JournalResult(
-          id: id, reply: reply, time: Timestamp(microseconds: Int(Int64(bitPattern: time))), outcome: outcome, engine: engine))
+          id: id, reply: reply, time: Timestamp(microseconds: Int(Int64(bitPattern: time))), outcome: outcome, engine: engine,
+          client: client, isOwnClient: client == nil))
     case .unwanted: return .unwanted(id)
     case .outcome:
       guard let succeeded: UInt8 = reader.number(), let engine = reader.engine() else { return nil }
@@ -87,13 +108,13 @@ extension JournalCodec {
     case .restated:
       let count = reader.count
       guard let engine = reader.engine(), let spent: UInt32 = reader.number(), let refused = reader.engines(),
-        let declined = reader.engines(), let message = reader.message(after: &former.request)
+        let declined = reader.engines(), let request = reader.request(into: &course.requests)
       else { return nil }
       // Earlier versions did not write it.
       let attempt: UInt32 = reader.number() ?? 0
       return .restated(
         RestatedTask(
-          id: id, message: message, engine: engine, attempt: Int(attempt), spentRetries: Int(spent), restsSince: reader.time(),
+          id: id, .stored(request), engine: engine, attempt: Int(attempt), spentRetries: Int(spent), restsSince: reader.time(),
           refused: refused, declined: declined, bytesRead: count))
     case .snapshotBegins, .snapshotEnds, .ended, .continues: return nil
     }
@@ -141,6 +162,12 @@ extension JournalCodec {
       return Timestamp(microseconds: Int(clamping: time))
     }
 
+    /// Earlier versions did not write it.
+    mutating func frame() -> Frame? {
+      guard let count: UInt32 = number() else { return nil }
+      return bytes(Int(count)).map { Frame($0) }
+    }
+
     mutating func ended() -> EndedTasks? {
       guard let seed: UInt64 = number(), let engineCount: UInt32 = number() else { return nil }
       var ended = EndedTasks(seed: seed)
@@ -159,6 +186,21 @@ extension JournalCodec {
           EndedTasks.End(code: Int(Int64(bitPattern: code)), succeeded: packed & 1 == 1, engine: place < 0 ? nil : place))
       }
       return ended
+    }
+
+    mutating func request(into requests: inout StoredRequests.Writer) -> StoredRequest? {
+      guard let count: UInt32 = number(), Int(count) <= rest.count / 4, let lengths = bytes(4 * Int(count)) else { return nil }
+      requests.begin()
+      for index in 0..<Int(count) {
+        let length = UInt32(littleEndian: lengths.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
+        if length == JournalCodec.repeated {
+          guard requests.repeatFrame() else { return nil }
+        } else {
+          guard let bytes = bytes(Int(length)) else { return nil }
+          requests.append(bytes)
+        }
+      }
+      return requests.end()
     }
 
     mutating func message(after former: inout [Frame]) -> Envelope? {

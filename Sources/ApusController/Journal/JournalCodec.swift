@@ -60,6 +60,9 @@ enum JournalCodec {
   static func append(_ entry: JournalEntry, to buffer: inout [UInt8], after former: inout Former) {
     switch entry {
     case .event(let event): append(event, to: &buffer, after: &former)
+    case .end(let event, let client):
+      guard case .finished(let reply, let engine, let outcome) = event.kind else { return }
+      finished(event.id, event.time, outcome, engine, reply, client: client, &buffer, &former)
     case .outcome(let id, let outcome):
       record(.outcome, &buffer) { buffer in
         append(id.text, to: &buffer)
@@ -81,7 +84,9 @@ enum JournalCodec {
         append(number: UInt64(clamping: task.restsSince?.microseconds ?? 0), to: &buffer)
       }
     case .result(let result):
-      finished(result.id, result.time, result.outcome, result.engine, result.reply, &buffer, &former)
+      finished(
+        result.id, result.time, result.outcome, result.engine, result.reply, client: result.isOwnClient ? nil : result.client,
+        &buffer, &former)
     case .snapshotEnds(let tasks): record(.snapshotEnds, &buffer) { append(number: UInt32(clamping: tasks), to: &$0) }
     case .accounted: break
     }
@@ -107,7 +112,7 @@ enum JournalCodec {
         append(number: UInt64(clamping: event.time.microseconds), to: &buffer)
       }
     case .finished(let reply, let engine, let outcome):
-      finished(event.id, event.time, outcome, engine, reply, &buffer, &former)
+      finished(event.id, event.time, outcome, engine, reply, client: nil, &buffer, &former)
     case .waiting, .queued, .started, .output, .failed, .lost, .restored, .abortRequested, .aborted,
       .resubmitted:
       break
@@ -115,8 +120,8 @@ enum JournalCodec {
   }
 
   private static func finished(
-    _ id: MessageID, _ time: Timestamp, _ outcome: TaskOutcome, _ engine: EngineUUID?, _ reply: Envelope, _ buffer: inout [UInt8],
-    _ former: inout Former
+    _ id: MessageID, _ time: Timestamp, _ outcome: TaskOutcome, _ engine: EngineUUID?, _ reply: Envelope, client: Frame?,
+    _ buffer: inout [UInt8], _ former: inout Former
   ) {
     record(.finished, &buffer) { buffer in
       append(id.text, to: &buffer)
@@ -124,6 +129,11 @@ enum JournalCodec {
       buffer.append(outcome.rawValue)
       append(engine, to: &buffer)
       append(reply, to: &buffer, after: &former.reply)
+      // Earlier versions do not look at what is behind.
+      if let client {
+        append(number: UInt32(clamping: client.count), to: &buffer)
+        client.withUnsafeBytes { buffer.append(contentsOf: $0) }
+      }
     }
   }
 

@@ -5,6 +5,8 @@ import Transport
 enum JournalEntry: Sendable {
   /// `submitted`, `placed`, `retried` or `finished`; other events are not kept.
   case event(TaskEvent)
+  /// `finished`, of a stock client's task: it does not ask for its result, and what it has asked for may be in an older segment, which goes before.
+  case end(TaskEvent, client: Frame)
   /// How a task ended that another one names as a dependency, and that had ended before.
   case outcome(MessageID, JournalOutcome)
   /// A client does not want a task any more that an engine has: it has no retries left.
@@ -20,6 +22,15 @@ enum JournalEntry: Sendable {
   case snapshotEnds(tasks: Int)
   /// Not written, but in its place among what is: the engine need not keep these replies once everything before is written.
   case accounted(EngineUUID, [MessageID])
+
+  /// - Parameter stockClient: as of `end`, and the task that it is of.
+  init(_ event: TaskEvent, of stockClient: (task: MessageID, client: Frame)?) {
+    if case .finished = event.kind, let stockClient, stockClient.task == event.id {
+      self = .end(event, client: stockClient.client)
+    } else {
+      self = .event(event)
+    }
+  }
 
   /// Whether an event is worth keeping: the others follow from these.
   static func keeps(_ kind: TaskEvent.Kind) -> Bool {
@@ -37,7 +48,7 @@ enum JournalEntry: Sendable {
   /// Bytes that it keeps in memory, roughly. What is restated is the scheduler's own all the same, however much it is.
   var footprint: Int {
     switch self {
-    case .event(let event): event.footprint
+    case .event(let event), .end(let event, _): event.footprint
     case .accounted(_, let ids): 64 * (ids.count + 1)
     case .restated, .result, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds: 0
     }
@@ -49,7 +60,7 @@ enum JournalEntry: Sendable {
 struct RestatedTask: Sendable {
   let id: MessageID
   /// With the client's identity, and a seal or signature as it came.
-  var message: Envelope
+  var request: KeptRequest
   /// What it took in the journal that it was read from.
   var bytesRead = 0
   private var rare: Rare?
@@ -75,11 +86,11 @@ struct RestatedTask: Sendable {
   }
 
   init(
-    id: MessageID, message: Envelope, engine: EngineUUID? = nil, attempt: Int = 0, spentRetries: Int = 0,
+    id: MessageID, _ request: KeptRequest, engine: EngineUUID? = nil, attempt: Int = 0, spentRetries: Int = 0,
     restsSince: Timestamp? = nil, refused: Set<EngineUUID> = [], declined: Set<EngineUUID> = [], bytesRead: Int = 0
   ) {
     self.id = id
-    self.message = message
+    self.request = request
     self.bytesRead = bytesRead
     if engine != nil || attempt != 0 || spentRetries != 0 || restsSince != nil || !refused.isEmpty || !declined.isEmpty {
       rare = Rare(
@@ -88,6 +99,18 @@ struct RestatedTask: Sendable {
         ))
     }
   }
+
+  init(
+    id: MessageID, message: Envelope, engine: EngineUUID? = nil, attempt: Int = 0, spentRetries: Int = 0,
+    restsSince: Timestamp? = nil, refused: Set<EngineUUID> = [], declined: Set<EngineUUID> = []
+  ) {
+    self.init(
+      id: id, .message(message), engine: engine, attempt: attempt, spentRetries: spentRetries, restsSince: restsSince,
+      refused: refused, declined: declined)
+  }
+
+  /// As of `KeptRequest`.
+  var message: Envelope { request.message }
 
   /// Nothing has happened to it but its submission.
   var isUntouched: Bool { rare == nil }
@@ -137,7 +160,7 @@ struct JournalResult: Sendable {
   let time: Timestamp
   let outcome: TaskOutcome
   let engine: EngineUUID?
-  /// Whose task it was; `nil` where its request is not in the journal any more.
+  /// Whose task it was; `nil` where neither its request nor its end says so.
   var client: Frame?
   /// One of Apus's own clients, which asks for its results when it comes back.
   var isOwnClient = true

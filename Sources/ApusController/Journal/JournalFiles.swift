@@ -50,23 +50,6 @@ final class JournalFiles: JournalStorage {
     return "\(directory)/\(String(repeating: "0", count: max(0, 8 - digits.count)))\(digits).log"
   }
 
-  /// The bytes of a segment, mapped for as long as the body runs.
-  static func withSegment(_ number: Int, in directory: String, _ body: (UnsafeRawBufferPointer) -> Void) throws(FileError) {
-    let path = path(number, in: directory)
-    let opened = open(path, O_RDONLY | O_CLOEXEC)
-    guard opened >= 0 else { throw FileError(path: path, action: "read", code: errno) }
-    defer { close(opened) }
-    var status = stat()
-    guard fstat(opened, &status) == 0 else { throw FileError(path: path, action: "read", code: errno) }
-    let size = Int(status.st_size)
-    if size == 0 { return }
-    guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, opened, 0), start != MAP_FAILED else {
-      throw FileError(path: path, action: "read", code: errno)
-    }
-    defer { munmap(start, size) }
-    body(UnsafeRawBufferPointer(start: start, count: size))
-  }
-
   /// Whether the controller that wrote there has not ended in order: the name of its journal is left.
   static func wasCutShort(_ directory: String) -> Bool { access("\(directory)/id", F_OK) == 0 }
 

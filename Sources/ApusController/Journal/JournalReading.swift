@@ -1,11 +1,12 @@
 import ApusMessaging
+import DequeModule
 import Dispatch
 import Glibc
 import Synchronization
 import Transport
 
-/// Reads segments in their order, a part at a time: while one is taken in, those behind it are decoded by other threads. No more of them are in
-/// memory than there are processors, and one.
+/// Reads segments in their order, a part at a time: while one is taken in, those behind it are decoded by other threads, also those of the next segment.
+/// No more of them are in memory than there are processors, and one.
 struct JournalReading {
   let directory: String
   /// Bytes of a part, at least, but for the last one of a segment.
@@ -20,35 +21,58 @@ struct JournalReading {
 
   /// - Parameter body: is given the parts, or why a segment cannot be read.
   func read(_ numbers: [Int], _ body: (Result<JournalSegment, FileError>) -> Void) {
-    for number in numbers {
-      let name = JournalFiles.path(number, in: directory)
-      do throws(FileError) {
-        try JournalFiles.withSegment(number, in: directory) { bytes in
-          decode(bytes, name: name) { body(.success($0)) }
-        }
-      } catch { body(.failure(error)) }
+    var numbers = numbers[...]
+    var parts = Deque<Result<Part, FileError>>()
+    var begun = 0
+    func beginParts() {
+      while begun < width {
+        // The next segment is opened when its parts are wanted.
+        while begun == parts.count, let number = numbers.popFirst() { parts += self.parts(of: number) }
+        guard begun < parts.count else { return }
+        if case .success(let part) = parts[begun] { part.begin() }
+        begun += 1
+      }
+    }
+    beginParts()
+    while let first = parts.popFirst() {
+      begun -= 1
+      switch first {
+      case .success(let part):
+        let segment = part.take()
+        // While this one is taken in the others are decoded.
+        beginParts()
+        if let segment { body(.success(segment)) }
+      case .failure(let error):
+        beginParts()
+        body(.failure(error))
+      }
     }
   }
 
+  private func parts(of number: Int) -> [Result<Part, FileError>] {
+    let segment: MappedSegment
+    do throws(FileError) { segment = try MappedSegment(number, in: directory) } catch { return [.failure(error)] }
+    let ends = segment.withBytes { JournalBlock.partition($0, size: partSize) }
+    return zip([0] + ends, ends).map { start, end in .success(Part(segment, start..<end)) }
+  }
+
   /// A part that is decoded on another thread.
-  ///
-  /// `@unchecked Sendable`: the bytes outlive it, for `decode` takes all of its parts before it returns, and nobody writes to them.
-  private final class Part: @unchecked Sendable {
-    private let bytes: UnsafeRawBufferPointer
-    private let name: String
-    private let offset: Int
-    private let isLast: Bool
+  private final class Part: Sendable {
+    private let segment: MappedSegment
+    private let range: Range<Int>
     private let decoded = Mutex<JournalSegment?>(nil)
     private let isDone = DispatchSemaphore(value: 0)
 
-    init(_ bytes: UnsafeRawBufferPointer, name: String, offset: Int, isLast: Bool) {
-      (self.bytes, self.name, self.offset, self.isLast) = (bytes, name, offset, isLast)
-    }
+    init(_ segment: MappedSegment, _ range: Range<Int>) { (self.segment, self.range) = (segment, range) }
 
     func begin() {
       DispatchQueue.global(qos: .userInitiated).async { [self] in
-        let segment = JournalSegment(bytes, name: name, offset: offset, isLast: isLast)
-        decoded.withLock { $0 = segment }
+        let part = segment.withBytes { bytes in
+          JournalSegment(
+            UnsafeRawBufferPointer(rebasing: bytes[range]), name: segment.path, offset: range.lowerBound,
+            isLast: range.upperBound == bytes.count)
+        }
+        decoded.withLock { $0 = part }
         isDone.signal()
       }
     }
@@ -58,17 +82,37 @@ struct JournalReading {
       return decoded.withLock { $0.take() }
     }
   }
+}
 
-  private func decode(_ bytes: UnsafeRawBufferPointer, name: String, _ body: (JournalSegment) -> Void) {
-    let ends = JournalBlock.partition(bytes, size: partSize)
-    let parts = zip([0] + ends, ends).map { start, end in
-      Part(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), name: name, offset: start, isLast: end == bytes.count)
+/// The bytes of a segment, mapped for as long as somebody has it.
+///
+/// `@unchecked Sendable`: nobody writes to them.
+final class MappedSegment: @unchecked Sendable {
+  let path: String
+  private let bytes: UnsafeRawBufferPointer
+
+  init(_ number: Int, in directory: String) throws(FileError) {
+    let path = JournalFiles.path(number, in: directory)
+    let opened = open(path, O_RDONLY | O_CLOEXEC)
+    guard opened >= 0 else { throw FileError(path: path, action: "read", code: errno) }
+    defer { close(opened) }
+    var status = stat()
+    guard fstat(opened, &status) == 0 else { throw FileError(path: path, action: "read", code: errno) }
+    let size = Int(status.st_size)
+    guard size > 0 else {
+      (self.path, bytes) = (path, UnsafeRawBufferPointer(start: nil, count: 0))
+      return
     }
-    for part in parts.prefix(width) { part.begin() }
-    for (index, part) in parts.enumerated() {
-      let segment = part.take()
-      if index + width < parts.count { parts[index + width].begin() }
-      if let segment { body(segment) }
+    guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, opened, 0), start != MAP_FAILED else {
+      throw FileError(path: path, action: "read", code: errno)
     }
+    (self.path, bytes) = (path, UnsafeRawBufferPointer(start: start, count: size))
   }
+
+  func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    defer { withExtendedLifetime(self) {} }
+    return body(bytes)
+  }
+
+  deinit { if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) } }
 }

@@ -7,6 +7,8 @@ struct JournalSegment: Sendable {
   let name: String
   let byteCount: Int
   var records: [JournalCodec.Record] = []
+  /// How many of them are tasks.
+  private(set) var taskCount = 0
   private(set) var damages: [JournalBlock.Damage] = []
   /// Records of a kind that this version does not know.
   private(set) var unknown = 0
@@ -19,12 +21,17 @@ struct JournalSegment: Sendable {
     self.name = name
     byteCount = bytes.count
     var records: [JournalCodec.Record] = []
-    var unknown = 0
-    var former = JournalCodec.Former()
+    var (tasks, unknown) = (0, 0)
+    var course = JournalCodec.Course(expecting: bytes.count)
     damages = JournalBlock.read(bytes) { block, checksum in
-      unknown += JournalCodec.read(block, after: &former, checksum: checksum) { records.append($0) }
+      unknown += JournalCodec.read(block, &course, checksum: checksum) { record in
+        if record.isTask { tasks += 1 }
+        records.append(record)
+      }
     }.map { JournalBlock.Damage(offset: offset + $0.offset, count: $0.count, isTail: $0.isTail && isLast) }
+    course.requests.finish()
     self.records = records
+    taskCount = tasks
     self.unknown = unknown
   }
 }

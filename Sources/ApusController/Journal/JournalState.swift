@@ -147,7 +147,7 @@ struct JournalState<Storage: JournalStorage> {
       bytesSinceSnapshot = 0
       isInSnapshot = true
       beginBlock()
-    case .event(let event):
+    case .event(let event), .end(let event, _):
       note(event)
       if case .finished = event.kind { withResults.insert(storage.number) }
     case .result: withResults.insert(storage.number)

@@ -17,6 +17,9 @@ struct Restorer {
   /// A snapshot that is being read: it counts when its end is there.
   private var snapshot: Snapshot?
   private var bytes = 0
+  /// Bytes that are going to be read, and tasks that are to be expected in them.
+  private let expectedBytes: Int
+  private var expectedTasks = 0
   /// Sentences about what could not be read.
   private(set) var damages: [String] = []
   /// Bytes at the end of segments that were cut off in the middle of a write: what happens when the power fails.
@@ -26,6 +29,9 @@ struct Restorer {
   /// Results older than this, counted from the last, have been delivered or will not be.
   static let resultAge = 60 * 1_000_000
   static let resultBytesLimit = 64 << 20
+  /// Room is made at once for no more tasks than that.
+  private static let mostExpected = 1 << 22
+
   private struct Snapshot {
     var tasks = Tasks()
     var ended: [EndedTasks] = []
@@ -40,7 +46,10 @@ struct Restorer {
     /// Places of tasks that have ended, until they are swept out.
     private var gaps: Set<Int> = []
 
-    mutating func makeRoom(for count: Int) { indexes.reserveCapacity(indexes.count + count) }
+    mutating func makeRoom(for count: Int) {
+      indexes.reserveCapacity(indexes.count + count)
+      list.reserveCapacity(list.count + count)
+    }
 
     func contains(_ id: MessageID) -> Bool { indexes[id] != nil }
 
@@ -64,7 +73,7 @@ struct Restorer {
       guard let index = indexes.removeValue(forKey: id) else { return nil }
       gaps.insert(index)
       let task = list[index]
-      list[index].message = Self.nothing
+      list[index].request = .released
       if list.count > 2 * indexes.count + 1024 { sweep() }
       return task
     }
@@ -82,13 +91,15 @@ struct Restorer {
       gaps = []
       return taken
     }
-
-    private static let nothing = Envelope(
-      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject, content: .emptyObject)
   }
 
-  /// - Parameter outcomeLimit: tasks that have ended and that dependencies may name.
-  init(outcomeLimit: Int = 1 << 18) { self.outcomeLimit = outcomeLimit }
+  /// - Parameters:
+  ///   - outcomeLimit: tasks that have ended and that dependencies may name.
+  ///   - expected: bytes that are going to be read, so that room can be made for all at once.
+  init(outcomeLimit: Int = 1 << 18, expecting expected: Int = 0) {
+    self.outcomeLimit = outcomeLimit
+    expectedBytes = expected
+  }
 
   // MARK: reading
 
@@ -100,7 +111,10 @@ struct Restorer {
   /// - Parameter segment: a whole one, or a part of it.
   mutating func read(_ segment: consuming JournalSegment) {
     var segment = segment
-    if snapshot == nil { tasks.makeRoom(for: segment.records.count) } else { snapshot?.tasks.makeRoom(for: segment.records.count) }
+    if bytes == 0, segment.byteCount > 0 {
+      expectedTasks = min(Self.mostExpected, segment.taskCount * (expectedBytes / segment.byteCount + 1))
+      tasks.makeRoom(for: expectedTasks)
+    }
     bytes += segment.byteCount
     // From the end, so that each is moved and not copied: counting the references of a million takes longer than everything else.
     segment.records.reverse()
@@ -147,7 +161,9 @@ struct Restorer {
       _ = tasks.remove(id)
       _ = snapshot?.tasks.remove(id)
     case .ended(let part): snapshot?.ended.append(part)
-    case .snapshotBegins: snapshot = Snapshot()
+    case .snapshotBegins:
+      snapshot = Snapshot()
+      snapshot?.tasks.makeRoom(for: expectedTasks)
     case .restated(let task):
       guard snapshot != nil else { return submitted(task) }
       snapshot?.count += 1
@@ -161,12 +177,14 @@ struct Restorer {
   private mutating func finished(_ result: JournalResult) {
     var result = result
     if let task = tasks.remove(result.id) {
-      result.client = task.message.identities.first
-      result.isOwnClient = Recovery.isOwn(task.message)
+      result.client = task.request.client
+      result.isOwnClient = task.request.isOwn
     }
     note(result.id, JournalOutcome(succeeded: result.outcome == .ok, engine: result.engine))
     // Each snapshot has those again that clients may not have got.
     if let known = resultTimes[result.id], known >= result.time { return }
+    // It would take the place of all others: as in `Recovery`.
+    guard result.reply.byteCount <= Self.resultBytesLimit / 2 else { return }
     resultTimes[result.id] = result.time
     results.append(result)
     resultBytes += result.reply.byteCount
@@ -221,12 +239,35 @@ struct Restorer {
       for task in cut.tasks.take() { submitted(task) }
       ended += cut.ended
     }
-    let tasks = tasks.take()
+    var tasks = tasks.take()
+    Self.openSparse(&tasks)
     var taskBytes = 0
     // By the index, without a copy of each.
     for index in tasks.indices { taskBytes += tasks[index].bytesRead }
     return Restored(
       tasks: tasks, outcomes: outcomeOrder.compactMap { id in outcomes[id].map { (id, $0) } },
       results: Array(results), bytes: (bytes, taskBytes), isWhole: isWhole, ended: ended)
+  }
+
+  /// Where most of the tasks of a part have ended, the others shall not keep it in memory.
+  private static func openSparse(_ tasks: inout [RestatedTask]) {
+    var counts: [ObjectIdentifier: (kept: Int, all: Int)] = [:]
+    // Those of one part follow each other.
+    var last: (part: ObjectIdentifier, kept: Int, all: Int)?
+    func note() { if let last { counts[last.part] = (last.kept + (counts[last.part]?.kept ?? 0), last.all) } }
+    for index in tasks.indices {
+      guard case .stored(let request) = tasks[index].request else { continue }
+      if request.part != last?.part {
+        note()
+        last = (request.part, 0, request.partCount)
+      }
+      last?.kept += 1
+    }
+    note()
+    let sparse = Set(counts.filter { $0.value.kept < $0.value.all / 2 }.keys)
+    if sparse.isEmpty { return }
+    for index in tasks.indices {
+      if case .stored(let request) = tasks[index].request, sparse.contains(request.part) { tasks[index].request.open() }
+    }
   }
 }

@@ -69,7 +69,10 @@ public struct Envelope: Sendable {
   public var payload: ArraySlice<Frame> { frames[delimiter...] }
 
   /// Whether it is signed as a message between Apus's own parties (`Seal`), which nobody else could read.
-  public var isSealed: Bool { Seal.isSeal(signature) }
+  public var isSealed: Bool { Self.isSealed(signature) }
+
+  /// The same of a message of which only the signature is at hand.
+  package static func isSealed(_ signature: Frame) -> Bool { Seal.isSeal(signature) }
 
   /// - Parameter readsBuffers: whether the buffers are used here, and not only passed on.
   public func hasSeal(by signer: Signer, _ scope: MessageScope, readsBuffers: Bool) -> Bool {

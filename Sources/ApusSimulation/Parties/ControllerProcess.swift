@@ -135,7 +135,7 @@ final class ControllerProcess: Process {
     let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
     let results = tasks.takeResultsForStockClients(since: Timestamp(microseconds: since))
     expected = (
-      Set(restored.tasks.compactMap(\.message.identities.first) + results.compactMap(\.client)),
+      Set(restored.tasks.compactMap(\.request.client) + results.compactMap(\.client)),
       world.now + configuration.resultTime.microseconds
     )
     for result in results { if let client = result.client { send(result.reply, to: client) } }

@@ -17,6 +17,7 @@ struct SchedulerSink: TaskSchedulerEffects {
   var isRestoring = false
   var outbox: [Outgoing] = []
   var facts: [JournalEntry] = []
+  private var stockClient: (task: MessageID, client: Frame)?
   var events: [TaskEvent] = []
   private var answered: Set<MessageID> = []
   private(set) var answeredTwice: MessageID?
@@ -75,9 +76,14 @@ struct SchedulerSink: TaskSchedulerEffects {
     if traces { world.note("  \(task) \(event.word)") }
     switch (kind, mutation) {
     case (.retried, .forgetsRetries), (.finished, .forgetsEnds), (.placed, .forgetsPlaces): return
-    default: if JournalEntry.keeps(kind), !isRestoring || JournalEntry.isNews(kind) { facts.append(.event(event)) }
+    default:
+      guard JournalEntry.keeps(kind), !isRestoring || JournalEntry.isNews(kind) else { return }
+      facts.append(JournalEntry(event, of: stockClient))
+      stockClient = nil
     }
   }
+
+  mutating func noteStockClient(_ client: Frame, of task: MessageID) { stockClient = (task, client) }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) { facts.append(.outcome(task, outcome)) }
   mutating func noteUnwanted(_ task: MessageID) { facts.append(.unwanted(task)) }

@@ -20,6 +20,7 @@ struct ExplanationBench {
     mutating func send(_: Envelope, to _: EngineUUID, attempt _: Int?) {}
     mutating func relay(_: Envelope, to _: Envelope) {}
     mutating func note(_: JournalOutcome, of _: MessageID) {}
+    mutating func noteStockClient(_: Frame, of _: MessageID) {}
     mutating func noteUnwanted(_: MessageID) {}
 
     mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {

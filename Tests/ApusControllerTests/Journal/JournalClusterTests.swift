@@ -79,6 +79,20 @@ struct JournalClusterTests {
     }
   }
 
+  @Test("where the journal begins anew nothing can still come from before: a dependency that nobody knows is refused at once")
+  func fresh() async throws {
+    let profile = try TestCluster.temporaryProfile()
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    try await TestCluster.with(in: profile, Self.configure) { cluster in
+      try await TestClient.with(cluster.client) { client in
+        let began = ContinuousClock.now
+        let id = try await client.send(.task, metadata: ["after": ["nobody's"]])
+        #expect(try await client.answer(.task, to: id).content()["ename"] == "InvalidDependency")
+        #expect(ContinuousClock.now - began < .seconds(4), "five seconds are for those of before a restart")
+      }
+    }
+  }
+
   @Test("a client is told what nobody knows")
   func unknown() async throws {
     try await inTwoLives { _, client in

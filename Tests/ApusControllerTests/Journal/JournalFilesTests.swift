@@ -29,9 +29,7 @@ struct JournalFilesTests {
       #expect(JournalFiles.segments(in: directory).map(\.number) == [1, 2, 3])
       #expect(JournalFiles.segments(in: directory).map(\.bytes) == [10, 20, 30])
       #expect(files.totalBytes == 60)
-      var read: [UInt8] = []
-      try JournalFiles.withSegment(2, in: directory) { read = Array($0) }
-      #expect(read == [UInt8](repeating: 2, count: 20))
+      #expect(try MappedSegment(2, in: directory).withBytes { Array($0) } == [UInt8](repeating: 2, count: 20))
       files.removeClosed { number, left in number < 3 && left >= 20 }
       #expect(JournalFiles.segments(in: directory).map(\.number) == [2, 3])
       // Another life goes on behind what is there.
@@ -150,6 +148,39 @@ struct JournalFilesTests {
       for index in 20..<30 { commit([JournalBlockTests.submitted(MessageID("t\(index)"))]) }
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
       #expect(JournalFiles.segments(in: directory).count > 2 && restored(directory).results.map(\.id) == ["t0"])
+    }
+  }
+
+  @Test("the segment of a stock client's request goes, and its result still knows whose it is")
+  func addressee() async throws {
+    try await withDirectory { directory in
+      let limits = JournalLimits(segmentSize: 1_000, blockSize: 1_000)
+      var effects = Effects()
+      var state = JournalState(JournalFiles(directory: directory, limit: 1 << 20), JournalConfiguration(), limits: limits)
+      func commit(_ entries: [JournalEntry]) {
+        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+      }
+      state.resume(effects: &effects)
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      var scheduler = TaskSchedulerState()
+      var recorder = SchedulerRecorder()
+      let request = Messages.request("a", client: "stock", signature: "signed")
+      scheduler.submit(TaskRequest(id: "a", message: request), now: .now, effects: &recorder)
+      scheduler.engineRegistered("e0", now: .now, effects: &recorder)
+      commit([.event(TaskEvent("a", .task, at: .now(), .submitted(request: request, engine: nil)))])
+      for index in 0..<10 { commit([JournalBlockTests.submitted(MessageID("t\(index)"))]) }
+      scheduler.completed(
+        TaskReply(id: "a", message: Messages.reply(to: "a"), status: .ok), by: "e0", now: .now, effects: &recorder)
+      let stock = try #require(recorder.stockClients["a"])
+      guard case .event(let end) = JournalBlockTests.finished("a") else { return }
+      commit([JournalEntry(end, of: ("a", stock))])
+      let tasks = restored(directory).tasks
+      commit([.snapshotBegins] + tasks.map { .restated($0) } + [.snapshotEnds(tasks: tasks.count)])
+      commit([JournalBlockTests.submitted("last")])
+      let read = restored(directory)
+      #expect(read.results.map(\.id) == ["a"] && read.results.first?.client == Frame("stock"))
+      #expect(read.results.first?.isOwnClient == false)
+      #expect(!JournalFiles.segments(in: directory).contains { $0.number == 2 }, "the request has gone")
     }
   }
 

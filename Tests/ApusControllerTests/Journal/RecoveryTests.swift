@@ -300,7 +300,7 @@ struct RecoveryTests {
       outcomes: [("b", JournalOutcome(succeeded: true, engine: "e0")), ("c", JournalOutcome(succeeded: true, engine: "e0"))])
     #expect(bench.resume("a", "b", "c", "d") == .init(unknown: ["d"], gone: ["c"]))
     bench.effects.expect("b: answer of engine")
-    #expect(bench.state.tasks["a"]?.message.identities.first == Frame("again"))
+    #expect(bench.state.tasks["a"]?.request.message.identities.first == Frame("again"))
     // It may ask again while the first answer is on its way, and what says that a result is lost would be there before it.
     #expect(bench.resume("b") == .init())
     bench.effects.expect("b: answer of engine")

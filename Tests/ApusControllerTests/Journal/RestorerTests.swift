@@ -36,6 +36,44 @@ struct RestorerTests {
     #expect(restorer.damages.isEmpty && restorer.tornBytes == 0)
   }
 
+  @Test("one large result does not take the place of all others")
+  func largeResult() {
+    let time = Timestamp.now()
+    let (restored, _) = restored(
+      Sample.segment([
+        [Sample.submitted("a"), Sample.finished("a", at: time)],
+        [Sample.submitted("b"), Sample.finished("b", at: time, bytes: Restorer.resultBytesLimit + 1)],
+        [Sample.submitted("c"), Sample.finished("c", at: time)],
+      ]))
+    #expect(restored.results.map(\.id) == ["a", "c"] && restored.outcomes.map(\.id) == ["a", "b", "c"])
+  }
+
+  @Test("whose a stock client's task was is known where its request is gone, also by way of a snapshot")
+  func addressee() {
+    guard case .event(let end) = Sample.finished("a") else { return }
+    let (first, _) = restored(Sample.segment([[.end(end, client: Frame("stock"))]]))
+    #expect(first.results.map(\.client) == [Frame("stock")] && first.results.map(\.isOwnClient) == [false])
+    let snapshot: [JournalEntry] = [.snapshotBegins] + first.results.map { .result($0) } + [.snapshotEnds(tasks: 0)]
+    let (second, _) = restored(Sample.segment([snapshot]))
+    #expect(second.results.map(\.client) == [Frame("stock")] && second.results.map(\.isOwnClient) == [false])
+    let (own, _) = restored(Sample.segment([[Sample.finished("b")]]))
+    #expect(own.results.map(\.client) == [nil] && own.results.map(\.isOwnClient) == [true])
+  }
+
+  @Test("where most tasks of a part have ended, the others do not keep it in memory")
+  func sparse() {
+    let tasks = (0..<100).map { MessageID("t\($0)") }
+    func isStored(_ ended: ArraySlice<MessageID>) -> Set<Bool> {
+      let entries = tasks.map { Sample.submitted($0) } + ended.map { Sample.finished($0) }
+      let (restored, _) = restored(Sample.segment([entries]))
+      #expect(restored.tasks.map(\.message.frames) == tasks.dropFirst(ended.count).map { Messages.request($0).frames })
+      return Set(restored.tasks.map { if case .stored = $0.request { true } else { false } })
+    }
+    #expect(isStored(tasks[..<0]) == [true])
+    #expect(isStored(tasks[..<40]) == [true])
+    #expect(isStored(tasks[..<60]) == [false])
+  }
+
   @Test("a task has ended where only a later word about its end is left, in a snapshot or outside of one")
   func later() {
     let first = Sample.segment([[Sample.submitted("a"), Sample.placed("a", "e0"), Sample.submitted("b")]])

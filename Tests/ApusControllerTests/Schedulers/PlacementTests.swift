@@ -270,4 +270,27 @@ struct PlacementTests {
     bench.recorder.expect("a → e0")
     #expect(bench.state.engines.registeredCount == 1)
   }
+
+  /// Found by the simulation (seed 3903545886).
+  @Test("when an engine goes, what waits for the failure of its tasks does not go before what may be tried elsewhere now")
+  func hopelessLast() throws {
+    var state = TaskSchedulerState()
+    var effects = SchedulerRecorder()
+    let now = ContinuousClock.now
+    func submit(_ id: MessageID, _ metadata: JSONObject) throws {
+      let message = Messages.request(id, metadata: .object(metadata))
+      state.submit(try TaskRequest(message, id: id), now: now, effects: &effects)
+    }
+    for uuid in ["e0", "e1"] as [EngineUUID] { state.engineRegistered(uuid, now: now, effects: &effects) }
+    try submit("busy", ["targets": ["e1"]])
+    try submit("hopeless", ["targets": ["e1"]])
+    try submit("again", ["retries": 1])
+    let failure = TaskReply(id: "again", message: Messages.reply(to: "again", from: "e0"), status: .error)
+    state.completed(failure, by: "e0", now: now, effects: &effects)
+    try submit(
+      "after", ["priority": -1, "after": ["dependencies": ["hopeless"], "all": true, "success": false, "failure": true]])
+    effects.expect("busy → e1", "again → e0")
+    state.engineLost("e1", cause: .disconnected, grace: .seconds(1), now: now, effects: &effects)
+    effects.expect("again → e0", "hopeless: ImpossibleDependency")
+  }
 }

@@ -15,6 +15,10 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   private(set) var outcomes: [MessageID: JournalOutcome] = [:]
   /// Running tasks that nobody wants.
   private(set) var unwanted: [MessageID] = []
+  /// To whom failures were sent.
+  private(set) var failedFor: [Frame] = []
+  /// Stock clients whose tasks have ended.
+  private(set) var stockClients: [MessageID: Frame] = [:]
   /// How often each task was answered.
   private(set) var answers: [MessageID: Int] = [:]
   /// Whether messages and events are kept; a simulation keeps only the counts.
@@ -43,6 +47,7 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {
     guard let id = request.messageID else { return request }
     answers[id, default: 0] += 1
+    if isVerbose { failedFor += request.identities.prefix(1) }
     say("\(id): \(failure.error?.name ?? "aborted")")
     return Messages.reply(to: id, metadata: ["status": "error"])
   }
@@ -53,6 +58,7 @@ struct SchedulerRecorder: TaskSchedulerEffects {
   }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) { outcomes[task] = outcome }
+  mutating func noteStockClient(_ client: Frame, of task: MessageID) { stockClients[task] = client }
   mutating func noteUnwanted(_ task: MessageID) { unwanted.append(task) }
 
   /// Only the counts of answers stay, and the tasks' stories.

@@ -23,11 +23,14 @@ extension SeededRandom {
 
 /// Messages as short as a state needs them.
 enum Messages {
-  static func request(_ id: MessageID, type: MessageType = .applyRequest, client: String = "client", metadata: JSONValue = [:])
+  static func request(
+    _ id: MessageID, type: MessageType = .applyRequest, client: String = "client", metadata: JSONValue = [:], signature: String = ""
+  )
     -> Envelope
   {
     Envelope(
-      identities: [Frame(client)], signature: .empty, header: Frame(["msg_id": .string(id.text), "msg_type": .string(type.text)]),
+      identities: [Frame(client)], signature: signature.isEmpty ? .empty : Frame(signature),
+      header: Frame(["msg_id": .string(id.text), "msg_type": .string(type.text)]),
       parentHeader: .emptyObject, metadata: Frame(metadata), content: .emptyObject, buffers: [Frame("payload of \(id)")])
   }
 

@@ -48,7 +48,7 @@ final class QueuedTask {
   }
 
   let id: MessageID
-  private(set) var message: Envelope
+  private(set) var request: KeptRequest
   /// The order of service: by priority, then by submission.
   let sequence: Int
   var phase = Phase.waiting
@@ -67,7 +67,7 @@ final class QueuedTask {
   /// - Parameter submission: its number among all tasks.
   init(_ request: TaskRequest, submission: Int) {
     id = request.id
-    message = request.message
+    self.request = request.kept
     sequence = request.preferences.map { TaskPreferences.rank($0.priority, submission: submission) } ?? submission
     if !request.isPlain {
       rare = Indirect(
@@ -80,9 +80,9 @@ final class QueuedTask {
   }
 
   /// One that asks for nothing beyond being run.
-  init(plain message: consuming Envelope, id: MessageID, submission: Int) {
+  init(plain request: consuming KeptRequest, id: MessageID, submission: Int) {
     self.id = id
-    self.message = message
+    self.request = request
     sequence = submission
   }
 
@@ -102,16 +102,17 @@ final class QueuedTask {
     return body(&made.value)
   }
 
-  /// When it is answered: queues that still refer to the task shall not hold its bytes.
-  func releaseMessage() { message = Self.released }
-
-  /// Its client has another identity now.
-  func reroute(to client: Frame) {
-    if message.identities.first != client { message = message.routed(to: [client]) }
+  /// As of `KeptRequest`; from now on it is at hand.
+  func openMessage() -> Envelope {
+    request.open()
+    return request.message
   }
 
-  private static let released = Envelope(
-    signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject, content: .emptyObject)
+  /// When it is answered: queues that still refer to the task shall not hold its bytes.
+  func releaseMessage() { request = .released }
+
+  /// Its client has another identity now.
+  func reroute(to client: Frame) { request.reroute(to: client) }
 
   var isQueued: Bool { if case .queued = phase { true } else { false } }
   var isFinished: Bool { if case .finished = phase { true } else { false } }

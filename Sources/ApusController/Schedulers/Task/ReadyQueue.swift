@@ -16,6 +16,9 @@ struct ReadyQueue {
   private var inOrder = Deque<QueuedTask>()
   private var late = Heap<Entry>()
 
+  /// For so many tasks at once.
+  mutating func makeRoom(for count: Int) { inOrder.reserveCapacity(inOrder.count + count) }
+
   /// - Parameter alive: how many tasks the scheduler has at all.
   mutating func append(_ task: QueuedTask, alive: Int) {
     if inOrder.count + late.count > 2 * alive + 64 { sweep() }

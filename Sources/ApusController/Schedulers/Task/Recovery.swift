@@ -26,8 +26,9 @@ struct Recovery {
   private(set) var results: [MessageID: JournalResult] = [:]
   private var resultOrder = Deque<MessageID>()
   private var resultBytes = 0
-  /// Tasks that name others which nobody knows, in their order: those may be on their way a second time.
-  private(set) var deferred: [TaskRequest] = []
+  private(set) var deferred = DeferredTasks()
+  /// There is a deadline for them.
+  var isDeferralDue = false
   /// When it was started, by both clocks.
   private let began: (now: ContinuousClock.Instant, wall: Timestamp)
   /// Tasks up to this place in the order are of before the restart.
@@ -113,25 +114,21 @@ struct Recovery {
   mutating func ended(
     _ task: QueuedTask, with reply: Envelope, _ outcome: TaskOutcome, on engine: EngineUUID?, now: ContinuousClock.Instant
   ) {
-    guard task.submission <= lastRestored, let client = task.message.identities.first else { return }
+    guard task.submission <= lastRestored, let client = task.request.client else { return }
     let time = Timestamp(microseconds: began.wall.microseconds + Int((now - began.now) / .microseconds(1)))
     keep(
       JournalResult(
         id: task.id, reply: reply, time: time, outcome: outcome, engine: engine, client: client,
-        isOwnClient: Self.isOwn(task.message)))
+        isOwnClient: task.request.isOwn))
   }
 
-  /// - Returns: whether there is room.
-  mutating func deferUntilKnown(_ request: TaskRequest) -> Bool {
-    guard !isOver, deferred.count < Self.claimLimit else { return false }
-    deferred.append(request)
-    return true
-  }
+  mutating func changeDeferred<R>(_ body: (inout DeferredTasks) -> R) -> R { body(&deferred) }
 
-  mutating func takeDeferred(at index: Int) -> TaskRequest { deferred.remove(at: index) }
+  /// A task has come, or has ended.
+  mutating func known(_ id: MessageID) { deferred.known(id) }
 
-  /// Stock clients sign each message for everybody to see.
-  static func isOwn(_ request: Envelope) -> Bool { request.isSealed || request.signature.isEmpty }
+  /// Whether a task may wait for others that are still to come.
+  var mayDefer: Bool { !isOver && deferred.count < Self.claimLimit }
 
   mutating func forgetResults() {
     isOver = true

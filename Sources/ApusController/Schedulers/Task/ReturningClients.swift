@@ -19,11 +19,18 @@ struct ReturningClients {
 
   /// Addresses what was read from the journal to sessions.
   mutating func readdress(_ tasks: inout [RestatedTask], _ results: inout [JournalResult]) {
+    var own: StoredRequest?
     for index in tasks.indices {
-      guard !Recovery.isOwn(tasks[index].message), let name = tasks[index].message.identities.first,
-        let session = tasks[index].message.sessionID, let address = address(of: session, before: name)
+      // Many of one client follow each other, and share its name: a million need not be looked into.
+      if case .stored(let request) = tasks[index].request, let own, own.sharesClient(with: request) { continue }
+      if tasks[index].request.isOwn {
+        if case .stored(let request) = tasks[index].request { own = request }
+        continue
+      }
+      guard let name = tasks[index].request.client, let session = tasks[index].message.sessionID,
+        let address = address(of: session, before: name)
       else { continue }
-      tasks[index].message = tasks[index].message.routed(to: [address])
+      tasks[index].request.reroute(to: address)
     }
     for index in results.indices where !results[index].isOwnClient {
       guard let name = results[index].client, let session = results[index].reply.parentSessionID else { continue }

@@ -5,7 +5,7 @@ import Transport
 struct TaskRequest: Sendable {
   var id: MessageID
   /// With the client's identities.
-  var message: Envelope
+  var kept: KeptRequest
   var retries = 0
   var after = Dependency.none
   var follow = Dependency.none
@@ -15,15 +15,33 @@ struct TaskRequest: Sendable {
   var targets: [EngineUUID] = []
   var preferences: TaskPreferences?
 
-  init(id: MessageID, message: Envelope) {
+  init(id: MessageID, message: Envelope) { self.init(id: id, .message(message)) }
+
+  init(id: MessageID, _ kept: KeptRequest) {
     self.id = id
-    self.message = message
+    self.kept = kept
   }
+
+  /// As of `KeptRequest`.
+  var message: Envelope { kept.message }
 
   /// - Throws: a `ValueError` for the client if the metadata asks for something that is not one.
   init(_ message: Envelope, id: MessageID) throws(RemoteError) {
     self.init(id: id, message: message)
     if !message.metadataFrame.isIdentical(to: .emptyObject) { try read(message) }
+  }
+
+  /// The same of what is kept.
+  init(_ request: KeptRequest, id: MessageID) throws(RemoteError) {
+    switch request {
+    case .message(let message): try self.init(message, id: id)
+    case .stored(let stored), .rerouted(let stored, _):
+      // Nothing else of it is looked at.
+      let message = Envelope(
+        signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: stored.metadata, content: .emptyObject)
+      try self.init(message, id: id)
+      kept = request
+    }
   }
 
   /// Whether it asks for nothing beyond being run.
@@ -70,15 +88,13 @@ struct TaskRequest: Sendable {
 /// them, and a million of them share its frame.
 struct TaskRequestReader {
   private var last: TaskRequest?
+  /// Asked for each of a million, which are not to copy it.
+  private var isLastPlain = false
+  /// Its metadata.
+  private var metadata = Frame.empty
   private var client: Frame?
-
-  /// Whether a request asks for the same as the one before it, and that is nothing beyond being run.
-  mutating func isPlain(_ message: inout Envelope) -> Bool {
-    guard let last, last.isPlain, last.message.metadataFrame == message.metadataFrame else { return false }
-    shareClient(of: &message)
-    message.share(last.message.metadataFrame, at: message.delimiter + 4)
-    return true
-  }
+  /// The one before, of a journal.
+  private var stored: StoredRequest?
 
   private mutating func shareClient(of message: inout Envelope) {
     if let client, client == message.frames[0] { message.share(client, at: 0) } else { client = message.frames[0] }
@@ -86,18 +102,64 @@ struct TaskRequestReader {
 
   mutating func read(_ message: inout Envelope, id: MessageID) throws(RemoteError) -> TaskRequest {
     shareClient(of: &message)
-    if var request = last, request.message.metadataFrame == message.metadataFrame {
-      message.share(request.message.metadataFrame, at: message.delimiter + 4)
+    if var request = last, metadata == message.metadataFrame {
+      message.share(metadata, at: message.delimiter + 4)
       request.id = id
-      request.message = message
+      request.kept = .message(message)
       return request
     }
-    let request = try TaskRequest(message, id: id)
-    // Only the metadata is of use: the buffers may be large and must not live on here.
+    return try note(TaskRequest(message, id: id), message.metadataFrame)
+  }
+
+  private mutating func note(_ request: TaskRequest, _ metadata: Frame) -> TaskRequest {
+    // Only what the metadata says is of use: the buffers may be large and must not live on here.
     last = request
-    last?.message = Envelope(
-      signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: message.metadataFrame, content: .emptyObject)
+    last?.kept = .released
+    isLastPlain = request.isPlain
+    self.metadata = metadata
+    stored = nil
     return request
+  }
+
+  // MARK: journals
+
+  /// Whether a request asks for the same as the one before it, and that is nothing beyond being run.
+  mutating func isPlain(_ request: inout KeptRequest) -> Bool {
+    guard isLastPlain else { return false }
+    switch request {
+    case .message(var message):
+      guard metadata == message.metadataFrame else { return false }
+      shareClient(of: &message)
+      message.share(metadata, at: message.delimiter + 4)
+      request = .message(message)
+      return true
+    case .stored(let stored), .rerouted(let stored, _): return hasSameMetadata(stored)
+    }
+  }
+
+  private mutating func hasSameMetadata(_ request: StoredRequest) -> Bool {
+    if stored?.sharesMetadata(with: request) ?? false { return true }
+    guard last != nil, request.hasMetadata(metadata) else { return false }
+    // What is equal may be in another place: those that follow have theirs there.
+    stored = request
+    return true
+  }
+
+  mutating func read(_ request: inout KeptRequest, id: MessageID) throws(RemoteError) -> TaskRequest {
+    switch request {
+    case .message(var message):
+      let read = try read(&message, id: id)
+      request = .message(message)
+      return read
+    case .stored(let stored), .rerouted(let stored, _):
+      if var same = last, hasSameMetadata(stored) {
+        same.id = id
+        same.kept = request
+        return same
+      }
+      defer { self.stored = stored }
+      return try note(TaskRequest(request, id: id), stored.metadata)
+    }
   }
 }
 

@@ -54,16 +54,21 @@ extension TaskScheduler {
   /// A client may be one of before, under another name.
   func hear(_ message: Envelope) {
     guard let name = message.identities.first else { return }
-    let session = Recovery.isOwn(message) ? nil : message.sessionID
+    let session = KeptRequest.message(message).isOwn ? nil : message.sessionID
     if let address = returning.heard(session, under: name) { wire.front.know(address, as: name) }
   }
 
   private static func clients(of tasks: [RestatedTask]) -> Set<Frame> {
     var clients: Set<Frame> = []
     var last = Frame.empty
+    var stored: StoredRequest?
     for index in tasks.indices {
       // Many of one client follow each other, and share its name.
-      guard let client = tasks[index].message.identities.first, !client.isIdentical(to: last) else { continue }
+      if case .stored(let request) = tasks[index].request {
+        defer { stored = request }
+        if let stored, stored.sharesClient(with: request) || request.isFrom(last) { continue }
+      }
+      guard let client = tasks[index].request.client, !client.isIdentical(to: last) else { continue }
       clients.insert(client)
       last = client
     }

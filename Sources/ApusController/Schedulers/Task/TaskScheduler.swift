@@ -216,7 +216,7 @@ actor TaskScheduler: DeliversLater {
     wire.deliver()
     armDeadline()
     deliverLater()
-    let held = state.messageBytes + state.tasks.count * Self.bytesPerTask
+    let held = state.messageBytes + state.keptCount * Self.bytesPerTask
     if held > mostHeld { mostHeld = held }
     if held == 0, mostHeld > Self.largeQueue {
       // What a long queue took is given back to the system, which the allocator would not do by itself.
@@ -242,6 +242,8 @@ actor TaskScheduler: DeliversLater {
       if wasFull { logger.warning("the queue has room again", metadata: ["bytes": "\(held)"]) }
       wasFull = false
     }
+    // Not where they themselves are most of what there is: then they would wait for ever.
+    state.clientsWait = isPaused && state.recovery.map { $0.deferred.byteCount < byteLimit / 2 } ?? false
   }
 
   var hasWaiting: Bool { wire.back.hasWaiting || wire.front.hasWaiting }

@@ -1,4 +1,5 @@
 import ApusMessaging
+import Transport
 
 /// What the task scheduler's state asks of the world. The struct that owns the sockets does it; in tests a recorder does.
 protocol TaskSchedulerEffects: ~Copyable {
@@ -11,10 +12,21 @@ protocol TaskSchedulerEffects: ~Copyable {
   /// - Returns: that reply.
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope
   mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind)
+  /// A task of the controller before is here again: it is submitted and restored, as events say it. There may be a million of them.
+  mutating func reportRestored(_ task: MessageID, _ request: KeptRequest)
+  /// Before the report that a task has ended, whose client does not ask for its result when it comes back: who restores it has to know the client.
+  mutating func noteStockClient(_ client: Frame, of task: MessageID)
   /// How tasks have ended that a new one names: who restores it has to know.
   mutating func note(_ outcome: JournalOutcome, of task: MessageID)
   /// A client does not want a task any more that an engine has: it is not tried again, whoever restores it.
   mutating func noteUnwanted(_ task: MessageID)
+}
+
+extension TaskSchedulerEffects where Self: ~Copyable {
+  mutating func reportRestored(_ task: MessageID, _ request: KeptRequest) {
+    report(task, .submitted(request: request.message, engine: nil))
+    report(task, .restored)
+  }
 }
 
 /// How a task ends without an engine's answer.

@@ -14,11 +14,15 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   var session: Session
   var rejections: DroppedMessages
   private var events: TaskEventReporter
+  /// Tasks that are told of together.
+  private var restored: [RestoredTask] = []
   private(set) var outbox: [OutgoingMessage] = []
   /// `nil` without a journal.
   private let journal: JournalFeed?
   /// While tasks are restored the journal has what is said of them, but for what ends at once.
   var isRestoring = false
+  /// Of the task whose end is reported next.
+  private var stockClient: (task: MessageID, client: Frame)?
   /// Facts of this turn, for the journal.
   private var facts: [JournalEntry] = []
   /// Empty unless the journal asks for that.
@@ -63,6 +67,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   /// So many do not wait for the end of the turn: the others' work can begin.
   private static let fullOutbox = 32
+  private static let restoredAtOnce = 1 << 14
 
   mutating func send(_ request: Envelope, to engine: EngineUUID, attempt: Int?) {
     post(.request(attempt.map { again(request, attempt: $0) } ?? request, engine))
@@ -94,10 +99,26 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     return reply
   }
 
-  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) {
-    let event = events.report(task, kind)
-    if journal != nil, JournalEntry.keeps(kind), !isRestoring || JournalEntry.isNews(kind) { facts.append(.event(event)) }
+  mutating func reportRestored(_ task: MessageID, _ request: KeptRequest) {
+    restored.append(RestoredTask(id: task, request: request))
+    if restored.count >= Self.restoredAtOnce { tellRestored() }
   }
+
+  private mutating func tellRestored() {
+    var told: [RestoredTask] = []
+    swap(&told, &restored)
+    events.report(restored: told)
+  }
+
+  mutating func report(_ task: MessageID, _ kind: TaskEvent.Kind) {
+    if !restored.isEmpty { tellRestored() }
+    let event = events.report(task, kind)
+    guard journal != nil, JournalEntry.keeps(kind), !isRestoring || JournalEntry.isNews(kind) else { return }
+    facts.append(JournalEntry(event, of: stockClient))
+    stockClient = nil
+  }
+
+  mutating func noteStockClient(_ client: Frame, of task: MessageID) { if journal != nil { stockClient = (task, client) } }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) {
     if journal != nil { facts.append(.outcome(task, outcome)) }
@@ -152,6 +173,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   /// At the end of each turn.
   mutating func deliver() {
+    if !restored.isEmpty { tellRestored() }
     events.turnEnds()
     if let journal {
       let ticket = journal.handOver(&facts)

@@ -17,8 +17,7 @@ extension TaskSchedulerState {
         case .rest(let id): tasks[id]?.constraints.restsUntil == deadline.instant
         case .loss(let engine): losses[engine]?.deadline == deadline.instant
         case .hold: recovery?.isHolding ?? false
-        case .deferred: recovery.map { !$0.deferred.isEmpty } ?? false
-        case .results: true
+        case .deferred, .results: true
         }
       })
   }

@@ -23,7 +23,7 @@ extension TaskSchedulerState {
     for (index, engine) in engines.engines.enumerated() where engine.load != loads[index, default: 0] {
       wrong.append("engine \(engine.uuid) has load \(engine.load) and \(loads[index, default: 0]) tasks")
     }
-    let bytes = tasks.values.reduce(0) { $0 + $1.message.byteCount }
+    let bytes = tasks.values.reduce(recovery?.deferred.byteCount ?? 0) { $0 + $1.request.byteCount }
     if bytes != messageBytes { wrong.append("\(messageBytes) bytes are counted, \(bytes) are there") }
     return wrong
   }

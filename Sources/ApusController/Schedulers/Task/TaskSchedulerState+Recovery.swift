@@ -44,10 +44,10 @@ extension TaskSchedulerState {
     tasks.reverse()
     while var task = tasks.popLast() {
       do throws(RemoteError) {
-        if task.isUntouched, reader.isPlain(&task.message) {
-          restorePlain(task.id, task.message, now: now, effects: &effects)
+        if task.isUntouched, reader.isPlain(&task.request) {
+          restorePlain(task.id, task.request, now: now, effects: &effects)
         } else {
-          let request = try reader.read(&task.message, id: task.id)
+          let request = try reader.read(&task.request, id: task.id)
           restore(task, request, now: now, wall: wall, effects: &effects)
         }
       } catch { refuse(task.message, id: task.id, error, effects: &effects) }
@@ -60,14 +60,13 @@ extension TaskSchedulerState {
 
   /// What most tasks are: one that waits for an engine, of which nothing else is asked. The same as of others, without the questions.
   private mutating func restorePlain(
-    _ id: MessageID, _ message: Envelope, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ id: MessageID, _ request: KeptRequest, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     if hasEnded(id) { return }
-    let task = QueuedTask(plain: message, id: id, submission: lastSequence + 1)
+    let task = QueuedTask(plain: request, id: id, submission: lastSequence + 1)
     guard take(task) else { return }
-    effects.report(id, .submitted(request: message, engine: nil))
-    effects.report(id, .restored)
-    enqueue(task, now: now, effects: &effects)
+    effects.reportRestored(id, request)
+    enqueue(task, isNews: false, now: now, effects: &effects)
   }
 
   private mutating func restore(
@@ -420,9 +419,11 @@ extension TaskSchedulerState {
     var resumption = Resumption()
     for id in ids {
       if let task = tasks[id] {
-        messageBytes -= task.message.byteCount
+        messageBytes -= task.request.byteCount
         task.reroute(to: client)
-        messageBytes += task.message.byteCount
+        messageBytes += task.request.byteCount
+      } else if rerouteDeferred(id, to: client) {
+        // It waits for what other clients are about to send.
       } else if let result = recovery?.results[id] {
         // It stays: a client may ask again while this is on its way.
         let request = Envelope(

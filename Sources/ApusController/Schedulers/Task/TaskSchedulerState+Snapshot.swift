@@ -21,7 +21,7 @@ extension TaskSchedulerState {
       named.formUnion(constraints.after.ids)
       named.formUnion(constraints.follow.ids)
       // Of `after` only what is awaited is left here; the request still names the rest.
-      if let request = try? TaskRequest(task.message, id: task.id) { named.formUnion(request.after.ids) }
+      if let request = try? TaskRequest(task.request, id: task.id) { named.formUnion(request.after.ids) }
     }
     // In an order, so that the same history writes the same bytes.
     for id in named.sorted(by: { $0.text < $1.text }) {
@@ -38,7 +38,7 @@ extension TaskSchedulerState {
   private func restated(_ task: QueuedTask, now: ContinuousClock.Instant, wall: Timestamp) -> RestatedTask {
     var course = RestatedTask.Course()
     if case .placed(let engine) = task.phase { course.engine = engines[engine].uuid }
-    guard task.hasConstraints else { return RestatedTask(id: task.id, message: task.message, engine: course.engine) }
+    guard task.hasConstraints else { return RestatedTask(id: task.id, task.request, engine: course.engine) }
     let constraints = task.constraints
     course.attempt = constraints.attempt
     if case .waiting = task.phase, let end = constraints.restsUntil,
@@ -48,10 +48,10 @@ extension TaskSchedulerState {
     }
     course.refused = Set(constraints.refused.map { engines[$0].uuid })
     course.declined = Set(constraints.declined.map { engines[$0].uuid })
-    if let request = try? TaskRequest(task.message, id: task.id) {
+    if let request = try? TaskRequest(task.request, id: task.id) {
       course.spentRetries = max(0, request.retries - constraints.retries)
     }
-    var restated = RestatedTask(id: task.id, message: task.message)
+    var restated = RestatedTask(id: task.id, task.request)
     restated.course = course
     return restated
   }

@@ -18,8 +18,10 @@ struct TaskSchedulerState {
   /// Aborts of tasks that have not come.
   var earlyAborts = EarlyAborts()
   var finished: FinishedTasks
-  /// Bytes of the messages of tasks that wait or are placed.
+  /// Bytes of the messages of tasks that wait, or are placed, or come later (`DeferredTasks`).
   var messageBytes = 0
+  /// No more is read from clients for now, because of other tasks than those that wait for what clients are to send.
+  var clientsWait = false
 
   private var ready = ReadyQueue()
   private var targeted: [Int: ReadyQueue] = [:]
@@ -75,10 +77,15 @@ struct TaskSchedulerState {
   var nextDeadline: ContinuousClock.Instant? { deadlines.min?.instant }
   /// Deadlines that are kept, with those of tasks that have ended meanwhile.
   var deadlineCount: Int { deadlines.count }
+  /// Tasks whose messages are kept.
+  var keptCount: Int { tasks.count + (recovery?.deferred.count ?? 0) }
   var queuedCount: Int { tasks.values.lazy.filter(\.isQueued).count }
 
   /// For so many tasks at once.
-  mutating func makeRoom(for count: Int) { tasks.reserveCapacity(tasks.count + count) }
+  mutating func makeRoom(for count: Int) {
+    tasks.reserveCapacity(tasks.count + count)
+    ready.makeRoom(for: count)
+  }
 
   // MARK: events: clients
 
@@ -102,11 +109,14 @@ struct TaskSchedulerState {
     var request = request
     // The same id again is a message that came twice: the first one is answered.
     if hasEnded(request.id) { return }
-    if isPure { request = TaskRequest(id: request.id, message: request.message) }
+    if isPure { request = TaskRequest(id: request.id, request.kept) }
     let task = QueuedTask(request, submission: lastSequence + 1)
     guard take(task) else { return }
-    effects.report(task.id, .submitted(request: request.message, engine: nil))
-    if isRestoring { effects.report(task.id, .restored) }
+    if isRestoring {
+      effects.reportRestored(task.id, request.kept)
+    } else {
+      effects.report(task.id, .submitted(request: request.message, engine: nil))
+    }
     if !refused.isEmpty { task.change { ($0.refused, $0.declined) = (refused, declined) } }
     // Also where nothing is left of them: whoever asks what is left of a task without constraints is told of all that its message says.
     if attempt > 0 || spentRetries > 0 { task.change { $0.attempt = attempt } }
@@ -114,7 +124,7 @@ struct TaskSchedulerState {
     if let place { return placeUnsent(task, on: place, effects: &effects) }
     if recovery != nil, takesClaim(task, now: now, effects: &effects) { return }
     if earlyAborts.takes(task.id) { return fail(task, .aborted, now: now, effects: &effects) }
-    guard task.hasConstraints else { return enqueue(task, now: now, effects: &effects) }
+    guard task.hasConstraints else { return enqueue(task, isNews: !isRestoring, now: now, effects: &effects) }
     let named = request.after.ids.union(request.follow.ids)
     if let unknown = named.first(where: { $0 == task.id || tasks[$0] == nil && finished[$0] == nil }) {
       let reason =
@@ -136,25 +146,13 @@ struct TaskSchedulerState {
     for id in named where finished[id] == nil { dependents[id, default: []].append(task) }
     if after.isMet(succeeded: didSucceed, failed: didFail) {
       if let rest { return self.rest(task, for: rest, now: now) }
-      return enqueue(task, now: now, effects: &effects)
+      return enqueue(task, isNews: !isRestoring, now: now, effects: &effects)
     }
     // What has ended already and counts is settled; the rest is awaited.
     let awaited = after.ids.filter { finished[$0] == nil }
     task.change { $0.after.ids = awaited }
     effects.report(task.id, .waiting(for: awaited.count))
     armTimeout(task, now: now)
-  }
-
-  /// A message that asks for nonsense: a task that ends at once, unless its id is another's.
-  mutating func refuse(
-    _ message: Envelope, id: MessageID, _ error: RemoteError, effects: inout some TaskSchedulerEffects & ~Copyable
-  ) {
-    let isNew = tasks[id] == nil && finished[id] == nil
-    if isNew { effects.report(id, .submitted(request: message, engine: nil)) }
-    let reply = effects.fail(message, with: .refused(error))
-    guard isNew else { return }
-    effects.report(id, .finished(reply: reply, engine: nil, outcome: .refused))
-    finished.record(id, succeeded: false, engine: nil)
   }
 
   /// - Returns: false for one that is here already.
@@ -167,7 +165,8 @@ struct TaskSchedulerState {
     }
     guard insert(into: &tasks[task.id]) else { return false }
     lastSequence += 1
-    messageBytes += task.message.byteCount
+    messageBytes += task.request.byteCount
+    recovery?.known(task.id)
     return true
   }
 
@@ -231,8 +230,9 @@ struct TaskSchedulerState {
       // First the report: a client that has its answer may ask the hub about it.
       let outcome = TaskOutcome(result.status)
       if outcome == .aborted { effects.report(task.id, .aborted) }
+      noteStockClient(of: task.request, task.id, effects: &effects)
       effects.report(task.id, .finished(reply: result.message, engine: uuid, outcome: outcome))
-      effects.relay(result.message, to: task.message)
+      effects.relay(result.message, to: task.openMessage())
       recovery?.ended(task, with: result.message, outcome, on: uuid, now: now)
       finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
     }
@@ -263,7 +263,7 @@ struct TaskSchedulerState {
         giveUp(engine, loss, now: now, effects: &effects)
         gaveUpWaiting(for: engine, now: now, effects: &effects)
       case .hold: endHold(now: now, effects: &effects)
-      case .deferred: submitDeferred(all: true, now: now, effects: &effects)
+      case .deferred: deferralIsOver(now: now, effects: &effects)
       case .results: recovery?.forgetResults()
       }
     }
@@ -272,18 +272,17 @@ struct TaskSchedulerState {
   // MARK: placing
 
   /// The task may run as far as `after` is concerned.
+  /// - Parameter isNews: false for one of a million restored tasks that nothing held back: they are known to be queued.
   mutating func enqueue(
-    _ task: QueuedTask, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    _ task: QueuedTask, isNews: Bool = true, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     task.phase = .queued
     if let engine = choose(for: task) { return place(task, on: engine, effects: &effects) }
     if let reason = hopelessness(of: task) {
       return fail(task, .impossible(reason), now: now, effects: &effects)
     }
-    // Of a million restored tasks those that nothing held back are known to be queued.
-    if !isRestoring || task.hasConstraints {
-      effects.report(task.id, .queued(needing: task.hasConstraints ? task.constraints.preferences?.resources ?? [:] : [:]))
-    }
+    let needs = task.hasConstraints ? task.constraints.preferences?.resources ?? [:] : [:]
+    if isNews || !needs.isEmpty { effects.report(task.id, .queued(needing: needs)) }
     armTimeout(task, now: now)
     let constraints = task.limitsPlacement ? task.constraints : nil
     switch constraints {
@@ -326,7 +325,7 @@ struct TaskSchedulerState {
     effects.report(task.id, .placed(engine: uuid))
     // An engine that has had it takes no message twice.
     let isRepeated = task.submission <= lastRestored || task.hasConstraints && (task.attempt > 0 || task.constraints.isSentAgain)
-    effects.send(task.message, to: uuid, attempt: isRepeated ? task.attempt : nil)
+    effects.send(task.openMessage(), to: uuid, attempt: isRepeated ? task.attempt : nil)
   }
 
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
@@ -396,14 +395,14 @@ struct TaskSchedulerState {
 
   /// After an engine has gone: queued tasks that only it could have taken, or that have failed on all others.
   mutating func refuseHopeless(now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable) {
-    let candidates = limited + targeted.values.flatMap(\.waiting)
-    for task in candidates.sorted(by: { $0.sequence < $1.sequence }) where task.isQueued {
+    let candidates = (limited + targeted.values.flatMap(\.waiting)).sorted { $0.sequence < $1.sequence }
+    for task in candidates where task.isQueued {
       forgive(task)
-      if let engine = choose(for: task) {
-        place(task, on: engine, effects: &effects)
-      } else if let reason = hopelessness(of: task) {
-        fail(task, .impossible(reason), now: now, effects: &effects)
-      }
+      if let engine = choose(for: task) { place(task, on: engine, effects: &effects) }
+    }
+    // Then: what waits for the end of such a task does not go before what waits for an engine.
+    for task in candidates where task.isQueued {
+      if let reason = hopelessness(of: task) { fail(task, .impossible(reason), now: now, effects: &effects) }
     }
   }
 
@@ -411,9 +410,10 @@ struct TaskSchedulerState {
     _ task: QueuedTask, _ failure: TaskFailure, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable,
     engine: Int? = nil
   ) {
-    let reply = effects.fail(task.message, with: failure)
+    let reply = effects.fail(task.openMessage(), with: failure)
     let outcome = failure.outcome
     if outcome == .aborted { effects.report(task.id, .aborted) }
+    noteStockClient(of: task.request, task.id, effects: &effects)
     effects.report(task.id, .finished(reply: reply, engine: engine.map { engines[$0].uuid }, outcome: outcome))
     recovery?.ended(task, with: reply, outcome, on: engine.map { engines[$0].uuid }, now: now)
     finish(task, succeeded: false, engine: engine, now: now, effects: &effects)
@@ -425,7 +425,7 @@ struct TaskSchedulerState {
   ) {
     task.phase = .finished
     tasks[task.id] = nil
-    messageBytes -= task.message.byteCount
+    messageBytes -= task.request.byteCount
     task.releaseMessage()
     finished.record(task.id, succeeded: succeeded, engine: engine)
     if deadlines.count > 2 * tasks.count + 64 { sweepDeadlines() }

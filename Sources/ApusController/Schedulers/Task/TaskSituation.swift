@@ -118,7 +118,7 @@ extension TaskSchedulerState {
     }
     situation.timeLeft = constraints.deadline.map { max(.zero, $0 - now) }
     if let recovery, recovery.isHolding { situation.heldFor = recovery.silent.count }
-    if task.hasConstraints, let request = try? TaskRequest(task.message, id: id) {
+    if task.hasConstraints, let request = try? TaskRequest(task.request, id: id) {
       // Of `after` only what is awaited is left in the task.
       if !request.after.isEmpty { situation.after = named(request.after) }
       if !request.follow.isEmpty { situation.follow = named(request.follow) }
