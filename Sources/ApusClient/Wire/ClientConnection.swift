@@ -263,6 +263,7 @@ actor ClientConnection {
       return wire.warn("the hub did not tell its engines", message.contentFrame.text)
     }
     wire.isOwnController = content["batches"]?.isTruthy ?? false
+    wire.readsRanges = content["ranges"]?.isTruthy ?? false
     wire.welcomes.areGiven = content["welcomes"]?.isTruthy ?? false
     let kinds = content["kinds"]?.objectValue
     let own = Set((content["own"]?.arrayValue ?? []).compactMap(\.intValue))

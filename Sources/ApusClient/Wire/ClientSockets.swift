@@ -41,6 +41,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
   var welcomes: Welcomes
   /// The hub has said that its controller is one of Apus's: it reads batches and seals.
   var isOwnController = false
+  /// And ids as ranges.
+  var readsRanges = false
   /// Balanced tasks of this turn.
   private var batch = MessageBatchWriter()
   /// Which of our queries ask for the engines, and as of when.
@@ -278,7 +280,11 @@ struct ClientSockets: ~Copyable, ClientEffects {
     sendBatch()
     let number = ids.next()
     let header = headers.header(number, .resumeRequest)
-    let content = Frame(["msg_ids": JSONValue(tasks.map { ids.id(of: $0).text })])
+    // A million that wait are a few words, where they were numbered one after the other.
+    let content =
+      readsRanges && tasks.count <= TaskRanges.most
+      ? Frame(.object(TaskRanges(ids.prefix, tasks.lazy.map(\.raw)).content))
+      : Frame(["msg_ids": JSONValue(tasks.map { ids.id(of: $0).text })])
     var frames: [Frame] = [.delimiter, .empty, header, .emptyObject, .emptyObject, content]
     sign(&frames, 0, .task)
     post(frames, .task)

@@ -91,6 +91,7 @@ extension Hub {
     if isOwn {
       content["batches"] = true
       content["welcomes"] = true
+      content["ranges"] = true
       content["own"] = state.ownEngines
       content["arrivals"] = .object(state.arrivalsObject)
       if let journal = wire.journal { content["journal"] = .string(journal) }

@@ -29,6 +29,17 @@ public struct TaskRanges: Sendable, Hashable {
     }
   }
 
+  /// - Parameter numbers: at least 0, each behind the prefix.
+  public init(_ prefix: String, _ numbers: some Sequence<Int>) {
+    for number in numbers {
+      if let last = runs.indices.last, runs[last].last + 1 == number {
+        runs[last].last = number
+      } else {
+        runs.append(Run(prefix: prefix, first: number, last: number))
+      }
+    }
+  }
+
   /// - Parameter content: what `content` has made; anything else in it is passed over.
   public init(_ content: JSONObject) {
     others = (content["msg_ids"]?.stringArrayValue ?? []).map { MessageID($0) }

@@ -13,6 +13,13 @@ import Testing
     #expect(content["ranges"] == [["session_12_", 98, 105]] && content["msg_ids"] == nil)
   }
 
+  @Test("numbers of one client, with gaps")
+  func numbers() {
+    #expect(TaskRanges("p_", [3, 4, 5, 9, 8]).content["ranges"] == [["p_", 3, 3], ["p_", 9, 1], ["p_", 8, 1]])
+    #expect(TaskRanges("p_", [3, 4, 9]).ids == ["p_3", "p_4", "p_9"].map { MessageID($0) })
+    #expect(TaskRanges("p_", []).content.members.isEmpty)
+  }
+
   @Test("gaps, several clients, ids of other forms: each comes back as it was")
   func others() {
     let ids = [

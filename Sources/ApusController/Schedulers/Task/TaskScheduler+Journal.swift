@@ -101,10 +101,10 @@ extension TaskScheduler {
 
   /// A client that has come back says what it waits for.
   func resume(_ message: Envelope) {
-    guard let client = message.identities.first, let ids = Self.ids(of: message) else {
-      return wire.rejections.note("a client that does not say what it waits for")
-    }
-    let resumption = state.resumed(ids, by: client, effects: &wire)
+    guard let client = message.identities.first, let content = try? message.content(),
+      content["msg_ids"] != nil || content["ranges"] != nil
+    else { return wire.rejections.note("a client that does not say what it waits for") }
+    let resumption = state.resumed(TaskRanges(content).ids, by: client, effects: &wire)
     for id in resumption.gone {
       let request = Envelope(
         identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
