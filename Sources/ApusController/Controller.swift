@@ -252,9 +252,7 @@ public final class Controller: Service {
     }
     events.report(.controllerStarted(tasks: tasksOfBefore))
     log.expectRestored(tasks: tasksOfBefore ?? 0)
-    await heart.start()
     await store.start()
-    await hub.start(heart: heart)
     if let journal = configuration.journal {
       if goesOn {
         await tasks.openJournal()
@@ -262,6 +260,9 @@ public final class Controller: Service {
       }
       await tasks.restore(journal) { former.withLock { $0.take() } }
     }
+    // Engines of before wait at the door: none of them is to come to a scheduler that does not expect it.
+    await heart.start()
+    await hub.start(heart: heart)
     await tasks.onWritten { [weak control] uuid, ids in control?.assumeIsolated { $0.repliesWritten(ids, by: uuid) } }
     if !goesOn { await journal?.start() }
     await tasks.start()

@@ -98,7 +98,7 @@ final class RegistrationWatch: Sendable {
       try requests.connect(file.reachableEndpoint(port: file.registration))
       var session = Session(key: file.key)
       while !isStopped.load(ordering: .relaxed) {
-        let request = session.message(.connectionRequest)
+        let request = session.message(.connectionRequest, content: ["batches": true])
         try requests.send(request.frames)
         while try requests.waitReadable(milliseconds: 1000), let frames = try requests.receive() {
           guard let reply = try? session.open(frames), reply.parentID == request.messageID,

@@ -151,7 +151,10 @@ actor Hub: DeliversLater {
   private func monitorIsReadable() {
     while let event = try? wire.monitor.next() {
       guard case .disconnected(let connection) = event else { continue }
-      if let client = clients.disconnected(connection) { wire.events.report(.clientGone(client)) }
+      if let client = clients.disconnected(connection) {
+        wire.events.report(.clientGone(client))
+        wire.audience.clientGoes(client)
+      }
       log.gone(connection)
       let before = state.ids
       state.disconnected(connection, effects: &wire)

@@ -45,6 +45,7 @@ struct EngineAudience: Sendable {
 extension EngineAudience {
   /// A client that asked the hub where to connect will listen to all output.
   func clientComes(_ client: SessionID) { loop.execute { output.assumeIsolated { $0.awaitReader(client) } } }
+  func clientGoes(_ client: SessionID) { loop.execute { output.assumeIsolated { $0.forgetReader(client) } } }
 
   /// - Parameter done: as of `engineJoined`: whatever the scheduler gave it before is reported.
   func engineDrains(_ uuid: EngineUUID, done: @escaping @Sendable () -> Void) {

@@ -62,7 +62,13 @@ extension JournalCodec {
         if let before: UInt64 = content.number(), before != course.block { course.forgetFormer() }
         continue
       }
-      if let kind = Kind(rawValue: kind), let record = record(kind, &content, &course) { body(record) } else { unknown += 1 }
+      if let kind = Kind(rawValue: kind), let record = record(kind, &content, &course) {
+        body(record)
+      } else {
+        unknown += 1
+        // What comes next may have frames in common with what could not be read, and must not get those of an earlier one.
+        course.forgetFormer()
+      }
     }
     return unknown
   }

@@ -56,6 +56,20 @@ import Transport
     #expect(texts(readers.subscribed()) == ["for next"])
   }
 
+  @Test("one that goes is not waited for: what is for it goes out, and another waits for a subscription of its own")
+  func gone() {
+    var readers = AwaitedReaders()
+    readers.expect(SessionID("looks"), now: start)
+    readers.expect(SessionID("late"), now: start)
+    _ = readers.pass(message("for looks"), for: SessionID("looks"))
+    _ = readers.pass(message("for late"), for: SessionID("late"))
+    #expect(readers.forget(SessionID("unknown")).isEmpty)
+    #expect(texts(readers.forget(SessionID("looks"))) == ["for looks"])
+    #expect(readers.held == (1, 8))
+    #expect(texts(readers.subscribed()) == ["for late"])
+    #expect(readers.forget(SessionID("late")).isEmpty && readers.held == (0, 0))
+  }
+
   @Test("what waits is bounded: beyond that all of it goes out, in its order")
   func bounded() {
     var readers = AwaitedReaders()

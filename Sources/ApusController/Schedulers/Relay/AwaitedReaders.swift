@@ -56,6 +56,16 @@ struct AwaitedReaders {
     return subscriptions >= expected.count ? release(expected.count) : []
   }
 
+  /// Its connection to the hub has ended: it was looking whether a controller is there, or has given up.
+  mutating func forget(_ session: SessionID) -> [[Frame]] {
+    guard let index = expected.firstIndex(where: { $0.session == session }) else { return [] }
+    let messages = expected.remove(at: index).messages
+    account(for: messages)
+    // One of those that came may have been its own.
+    subscriptions = expected.isEmpty ? 0 : max(0, subscriptions - 1)
+    return messages
+  }
+
   mutating func expire(now: Instant) -> [[Frame]] {
     var released: [[Frame]] = []
     while let first = expected.first, first.deadline <= now {
@@ -72,8 +82,12 @@ struct AwaitedReaders {
     let messages = expected.prefix(count).flatMap(\.messages)
     expected.removeFirst(count)
     if expected.isEmpty { subscriptions = 0 }
-    held.messages -= messages.count
-    for message in messages { held.bytes -= message.reduce(0) { $0 + $1.count } }
+    account(for: messages)
     return messages
+  }
+
+  private mutating func account(for released: [[Frame]]) {
+    held.messages -= released.count
+    for message in released { held.bytes -= message.reduce(0) { $0 + $1.count } }
   }
 }

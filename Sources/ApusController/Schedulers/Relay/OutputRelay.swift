@@ -70,6 +70,13 @@ actor OutputRelay {
     expireLater()
   }
 
+  /// That client has gone.
+  func forgetReader(_ client: SessionID) {
+    guard !awaited.isEmpty else { return }
+    publish(awaited.forget(client))
+    tellAudience()
+  }
+
   private func expireLater() {
     guard awaitedTimer == nil, let deadline = awaited.nextDeadline else { return }
     awaitedTimer = loop.schedule(at: deadline) { [weak self] in

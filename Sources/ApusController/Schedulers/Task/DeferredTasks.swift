@@ -19,7 +19,7 @@ struct DeferredTasks {
   private var order = Deque<Int>()
   private var last = 0
   /// Who waits for a task.
-  private var waiting: [MessageID: [Int]] = [:]
+  private var waiting: [MessageID: Set<Int>] = [:]
   /// Of which nothing is unknown any more.
   private var ready = Heap<Int>()
   /// Bytes of their messages.
@@ -39,7 +39,7 @@ struct DeferredTasks {
     entries[last] = Entry(request: request, unknown: unknown, end: end)
     order.append(last)
     byteCount += request.kept.byteCount
-    for id in unknown { waiting[id, default: []].append(last) }
+    for id in unknown { waiting[id, default: []].insert(last) }
   }
 
   /// - Returns: whether it is one of these.
@@ -72,7 +72,7 @@ struct DeferredTasks {
     byteCount -= entry.request.kept.byteCount
     if numbers[entry.request.id] == number { numbers[entry.request.id] = nil }
     for id in entry.unknown {
-      waiting[id]?.removeAll { $0 == number }
+      waiting[id]?.remove(number)
       if waiting[id]?.isEmpty ?? false { waiting[id] = nil }
     }
     return entry.request

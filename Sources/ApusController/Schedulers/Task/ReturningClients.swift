@@ -19,14 +19,7 @@ struct ReturningClients {
 
   /// Addresses what was read from the journal to sessions.
   mutating func readdress(_ tasks: inout [RestatedTask], _ results: inout [JournalResult]) {
-    var own: StoredRequest?
-    for index in tasks.indices {
-      // Many of one client follow each other, and share its name: a million need not be looked into.
-      if case .stored(let request) = tasks[index].request, let own, own.sharesClient(with: request) { continue }
-      if tasks[index].request.isOwn {
-        if case .stored(let request) = tasks[index].request { own = request }
-        continue
-      }
+    for index in tasks.indices where !tasks[index].request.isOwn {
       guard let name = tasks[index].request.client, let session = tasks[index].message.sessionID,
         let address = address(of: session, before: name)
       else { continue }
@@ -48,6 +41,9 @@ struct ReturningClients {
     sessions[session] = (address, isNameless ? name : nil)
     return address
   }
+
+  /// Whoever has not been heard by now is not waited for any more.
+  mutating func end() { (sessions, owners, known) = ([:], [:], []) }
 
   /// A message has come.
   /// - Parameter session: `nil` for one of Apus's own clients.

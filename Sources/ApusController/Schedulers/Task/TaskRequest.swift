@@ -157,8 +157,10 @@ struct TaskRequestReader {
         same.kept = request
         return same
       }
-      defer { self.stored = stored }
-      return try note(TaskRequest(request, id: id), stored.metadata)
+      let read = try note(TaskRequest(request, id: id), stored.metadata)
+      // Not where it was refused: the next would get what the one before that asks for.
+      self.stored = stored
+      return read
     }
   }
 }

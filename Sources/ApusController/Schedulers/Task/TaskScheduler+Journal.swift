@@ -41,11 +41,20 @@ extension TaskScheduler {
       "the tasks of the controller before are here again",
       metadata: ["tasks": "\(state.tasks.count)", "engines": "\(engines.count)", "results": "\(resultCount)"])
     if !returning.isEmpty {
-      loop.schedule(after: Self.silence) { [unowned self] in
-        self.assumeIsolated { for one in $0.returning.silent() { $0.wire.front.know(one.address, as: one.name) } }
-      }
+      believeSilentLater()
+      loop.schedule(after: configuration.resultTime) { [unowned self] in self.assumeIsolated { $0.returning.end() } }
     }
     afterEvents()
+  }
+
+  private func believeSilentLater() {
+    loop.schedule(after: Self.silence) { [unowned self] in
+      self.assumeIsolated {
+        // Nobody is heard while there is no room.
+        if $0.isPaused { return $0.believeSilentLater() }
+        for one in $0.returning.silent() { $0.wire.front.know(one.address, as: one.name) }
+      }
+    }
   }
 
   /// How long a client without a name of its own may take until it is believed to have the same as before.

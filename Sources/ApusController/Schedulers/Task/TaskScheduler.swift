@@ -17,7 +17,7 @@ actor TaskScheduler: DeliversLater {
   private let byteLimit: Int
   /// Watches the clients' socket; none before the start and while the queue is full.
   private var reader: EventLoop.ReaderID?
-  private var isPaused = false
+  private(set) var isPaused = false
   /// It was said that the queue is full.
   private var wasFull = false
   /// Engines need not keep these replies any longer.
@@ -151,6 +151,8 @@ actor TaskScheduler: DeliversLater {
     } catch {
       // Metadata that asks for nonsense: the client learns what is wrong with it.
       state.refuse(message, id: id, error, effects: &wire)
+      // Others may have waited for what becomes of it.
+      state.submitDeferred(now: now, effects: &wire)
     }
   }
 
