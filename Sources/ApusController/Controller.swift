@@ -258,9 +258,10 @@ public final class Controller: Service {
         await tasks.openJournal()
         await self.journal?.goOn(behind: bytes)
       }
-      await tasks.restore(journal) { former.withLock { $0.take() } }
+      // Engines of before wait at the door: none of them is to come to a scheduler that does not expect it, so this is the first of what its loop has to
+      // do. The hub need not wait for it: later it is busy with a million tasks for as long again.
+      schedulerLoop.execute { [self] in tasks.assumeIsolated { $0.restore(journal) { former.withLock { $0.take() } } } }
     }
-    // Engines of before wait at the door: none of them is to come to a scheduler that does not expect it.
     await heart.start()
     await hub.start(heart: heart)
     await tasks.onWritten { [weak control] uuid, ids in control?.assumeIsolated { $0.repliesWritten(ids, by: uuid) } }
