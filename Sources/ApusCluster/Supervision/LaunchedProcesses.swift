@@ -65,10 +65,15 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     var id = configuration.plan.ownsController ? "\(time(nil))" : "\(time(nil))-\(getpid())"
     if let status = Self.formerStatus(clusterFile, announcer) {
       if configuration.plan.ownsController, status.isRunning {
-        if status.hasOnlyEngines, !ControllerLeftovers.areInUse(configuration.profile, clusterID: configuration.clusterID) {
+        let isWanted = configuration.plan.restartsController && status.isAbandoned
+        guard status.hasOnlyEngines || isWanted else { throw Self.alreadyRunning(status) }
+        // One that somebody has started by hand has taken the place: the engines are its own.
+        guard !ControllerLeftovers.areInUse(configuration.profile, clusterID: configuration.clusterID) else {
+          throw Self.alreadyRunning(status, hasAnotherController: true)
+        }
+        if status.hasOnlyEngines {
           setsOfBefore = status.file.engineSets
         } else {
-          guard configuration.plan.restartsController, status.isAbandoned else { throw Self.alreadyRunning(status) }
           adopted = try AdoptedEngines(status, configuration)
         }
       }
@@ -101,9 +106,11 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     }
   }
 
-  private static func alreadyRunning(_ status: ClusterStatus) -> ClusterError {
+  private static func alreadyRunning(_ status: ClusterStatus, hasAnotherController: Bool = false) -> ClusterError {
     var reason = "the cluster is running already: \(status.path)"
-    if status.isRestarting {
+    if hasAnotherController {
+      reason = "a controller that the cluster's file does not name answers by the cluster's connection files: \(status.path)"
+    } else if status.isRestarting {
       reason = "the controller of this cluster has died and is about to be started again: \(status.path)"
     } else if let controller = status.deadController {
       reason =

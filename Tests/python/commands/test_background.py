@@ -164,3 +164,17 @@ def test_what_others_have_put_into_the_file_stays(run, parts, file, wait_until):
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: controller(file) not in (None, before), 10)
     assert is_kept() and len(file()["engines"]["sets"]) == 2
+
+
+def test_a_controller_that_was_started_by_hand_is_left_its_engines(run, parts, file, wait_until):
+    """Controller and launcher have died, and somebody has put another controller in their place."""
+    assert run("apus", "start", "-n", "1", "--daemonize").returncode == 0
+    before = file()
+    for part in ("supervisor", "controller"):
+        os.kill(before[part]["state"]["pid"], signal.SIGKILL)
+    own = parts.start("apus", "controller")
+    parts.client(1)
+    again = run("apus", "start", "-n", "1", "--daemonize")
+    assert again.returncode == 10 and "a controller that the cluster's file does not name answers" in again.stderr
+    assert file() == before and own.poll() is None
+    assert parts.client(1).load_balanced_view().apply_async(abs, -7).get(20) == 7
