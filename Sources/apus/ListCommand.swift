@@ -21,6 +21,10 @@ struct ListCommand {
       // Not in the table, which scripts split.
       for engine in clusters.flatMap(\.file.ended).suffix(20) { context.note(.info, engine.sentence) }
     }
+    for cluster in clusters {
+      guard let host = cluster.otherHost else { continue }
+      context.note(.info, "\(cluster.file.clusterID) is that of a program on \(host): whether it still runs is known only there")
+    }
     for trouble in clusters.flatMap(\.troubles) { context.note(.warning, trouble.description) }
     return .success
   }

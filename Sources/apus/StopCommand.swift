@@ -9,7 +9,8 @@ struct StopCommand {
     let profile = context.selection.profile
     let configuration = context.configuration
     var paths: [String]
-    if try configuration.bool("all_cluster_ids", of: "IPClusterStop") ?? false {
+    let isAll = try configuration.bool("all_cluster_ids", of: "IPClusterStop") ?? false
+    if isAll {
       paths = profile.clusterFiles()
       if paths.isEmpty { context.note(.info, "no clusters to stop in \(profile.location)") }
     } else {
@@ -35,6 +36,10 @@ struct StopCommand {
         // In ipyparallel's words, which programs look for.
         if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
         let status = try ClusterStatus(reading: path)
+        if isAll, let host = status.otherHost {
+          context.note(.warning, "\(status.file.clusterID) is that of a program on \(host), and is left to it: \(path)")
+          continue
+        }
         let stopped = try ClusterStopper.stop(status, connectTimeout: connectTimeout, context.environment) {
           context.note(.info, $0)
         }

@@ -152,6 +152,46 @@ import Testing
     #expect(!status().isAbandoned && status().hasOnlyEngines && status().isRunning)
   }
 
+  /// The home of many hosts has the files of programs of all of them.
+  @Test(
+    arguments: [
+      // Its host and that host's start, and whether it counts as killed where its process is not there.
+      ("here", "1", true), ("here", nil, true), (nil, nil, true), ("there", "1", false), ("there", "2", false),
+      ("there", nil, false),
+    ] as [(String?, String?, Bool)])
+  func onlyTheHostOfAProgramSaysWhetherItWasKilled(_ host: String?, _ boot: String?, _ isLeft: Bool) throws {
+    var file = ClusterFile(clusterID: "program-77", profile: "/i")
+    (file.program, file.programHost, file.programBoot) = ("/p", host, boot)
+    let process = ClusterFile.Process(pid: 77, outputFile: "", began: "5")
+    (file.controller, file.supervisor) = (process, process)
+    #expect(try ClusterFile(file.json, path: "cluster-program-77.json") == file)
+    let status = ClusterStatus(file, path: "p", isAlive: { _, _ in false }, started: { _ in [] }, host: "here", boot: "1")
+    #expect(status.isLeftByProgram == isLeft && status.isRunning != isLeft)
+    #expect(status.otherHost == (isLeft ? nil : host))
+    // What has their numbers here is others.
+    #expect(status.processes.isEmpty)
+    if !isLeft { #expect(throws: ClusterError.self) { try ClusterStopper.stop(status, Environment([:])) } }
+  }
+
+  @Test func aProgramDoesNotOutliveItsHostsStart() {
+    var file = ClusterFile(clusterID: "program-77", profile: "/i")
+    (file.program, file.programHost, file.programBoot) = ("/p", "here", "1")
+    file.supervisor = .init(pid: 77, outputFile: "", began: "5")
+    func isLeft(boot: String?) -> Bool {
+      ClusterStatus(file, path: "p", isAlive: { _, _ in true }, started: { _ in [] }, host: "here", boot: boot).isLeftByProgram
+    }
+    #expect(isLeft(boot: "2") && !isLeft(boot: "1") && !isLeft(boot: nil))
+  }
+
+  @Test func aProgramsFileNamesItsHost() throws {
+    let profile = ProfileDirectory(directory.path)
+    try FileSystem.makeDirectory(profile.security)
+    try ProgramClusterFile(profile, clusterID: "program-7", launcher: "slurm", engines: 1, program: "/p").write()
+    let status = try ClusterStatus(reading: profile.clusterFile("program-7"))
+    #expect(status.file.programHost == ControllerAddress.hostName && status.file.programBoot == ProcessTable.boot)
+    #expect(status.otherHost == nil && !status.isLeftByProgram && status.isRunning)
+  }
+
   @Test func numbersThatAreUsedAgainAreOthers() throws {
     let file = try read(Self.stock)
     let began = try #require(ProcessTable.began(getpid()))

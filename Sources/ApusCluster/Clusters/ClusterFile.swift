@@ -63,6 +63,9 @@ public struct ClusterFile: Sendable, Hashable {
   var formerFiles: [String: String] = [:]
   /// Path of the program that is its controller and its launcher itself; `nil` for those of `apus start`.
   public var program: String?
+  /// The host of that program, and its start of that host, where they are known: on another host its number says nothing.
+  public var programHost: String?
+  var programBoot: String?
   /// The class that wrote the file, as Python names it.
   var className = "ipyparallel.cluster.cluster.Cluster"
   var originalController: JSONObject?
@@ -143,6 +146,8 @@ public struct ClusterFile: Sendable, Hashable {
     ended = (json["apus"]?["ended"]?.arrayValue ?? []).compactMap { EndedEngine($0) }
     launchers = (json["apus"]?["launchers"]?.arrayValue ?? []).compactMap { $0.objectValue.flatMap(Self.process) }
     program = json["apus"]?["program"]?.stringValue
+    programHost = json["apus"]?["host"]?.stringValue
+    programBoot = json["apus"]?["boot"]?.stringValue
     for (path, version) in json["apus"]?["former_files"]?.objectValue?.members ?? [] { formerFiles[path] = version.stringValue }
     others = ForeignMembers(in: json)
   }
@@ -201,7 +206,9 @@ public struct ClusterFile: Sendable, Hashable {
     var own = JSONObject()
     if !ended.isEmpty { own["ended"] = .array(ended.suffix(Self.mostEnded).map(\.json)) }
     if !launchers.isEmpty { own["launchers"] = .array(launchers.map { state($0, n: nil) }) }
-    if let program { own["program"] = .string(program) }
+    for (name, text) in [("program", program), ("host", programHost), ("boot", programBoot)] {
+      if let text { own[name] = .string(text) }
+    }
     if !formerFiles.isEmpty {
       own["former_files"] = .object(
         JSONObject(members: formerFiles.sorted { $0.key < $1.key }.map { (key: $0.key, value: .string($0.value)) }))

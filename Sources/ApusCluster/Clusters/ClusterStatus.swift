@@ -1,3 +1,4 @@
+public import ApusMessaging
 public import ApusProcess
 
 /// What of a cluster's file is still true: engines and a controller that have ended are left out.
@@ -13,23 +14,31 @@ public struct ClusterStatus: Sendable, Hashable {
   public private(set) var unnamed: [ClusterFile.Process] = []
   /// Why batch systems and hosts could not be asked.
   public private(set) var troubles: [ClusterError] = []
+  /// The host of the program whose cluster it is, where that is another one: only there can be said what of it lives. It is all taken to do so.
+  public let otherHost: String?
 
   public init(
     _ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:),
-    started: (ClusterFile) -> [ClusterFile.Process] = ProcessTable.started(for:)
+    started: (ClusterFile) -> [ClusterFile.Process] = ProcessTable.started(for:), host: String = ControllerAddress.hostName,
+    boot: String? = ProcessTable.boot
   ) {
     self.path = path
     self.file = file
     original = file
-    if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isAlive(controller, file) {
+    otherHost = file.programHost.flatMap { $0 == host ? nil : $0 }
+    if otherHost != nil { return }
+    // Numbers of processes of another start of the host are of others by now.
+    let hasRestarted = boot != nil && file.programBoot != nil && boot != file.programBoot
+    func isThere(_ process: ClusterFile.Process) -> Bool { !hasRestarted && isAlive(process, file) }
+    if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isThere(controller) {
       deadController = controller
       self.file.controller = nil
     }
-    self.file.launchers.removeAll { !isAlive($0, file) }
-    if let supervisor = file.supervisor, !isAlive(supervisor, file) { self.file.supervisor = nil }
+    self.file.launchers.removeAll { !isThere($0) }
+    if let supervisor = file.supervisor, !isThere(supervisor) { self.file.supervisor = nil }
     let isLauncherDead = self.file.launchers.count < file.launchers.count || self.file.supervisor == nil && file.supervisor != nil
     for (id, set) in file.engineSets where set.state == nil {
-      let engines = set.engines.filter { isAlive($0.value, file) }
+      let engines = set.engines.filter { isThere($0.value) }
       if engines.isEmpty { self.file.engineSets[id] = nil } else { self.file.engineSets[id]?.engines = engines }
       if !engines.isEmpty { self.file.engineSets[id]?.count = engines.count }
     }
@@ -63,7 +72,7 @@ public struct ClusterStatus: Sendable, Hashable {
   public static func ask(_ statuses: inout [ClusterStatus], _ environment: Environment, within limit: Duration = .seconds(20)) {
     let deadline = MonotonicClock.now + limit
     var inquiries: [(status: Int, set: String?, inquiry: SetInquiry)] = []
-    for (index, status) in statuses.enumerated() {
+    for (index, status) in statuses.enumerated() where status.otherHost == nil {
       var context = LauncherContext(environment: environment, profile: ProfileDirectory(status.file.profile))
       context.deadline = deadline
       if let state = status.file.controllerElsewhere {
@@ -109,7 +118,8 @@ public struct ClusterStatus: Sendable, Hashable {
   /// The file names no controller and no launcher of one, dead or alive: what other launchers have added to a cluster that has ended, or to a
   /// controller that nobody watches over.
   var hasOnlyEngines: Bool { original.controller == nil && original.originalController == nil && original.supervisor == nil }
-  /// A program that was its controller and its launcher has been killed: nobody but `stop` ends what it has left.
+  /// A program that was its controller and its launcher has been killed: nobody but `stop` ends what it has left. Whether one of
+  /// another host was killed is for that host to say.
   public var isLeftByProgram: Bool { file.program != nil && file.supervisor == nil }
   /// The controller has died, and its launcher starts it again.
   public var isRestarting: Bool { !isControllerRunning && file.supervisor != nil && file.restartsController }
@@ -122,6 +132,7 @@ public struct ClusterStatus: Sendable, Hashable {
 
   /// Processes on this host that belong to the cluster.
   public var processes: [ClusterFile.Process] {
+    if otherHost != nil { return [] }
     let controller = LauncherName(file.controllerLauncher).isLocal ? file.controller : nil
     let isOne = controller != nil && controller?.pid == file.supervisor?.pid
     // The supervisor first: it is not to start anything again.

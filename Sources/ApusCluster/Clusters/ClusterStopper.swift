@@ -33,6 +33,12 @@ public enum ClusterStopper {
         "the controller of \(status.path) was started by the launcher '\(status.file.controllerLauncher)', which Apus cannot stop",
         advice: "Stop it with the ipyparallel that started it.")
     }
+    if let host = status.otherHost {
+      throw ClusterError(
+        .unsupported, "the cluster \(status.path) is that of a program on \(host), and only there it can be ended",
+        advice: "'apus stop \(status.file.clusterID)' on \(host); 'apus clean --force' removes files of what is gone with its host."
+      )
+    }
     var status = status
     var ended = 0
     var hadToKill = false

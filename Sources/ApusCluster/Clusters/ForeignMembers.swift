@@ -13,7 +13,7 @@ struct ForeignMembers: Sendable, Hashable {
       "cluster_id", "controller_args", "controller_ip", "controller_location", "delay", "n", "profile_dir", "class",
     ],
     "controller": ["class", "state"], "supervisor": ["class", "state", "restarts_controller"], "engines": ["class", "sets"],
-    "apus": ["ended", "launchers", "former_files"],
+    "apus": ["ended", "launchers", "former_files", "program", "host", "boot"],
   ]
 
   init() {}

@@ -29,6 +29,13 @@ public enum ProcessTable {
     return String(fields[19])
   }
 
+  /// Tells this start of the host from others: its processes are numbered anew in each. `nil` where the system does not tell.
+  public static var boot: String? {
+    guard let text = try? FileSystem.text(of: "/proc/sys/kernel/random/boot_id") else { return nil }
+    let id = text.prefix { !$0.isWhitespace }
+    return id.isEmpty ? nil : String(id)
+  }
+
   /// Of its line in the table, what comes after its name: state, parent, process group, session, …
   private static func fields(of pid: Int32) -> [Substring]? {
     guard let status = try? FileSystem.text(of: "/proc/\(pid)/stat"), let name = status.lastIndex(of: ")") else { return nil }

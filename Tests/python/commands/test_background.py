@@ -178,3 +178,45 @@ def test_a_controller_that_was_started_by_hand_is_left_its_engines(run, parts, f
     assert again.returncode == 10 and "a controller that the cluster's file does not name answers" in again.stderr
     assert file() == before and own.poll() is None
     assert parts.client(1).load_balanced_view().apply_async(abs, -7).get(20) == 7
+
+
+def test_what_a_program_has_left_is_stopped_without_a_name(run, parts):
+    assert run("apus", "profile", "create", "default").returncode == 0
+    left = program_file(parts.security, "program-1", None, dead_process())
+    assert run("apus", "stop").returncode == 0 and not left.exists()
+    assert run("apus", "stop").returncode == 11
+
+
+def test_a_program_of_another_host_is_left_alone(run, parts):
+    """A home that several hosts share: the number of its process says nothing here."""
+    assert run("apus", "profile", "create", "default").returncode == 0
+    stranger = parts.start("apus", "controller")
+    theirs = program_file(parts.security, "program-1", "another-host", stranger.pid)
+    contents = theirs.read_text()
+    assert run("apus", "stop", "--cluster-id=nowhere").returncode == 11
+    by_name = run("apus", "stop", "program-1")
+    assert by_name.returncode == 69 and "a program on another-host" in by_name.stderr
+    every = run("apus", "stop", "--all")
+    assert every.returncode == 0 and "a program on another-host" in every.stderr
+    cleaned = run("apus", "clean")
+    assert cleaned.returncode == 1 and "still running" in cleaned.stderr
+    listed = run("apus", "list")
+    assert "program-1" in listed.stdout and "a program on another-host" in listed.stderr
+    assert theirs.read_text() == contents and stranger.poll() is None
+
+
+def program_file(security: Path, name: str, host: str | None, pid: int) -> Path:
+    """As a Swift program writes it that has engines of a launcher."""
+    state = {"cluster_id": name, "output_file": "", "pid": pid, "began": "1", "profile_dir": str(security.parent), "state": "running"}
+    path = security / f"cluster-{name}.json"
+    path.write_text(json.dumps({
+        "cluster": {"cluster_id": name, "profile_dir": str(security.parent)}, "controller": {"class": "local", "state": state},
+        "supervisor": {"class": "local", "state": state}, "engines": {"class": "slurm", "sets": {}},
+        "apus": {"program": "/somewhere/program"} | ({} if host is None else {"host": host})}))
+    return path
+
+
+def dead_process() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
