@@ -9,24 +9,22 @@ struct StopCommand {
     let profile = context.selection.profile
     let configuration = context.configuration
     var paths: [String]
+    var missing: [ClusterError] = []
     let isAll = try configuration.bool("all_cluster_ids", of: "IPClusterStop") ?? false
     if isAll {
       paths = profile.clusterFiles()
       if paths.isEmpty { context.note(.info, "no clusters to stop in \(profile.location)") }
     } else {
-      let named = context.arguments.operands
-      let ids = named.isEmpty ? [try configuration.string("cluster_id", of: "IPClusterStop") ?? ""] : named
-      paths = ids.map { profile.clusterFile($0) }
+      var ids = context.arguments.operands
+      let said = try configuration.string("cluster_id", of: "IPClusterStop")
+      if ids.isEmpty { ids = [said ?? ""] }
       // Nobody knows the names of these, nor wants them to go on.
-      let left = Self.leftByPrograms(in: profile).filter { !paths.contains($0) }
-      for (id, path) in zip(ids, paths) where !FileSystem.exists(path) {
-        if named.isEmpty, !left.isEmpty {
-          paths = []
-        } else {
-          throw missing(id, path)
-        }
-      }
-      paths += left
+      let left = Self.leftByPrograms(in: profile)
+      // Who has said no name may have meant them.
+      let mayBeMissing = context.arguments.operands.isEmpty && said == nil && !left.isEmpty
+      missing = ids.map { ($0, profile.clusterFile($0)) }.filter { !mayBeMissing && !FileSystem.exists($0.1) }.map(self.missing)
+      paths = ids.map { profile.clusterFile($0) }.filter { FileSystem.exists($0) }
+      paths += left.filter { !paths.contains($0) }
     }
     let seconds = try configuration.double("connect_timeout", of: "SSHLauncher")
     let connectTimeout = seconds.flatMap { $0 > 0 && $0 < 1e6 ? Duration.milliseconds(Int($0 * 1000)) : nil }
@@ -63,7 +61,9 @@ struct StopCommand {
         failure = error
       }
     }
-    return failure?.exitCode ?? .success
+    // A slip in one name keeps no other from its end.
+    for error in missing { context.output.error(error) }
+    return (failure ?? missing.first)?.exitCode ?? .success
   }
 
   /// Clusters of programs that were killed.

@@ -180,6 +180,17 @@ def test_a_controller_that_was_started_by_hand_is_left_its_engines(run, parts, f
     assert parts.client(1).load_balanced_view().apply_async(abs, -7).get(20) == 7
 
 
+@pytest.mark.parametrize("words", [["there", "nowhere"], ["nowhere", "there"], ["--cluster-id=nowhere"]])
+def test_a_name_that_is_none_is_told_when_the_others_have_ended(run, parts, words):
+    """A cluster, and what a program has left that was killed."""
+    assert run("apus", "start", "-n", "1", "--daemonize", "--cluster-id=there").returncode == 0
+    left = program_file(parts.security, "program-1", socket.gethostname(), dead_process())
+    stopped = run("apus", "stop", *words)
+    assert stopped.returncode == 11 and "there is no cluster 'nowhere' to stop" in stopped.stderr
+    assert not left.exists() and (parts.security / "cluster-there.json").exists() == ("there" not in words)
+    assert run("apus", "stop", "--all").returncode == 0
+
+
 def test_what_a_program_has_left_is_stopped_without_a_name(run, parts):
     assert run("apus", "profile", "create", "default").returncode == 0
     left = program_file(parts.security, "program-1", None, dead_process())
