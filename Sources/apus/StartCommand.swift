@@ -17,6 +17,10 @@ struct StartCommand {
       context.output.print(try configuration.preview())
       return .success
     }
+    // A launcher in the background would say it once more.
+    if let warning = configuration.warning, context.environment[DetachedSupervisor.variable] == nil {
+      context.note(.warning, warning)
+    }
     if context.command == .engines, !context.selection.profile.exists { throw noController }
     if configuration.plan.daemonizes, configuration.plan.stays {
       guard let log = context.environment[DetachedSupervisor.variable] else { return try startSupervisor(configuration) }

@@ -1,3 +1,4 @@
+import ApusMessaging
 public import ApusProcess
 import Glibc
 
@@ -62,6 +63,7 @@ extension LaunchConfiguration {
     controllerArguments = words.added
     controllerIP = words.ip
     controllerLocation = words.location
+    warning = words.warning
     acceptsOldConnectionFiles = words.own != nil && words.reusesFiles
     cleansLogs = try configuration.bool("clean_logs", of: command.application) ?? reader.isStart
     outputLimit = try configuration.integer("output_limit", of: launchers.className) ?? 100
@@ -183,6 +185,8 @@ private struct LaunchReader {
     let added: [String]
     /// All arguments.
     var all: [String]
+    /// What whoever starts the cluster is to know.
+    let warning: String?
 
     /// Whether somebody has said where the controller listens.
     var saysAddress: Bool {
@@ -213,12 +217,29 @@ private struct LaunchReader {
     let ports = try configuration.string("ports", of: "Cluster") ?? ""
     if isStart, !ports.isEmpty { all.append("--ports=\(ports)") }
     let own = try configuration.strings("controller_cmd", of: controllerLauncher)
+    var warning: String?
     let sync = try configuration.string("journal_sync", of: "Cluster") ?? ""
     var keepsJournal = try configuration.bool("journal", of: "Cluster")
-    if keepsJournal == nil { keepsJournal = sync.isEmpty ? try keepsJournalUnasked(own, all + added) : true }
+    if keepsJournal == nil { keepsJournal = sync.isEmpty ? nil : true }
+    if keepsJournal == nil, try keepsJournalUnasked(own, all + added) {
+      let refusal = journalRefusal(try configuration.string("cluster_id", of: command.application) ?? "")
+      warning = refusal.map {
+        "the controller keeps no journal, and tasks end with it when it dies: \($0)\nWith --journal that is an error, with --no-journal nothing is said."
+      }
+      keepsJournal = refusal == nil
+    }
     if isStart, keepsJournal == true { all.append("--journal") }
     if isStart, !sync.isEmpty { all.append("--journal-sync=\(sync)") }
-    return ControllerWords(own: own, ip: ip, location: location, added: added, all: all + added)
+    return ControllerWords(own: own, ip: ip, location: location, added: added, all: all + added, warning: warning)
+  }
+
+  /// Why a journal cannot be kept, as far as can be seen before there is one: nobody asked for it, and so it refuses no start.
+  private func journalRefusal(_ clusterID: String) -> String? {
+    var path = selection.profile.journal(clusterID: clusterID)
+    if FileSystem.exists(path), !FileSystem.isDirectory(path) { return "\(path) is not a directory" }
+    while !FileSystem.exists(path), Path.parent(path) != path { path = Path.parent(path) }
+    guard access(path, R_OK | W_OK | X_OK) != 0 else { return nil }
+    return FileError(path: path, action: "write in", code: errno).description
   }
 
   /// Whether the controller keeps a journal where nobody has said so for the cluster: in the background, where its launcher can stay with it.

@@ -17,6 +17,8 @@ public struct LaunchConfiguration: Sendable {
   public var launcherName = LocalLauncher.name
   /// Whether engines run on hosts that must reach the controller over the network.
   public var startsElsewhere = false
+  /// What whoever starts the cluster is to know before.
+  public var warning: String?
   /// Which hosts those are.
   var target = LauncherReader.Target.here
   /// For the first line: the address at which engines of other hosts find the controller; `nil` where all are here.

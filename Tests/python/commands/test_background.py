@@ -231,3 +231,19 @@ def dead_process() -> int:
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
+
+
+def test_a_journal_that_nobody_asked_for_refuses_no_start(run, parts, profile, file):
+    assert run("apus", "profile", "create", "default").returncode == 0
+    (profile / "journal").write_text("notes")
+    done = run("apus", "start", "-n", "1", "--daemonize")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("keeps no journal") == 1 and "journal is not a directory" in done.stderr and "--journal" in done.stderr
+    assert "supervisor" not in file() and (profile / "journal").read_text() == "notes"
+    assert run("apus", "stop").returncode == 0
+    asked = run("apus", "start", "-n", "1", "--daemonize", "--journal")
+    assert asked.returncode != 0 and "journal" in asked.stderr
+    unwanted = run("apus", "start", "-n", "1", "--daemonize", "--no-journal")
+    assert unwanted.returncode == 0 and "keeps no journal" not in unwanted.stderr
+    assert run("apus", "stop").returncode == 0
+    assert processes.processes(parts.mark) == []
