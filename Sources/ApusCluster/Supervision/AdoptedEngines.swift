@@ -18,8 +18,7 @@ struct AdoptedEngines {
     var context = LauncherContext(
       environment: configuration.engines.command.environment, profile: configuration.profile, settles: true)
     for (id, set) in status.file.engineSets.sorted(by: { $0.key > $1.key }) {
-      // Of a launcher that is still there: it goes on with them itself.
-      if status.file.launchers.contains(where: { id.hasSuffix("-\($0.pid)") }) { continue }
+      if Self.isWatched(id, status) { continue }
       context.setID = id
       let state = status.file.state(of: set)
       var steps = LauncherSteps(
@@ -41,5 +40,10 @@ struct AdoptedEngines {
       return
     }
     return nil
+  }
+
+  /// Whether the set is that of a launcher that is still there: it goes on with its engines itself.
+  static func isWatched(_ set: String, _ status: ClusterStatus) -> Bool {
+    status.file.launchers.contains { set.hasSuffix("-\($0.pid)") }
   }
 }

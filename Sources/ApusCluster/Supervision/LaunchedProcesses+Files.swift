@@ -25,10 +25,10 @@ extension LaunchedProcesses {
     let written = isOwner && !isFileOurs ? nil : (try? ClusterStatus(reading: clusterFile))?.fileToKeep
     var file = ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
     if isOwner {
-      file.others = written?.others ?? file.others
+      file.others = (written ?? fileOfBefore)?.others ?? file.others
       file.engineSets = written?.engineSets ?? adopted?.others ?? setsOfBefore
       file.ended = written?.ended.filter { $0.set != setID } ?? []
-      file.launchers = written?.launchers ?? []
+      file.launchers = (written ?? fileOfBefore)?.launchers ?? []
       describeCluster(in: &file)
     } else {
       file = written ?? file

@@ -44,6 +44,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   private var queue = SubmissionQueue()
   /// What other launchers had added to a cluster that has ended: it is still to be found by the file.
   private(set) var setsOfBefore: [String: ClusterFile.EngineSet] = [:]
+  /// What the file said that has them, or engines to adopt: what others have put there stays.
+  private(set) var fileOfBefore: ClusterFile?
   /// The cluster goes on without this launcher.
   var hasLeft = false
   /// Why the last start of engines was cut short.
@@ -71,10 +73,12 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
         guard !ControllerLeftovers.areInUse(configuration.profile, clusterID: configuration.clusterID) else {
           throw Self.alreadyRunning(status, hasAnotherController: true)
         }
+        fileOfBefore = status.fileToKeep
         if status.hasOnlyEngines {
           setsOfBefore = status.file.engineSets
         } else {
           adopted = try AdoptedEngines(status, configuration)
+          setsOfBefore = status.file.engineSets.filter { AdoptedEngines.isWatched($0.key, status) }
         }
       }
       var number = 1

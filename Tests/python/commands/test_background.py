@@ -247,3 +247,30 @@ def test_a_journal_that_nobody_asked_for_refuses_no_start(run, parts, profile, f
     assert unwanted.returncode == 0 and "keeps no journal" not in unwanted.stderr
     assert run("apus", "stop").returncode == 0
     assert processes.processes(parts.mark) == []
+
+
+@pytest.mark.parametrize("has_own", [True, False])
+def test_a_new_launcher_keeps_what_others_have_in_the_file(run, parts, file, has_own):
+    """Controller and launcher have died, and perhaps all of its engines; another launcher is still there with its own."""
+    assert run("apus", "start", "-n", "1", "--daemonize").returncode == 0
+    (own,) = file()["engines"]["sets"].values()
+    others = parts.start("apus", "engines", "-n", "1")
+    parts.client(2)
+    contents = file()
+    contents["theirs"] = {"a": [1]}
+    (parts.security / "cluster-.new").write_text(json.dumps(contents))
+    (parts.security / "cluster-.new").rename(parts.security / "cluster-.json")
+    ended = [contents[part]["state"]["pid"] for part in ("supervisor", "controller")]
+    for pid in ended + ([] if has_own else [engine["pid"] for engine in own["engines"].values()]):
+        os.kill(pid, signal.SIGKILL)
+    again = run("apus", "start", "-n", "1", "--daemonize")
+    assert again.returncode == 0, again.stderr
+    after = file()
+    assert after["apus"]["launchers"] == contents["apus"]["launchers"] and after["theirs"] == contents["theirs"]
+    sets = contents["engines"]["sets"]
+    (added,) = [name for name in sets if sets[name] != own]
+    assert after["engines"]["sets"][added] == sets[added] and len(after["engines"]["sets"]) == 2
+    assert len(parts.client(2).ids) == 2
+    assert run("apus", "stop").returncode == 0
+    others.wait(10)
+    assert processes.processes(parts.mark) == []
