@@ -27,7 +27,7 @@ extension ClientConnection {
       case .nothing: return
       case .closed:
         // What was on its way may be lost. If the controller is gone, its other connections tell the same.
-        if wire.lines.isOpen(lane) { lineBroke() }
+        if wire.lines.isOpen(lane) { lineBroke(lane) }
         return closeLine(lane)
       }
     }
@@ -62,18 +62,17 @@ extension ClientConnection {
     if areEnginesKnown, !wire.areLinesPending { roster.becomeKnown() }
   }
 
-  /// The controller is another one.
+  /// The controller is another one. Until it takes the line, tasks go by libzmq.
   func reopenLine() {
+    // That the line to the one before has ended may not have been read yet.
+    readLine(.tasks, atMost: .max)
     wire.lines.reopenTasks()
     watchLines()
-    loop.schedule(after: .seconds(2)) { [weak self] in self?.assumeIsolated { $0.giveUpPendingLines() } }
   }
 
-  /// Who has not been answered by now uses libzmq, from the first request on.
+  /// Who has not been answered by now uses libzmq, from the first request on: nothing has been asked yet that could be answered by the line.
   func giveUpPendingLines() {
-    for lane in [LocalSocket.Lane.tasks, .requests] where !wire.lines.isOpen(lane) && wire.lines.socket(lane) != nil {
-      closeLine(lane)
-    }
+    for lane in [LocalSocket.Lane.tasks, .requests] where wire.lines.isPending(lane) { closeLine(lane) }
   }
 
   /// A controller that is slow for a moment is tried again.

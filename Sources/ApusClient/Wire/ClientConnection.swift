@@ -391,8 +391,11 @@ actor ClientConnection {
     }
   }
 
-  /// As if the connection to the hub had broken: what is under way fails unless the controller is heard of again soon.
-  func lineBroke() { if state.failure == nil { state.hubDisconnected(now: .now) } }
+  /// Who is there now, the hub tells: the controller of before, which is asked what became of the tasks, or another.
+  func lineBroke(_ lane: LocalSocket.Lane) {
+    let channels: [ClientState.Channel] = lane == .tasks ? [.balanced] : [.direct, .broadcast]
+    for channel in channels { state.connectionBroke(channel, effects: &wire) }
+  }
 
   // MARK: after each turn
 

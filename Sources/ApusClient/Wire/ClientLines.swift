@@ -11,6 +11,8 @@ import Transport
 struct ClientLines {
   private struct Line {
     let socket: LocalSocket
+    /// It took the place of one to the controller before.
+    let isReopened: Bool
     /// The controller has said that it takes it.
     var isOpen = false
   }
@@ -33,19 +35,25 @@ struct ClientLines {
     requests = line(.requests)
   }
 
-  private func line(_ lane: LocalSocket.Lane) -> Line? {
+  private func line(_ lane: LocalSocket.Lane, isReopened: Bool = false) -> Line? {
     guard let origin, let socket = LocalSocket(connectingTo: LocalSocket.linesPath(in: origin.directory)) else { return nil }
     var session = Session(key: origin.key)
     let greeting = session.message(
       LocalSocket.greeting, content: ["client": .string(origin.identity), "lane": .string(lane.rawValue)])
-    return socket.send(greeting.frames) == .sent ? Line(socket: socket) : nil
+    return socket.send(greeting.frames) == .sent ? Line(socket: socket, isReopened: isReopened) : nil
   }
 
   /// To a restarted controller. Balanced tasks have no order; requests go on by libzmq, as those before them.
-  mutating func reopenTasks() { if tasks == nil { tasks = line(.tasks) } }
+  mutating func reopenTasks() { if tasks == nil { tasks = line(.tasks, isReopened: true) } }
 
-  /// Whether an answer of the controller to a greeting is still to come.
-  var isPending: Bool { [tasks, requests].contains { $0.map { !$0.isOpen } ?? false } }
+  /// Whether the way of the first requests is not known yet.
+  var isPending: Bool { isPending(.tasks) || isPending(.requests) }
+  /// Whether an answer of the controller to a greeting is waited for. A line that was opened again may be answered at any time: the controller may
+  /// have taken it already, and have sent by it what tasks of before have come to. Who closed it would lose that.
+  func isPending(_ lane: LocalSocket.Lane) -> Bool {
+    let line = lane == .tasks ? tasks : requests
+    return line.map { !$0.isOpen && !$0.isReopened } ?? false
+  }
   /// Whether `deliverWaiting` is to be called soon.
   var hasWaiting: Bool { !waiting.isEmpty || !waitingTasks.isEmpty }
 
