@@ -20,11 +20,13 @@ final class EngineSession: Sendable {
     engineMetadata = Frame(["engine": .string(uuid.text)])
   }
 
+  private func nextID() -> MessageID { MessageID(prefix + String(counter.wrappingAdd(1, ordering: .relaxed).oldValue)) }
+
   func message(
     _ type: MessageType, content: Frame, parent: Frame, metadata: Frame, identities: [Frame], buffers: [Frame] = [],
     forBatch: Bool = false, sealedFor scope: MessageScope? = nil
   ) -> Envelope {
-    let id = MessageID(prefix + String(counter.wrappingAdd(1, ordering: .relaxed).oldValue))
+    let id = nextID()
     return session.withLock { session in
       session.signed(
         identities: identities, header: session.header(type, id: id), parentHeader: parent, metadata: metadata, content: content,
@@ -42,6 +44,20 @@ final class EngineSession: Sendable {
       message.signature.isEmpty
       ? session.withLock { message.payload(sealedBy: $0.signer, for: .reply(.task)) } : message.payload
     return Array(message.identities) + payload
+  }
+
+  /// A reply to a balanced task once more, for a controller that may have seen it before it knew what to make of it: under another name, or it
+  /// would drop it as a replay. Its date says when the task had ended, and stays.
+  func renewed(_ reply: Envelope) -> Envelope {
+    guard var header = Header(reply.headerFrame) else { return reply }
+    header.id = nextID()
+    let frame = Frame(header.json)
+    return session.withLock { session in
+      session.signed(
+        identities: Array(reply.identities), header: frame, parentHeader: reply.parentHeaderFrame, metadata: reply.metadataFrame,
+        content: reply.contentFrame, buffers: Array(reply.buffers), forBatch: reply.signature.isEmpty,
+        sealedFor: reply.isSealed ? .reply(.task) : nil)
+    }
   }
 
   func changeKey(_ key: String) {

@@ -83,7 +83,8 @@ final class HeldReplies: Sendable {
         parent: .emptyObject, metadata: engineSession.engineMetadata, identities: [Frame("task_out"), Frame("controller")],
         sealedFor: .reply(.task))
       Self.sendAlone(message, &state, engineSession)
-      for reply in account.replies {
+      for kept in account.replies {
+        let reply = engineSession.renewed(kept)
         if let hop = reply.identities.first, reply.identities.count == 2,
           state.batch.append(reply.identities.last, reply.payload)
         {
