@@ -73,12 +73,18 @@ final class PlayedController {
 
   // MARK: tasks
 
-  /// The next message that comes by libzmq.
+  /// The next message that comes by libzmq. Meanwhile the hub answers, as one of Apus's.
   func request() throws -> Envelope {
-    guard try tasks.waitReadable(milliseconds: 10_000 * patience), let frames = try tasks.receive() else {
-      throw Missing(what: "a request by libzmq")
+    for _ in 0..<1000 * patience {
+      if try tasks.waitReadable(milliseconds: 10), let frames = try tasks.receive() {
+        return try session.open(frames, sealedFor: .request(.task))
+      }
+      while let frames = try hub.receive() {
+        let query = try session.open(frames, sealedFor: .request(.hub))
+        if query.messageType == .connectionRequest { try answer(query, isOwn: true) }
+      }
     }
-    return try session.open(frames, sealedFor: .request(.task))
+    throw Missing(what: "a request by libzmq")
   }
 
   // MARK: lines
@@ -114,9 +120,9 @@ final class PlayedController {
     }
   }
 
-  func welcome(_ line: Line) {
+  func welcome(_ line: Line) throws {
     let answer = session.message(LocalSocket.welcome, content: ["status": "ok"], parentHeader: line.greeting.headerFrame)
-    #expect(line.socket.send(answer.frames) == .sent)
+    guard line.socket.send(answer.frames) == .sent else { throw Missing(what: "a line, which has ended") }
   }
 
   /// That the task has ended well.

@@ -21,24 +21,33 @@ import Transport
     return client
   }
 
+  private func opened(_ controller: PlayedController) async throws -> (Client, [LocalSocket.Lane: PlayedController.Line]) {
+    let client = try await connected(to: controller)
+    let lines = try lines(controller)
+    for line in lines.values { try controller.welcome(line) }
+    try controller.answer(controller.query())
+    return (client, lines)
+  }
+
+  /// A client gives up a first line that is not taken within a fifth of a second; on a machine with much to do it is tried again.
+  private func inTime<T>(_ body: () async throws -> T) async throws -> T {
+    for _ in 0..<20 { do { return try await body() } catch is PlayedController.Missing {} }
+    return try await body()
+  }
+
   @Test("results that a restarted controller sends by the line count, however late it takes the line")
   func late() async throws {
     let folder = TemporaryDirectory()
-    var controller: PlayedController? = try PlayedController(in: folder)
-    let (client, request) = try await {
-      let controller = try #require(controller)
+    // Killed behind it: all that was open breaks.
+    let (client, task, message) = try await inTime {
+      let controller = try PlayedController(in: folder)
       try controller.beginNotifications()
-      let client = try await connected(to: controller)
-      let lines = try lines(controller)
-      for line in lines.values { controller.welcome(line) }
-      try controller.answer(controller.query())
-      return (client, try #require(lines[.tasks]))
-    }()
-    let task = try await client.loadBalancedView().submit(TaskSubmission())
-    let message = try #require(Envelope(Array(try request.next().dropFirst())))
-    // Killed: all that was open breaks.
-    controller = nil
-    _ = consume request
+      let (client, lines) = try await opened(controller)
+      let task = try await client.loadBalancedView().submit(TaskSubmission())
+      let line = try #require(lines[.tasks])
+      let frames = try line.next().dropFirst()
+      return (client, task, try #require(Envelope(Array(frames))))
+    }
     let successor = try PlayedController(in: folder)
     try successor.answer(successor.query())
     let line = try successor.line()
@@ -46,7 +55,7 @@ import Transport
     // Some time after these connect, the client asks again, and gives up what it does not wait for.
     try successor.beginNotifications()
     for _ in 0..<2 { _ = try successor.query() }
-    successor.welcome(line)
+    try successor.welcome(line)
     successor.reply(to: message, by: line)
     #expect(try await task.reply(within: .seconds(10 * patience)).isSuccess)
     await client.close()
@@ -54,18 +63,14 @@ import Transport
 
   @Test("of what a line that breaks may have lost, the controller is asked")
   func broken() async throws {
-    let controller = try PlayedController(in: TemporaryDirectory())
-    let client = try await connected(to: controller)
-    let task = try await {
-      let lines = try lines(controller)
-      for line in lines.values { controller.welcome(line) }
-      try controller.answer(controller.query())
+    // The lines are gone behind it, the controller is not.
+    let (controller, client, task) = try await inTime {
+      let controller = try PlayedController(in: TemporaryDirectory())
+      let (client, lines) = try await opened(controller)
       let task = try await client.loadBalancedView().submit(TaskSubmission())
       _ = try lines[.tasks]?.next()
-      return task
-    }()
-    // The lines are gone, the controller is not.
-    for _ in 0..<3 { try controller.answer(controller.query(), isOwn: true) }
+      return (controller, client, task)
+    }
     let request = try controller.request()
     #expect(request.messageType == .resumeRequest)
     #expect(try request.content()["msg_ids"]?.stringArrayValue == [task.id.text])
