@@ -21,11 +21,11 @@ import Transport
     return client
   }
 
-  private func opened(_ controller: PlayedController) async throws -> (Client, [LocalSocket.Lane: PlayedController.Line]) {
+  private func opened(_ controller: PlayedController, isOwn: Bool = false) async throws -> (Client, [LocalSocket.Lane: PlayedController.Line]) {
     let client = try await connected(to: controller)
     let lines = try lines(controller)
     for line in lines.values { try controller.welcome(line) }
-    try controller.answer(controller.query())
+    try controller.answer(controller.query(), isOwn: isOwn)
     return (client, lines)
   }
 
@@ -66,7 +66,7 @@ import Transport
     // The lines are gone behind it, the controller is not.
     let (controller, client, task) = try await inTime {
       let controller = try PlayedController(in: TemporaryDirectory())
-      let (client, lines) = try await opened(controller)
+      let (client, lines) = try await opened(controller, isOwn: true)
       let task = try await client.loadBalancedView().submit(TaskSubmission())
       _ = try lines[.tasks]?.next()
       return (controller, client, task)
