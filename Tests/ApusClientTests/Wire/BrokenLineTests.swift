@@ -21,7 +21,9 @@ import Transport
     return client
   }
 
-  private func opened(_ controller: PlayedController, isOwn: Bool = false) async throws -> (Client, [LocalSocket.Lane: PlayedController.Line]) {
+  private func opened(_ controller: PlayedController, isOwn: Bool = false) async throws -> (
+    Client, [LocalSocket.Lane: PlayedController.Line]
+  ) {
     let client = try await connected(to: controller)
     let lines = try lines(controller)
     for line in lines.values { try controller.welcome(line) }
