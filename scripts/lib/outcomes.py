@@ -82,7 +82,8 @@ def _run_once(arguments, lines, env, cwd, root, log, case_limit, deadline, outco
     search = os.pathsep.join(part for part in (str(SHIM), env.get("PYTHONPATH", "")) if part)
     command = [
         sys.executable, "-m", "pytest", "-p", "apus_outcomes", *(part for plugin in plugins for part in ("-p", plugin)), "-p", "no:cacheprovider", "-o", "asyncio_mode=auto",
-        "-c", os.devnull, "--rootdir", str(root), f"--timeout={case_limit:g}", "--timeout-method=signal", "-v", *arguments,
+        # A module that cannot be collected has failed; it does not take the others with it.
+        "-c", os.devnull, "--rootdir", str(root), "--continue-on-collection-errors", f"--timeout={case_limit:g}", "--timeout-method=signal", "-v", *arguments,
     ]
     with log.open("ab") as output:
         process = subprocess.Popen(
