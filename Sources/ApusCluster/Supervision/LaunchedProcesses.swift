@@ -316,7 +316,10 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
 
   mutating func watchRegistrations() {
     guard let connection, watch == nil else { return }
-    do throws(ClusterError) { watch = try RegistrationWatch(connection) } catch { failure = error }
+    let plan = configuration.plan
+    do throws(ClusterError) {
+      watch = try RegistrationWatch(connection, supervises: plan.asksForDemand && !plan.daemonizes)
+    } catch { failure = error }
   }
 
   /// From the moment on at which the cluster serves.

@@ -13,10 +13,13 @@ final class RegistrationWatch: Sendable {
   let descriptor: Int32
   private let writeEnd: Int32
   private let file: ConnectionFile
+  private let supervises: Bool
   private let isStopped = Atomic(false)
 
-  init(_ file: ConnectionFile) throws(ClusterError) {
-    self.file = file
+  /// - Parameter supervises: whether it asks for a launcher that stays. The controller hears of that one before it says how many engines there are:
+  ///   who is told that the cluster is ready may have a wish at once.
+  init(_ file: ConnectionFile, supervises: Bool = false) throws(ClusterError) {
+    (self.file, self.supervises) = (file, supervises)
     do throws(ProcessError) { (descriptor, writeEnd) = try Pipe.open() } catch { throw ClusterError(error) }
     // The thread holds the watch for as long as it runs.
     if let refusal = DetachedThread.start({ [self] in run() }) {
@@ -98,6 +101,7 @@ final class RegistrationWatch: Sendable {
       try requests.connect(file.reachableEndpoint(port: file.registration))
       var session = Session(key: file.key)
       while !isStopped.load(ordering: .relaxed) {
+        if supervises { try requests.send(session.message(.demandRequest, content: ["supervises": true]).frames) }
         let request = session.message(.connectionRequest, content: ["batches": true])
         try requests.send(request.frames)
         while try requests.waitReadable(milliseconds: 1000), let frames = try requests.receive() {

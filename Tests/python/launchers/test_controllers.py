@@ -185,7 +185,7 @@ def test_files_that_are_used_again_stay(make_cluster, name):
 def test_a_controller_that_was_started_by_hand_meanwhile_keeps_its_files(make_cluster, name):
     """That of the cluster has died; what is stopped is what it has left."""
     cluster = make(make_cluster, "slurm" if name == "local" else name)
-    started = cluster.run("start", "-n1", *(arguments(cluster) if name == "ssh" else []), "--engines=local", "--daemonize")
+    started = cluster.run("start", "-n1", *(arguments(cluster) if name == "ssh" else []), "--engines=local", "--no-journal", "--daemonize")
     assert started.returncode == 0, started.stderr
     state = controller(cluster)["state"]
     if name == "ssh":

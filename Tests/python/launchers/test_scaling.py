@@ -81,9 +81,11 @@ def test_nobody_goes_who_computes_or_holds_names(make_cluster):
 def test_engines_that_must_go_finish_what_they_have(make_cluster):
     cluster = make(make_cluster, "local")
     cluster.start(n=2)
-    cluster.hears("2 engines ready")
+    wait_for((cluster.profile / "security/ipcontroller-client.json").exists)
     client = connect(cluster, 2)
     results = client.load_balanced_view().map_async(waiting("number", 0.2), range(20), chunksize=1)
+    # From this moment on: whoever reads it may have a wish at once.
+    cluster.hears("2 engines ready")
     client.scale(1, force=True)
     assert results.get(40) == list(range(20))
     wait_for(lambda: len(client.ids) == 1)
