@@ -373,6 +373,8 @@ extension Engine {
       var content: JSONObject = ["id": .int(id.number), "begun": last.map { .string($0.text) } ?? .null]
       if let overrun { content["overran"] = ["task": .string(overrun.task.text), "reason": .string(overrun.reason)] }
       if !wasShutdownAnnounced { sendToHub(.unregistrationRequest, .object(content)) }
+      // It leaves at once where there is a connection. Where a whole cluster ends, the controller may have gone a moment ago.
+      try? registrar?.set(.linger, 200)
     } else {
       // Nobody is there: waiting for what cannot be delivered would only hold up the end.
       forgetUnsent()
