@@ -38,6 +38,10 @@ extension ClientState {
     }
     for number in held.keys where entries[number]?.isOutstanding != true { wrong.append("\(number.raw) is held, and is done") }
     if !held.isEmpty, cutOff.isEmpty, resumption == nil { wrong.append("tasks are held, and nothing is in doubt") }
+    for number in unsent.keys where entries[number]?.isOutstanding != true && shares[number] == nil {
+      wrong.append("\(number.raw) is unsent, and is done")
+    }
+    if !unsent.isEmpty, broken.channels.isEmpty { wrong.append("requests are unsent, and no connection is broken") }
     for number in unwanted.keys where entries[number] == nil { wrong.append("\(number.raw) is not wanted, and is done") }
     if failure != nil, !engines.isEmpty { wrong.append("engines are known after the end") }
     return wrong

@@ -97,11 +97,58 @@ extension ClientState {
 
   /// A connection broke by which requests go and replies come: what was on its way is lost, in both directions. Which controller is at the
   /// other end now, the hub tells.
-  mutating func connectionBroke(_ channel: Channel, effects: inout some ClientEffects & ~Copyable) {
+  /// - Parameters:
+  ///   - unsent: what had not left yet. It is given back here.
+  ///   - waiting: what waits to leave by another way, which is there.
+  mutating func connectionBroke(
+    _ channel: Channel, taking unsent: [Request] = [], sparing waiting: [Request] = [],
+    effects: inout some ClientEffects & ~Copyable
+  ) {
     guard failure == nil else { return }
+    for request in unsent where request.route.channel == channel && isAwaited(request) { self.unsent[request.number] = request }
+    let spared = Set(waiting.flatMap { $0.handles.map(\.number) })
     let before = cutOff.count
-    for (number, entry) in entries where entry.isOutstanding && entry.route.channel == channel { cutOff.insert(number) }
+    for (number, entry) in entries
+    where entry.isOutstanding && entry.route.channel == channel && !spared.contains(number) && !isUnsent(number, entry) {
+      cutOff.insert(number)
+    }
+    guard channel == .balanced else {
+      // An answer that is under way is of the controller before.
+      beginAnew()
+      broken.channels.insert(channel)
+      broken.since = serial
+      return askForEngines(effects: &effects)
+    }
     if cutOff.count > before { askForEngines(effects: &effects) }
+  }
+
+  private func isAwaited(_ request: Request) -> Bool {
+    entries[request.number]?.isOutstanding ?? (shares[request.number] != nil)
+  }
+
+  /// Whether it has not left: whatever becomes of the controller, no engine has it.
+  func isUnsent(_ number: TaskNumber, _ entry: Entry) -> Bool { !unsent.isEmpty && unsent[entry.share?.original ?? number] != nil }
+
+  /// What is sent while nobody knows who is at the other end would be run for a client that has been told that it is lost.
+  mutating func sendOrKeep(_ request: Request, effects: inout some ClientEffects & ~Copyable) {
+    if let channel = request.route.channel, broken.channels.contains(channel) {
+      unsent[request.number] = request
+    } else {
+      effects.send(request)
+    }
+  }
+
+  /// It is known who is there, and which engines.
+  mutating func sendUnsent(effects: inout some ClientEffects & ~Copyable) {
+    broken.channels = []
+    guard !unsent.isEmpty else { return }
+    let requests = unsent.values.sorted { $0.number.raw < $1.number.raw }
+    unsent = [:]
+    for request in requests { effects.send(request) }
+    guard !unwanted.isEmpty else { return }
+    for number in requests.flatMap({ $0.handles.map(\.number) }) {
+      if let cancellation = unwanted[number] { abort([number], cancellation, effects: &effects) }
+    }
   }
 
   /// The controller is the same: its scheduler knows what became of balanced tasks, and learns who waits for them. Of the others nobody keeps the

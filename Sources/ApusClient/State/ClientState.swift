@@ -49,7 +49,7 @@ struct ClientState {
   private(set) var engines: [EngineUUID: KnownEngine] = [:]
   /// When engines left, counted in changes: an older answer of the hub must not bring them back.
   private var departures: [EngineUUID: Int] = [:]
-  private var serial = 0
+  private(set) var serial = 0
   private var hub: SessionID?
   /// The journal of the controller: one that is restarted with it knows our tasks.
   private(set) var journal: String?
@@ -61,7 +61,11 @@ struct ClientState {
   var cutOff: Set<TaskNumber> = []
   /// Balanced tasks that name others of which the scheduler may know nothing: they are sent when those have been sent again.
   var held: [TaskNumber: Request] = [:]
-  /// Balanced tasks that were aborted, and have not ended: the scheduler may not have heard of it.
+  /// Connections for direct requests and broadcasts that have broken, until the hub has said who is at the other end now; and as of when that counts.
+  var broken: (channels: Set<Channel>, since: Int) = ([], 0)
+  /// Requests that came after that, or had not left before it: they are lost with nobody.
+  var unsent: [TaskNumber: Request] = [:]
+  /// Tasks that were aborted, and have not ended: balanced ones, of which the scheduler may not have heard it, and others that are unsent.
   var unwanted: [TaskNumber: Cancellation] = [:]
   private(set) var isHubReachable = false
   private var hubLostDeadline: ContinuousClock.Instant?
@@ -100,7 +104,7 @@ struct ClientState {
       entries[request.number] = entry
     }
     if let deadline = request.deadline { deadlines[request.number] = deadline }
-    if namesDoubtful(request) { held[request.number] = request } else { effects.send(request) }
+    if namesDoubtful(request) { held[request.number] = request } else { sendOrKeep(request, effects: &effects) }
   }
 
   private mutating func submitShares(
@@ -118,7 +122,7 @@ struct ClientState {
     }
     if !numbers.isEmpty { shares[request.number] = numbers }
     // Sent although an engine is gone: the others are to have it, and the scheduler leaves out who is not there.
-    if !numbers.isEmpty { effects.send(request) }
+    if !numbers.isEmpty { sendOrKeep(request, effects: &effects) }
   }
 
   private func refuse(_ request: Request, with error: any Error, effects: inout some ClientEffects & ~Copyable) {
@@ -172,9 +176,13 @@ struct ClientState {
   private mutating func remove(_ number: TaskNumber) {
     if !unwanted.isEmpty { unwanted[number] = nil }
     if !held.isEmpty { held[number] = nil }
+    if !unsent.isEmpty { unsent[number] = nil }
     guard let entry = entries.removeValue(forKey: number), let share = entry.share else { return }
     shares[share.original]?[share.engine] = nil
-    if shares[share.original]?.isEmpty == true { shares[share.original] = nil }
+    if shares[share.original]?.isEmpty == true {
+      shares[share.original] = nil
+      unsent[share.original] = nil
+    }
   }
 
   private func end(_ handle: TaskHandle, _ error: any Error, effects: inout some ClientEffects & ~Copyable) {
@@ -190,6 +198,10 @@ struct ClientState {
     var anywhere: [MessageID] = []
     for number in numbers {
       guard let entry = entries[number], entry.isOutstanding else { continue }
+      if isUnsent(number, entry) {
+        unwanted[number] = cancellation
+        continue
+      }
       switch entry.route {
       case .hub, .control: finishUnanswered(number, with: ClientError(.closed, "the query was given up"), effects: &effects)
       case .direct(let engine): byEngine[engine, default: []].append(entry.handle.id)
@@ -293,6 +305,9 @@ struct ClientState {
     }
   }
 
+  /// What the hub has been asked before says nothing of what comes now.
+  mutating func beginAnew() { serial += 1 }
+
   /// Before the hub is asked for its engines: what it answers is about now, or later.
   mutating func askForEngines(effects: inout some ClientEffects & ~Copyable) { effects.askForEngines(asOf: serial) }
 
@@ -321,6 +336,7 @@ struct ClientState {
     for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
     // Answers from before now are older than whatever comes next.
     departures = departures.filter { $0.value > asked }
+    if asked >= broken.since { sendUnsent(effects: &effects) }
   }
 
   // MARK: the controller
@@ -358,6 +374,7 @@ struct ClientState {
   ) {
     for (number, entry) in entries.sorted(by: { $0.key.raw < $1.key.raw }) {
       if case .hub = entry.route, !includingQueries { continue }
+      if !includingQueries, isUnsent(number, entry) { continue }
       if case .balanced = entry.route, sparingBalanced { continue }
       if entry.isOutstanding {
         finishUnanswered(number, with: error, effects: &effects)

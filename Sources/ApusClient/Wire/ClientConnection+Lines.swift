@@ -26,11 +26,16 @@ extension ClientConnection {
         if wire.lines.isOpen(lane) { read(frames, now: now) } else { readWelcome(frames, lane) }
       case .nothing: return
       case .closed:
-        // What was on its way may be lost. If the controller is gone, its other connections tell the same.
-        if wire.lines.isOpen(lane) { lineBroke(lane) }
-        return closeLine(lane)
+        return lineEnded(lane)
       }
     }
+  }
+
+  /// What was on its way may be lost; what waited to leave is not. If the controller is gone, its other connections tell the same.
+  private func lineEnded(_ lane: LocalSocket.Lane) {
+    let wasOpen = wire.lines.isOpen(lane)
+    let unsent = closeLine(lane)
+    if wasOpen { lineBroke(lane, unsent) }
   }
 
   private func read(_ frames: [Frame], now: ContinuousClock.Instant) {
@@ -47,7 +52,8 @@ extension ClientConnection {
   /// From now on all that has an order goes by the line.
   private func readWelcome(_ frames: [Frame], _ lane: LocalSocket.Lane) {
     guard let message = Envelope(frames), message.messageType == LocalSocket.welcome, isGenuine(message) else {
-      return closeLine(lane)
+      closeLine(lane)
+      return
     }
     wire.lines.open(lane)
     if lane == .tasks { queue.sharesMemory = true }
@@ -55,17 +61,22 @@ extension ClientConnection {
   }
 
   /// The client goes on with libzmq.
-  func closeLine(_ lane: LocalSocket.Lane) {
+  /// - Returns: requests that have not left.
+  @discardableResult
+  func closeLine(_ lane: LocalSocket.Lane) -> [Request] {
     if let reader = lineReaders.removeValue(forKey: lane) { loop.forget(reader) }
     if lane == .tasks { queue.sharesMemory = false }
-    wire.closeLine(lane)
+    let unsent = wire.closeLine(lane)
     if areEnginesKnown, !wire.areLinesPending { roster.becomeKnown() }
+    return unsent
   }
 
   /// The controller is another one. Until it takes the line, tasks go by libzmq.
   func reopenLine() {
-    // That the line to the one before has ended may not have been read yet.
-    readLine(.tasks, atMost: .max)
+    // What the one before has answered counts, and that its lines have ended may not have been read yet.
+    readLines(atMost: .max)
+    for channel in [Channel.mux, .task, .broadcast, .control] { readReplies(channel, atMost: .max) }
+    for lane in [LocalSocket.Lane.tasks, .requests] where wire.lines.isOpen(lane) { lineEnded(lane) }
     wire.lines.reopenTasks()
     watchLines()
   }

@@ -182,7 +182,7 @@ actor ClientConnection {
     afterEvents()
   }
 
-  private func readReplies(_ channel: Channel, atMost limit: Int) {
+  func readReplies(_ channel: Channel, atMost limit: Int) {
     let now = ContinuousClock.now
     for _ in 0..<limit {
       do throws(ZeroMQError) {
@@ -362,9 +362,11 @@ actor ClientConnection {
   private func resultMonitorIsReadable(_ channel: Channel) {
     while let event = nextEvent(channel) {
       guard case .disconnected = event else { continue }
-      // What had arrived counts.
+      // What had arrived counts, by whichever way.
+      readLines(atMost: .max)
       readReplies(channel, atMost: .max)
-      state.connectionBroke(channel == .task ? .balanced : channel == .mux ? .direct : .broadcast, effects: &wire)
+      state.connectionBroke(
+        channel == .task ? .balanced : channel == .mux ? .direct : .broadcast, sparing: wire.lines.waitingRequests, effects: &wire)
     }
     afterEvents()
   }
@@ -392,9 +394,10 @@ actor ClientConnection {
   }
 
   /// Who is there now, the hub tells: the controller of before, which is asked what became of the tasks, or another.
-  func lineBroke(_ lane: LocalSocket.Lane) {
+  /// - Parameter unsent: requests that it has not taken any more.
+  func lineBroke(_ lane: LocalSocket.Lane, _ unsent: [Request]) {
     let channels: [ClientState.Channel] = lane == .tasks ? [.balanced] : [.direct, .broadcast]
-    for channel in channels { state.connectionBroke(channel, effects: &wire) }
+    for channel in channels { state.connectionBroke(channel, taking: unsent, effects: &wire) }
   }
 
   // MARK: after each turn

@@ -19,7 +19,7 @@ struct ClientLines {
 
   private var tasks: Line?
   private var requests: Line?
-  private var waiting = Deque<[Frame]>()
+  private var waiting = Deque<(message: [Frame], request: Request)>()
   private var waitingTasks = Deque<[Frame]>()
   private let copies = SharedCopies()
   private let origin: (directory: String, identity: String, key: String)?
@@ -79,19 +79,23 @@ struct ClientLines {
   }
 
   /// It has ended, or is not used.
-  /// - Returns: requests that have to go through libzmq.
-  mutating func close(_ lane: LocalSocket.Lane) -> [[Frame]] {
-    switch lane {
-    case .tasks:
-      tasks = nil
-      defer { waitingTasks = [] }
-      return Array(waitingTasks)
-    case .requests:
-      requests = nil
-      defer { waiting = [] }
-      return Array(waiting)
-    }
+  /// - Returns: tasks that have to go through libzmq.
+  mutating func closeTasks() -> [[Frame]] {
+    tasks = nil
+    defer { waitingTasks = [] }
+    return Array(waitingTasks)
   }
+
+  /// The same of the other.
+  /// - Returns: what it has not taken any more.
+  mutating func closeRequests() -> [Request] {
+    requests = nil
+    defer { waiting = [] }
+    return waitingRequests
+  }
+
+  /// Requests that wait for room.
+  var waitingRequests: [Request] { waiting.map(\.request) }
 
   // MARK: sending
 
@@ -110,19 +114,23 @@ struct ClientLines {
     return true
   }
 
-  /// - Parameter channel: whose it is.
+  /// - Parameters:
+  ///   - channel: whose it is.
+  ///   - request: that it says.
   /// - Returns: false if it has to go through libzmq.
-  mutating func send(request frames: [Frame], on channel: Frame) -> Bool {
+  mutating func send(request frames: [Frame], on channel: Frame, of request: Request) -> Bool {
     guard let requests, requests.isOpen else { return false }
     let message = [channel] + frames
     if waiting.isEmpty {
       switch requests.socket.send(message, copying: copies) {
       case .sent: return true
       case .full: break
-      case .unfit, .closed: return false
+      // Whoever reads the line finds its end, and is given what it has not taken.
+      case .closed: requests.socket.shutDown()
+      case .unfit: return false
       }
     }
-    waiting.append(message)
+    waiting.append((message, request))
     return true
   }
 
@@ -137,11 +145,19 @@ struct ClientLines {
       }
       waitingTasks.removeFirst()
     }
-    while let message = waiting.first, let requests {
+    while let (message, request) = waiting.first, let requests {
+      // Nobody waits for it any more.
+      if request.handles.allSatisfy({ $0.status != .outstanding }) {
+        waiting.removeFirst()
+        continue
+      }
       switch requests.socket.send(message, copying: copies) {
       case .full: return unfit
+      case .closed:
+        requests.socket.shutDown()
+        return unfit
       case .sent: break
-      case .unfit, .closed: unfit.append(message)
+      case .unfit: unfit.append(message)
       }
       waiting.removeFirst()
     }

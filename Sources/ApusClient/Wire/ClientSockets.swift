@@ -183,9 +183,9 @@ struct ClientSockets: ~Copyable, ClientEffects {
     switch request.route {
     case .hub: post(frames, .hub)
     case .control: post(frames, .control)
-    case .direct: sendInOrder(frames, .mux, LocalSocket.Lane.mux)
+    case .direct: sendInOrder(frames, .mux, LocalSocket.Lane.mux, request)
     case .balanced: if !lines.send(task: frames) { post(frames, .task) }
-    case .coalescing, .broadcast: sendInOrder(frames, .broadcast, LocalSocket.Lane.broadcast)
+    case .coalescing, .broadcast: sendInOrder(frames, .broadcast, LocalSocket.Lane.broadcast, request)
     }
   }
 
@@ -204,8 +204,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
 
   // MARK: lines
 
-  private mutating func sendInOrder(_ frames: [Frame], _ channel: MessageScope.Channel, _ name: Frame) {
-    if !lines.send(request: frames, on: name) { post(frames, channel) }
+  private mutating func sendInOrder(_ frames: [Frame], _ channel: MessageScope.Channel, _ name: Frame, _ request: Request) {
+    if !lines.send(request: frames, on: name, of: request) { post(frames, channel) }
   }
 
   /// Asked here, in place: unoptimised code that copied the lines out of this struct released what it had not retained, and crashed.
@@ -213,7 +213,15 @@ struct ClientSockets: ~Copyable, ClientEffects {
 
   mutating func deliverWaiting() { for message in lines.deliverWaiting() { postInstead(message) } }
 
-  mutating func closeLine(_ lane: LocalSocket.Lane) { for message in lines.close(lane) { postInstead(message) } }
+  /// - Returns: requests that have not left. Tasks go by libzmq instead: what becomes of them is asked behind them.
+  mutating func closeLine(_ lane: LocalSocket.Lane) -> [Request] {
+    switch lane {
+    case .tasks:
+      for message in lines.closeTasks() { postInstead(message) }
+      return []
+    case .requests: return lines.closeRequests()
+    }
+  }
 
   /// - Parameter message: as it would have gone by a line.
   private mutating func postInstead(_ message: [Frame]) {

@@ -127,6 +127,9 @@ public final class LocalSocket: @unchecked Sendable {
     }
   }
 
+  /// Nothing more is sent or comes: whoever reads what is there finds the end behind it.
+  public func shutDown() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
   // MARK: receiving
 
   public func receive() -> Received {

@@ -9,7 +9,12 @@ struct ClientRecorder: ClientEffects {
   private(set) var lines: [String] = []
   private(set) var ends: [TaskNumber: Int] = [:]
 
-  mutating func send(_ request: Request) { lines.append("send \(request.number.raw)") }
+  private(set) var sent: [Int: Request] = [:]
+
+  mutating func send(_ request: Request) {
+    sent[request.number.raw] = request
+    lines.append("send \(request.number.raw)")
+  }
 
   mutating func abort(_ tasks: [MessageID], on engines: [RegisteredEngine], _ cancellation: Cancellation) {
     let numbers = tasks.map { $0.text.split(separator: "_", maxSplits: 2).last.map(String.init) ?? "?" }

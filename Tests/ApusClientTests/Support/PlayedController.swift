@@ -4,6 +4,8 @@ import TestSupport
 import Testing
 import Transport
 
+@testable import ApusClient
+
 /// As little of a controller of this host as a test needs: a hub that answers when it is told to, and lines. It goes with its last holder, and
 /// another may take its place in the same folder.
 final class PlayedController {
@@ -14,6 +16,7 @@ final class PlayedController {
   private let listener: LocalListener
   private let hub: Socket
   private let tasks: Socket
+  private let direct: Socket
   private var notification: Socket?
 
   /// The ports name files of the folder.
@@ -22,6 +25,7 @@ final class PlayedController {
     static let notification = 2
     static let task = 3
     static let others = 4
+    static let mux = 5
   }
 
   init(in folder: TemporaryDirectory) throws {
@@ -29,6 +33,7 @@ final class PlayedController {
     listener = try #require(LocalListener(path: LocalSocket.linesPath(in: folder.path)))
     hub = try Self.bound(.router, Port.registration, in: folder)
     tasks = try Self.bound(.router, Port.task, in: folder)
+    direct = try Self.bound(.router, Port.mux, in: folder)
   }
 
   /// A context each: it ends when its socket has given the file back.
@@ -41,7 +46,7 @@ final class PlayedController {
 
   var connection: ConnectionFile {
     ConnectionFile(
-      interface: "tcp://127.0.0.1", registration: Port.registration, control: Port.others, mux: Port.others, task: Port.task,
+      interface: "tcp://127.0.0.1", registration: Port.registration, control: Port.others, mux: Port.mux, task: Port.task,
       iopub: Port.others, side: .client(notification: Port.notification, broadcast: Port.others, taskScheme: "leastload"),
       key: Self.key, location: "localhost", localDirectory: folder.path)
   }
@@ -61,12 +66,15 @@ final class PlayedController {
     throw Missing(what: "a question for the engines")
   }
 
-  /// There are none, and a journal is kept.
-  /// - Parameter isOwn: as one of Apus's controllers, which says what became of tasks.
-  func answer(_ query: Envelope, isOwn: Bool = false) throws {
+  /// A journal is kept.
+  /// - Parameters:
+  ///   - isOwn: as one of Apus's controllers, which says what became of tasks.
+  ///   - engines: that there are.
+  func answer(_ query: Envelope, isOwn: Bool = false, engines: [RegisteredEngine] = []) throws {
+    let list = JSONObject(members: engines.map { ($0.id.description, .string($0.uuid.text)) })
     let answer = session.message(
       MessageType("connection_reply"),
-      content: ["status": "ok", "engines": [:], "journal": "kept", "batches": .bool(isOwn)],
+      content: ["status": "ok", "engines": .object(list), "journal": "kept", "batches": .bool(isOwn)],
       parentHeader: query.headerFrame, identities: Array(query.identities))
     try hub.send(answer.frames)
   }
@@ -85,6 +93,27 @@ final class PlayedController {
       }
     }
     throw Missing(what: "a request by libzmq")
+  }
+
+  /// The next direct request that comes by libzmq. Meanwhile the hub answers, as one of Apus's.
+  func directRequest(_ engines: [RegisteredEngine]) throws -> Envelope {
+    for _ in 0..<1000 * patience {
+      if try direct.waitReadable(milliseconds: 10), let frames = try direct.receive() {
+        return try session.open(frames, sealedFor: .request(.mux))
+      }
+      while let frames = try hub.receive() {
+        let query = try session.open(frames, sealedFor: .request(.hub))
+        if query.messageType == .connectionRequest { try answer(query, isOwn: true, engines: engines) }
+      }
+    }
+    throw Missing(what: "a direct request by libzmq")
+  }
+
+  /// That it has ended well, by libzmq.
+  func reply(to request: Envelope) throws {
+    let reply = session.message(
+      .applyReply, content: ["status": "ok"], parentHeader: request.headerFrame, identities: Array(request.identities))
+    try direct.send(reply.frames)
   }
 
   // MARK: lines
@@ -126,9 +155,9 @@ final class PlayedController {
   }
 
   /// That the task has ended well.
-  func reply(to request: Envelope, by line: Line) {
+  func reply(to request: Envelope, by line: Line, on channel: Frame = LocalSocket.Lane.task) {
     let reply = session.message(.applyReply, content: ["status": "ok"], parentHeader: request.headerFrame)
-    #expect(line.socket.send([LocalSocket.Lane.task] + reply.frames) == .sent)
+    #expect(line.socket.send([channel] + reply.frames) == .sent)
   }
 
   /// What a test waited for in vain.

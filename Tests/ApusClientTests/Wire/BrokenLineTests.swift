@@ -21,15 +21,18 @@ import Transport
     return client
   }
 
-  private func opened(_ controller: PlayedController, isOwn: Bool = false) async throws -> (
-    Client, [LocalSocket.Lane: PlayedController.Line]
-  ) {
+  private func opened(
+    _ controller: PlayedController, isOwn: Bool = false, engines: [RegisteredEngine] = []
+  ) async throws -> (Client, [LocalSocket.Lane: PlayedController.Line]) {
     let client = try await connected(to: controller)
     let lines = try lines(controller)
     for line in lines.values { try controller.welcome(line) }
-    try controller.answer(controller.query(), isOwn: isOwn)
+    try controller.answer(controller.query(), isOwn: isOwn, engines: engines)
+    if !engines.isEmpty { try await client.waitForEngines(engines.count, timeout: .seconds(30 * patience)) }
     return (client, lines)
   }
+
+  private static let engine = RegisteredEngine(id: EngineID(0), uuid: EngineUUID("e0"))
 
   /// A client gives up a first line that is not taken within a fifth of a second; on a machine with much to do it is tried again.
   private func inTime<T>(_ body: () async throws -> T) async throws -> T {
@@ -78,4 +81,75 @@ import Transport
     #expect(try request.content()["msg_ids"]?.stringArrayValue == [task.id.text])
     await client.close()
   }
+
+  @Test("requests that wait to leave by a line that breaks are not lost with it: they go by libzmq, once it is known who is there")
+  func waiting() async throws {
+    let engines = [Self.engine]
+    let (controller, client, tasks) = try await inTime {
+      let controller = try PlayedController(in: TemporaryDirectory())
+      let (client, lines) = try await opened(controller, isOwn: true, engines: engines)
+      // More than the system's buffer takes: nobody reads.
+      let buffer = Frame([UInt8](repeating: 1, count: 50_000))
+      var tasks: [TaskHandle] = []
+      while tasks.count < 2000, await !client.connection.hasWaiting {
+        tasks += try await client.submit(TaskSubmission(buffers: [buffer]), to: engines)
+      }
+      for _ in 0..<3 { tasks += try await client.submit(TaskSubmission(buffers: [buffer]), to: engines) }
+      // All of them have gone where they go.
+      #expect(await client.connection.hasWaiting)
+      return (withExtendedLifetime(lines) { controller }, client, tasks)
+    }
+    // One more, before anybody has said who is there.
+    let last = try await client.submit(TaskSubmission(), to: engines)[0]
+    var arrived: Set<MessageID?> = []
+    while !arrived.contains(last.id) {
+      let request = try controller.directRequest(engines)
+      arrived.insert(request.messageID)
+      try controller.reply(to: request)
+    }
+    #expect(arrived.count > 1 && arrived.count <= tasks.count)
+    for task in tasks {
+      do {
+        _ = try await task.reply(within: .seconds(10 * patience))
+        #expect(arrived.contains(task.id))
+      } catch let error as ClientError {
+        #expect(error.code == .controllerLost && !arrived.contains(task.id), "it has failed, and is not run")
+      }
+    }
+    await client.close()
+  }
+
+  @Test("what a controller has answered by either line before it was started again counts")
+  func answered() async throws {
+    let engines = [Self.engine]
+    let (controller, client, lines, task, message) = try await inTime {
+      let controller = try PlayedController(in: TemporaryDirectory())
+      let (client, lines) = try await opened(controller, engines: engines)
+      let task = try await client.submit(TaskSubmission(), to: engines)[0]
+      let frames = try #require(lines[.requests]).next().dropFirst()
+      return (controller, client, lines, task, try #require(Envelope(Array(frames))))
+    }
+    // The loop stands twice: what it has to do behind the second time is together with that, and nothing is read in between.
+    let (first, second) = (Gate(), Gate())
+    client.loop.execute { first.stand() }
+    first.awaitStanding()
+    client.loop.execute { second.stand() }
+    let status = await withCheckedContinuation { continuation in
+      client.loop.execute { [connection = client.connection] in
+        connection.assumeIsolated { $0.reopenLine() }
+        continuation.resume(returning: task.status)
+      }
+      first.open()
+      second.awaitStanding()
+      if let line = lines[.requests] { controller.reply(to: message, by: line, on: LocalSocket.Lane.mux) }
+      second.open()
+    }
+    #expect(status == .succeeded)
+    await client.close()
+    withExtendedLifetime(controller) {}
+  }
+}
+
+extension ClientConnection {
+  fileprivate var hasWaiting: Bool { wire.lines.hasWaiting }
 }

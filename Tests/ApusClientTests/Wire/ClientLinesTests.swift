@@ -9,6 +9,15 @@ import Testing
 @Suite("Client: local lines") struct ClientLinesTests {
   private static let key = "0123456789"
 
+  private static let request: Request = {
+    let queue = SubmissionQueue(
+      ids: RequestIDs(session: SessionID("s"), processID: 1), limit: InFlightLimit(), loop: EventLoop(name: "idle"))
+    let number = queue.ids.next()
+    return Request(
+      number: number, route: .balanced, type: .applyRequest, content: .emptyObject, metadata: .emptyObject,
+      handles: [TaskHandle(number, cost: 1, engine: nil, label: nil, queue: queue)], cost: 1)
+  }()
+
   private func with(_ body: (inout ClientLines, [LocalSocket.Lane: LocalSocket]) throws -> Void) throws {
     let folder = TemporaryDirectory()
     defer { withExtendedLifetime(folder) {} }
@@ -40,13 +49,16 @@ import Testing
     try with { lines, ends in
       let isPending = lines.isPending
       #expect(isPending)
-      let early = (lines.send(task: [Frame("a")]), lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux))
+      let early = (lines.send(task: [Frame("a")]), lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux, of: Self.request))
       #expect(early == (false, false))
       lines.open(.tasks)
-      let half = (lines.isPending, lines.send(task: [Frame("a")]), lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux))
+      let half = (
+        lines.isPending, lines.send(task: [Frame("a")]),
+        lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux, of: Self.request)
+      )
       #expect(half == (true, true, false))
       lines.open(.requests)
-      let open = (lines.isPending, lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux))
+      let open = (lines.isPending, lines.send(request: [Frame("b")], on: LocalSocket.Lane.mux, of: Self.request))
       #expect(open == (false, true))
       #expect(receive(ends[.tasks]) == [LocalSocket.Lane.task, Frame("a")])
       #expect(receive(ends[.requests]) == [LocalSocket.Lane.mux, Frame("b")])
@@ -63,12 +75,12 @@ import Testing
       #expect(tasks < 10_000)
       var sent = 0
       while sent < 10_000, !lines.hasWaiting {
-        let isTaken = lines.send(request: [Frame("\(sent)"), body], on: LocalSocket.Lane.mux)
+        let isTaken = lines.send(request: [Frame("\(sent)"), body], on: LocalSocket.Lane.mux, of: Self.request)
         #expect(isTaken)
         sent += 1
       }
       // A small one would find room, and waits all the same.
-      let isTaken = lines.send(request: [Frame("\(sent)")], on: LocalSocket.Lane.broadcast)
+      let isTaken = lines.send(request: [Frame("\(sent)")], on: LocalSocket.Lane.broadcast, of: Self.request)
       #expect(isTaken)
       var received = 0
       while received <= sent {
@@ -89,20 +101,36 @@ import Testing
     try with { lines, ends in
       lines.open(.requests)
       let body = Frame([UInt8](repeating: 1, count: 50_000))
-      while !lines.hasWaiting { _ = lines.send(request: [body], on: LocalSocket.Lane.mux) }
-      let left = lines.close(.requests)
-      #expect(left == [[LocalSocket.Lane.mux, body]])
-      let isTaken = lines.send(request: [body], on: LocalSocket.Lane.mux)
+      while !lines.hasWaiting { _ = lines.send(request: [body], on: LocalSocket.Lane.mux, of: Self.request) }
+      let left = lines.closeRequests()
+      #expect(left.map(\.number) == [Self.request.number])
+      let isTaken = lines.send(request: [body], on: LocalSocket.Lane.mux, of: Self.request)
       #expect(!isTaken)
     }
   }
+
+  @Test("where nobody reads any more, requests wait for whoever finds the end of the line")
+  func ended() throws {
+    try with { lines, ends in
+      lines.open(.requests)
+      ends[.requests]?.shutDown()
+      let isTaken = lines.send(request: [Frame("a")], on: LocalSocket.Lane.mux, of: Self.request)
+      let unfit = lines.deliverWaiting()
+      #expect(isTaken && unfit == [])
+      guard case .closed? = lines.socket(.requests)?.receive() else { throw Failure() }
+      let left = lines.closeRequests()
+      #expect(left.count == 1)
+    }
+  }
+
+  private struct Failure: Error {}
 
   @Test("a frame for many engines is copied once") func copies() throws {
     try with { lines, ends in
       lines.open(.requests)
       let large = Frame([UInt8](repeating: 1, count: 1 << 20))
       for _ in 0..<3 {
-        let isTaken = lines.send(request: [large], on: LocalSocket.Lane.mux)
+        let isTaken = lines.send(request: [large], on: LocalSocket.Lane.mux, of: Self.request)
         #expect(isTaken)
       }
       var places: Set<UInt> = []
