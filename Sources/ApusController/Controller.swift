@@ -28,7 +28,7 @@ public final class Controller: Service {
   public let engineConnection: ConnectionFile
 
   private let hubLoop: EventLoop
-  private let schedulerLoop: EventLoop
+  let schedulerLoop: EventLoop
   private let storeLoop: EventLoop
   private let logLoop: EventLoop
   private let journalLoop: EventLoop?

@@ -85,15 +85,17 @@ extension Hub {
 
   /// - Parameter isOwn: for a client of ours.
   private func connection(isOwn: Bool) -> JSONValue {
-    var content: JSONObject = ["status": "ok", "engines": .object(state.enginesObject)]
-    let kinds = state.kindsObject
+    // The schedulers do not know the others yet, and would send nobody what is for them. They are announced in a moment.
+    let engines = state.sortedEngines.filter { wire.unannounced[$0.uuid] == nil }
+    var content: JSONObject = ["status": "ok", "engines": .object(HubState.uuids(of: engines))]
+    let kinds = HubState.kinds(of: engines)
     if !kinds.members.isEmpty { content["kinds"] = .object(kinds) }
     if isOwn {
       content["batches"] = true
       content["welcomes"] = true
       content["ranges"] = true
-      content["own"] = state.ownEngines
-      content["arrivals"] = .object(state.arrivalsObject)
+      content["own"] = HubState.own(of: engines)
+      content["arrivals"] = .object(HubState.arrivals(of: engines))
       if let journal = wire.journal { content["journal"] = .string(journal) }
     }
     return .object(content)

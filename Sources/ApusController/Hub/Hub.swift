@@ -86,6 +86,7 @@ actor Hub: DeliversLater {
 
   func announce(_ type: MessageType, _ uuid: EngineUUID, _ id: EngineID) {
     if type == .registrationNotification {
+      wire.isAnnounced(uuid)
       let now = ContinuousClock.now
       announced.removeAll { now - $0.at > Self.announcementMemory }
       announced.append((uuid, id, now))

@@ -77,6 +77,8 @@ struct HubSockets: ~Copyable, HubEffects {
   private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
   /// Called, on the schedulers' loop, when an engine gets no more tasks.
   private let drained: @Sendable (EngineUUID) -> Void
+  /// Engines of which the schedulers do not know yet, and how many times each has joined without that.
+  private(set) var unannounced: [EngineUUID: Int] = [:]
   /// Whether the set of engines has changed since it was last written.
   var enginesChanged = false
 
@@ -134,8 +136,15 @@ struct HubSockets: ~Copyable, HubEffects {
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) {
     enginesChanged = true
     logger.info("engine registered", metadata: ["engine": "\(id)", "uuid": "\(uuid)"])
+    unannounced[uuid, default: 0] += 1
     let announce = announce
     audience.engineJoined(uuid, id: id, traits: traits) { announce(.registrationNotification, uuid, id) }
+  }
+
+  /// The schedulers know that it has joined.
+  mutating func isAnnounced(_ uuid: EngineUUID) {
+    guard let count = unannounced[uuid] else { return }
+    unannounced[uuid] = count > 1 ? count - 1 : nil
   }
 
   mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {

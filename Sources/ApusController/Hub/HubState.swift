@@ -85,22 +85,24 @@ struct HubState {
 
   var sortedEngines: [Engine] { engines.values.sorted { $0.id < $1.id } }
   /// Ids and uuids, as the wire has them.
-  var enginesObject: JSONObject {
-    JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .string($0.uuid.text)) })
+  static func uuids(of engines: [Engine]) -> JSONObject {
+    JSONObject(members: engines.map { (key: $0.id.description, value: .string($0.uuid.text)) })
   }
   /// Kinds by id, of those engines that are not Python: stock peers have never heard of another.
-  var kindsObject: JSONObject {
+  static func kinds(of engines: [Engine]) -> JSONObject {
     JSONObject(
-      members: sortedEngines.filter { $0.traits.kind != .python }.map {
+      members: engines.filter { $0.traits.kind != .python }.map {
         (key: $0.id.description, value: .string($0.traits.kind.rawValue))
       })
   }
   /// Which stay of each engine this is: who has missed that one went and came back learns it so.
-  var arrivalsObject: JSONObject {
-    JSONObject(members: sortedEngines.map { (key: $0.id.description, value: .int($0.arrival)) })
+  static func arrivals(of engines: [Engine]) -> JSONObject {
+    JSONObject(members: engines.map { (key: $0.id.description, value: .int($0.arrival)) })
   }
   /// Ids of Apus's own engines: they read what stock ones do not.
-  var ownEngines: JSONValue { .array(sortedEngines.filter(\.traits.takesBatches).map { .int($0.id.number) }) }
+  static func own(of engines: [Engine]) -> JSONValue {
+    .array(engines.filter(\.traits.takesBatches).map { .int($0.id.number) })
+  }
   var nextExpiry: ContinuousClock.Instant? { [pending.values.map(\.deadline).min(), formersDeadline].compactMap { $0 }.min() }
 
   // MARK: events: engines

@@ -21,15 +21,16 @@ actor Journal {
   private let logger: Logger
   private var state: JournalState<JournalFiles>
 
+  /// - Parameter retryDelay: between two attempts to write again where that has failed.
   init(
     loop: EventLoop, feed: JournalFeed, files: sending JournalFiles, configuration: JournalConfiguration, audience: Audience,
-    logger: Logger
+    retryDelay: Duration = .seconds(10), logger: Logger
   ) {
     self.loop = loop
     self.feed = feed
     self.audience = audience
     self.logger = logger
-    state = JournalState(files, configuration)
+    state = JournalState(files, configuration, retryDelay: retryDelay)
     feed.onEntries { [weak self] in
       guard let self else { return }
       loop.execute { self.assumeIsolated { $0.commit() } }

@@ -35,6 +35,7 @@ struct EngineSocket: ~Copyable {
     let identity = name(of: uuid)
     known.insert(identity)
     if isOwn { own.insert(identity) } else { own.remove(identity) }
+    if isOwn { side?.lines.welcomeWaiting() }
     if isOwn, side?.lines.hasLine(engine: identity) ?? false { lined.insert(identity) } else { lined.remove(identity) }
   }
 

@@ -145,21 +145,21 @@ struct HubEngineTests {
     bench.request("s", connection: 4, kind: .swift)
     bench.beats("s")
     let told: JSONValue = ["1": "swift"]
-    #expect(JSONValue.object(bench.state.kindsObject) == told)
+    #expect(JSONValue.object(HubState.kinds(of: bench.state.sortedEngines)) == told)
     // Silent, and heard again without another registration.
     bench.stops("s")
-    #expect(bench.state.kindsObject.members.isEmpty)
+    #expect(HubState.kinds(of: bench.state.sortedEngines).members.isEmpty)
     bench.beats("s")
-    #expect(JSONValue.object(bench.state.kindsObject) == told)
+    #expect(JSONValue.object(HubState.kinds(of: bench.state.sortedEngines)) == told)
     // Back before it was missed, as something else.
     bench.request("s", connection: 5, resumes: true, kind: EngineKind(rawValue: "other"))
-    #expect(bench.state.kindsObject["1"] == "other")
+    #expect(HubState.kinds(of: bench.state.sortedEngines)["1"] == "other")
     // From the file of an earlier controller.
     var restored = HubState(registrationTimeout: .seconds(1))
     restored.restore([EngineID(3): "a", EngineID(4): "b"], kinds: [EngineID(4): .swift], nextID: 5)
     restored.heartStarted("a", effects: &bench.recorder)
     restored.heartStarted("b", effects: &bench.recorder)
-    #expect(JSONValue.object(restored.kindsObject) == ["4": "swift"])
+    #expect(JSONValue.object(HubState.kinds(of: restored.sortedEngines)) == ["4": "swift"])
   }
 
   /// Found by the simulation: the controller died again before all engines were back, and the next one had never heard of them.

@@ -301,7 +301,11 @@ struct JournalFilesTests {
     let snapshots = Mutex(0)
     let written = Mutex<(ticket: Int, replies: [EngineUUID: [MessageID]])>((0, [:]))
 
-    init(_ directory: String, _ configuration: JournalConfiguration, snapshot: @escaping @Sendable () -> [JournalEntry]) {
+    /// - Parameter retryDelay: longer than any test takes, however slow the machine: what a test has seen stays so.
+    init(
+      _ directory: String, _ configuration: JournalConfiguration, retryDelay: Duration = .seconds(24 * 3600),
+      snapshot: @escaping @Sendable () -> [JournalEntry]
+    ) {
       feed = JournalFeed(loop: loop, holdsMessages: configuration.sync == .always)
       let box = WeakBox()
       journal = Journal(
@@ -320,7 +324,7 @@ struct JournalFilesTests {
             feed.open()
             _ = feed.handOver(&entries)
             box.scheduler?.snapshots.withLock { $0 += 1 }
-          }), logger: TestCluster.logger)
+          }), retryDelay: retryDelay, logger: TestCluster.logger)
       box.scheduler = self
       loop.start()
       journalLoop.start()

@@ -25,7 +25,7 @@ import Transport
         case .closed: return nil
         case .nothing:
           var item = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
-          guard poll(&item, 1, 10_000) == 1 else { throw TestFailure("nothing came") }
+          guard poll(&item, 1, Int32(30_000 * patience)) == 1 else { throw TestFailure("nothing came") }
         }
       }
     }
@@ -124,6 +124,34 @@ import Transport
         #expect(Array(reply.buffers) == returned)
       }
       #expect(await zmq.received == [], "nothing came by libzmq")
+    }
+  }
+
+  @Test("an engine that has said its name and registers has its line, whichever of both the schedulers hear of first")
+  func greetedBefore() async throws {
+    try await TestCluster.with { cluster in
+      var session = Session(key: cluster.client.key)
+      let zmq = try TestEngine(cluster.engine)
+      defer { zmq.close() }
+      let client = try client(cluster.client, .requests, as: LocalSocket.clientIdentity(), &session)
+      let gate = Gate()
+      cluster.controller.schedulerLoop.execute { gate.stand() }
+      gate.awaitStanding()
+      defer { gate.open() }
+      let engine = try engine(cluster.engine, as: zmq.uuid, &session)
+      try await zmq.register(takesBatches: true)
+      try await TestClient.with(cluster.client) { client in
+        while try await client.content(.queueRequest, ["targets": .null])["0"] == nil {
+          try await Task.sleep(for: .milliseconds(2))
+        }
+        // The schedulers do not know it yet: whatever were sent to it would go nowhere.
+        #expect(try await client.engines() == [:])
+        gate.open()
+        try await client.waitForEngines(1)
+      }
+      let request = session.message(.applyRequest, sealedFor: .request(.mux))
+      try client.send([LocalSocket.Lane.mux, Frame(zmq.uuid)] + request.frames)
+      #expect(try engine.message().messageID == request.messageID)
     }
   }
 

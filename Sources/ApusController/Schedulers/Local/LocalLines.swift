@@ -134,6 +134,13 @@ final class LocalLines: @unchecked Sendable {
 
   // MARK: connections
 
+  /// Takes in who is about to say its name: an engine does that before it registers, and the loop may hear of both in whichever order.
+  func welcomeWaiting() {
+    guard listenerReader != nil else { return }
+    accept()
+    for (descriptor, line) in lines { if case .nobody = line.owner { lineIsReadable(descriptor, atMost: 1) } }
+  }
+
   private func accept() {
     do {
       while let socket = try listener.accept() {
@@ -186,13 +193,21 @@ final class LocalLines: @unchecked Sendable {
     }
   }
 
+  /// What a client had sent by its line before it asked by another way what has become of that, even while nothing more is to be read for now.
+  func readRest(ofClient client: Frame) {
+    for _ in 0..<Self.lastBatches {
+      guard let descriptor = clients[client]?.tasks?.descriptor, lineIsReadable(descriptor, readsPaused: true) else { return }
+    }
+  }
+
+  /// - Parameter readsPaused: reads on where nothing is read for now.
   /// - Returns: whether there may be more.
   @discardableResult
-  private func lineIsReadable(_ descriptor: Int32) -> Bool {
+  private func lineIsReadable(_ descriptor: Int32, atMost limit: Int = LocalLines.batch, readsPaused: Bool = false) -> Bool {
     guard let socket = lines[descriptor]?.socket else { return false }
     var served: [Party] = []
     var count = 0
-    reading: while count < Self.batch {
+    reading: while count < limit {
       count += 1
       switch socket.receive() {
       case .message(let frames):
@@ -210,13 +225,13 @@ final class LocalLines: @unchecked Sendable {
         break reading
       }
       // Closed by what it said, or not to be read for now.
-      if lines[descriptor]?.reader == nil { break }
+      guard let line = lines[descriptor], line.socket === socket, readsPaused || line.reader != nil else { break }
     }
     for party in served {
       party.hasTurn = false
       party.turnEnds()
     }
-    return count == Self.batch
+    return count == limit
   }
 
   /// - Returns: the party that was given it.
