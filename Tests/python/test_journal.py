@@ -221,6 +221,23 @@ def test_a_stock_client_gets_what_it_waits_for(start_cluster, wait_until):
     assert [task.get(30) for task in queued] == [number**3 for number in range(20)]
 
 
+def test_a_stock_client_gets_nothing_twice(start_cluster, wait_until, capfd):
+    cluster = start_cluster(2, ["--journal"])
+    client = cluster.client()
+    view = client.load_balanced_view()
+    for _ in range(2):
+        assert view.map_sync(abs, range(-20, 0)) == list(range(20, 0, -1))
+        # The last results: that they have left is written some milliseconds later.
+        time.sleep(0.5)
+        former = kill_controller(cluster)
+        wait_until(lambda former=former: controllers(cluster) not in ([], [former]), 20)
+        assert view.apply_async(pow, 2, 3).get(30) == 8
+        # What is sent unasked comes within a second, before this.
+        time.sleep(1.5)
+        assert view.apply_async(pow, 2, 3).get(30) == 8
+    assert "stale result" not in capfd.readouterr().out
+
+
 def test_a_full_disk_suspends_the_journal_and_nothing_else(start_cluster):
     cluster = start_cluster(2, ["--journal", "--", "--IPController.journal_limit=20000"])
     client = connect(cluster, 2)

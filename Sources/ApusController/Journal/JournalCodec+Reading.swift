@@ -16,11 +16,12 @@ extension JournalCodec {
     case snapshotBegins
     case restated(RestatedTask)
     case snapshotEnds(tasks: Int)
+    case delivered([MessageID])
 
     var isTask: Bool {
       switch self {
       case .submitted, .restated: true
-      case .placed, .retried, .finished, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds: false
+      case .placed, .retried, .finished, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds, .delivered: false
       }
     }
   }
@@ -80,6 +81,7 @@ extension JournalCodec {
       guard let tasks: UInt32 = reader.number() else { return nil }
       return .snapshotEnds(tasks: Int(tasks))
     case .ended: return reader.ended().map { .ended($0) }
+    case .delivered: return reader.ids().map { .delivered($0) }
     case .continues: return nil
     case .submitted, .placed, .retried, .finished, .outcome, .restated, .unwanted:
       guard let id = reader.text().map({ MessageID($0) }) else { return nil }
@@ -122,7 +124,7 @@ extension JournalCodec {
         RestatedTask(
           id: id, .stored(request), engine: engine, attempt: Int(attempt), spentRetries: Int(spent), restsSince: reader.time(),
           refused: refused, declined: declined, bytesRead: count))
-    case .snapshotBegins, .snapshotEnds, .ended, .continues: return nil
+    case .snapshotBegins, .snapshotEnds, .ended, .continues, .delivered: return nil
     }
   }
 
@@ -172,6 +174,16 @@ extension JournalCodec {
     mutating func frame() -> Frame? {
       guard let count: UInt32 = number() else { return nil }
       return bytes(Int(count)).map { Frame($0) }
+    }
+
+    mutating func ids() -> [MessageID]? {
+      guard let count: UInt32 = number(), Int(count) <= rest.count / 2 else { return nil }
+      var ids: [MessageID] = []
+      for _ in 0..<count {
+        guard let id = text() else { return nil }
+        ids.append(MessageID(id))
+      }
+      return ids
     }
 
     mutating func ended() -> EndedTasks? {

@@ -10,7 +10,7 @@ import Transport
 enum JournalCodec {
   enum Kind: UInt8 {
     case submitted = 1
-    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds, unwanted, ended, continues
+    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds, unwanted, ended, continues, delivered
   }
 
   /// The frames of the message before, of requests and of replies.
@@ -87,6 +87,11 @@ enum JournalCodec {
       finished(
         result.id, result.time, result.outcome, result.engine, result.reply, client: result.isOwnClient ? nil : result.client,
         &buffer, &former)
+    case .delivered(let ids):
+      record(.delivered, &buffer) { buffer in
+        append(number: UInt32(clamping: ids.count), to: &buffer)
+        for id in ids { append(id.text, to: &buffer) }
+      }
     case .snapshotEnds(let tasks): record(.snapshotEnds, &buffer) { append(number: UInt32(clamping: tasks), to: &$0) }
     case .accounted: break
     }

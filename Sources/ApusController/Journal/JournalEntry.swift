@@ -18,6 +18,8 @@ enum JournalEntry: Sendable {
   case restated(RestatedTask)
   /// A result that may still have to be delivered.
   case result(JournalResult)
+  /// Results that have been handed to the system on their way to stock clients, which do not ask for them.
+  case delivered([MessageID])
   /// - Parameter tasks: how many were restated: fewer that can be read are damage.
   case snapshotEnds(tasks: Int)
   /// Not written, but in its place among what is: the engine need not keep these replies once everything before is written.
@@ -49,7 +51,7 @@ enum JournalEntry: Sendable {
   var footprint: Int {
     switch self {
     case .event(let event), .end(let event, _): event.footprint
-    case .accounted(_, let ids): 64 * (ids.count + 1)
+    case .accounted(_, let ids), .delivered(let ids): 64 * (ids.count + 1)
     case .restated, .result, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds: 0
     }
   }
@@ -164,4 +166,6 @@ struct JournalResult: Sendable {
   var client: Frame?
   /// One of Apus's own clients, which asks for its results when it comes back.
   var isOwnClient = true
+  /// It has left, as far as is known: a stock client that got it twice would stumble.
+  var isDelivered = false
 }

@@ -150,7 +150,7 @@ struct JournalState<Storage: JournalStorage> {
     case .event(let event), .end(let event, _):
       note(event)
       if case .finished = event.kind { withResults.insert(storage.number) }
-    case .result: withResults.insert(storage.number)
+    case .result, .delivered: withResults.insert(storage.number)
     case .outcome, .unwanted, .ended, .restated, .snapshotEnds, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer, after: &former)

@@ -13,6 +13,8 @@ struct Restorer {
   private var results = Deque<JournalResult>()
   /// When each of them ended, the last time.
   private var resultTimes: [MessageID: Timestamp] = [:]
+  /// Which of them have left.
+  private var delivered: Set<MessageID> = []
   private var resultBytes = 0
   /// A snapshot that is being read: it counts when its end is there.
   private var snapshot: Snapshot?
@@ -160,6 +162,7 @@ struct Restorer {
       // What said so first may be lost with the end of a segment.
       _ = tasks.remove(id)
       _ = snapshot?.tasks.remove(id)
+    case .delivered(let ids): for id in ids where resultTimes[id] != nil { delivered.insert(id) }
     case .ended(let part): snapshot?.ended.append(part)
     case .snapshotBegins:
       snapshot = Snapshot()
@@ -192,7 +195,10 @@ struct Restorer {
       resultBytes > Self.resultBytesLimit || result.time.microseconds - first.time.microseconds > Self.resultAge
     {
       resultBytes -= first.reply.byteCount
-      if resultTimes[first.id] == first.time { resultTimes[first.id] = nil }
+      if resultTimes[first.id] == first.time {
+        resultTimes[first.id] = nil
+        delivered.remove(first.id)
+      }
       results.removeFirst()
     }
   }
@@ -241,6 +247,7 @@ struct Restorer {
     }
     var tasks = tasks.take()
     Self.openSparse(&tasks)
+    for index in results.indices { results[index].isDelivered = delivered.contains(results[index].id) }
     var taskBytes = 0
     // By the index, without a copy of each.
     for index in tasks.indices { taskBytes += tasks[index].bytesRead }

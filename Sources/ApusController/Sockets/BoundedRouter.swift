@@ -49,19 +49,24 @@ struct BoundedRouter: ~Copyable {
   /// Bytes that wait in memory for one peer before a file is used.
   static let memoryLimit = 16 << 20
 
+  private struct Waiting {
+    let frames: [Frame]
+    var whenLeft: Departure.Action?
+  }
+
   private struct Backlog {
-    var messages = Deque<[Frame]>()
+    var messages = Deque<Waiting>()
     var bytes = 0
     var spool: Spool?
     var isEmpty: Bool { messages.isEmpty && spool?.isEmpty ?? true }
 
     /// Puts it behind what waits in memory.
-    mutating func append(_ message: [Frame]) {
-      messages.append(message)
+    mutating func append(_ message: [Frame], _ whenLeft: Departure.Action? = nil) {
+      messages.append(Waiting(frames: message, whenLeft: whenLeft))
       bytes += BoundedRouter.size(of: message)
     }
 
-    mutating func removeFirst() { bytes -= BoundedRouter.size(of: messages.removeFirst()) }
+    mutating func removeFirst() { bytes -= BoundedRouter.size(of: messages.removeFirst().frames) }
   }
 
   private static func size(of message: [Frame]) -> Int { message.reduce(0) { $0 + $1.count } }
@@ -97,24 +102,28 @@ struct BoundedRouter: ~Copyable {
   ///   - second: an identity between the peer's and the rest.
   ///   - isExpected: it waits for a peer that is not connected.
   ///   - byLine: to an engine by its line, behind all that went there before.
+  ///   - whenLeft: called, on any thread, when libzmq has handed the message to the system. Not where it had to wait in a file.
   mutating func send(
-    _ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false, byLine: Bool = false
+    _ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false, byLine: Bool = false,
+    whenLeft: Departure.Action? = nil
   ) {
     // Replies have no order, and are never too many for a client that reads.
     if let side, peers == .clients, side.lines.reply(on: side.name, to: peer, second, rest) { return }
     if waiting.isEmpty || waiting[peer] == nil {
-      switch byLine ? deliverByLine(peer, second, rest) : deliver(peer, second, rest) {
+      switch byLine ? deliverByLine(peer, second, rest) : deliver(peer, second, rest, whenLeft) {
       case .sent: return
       case .gone: if !isExpected, !expects(peer) { return }
       case .full: break
       }
     }
-    keep((byLine ? [Self.lineMark] : []) + (second.map { [$0] } ?? []) + rest, for: peer)
+    keep((byLine ? [Self.lineMark] : []) + (second.map { [$0] } ?? []) + rest, for: peer, whenLeft)
   }
 
   private enum Delivery { case sent, full, gone }
 
-  private func deliver(_ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Delivery {
+  private func deliver(
+    _ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, _ whenLeft: Departure.Action? = nil
+  ) -> Delivery {
     var size = 0
     for frame in rest { size += frame.count }
     var rest = rest
@@ -122,8 +131,11 @@ struct BoundedRouter: ~Copyable {
       guard account.hasRoom(for: peer, limit: Self.bytesOnTheWay) else { return .full }
       rest = account.counted(rest, for: peer)
     }
+    let departure = whenLeft.map { Departure($0) }
+    if let departure { rest = departure.watching(rest) }
     do {
       try socket.send(names.isEmpty ? peer : names[peer] ?? peer, second, rest)
+      departure?.wasTaken()
       return .sent
     } catch {
       // A client that has gone is no error.
@@ -140,7 +152,7 @@ struct BoundedRouter: ~Copyable {
     }
   }
 
-  private mutating func keep(_ message: [Frame], for peer: Frame) {
+  private mutating func keep(_ message: [Frame], for peer: Frame, _ whenLeft: Departure.Action?) {
     var backlog = waiting.removeValue(forKey: peer) ?? Backlog()
     defer { waiting[peer] = backlog }
     // What is in the file comes before what could be in memory behind it.
@@ -160,7 +172,7 @@ struct BoundedRouter: ~Copyable {
       }
       backlog.spool = nil
     }
-    backlog.append(message)
+    backlog.append(message, whenLeft)
   }
 
   mutating func expect(_ peers: Set<Frame>, until instant: ContinuousClock.Instant) { expected = (peers, instant) }
@@ -197,7 +209,10 @@ struct BoundedRouter: ~Copyable {
         backlog.append(next)
       }
       guard let message = backlog.messages.first else { return true }
-      switch message.first == Self.lineMark ? deliverByLine(peer, nil, message.dropFirst()) : deliver(peer, nil, message[...]) {
+      let frames = message.frames
+      switch frames.first == Self.lineMark
+        ? deliverByLine(peer, nil, frames.dropFirst()) : deliver(peer, nil, frames[...], message.whenLeft)
+      {
       case .sent: backlog.removeFirst()
       case .full: return true
       case .gone: return peers == .engines || expects(peer)

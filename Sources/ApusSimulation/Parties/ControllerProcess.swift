@@ -133,7 +133,7 @@ final class ControllerProcess: Process {
       sink.isRestoring = false
     }
     let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
-    let results = tasks.takeResultsForStockClients(since: Timestamp(microseconds: since))
+    let results = tasks.resultsForStockClients(since: Timestamp(microseconds: since))
     expected = (
       Set(restored.tasks.compactMap(\.request.client) + results.compactMap(\.client)),
       world.now + configuration.resultTime.microseconds

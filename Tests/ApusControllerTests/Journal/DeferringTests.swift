@@ -85,6 +85,21 @@ struct DeferringTests {
     #expect(bench.state.tasks["b"] != nil)
   }
 
+  @Test("many small ones that wait for what clients are to send are themselves what fills the queue, and do not wait for ever")
+  func clientsWaitForThem() {
+    var bench = RecoveryBench()
+    bench.restore([], engines: [])
+    bench.register("e0")
+    for number in 0..<100 { bench.submit(MessageID("t\(number)"), after: .all("a")) }
+    let held = bench.state.heldBytes
+    bench.state.noteClients(wait: true, byteLimit: held)
+    #expect(!bench.state.clientsWait)
+    bench.state.noteClients(wait: true, byteLimit: 3 * held)
+    #expect(bench.state.clientsWait)
+    bench.state.noteClients(wait: false, byteLimit: 3 * held)
+    #expect(!bench.state.clientsWait)
+  }
+
   @Test("a task whose message asked for nonsense has come, too")
   func refused() {
     var bench = RecoveryBench()

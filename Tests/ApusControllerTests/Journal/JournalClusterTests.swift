@@ -127,6 +127,21 @@ struct JournalClusterTests {
     }
   }
 
+  @Test("what has left for a client that does not ask is noted as such")
+  func delivered() async throws {
+    let profile = try TestCluster.temporaryProfile()
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    try await TestCluster.with(in: profile, Self.configure) { cluster in
+      try await TestClient.with(cluster.client) { client in
+        try await TestEngine.with(1, cluster.engine) { _ in
+          let id = try await client.send(.task, buffers: [Frame("result")])
+          _ = try await client.answer(.task, to: id)
+          try await wait(for: profile) { $0.results.map(\.isDelivered) == [true] }
+        }
+      }
+    }
+  }
+
   @Test("a task whose engine does not come back ends with that reason, or is tried elsewhere")
   func absentEngine() async throws {
     var (lost, retried) = (MessageID(""), MessageID(""))

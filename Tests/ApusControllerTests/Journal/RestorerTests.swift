@@ -48,6 +48,24 @@ struct RestorerTests {
     #expect(restored.results.map(\.id) == ["a", "c"] && restored.outcomes.map(\.id) == ["a", "b", "c"])
   }
 
+  @Test("what has left for a stock client is known to have, also by way of a snapshot, and not of what ended later")
+  func delivered() {
+    let ends = ["a", "b"].map { (id: MessageID) in
+      TaskEvent(id, .task, at: .now(), .finished(reply: Messages.reply(to: id), engine: "e0", outcome: .ok))
+    }
+    let stock = ends.map { JournalEntry.end($0, client: Frame("stock")) }
+    let (first, _) = restored(Sample.segment([[stock[0], .delivered(["x", "b", "a"]), stock[1]]]))
+    #expect(first.results.map(\.isDelivered) == [true, false])
+    var state = TaskSchedulerState()
+    var effects = SchedulerRecorder()
+    state.restore(first, engines: [], JournalConfiguration(), now: .now, wall: .now(), effects: &effects)
+    #expect(state.resultsForStockClients(since: Timestamp(microseconds: 0)).map(\.id) == ["b"])
+    state.delivered(["b", "y"])
+    #expect(state.resultsForStockClients(since: Timestamp(microseconds: 0)).isEmpty)
+    let (second, _) = restored(Sample.block(state.snapshot(now: .now, wall: .now())))
+    #expect(second.results.map(\.isDelivered) == [true, true])
+  }
+
   @Test("whose a stock client's task was is known where its request is gone, also by way of a snapshot")
   func addressee() {
     guard case .event(let end) = Sample.finished("a") else { return }

@@ -13,10 +13,10 @@ import Transport
 
   /// - Parameter body: gets the scheduler, not yet started, the client's socket and the engine's.
   private func with(
-    byteLimit: Int = .max, listener: LocalListener? = nil, journal: JournalFeed? = nil, _ log: LogLines = LogLines(),
-    _ body: (TaskScheduler, borrowing Socket, borrowing Socket) async throws -> Void
+    byteLimit: Int = .max, listener: LocalListener? = nil, journal: JournalFeed? = nil, in context: Context? = nil,
+    _ log: LogLines = LogLines(), _ body: (TaskScheduler, borrowing Socket, borrowing Socket) async throws -> Void
   ) async throws {
-    let context = try Context()
+    let context = try context ?? Context()
     let front = try Socket(.router, in: context)
     try front.bind("inproc://front")
     let router = try Socket(.router, in: context)
@@ -118,6 +118,99 @@ import Transport
       }
       let known = await scheduler.known
       #expect(late.map { known.contains($0) } == true)
+    }
+  }
+
+  // MARK: clients that come back
+
+  private func resume(_ ids: [MessageID], _ session: inout Session) -> [Frame] {
+    session.message(.resumeRequest, content: ["msg_ids": JSONValue(ids.map(\.text))]).frames
+  }
+
+  private func client(_ name: String?, in context: Context) throws -> Socket {
+    let client = try Socket(.dealer, in: context)
+    if let name { try client.set(.identity, Array(name.utf8)) }
+    try client.connect("inproc://front")
+    return client
+  }
+
+  @Test("a client that asks what became of its tasks is told so when what it has sent by its line is read")
+  func resumesBehindLine() async throws {
+    let listener = try #require(LocalListener(path: "/tmp/apus-test-\(UInt32.random(in: 0...UInt32.max))"))
+    let context = try Context()
+    try await with(listener: listener, in: context) { scheduler, _, _ in
+      await scheduler.start()
+      var session = Session(key: Self.key)
+      let name = LocalSocket.clientIdentity()
+      let own = try self.client(name, in: context)
+      let line = try #require(LocalSocket(connectingTo: listener.path))
+      let words = session.message(LocalSocket.greeting, content: ["client": .string(name), "lane": "tasks"])
+      #expect(line.send(words.frames) == .sent)
+      var item = pollfd(fd: line.descriptor, events: Int16(POLLIN), revents: 0)
+      #expect(poll(&item, 1, Int32(30_000 * patience)) == 1)
+      // More than a turn takes from a line.
+      let gate = Gate()
+      scheduler.loop.execute { gate.stand() }
+      gate.awaitStanding()
+      var ids: [MessageID] = []
+      while ids.count < 10_000 {
+        let task = session.message(.applyRequest)
+        guard let id = task.messageID, line.send([LocalSocket.Lane.task] + task.frames) == .sent else { break }
+        ids.append(id)
+      }
+      #expect(ids.count > TaskScheduler.batch && ids.count < 10_000)
+      try own.send(self.resume(ids, &session))
+      gate.open()
+      // By its line, behind the welcome.
+      var answer: Envelope?
+      while answer?.messageType != .resumeReply {
+        guard poll(&item, 1, Int32(30_000 * patience)) == 1 else { throw TestFailure("no answer") }
+        if case .message(let frames) = line.receive() { answer = Envelope(frames) }
+      }
+      #expect(try answer?.content()["unknown"] == [])
+    }
+  }
+
+  @Test("the same where they have come by a connection that has broken since")
+  func resumesBehindConnection() async throws {
+    let context = try Context()
+    try await with(in: context) { scheduler, _, _ in
+      await scheduler.start()
+      var session = Session(key: Self.key)
+      let before = try self.client(nil, in: context)
+      let now = try self.client(nil, in: context)
+      let gate = Gate()
+      scheduler.loop.execute { gate.stand() }
+      gate.awaitStanding()
+      let tasks = (0..<2 * TaskScheduler.batch).map { _ in session.message(.applyRequest) }
+      for task in tasks { try before.send(task.frames) }
+      try now.send(self.resume(tasks.compactMap(\.messageID), &session))
+      gate.open()
+      let answer = try now.next()
+      #expect(try answer?.content()["unknown"] == [])
+    }
+  }
+
+  @Test("what the hub submits is answered to nobody, whatever a client calls itself") func nobody() async throws {
+    let context = try Context()
+    try await with(in: context) { scheduler, client, engine in
+      await scheduler.start()
+      await scheduler.engineRegistered(Self.engine, takesBatches: false)
+      var session = Session(key: Self.key)
+      let curious = try self.client(ReturningClients.nobody.text, in: context)
+      await scheduler.resubmit(session.message(.applyRequest))
+      let last = session.message(.applyRequest)
+      try client.send(last.frames)
+      for _ in 0..<2 {
+        let request = try #require(try engine.next())
+        let answer = session.message(
+          .applyReply, content: ["status": "ok"], parentHeader: request.headerFrame, identities: Array(request.identities))
+        try engine.send(answer.frames)
+      }
+      let reply = try client.next()
+      #expect(reply?.parentID == last.messageID)
+      let told = try curious.receive()
+      #expect(told == nil)
     }
   }
 

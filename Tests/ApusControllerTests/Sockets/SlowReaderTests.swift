@@ -59,6 +59,40 @@ struct SlowReaderTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty, "the file has no name")
   }
 
+  @Test("what has left is told: not what was refused, nor what waits")
+  func departures() throws {
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let (ours, theirs) = (try Context(), try Context())
+    var socket = try BoundedRouter(try Socket(.router, in: ours), spoolDirectory: directory, logger: LogLines().logger)
+    let endpoint = try socket.socket.bind("tcp://127.0.0.1:*")
+    let client = try connected(theirs, to: endpoint)
+    let identity = try greeted(by: client, socket)
+    let departed = DepartedReplies()
+    socket.send(Frame("nobody"), nil, [Frame("x"), Frame("{}")][...], whenLeft: { departed.left("refused") })
+    // The first ones leave, and the last ones wait here: nobody reads.
+    let filling = Frame([UInt8](repeating: 7, count: 200_000))
+    var count = 0
+    while count < 10_000, !socket.hasWaiting {
+      let id = MessageID("\(count)")
+      socket.send(identity, nil, [Frame("x"), filling][...], whenLeft: { departed.left(id) })
+      count += 1
+    }
+    let (isWaiting, last) = (socket.hasWaiting, MessageID("\(count - 1)"))
+    #expect(isWaiting)
+    var told = Set(departed.take())
+    let isTold = told.contains(last)
+    #expect(!isTold)
+    // It reads, and all of them leave.
+    for _ in 0..<10_000 * patience where told.count < count {
+      _ = try client.waitReadable(milliseconds: 1)
+      while try client.receive() != nil {}
+      socket.deliverWaiting()
+      told.formUnion(departed.take())
+    }
+    let (all, expected) = (told, Set((0..<count).map { MessageID("\($0)") }))
+    #expect(all == expected)
+  }
+
   @Test("where the disk is full they wait in memory, in their order, and are counted right")
   func fullDisk() throws {
     defer { try? FileManager.default.removeItem(atPath: directory) }

@@ -122,6 +122,9 @@ struct Recovery {
         isOwnClient: task.request.isOwn))
   }
 
+  /// These have left.
+  mutating func delivered(_ ids: [MessageID]) { for id in ids { results[id]?.isDelivered = true } }
+
   mutating func changeDeferred<R>(_ body: (inout DeferredTasks) -> R) -> R { body(&deferred) }
 
   /// A task has come, or has ended.

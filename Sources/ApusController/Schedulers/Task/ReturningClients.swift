@@ -4,7 +4,12 @@ import Transport
 /// Clients of ipyparallel after a restart. They have no names of their own: libzmq gives one to each, in the order in which they connect, and to the
 /// new controller they come in another. What is for a client of before is addressed to its session, whose new name it tells with its next message.
 struct ReturningClients {
+  /// Where results go that are for the task database alone: no client is called so, and nothing is sent there.
+  static let nobody = Frame("<APUS|NOBODY>")
   private static let mark = "<APUS|SESSION>"
+
+  /// In each address, and known to this controller alone: whoever connects under the name of an address would be sent what is for its client.
+  private let secret = SessionID.random().text
 
   /// Sessions with their addresses and former names.
   private var sessions: [SessionID: (address: Frame, former: Frame?)] = [:]
@@ -33,11 +38,11 @@ struct ReturningClients {
 
   /// - Returns: `nil` for a client that has a name of its own.
   private mutating func address(of session: SessionID, before name: Frame) -> Frame? {
-    if let one = sessions[session] { return one.address }
     let isNameless = Self.isNameless(name)
-    // The controller before may have waited for it in vain.
+    // The controller before may have waited for it in vain. A task that the hub has submitted is of its session as well, and is nobody's.
     guard isNameless || name.text.hasPrefix(Self.mark) else { return nil }
-    let address = Frame(Self.mark + session.text)
+    if let one = sessions[session] { return one.address }
+    let address = Frame(Self.mark + secret + "|" + session.text)
     sessions[session] = (address, isNameless ? name : nil)
     return address
   }

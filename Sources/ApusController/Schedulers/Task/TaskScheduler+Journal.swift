@@ -20,9 +20,10 @@ extension TaskScheduler {
     wire.isRestoring = true
     state.restore(taking: &restored, engines: engines, configuration, now: .now, wall: .now(), effects: &wire)
     wire.isRestoring = false
-    let results = state.takeResultsForStockClients(since: Timestamp(microseconds: latest - Self.lastMoments))
+    let results = state.resultsForStockClients(since: Timestamp(microseconds: latest - Self.lastMoments))
     // They come back without a word, and under the same name.
     clients.formUnion(results.compactMap(\.client))
+    clients.remove(ReturningClients.nobody)
     wire.front.expect(clients, until: .now + configuration.resultTime)
     for result in results {
       guard let client = result.client else { continue }
@@ -107,6 +108,25 @@ extension TaskScheduler {
       effects: &wire)
     if !ended.isEmpty, !wire.owes(uuid, ended) { tellEngine?(uuid, ended) }
   }
+
+  /// What clients say that have come back is answered when what they had sent before is read, by connections that have broken since and by their
+  /// lines: a task among that is not lost.
+  /// - Parameter isDrained: the clients' socket was found empty.
+  func answerResumptions(isDrained: Bool) {
+    if resumptions.isEmpty { return }
+    turnsBeforeResuming += 1
+    // Where there is always more, it is newer by then.
+    guard isDrained || turnsBeforeResuming >= Self.mostTurnsBeforeResuming else { return }
+    turnsBeforeResuming = 0
+    let asked = resumptions
+    resumptions = []
+    for message in asked {
+      if let client = message.identities.first { wire.lines?.readRest(ofClient: client) }
+      resume(message)
+    }
+  }
+
+  private static let mostTurnsBeforeResuming = 64
 
   /// A client that has come back says what it waits for.
   func resume(_ message: Envelope) {

@@ -26,15 +26,16 @@ actor TaskScheduler: DeliversLater {
   var deliveryTimer: EventLoop.TimerID?
   /// Clients of the controller before that have no names of their own.
   @exclusivity(unchecked) var returning = ReturningClients()
+  /// Clients that have come back, and are not answered yet; and for how many turns.
+  var resumptions: [Envelope] = []
+  var turnsBeforeResuming = 0
   let logger: Logger
 
   /// Messages taken from a socket before others get their turn.
   static let batch = 256
-  /// What the scheduler itself keeps of a queued task, beside its frames' bytes.
-  static let bytesPerTask = 1024
-  /// Where results go that are for the task database alone: no client has this identity, and libzmq drops what is sent to it.
-  private static let noClient = Frame("nobody")
   private static let largeQueue = 64 << 20
+  /// Until replies that have left are noted, where nothing else happens.
+  private static let departureDelay = Duration.milliseconds(5)
 
   init(loop: EventLoop, state: TaskSchedulerState, wire: consuming TaskSchedulerSockets, byteLimit: Int, logger: Logger) {
     self.loop = loop
@@ -50,13 +51,24 @@ actor TaskScheduler: DeliversLater {
   /// On the loop.
   func start() {
     watchFront()
+    if wire.notesDepartures {
+      wire.departed.onFirst { [weak self, loop] in
+        loop.execute { [weak self] in self?.assumeIsolated { $0.noteDepartedLater() } }
+      }
+    }
     loop.whenReadable(wire.back.socket) { [unowned self] in self.assumeIsolated { $0.backIsReadable() } }
     wire.lines?.serve(
       LocalSocket.Lane.task, hops: [TaskSchedulerSockets.hop],
       LocalLines.Party(
-        lane: .tasks, fromClient: { [unowned self] frames in self.assumeIsolated { $0.readRequests(frames, now: .now) } },
+        lane: .tasks,
+        fromClient: { [unowned self] frames in self.assumeIsolated { $0.readRequests(frames, now: .now, byLine: true) } },
         fromEngine: { [unowned self] frames in self.assumeIsolated { $0.readReplies(frames, now: .now) } },
         turnEnds: { [unowned self] in self.assumeIsolated { $0.afterEvents() } }))
+  }
+
+  /// Not for each alone.
+  private func noteDepartedLater() {
+    loop.schedule(after: Self.departureDelay) { [unowned self] in self.assumeIsolated { $0.afterEvents() } }
   }
 
   private func watchFront() {
@@ -92,7 +104,7 @@ actor TaskScheduler: DeliversLater {
 
   /// A task that the hub submits in the name of the client that first did.
   func resubmit(_ message: Envelope) {
-    submit(message.routed(to: [Self.noClient]), now: .now)
+    submit(message.routed(to: [ReturningClients.nobody]), now: .now)
     afterEvents()
   }
 
@@ -105,20 +117,25 @@ actor TaskScheduler: DeliversLater {
 
   private func frontIsReadable() {
     let now = ContinuousClock.now
+    var isDrained = false
     for _ in 0..<Self.batch {
       do {
-        guard let frames = try wire.front.socket.receive() else { break }
+        guard let frames = try wire.front.socket.receive() else {
+          isDrained = true
+          break
+        }
         readRequests(consume frames, now: now)
       } catch {
         wire.rejections.note("\(error)")
         break
       }
     }
+    answerResumptions(isDrained: isDrained)
     afterEvents()
   }
 
   /// - Parameter frames: one message, or a batch.
-  private func readRequests(_ frames: consuming [Frame], now: ContinuousClock.Instant) {
+  private func readRequests(_ frames: consuming [Frame], now: ContinuousClock.Instant, byLine: Bool = false) {
     if MessageBatch.isBatch(frames, identities: 1) {
       let client = frames[0]
       var batch = openBatch(consume frames, .clientToScheduler)
@@ -130,17 +147,17 @@ actor TaskScheduler: DeliversLater {
       while let message = next(of: &batch) { submit(consume message, now: now) }
     } else if let message = open(consume frames, identities: 1, .request(.task)) {
       if !returning.isEmpty { hear(message) }
-      submit(consume message, now: now)
+      submit(consume message, now: now, byLine: byLine)
     }
   }
 
   /// - Parameter message: the only reference to it, so that it can let go of frames that others have too.
-  private func submit(_ message: consuming Envelope, now: ContinuousClock.Instant) {
+  private func submit(_ message: consuming Envelope, now: ContinuousClock.Instant, byLine: Bool = false) {
     guard let id = message.messageID else { return wire.rejections.note("a header without msg_id") }
     do throws(RemoteError) {
       // Anything else would take an engine's place until it answers, and it may never do.
       guard let type = message.messageType, type == .applyRequest || type == .executeRequest else {
-        if message.messageType == .resumeRequest { return resume(message) }
+        if message.messageType == .resumeRequest { return byLine ? resume(message) : resumptions.append(message) }
         throw RemoteError(
           name: "NotImplementedError",
           value:
@@ -215,10 +232,12 @@ actor TaskScheduler: DeliversLater {
   // MARK: after each turn
 
   func afterEvents() {
+    let departed = wire.takeDeparted()
+    if !departed.isEmpty { state.delivered(departed) }
     wire.deliver()
     armDeadline()
     deliverLater()
-    let held = state.messageBytes + state.keptCount * Self.bytesPerTask
+    let held = state.heldBytes
     if held > mostHeld { mostHeld = held }
     if held == 0, mostHeld > Self.largeQueue {
       // What a long queue took is given back to the system, which the allocator would not do by itself.
@@ -244,8 +263,7 @@ actor TaskScheduler: DeliversLater {
       if wasFull { logger.warning("the queue has room again", metadata: ["bytes": "\(held)"]) }
       wasFull = false
     }
-    // Not where they themselves are most of what there is: then they would wait for ever.
-    state.clientsWait = isPaused && state.recovery.map { $0.deferred.byteCount < byteLimit / 2 } ?? false
+    state.noteClients(wait: isPaused, byteLimit: byteLimit)
   }
 
   var hasWaiting: Bool { wire.back.hasWaiting || wire.front.hasWaiting }

@@ -19,6 +19,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private(set) var outbox: [OutgoingMessage] = []
   /// `nil` without a journal.
   private let journal: JournalFeed?
+  /// Replies that have left for stock clients.
+  let departed = DepartedReplies()
   /// While tasks are restored the journal has what is said of them, but for what ends at once.
   var isRestoring = false
   /// Of the task whose end is reported next.
@@ -95,7 +97,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     let type = request.messageType == .executeRequest ? MessageType.executeReply : .applyReply
     let reply = session.message(type, content: content, parentHeader: request.headerFrame, metadata: metadata)
     // Not sent at once, however much there is: the end of the task is reported next, and the report comes before the answer.
-    if let client = request.identities.first { outbox.append(.reply(reply, client: client)) }
+    if let client = request.identities.first, client != ReturningClients.nobody { outbox.append(.reply(reply, client: client)) }
     return reply
   }
 
@@ -118,6 +120,17 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     stockClient = nil
   }
 
+  /// Whether anybody wants to know what has left.
+  var notesDepartures: Bool { journal != nil }
+
+  /// - Returns: replies that have left for stock clients since the last look.
+  mutating func takeDeparted() -> [MessageID] {
+    guard journal != nil else { return [] }
+    let ids = departed.take()
+    if !ids.isEmpty { facts.append(.delivered(ids)) }
+    return ids
+  }
+
   mutating func noteStockClient(_ client: Frame, of task: MessageID) { if journal != nil { stockClient = (task, client) } }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) {
@@ -137,7 +150,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   private mutating func send(_ reply: Envelope, to identities: ArraySlice<Frame>) {
-    if let client = identities.first { post(.reply(reply, client: client)) }
+    if let client = identities.first, client != ReturningClients.nobody { post(.reply(reply, client: client)) }
   }
 
   private mutating func post(_ letter: OutgoingMessage) {
@@ -203,8 +216,14 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     case .full(let batch): send(batch: batch, to: receiver)
     case .alone(let before):
       if let before { send(batch: before, to: receiver) }
-      let isForOwn = message.isSealed && batches.takesBatches(receiver)
-      send(identity, isForOwn ? message.payload : message.payload(signedBy: session.signer), to: receiver)
+      let takesBatches = batches.takesBatches(receiver)
+      let isForOwn = message.isSealed && takesBatches
+      let payload = isForOwn ? message.payload : message.payload(signedBy: session.signer)
+      if journal != nil, !takesBatches, case .client(let client) = receiver, let id = message.parentID {
+        front.send(client, identity, payload, whenLeft: { [departed] in departed.left(id) })
+      } else {
+        send(identity, payload, to: receiver)
+      }
     }
   }
 

@@ -8,6 +8,14 @@ extension TaskSchedulerState {
   /// Who has not sent what another task names by then will not.
   private static var deferral: Duration { .seconds(5) }
 
+  /// - Parameters:
+  ///   - isPaused: no more is read from clients for now.
+  ///   - byteLimit: of what is held, which has been reached then.
+  mutating func noteClients(wait isPaused: Bool, byteLimit: Int) {
+    // Not where those that wait for them are most of what there is: then they would wait for ever.
+    clientsWait = isPaused && recovery.map { Self.heldBytes(of: $0.deferred.count, $0.deferred.byteCount) < byteLimit / 2 } ?? false
+  }
+
   private func unknownTasks(of request: TaskRequest) -> Set<MessageID> {
     request.after.ids.union(request.follow.ids).filter { $0 != request.id && tasks[$0] == nil && finished[$0] == nil }
   }

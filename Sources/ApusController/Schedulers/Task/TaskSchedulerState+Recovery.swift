@@ -440,9 +440,13 @@ extension TaskSchedulerState {
     return resumption
   }
 
-  /// Results for clients that do not ask: those of the last seconds before the end.
-  mutating func takeResultsForStockClients(since moment: Timestamp) -> [JournalResult] {
+  /// Results that have been handed to the system on their way to stock clients.
+  mutating func delivered(_ ids: [MessageID]) { recovery?.delivered(ids) }
+
+  /// Results for clients that do not ask: those of the last moments before the end, of which it is not known that they have left.
+  func resultsForStockClients(since moment: Timestamp) -> [JournalResult] {
     let results = (recovery?.results.values).map(Array.init) ?? []
-    return results.filter { !$0.isOwnClient && $0.client != nil && $0.time >= moment }.sorted { $0.time < $1.time }
+    let missing = results.filter { !$0.isOwnClient && !$0.isDelivered && $0.client != nil && $0.time >= moment }
+    return missing.sorted { $0.time < $1.time }
   }
 }

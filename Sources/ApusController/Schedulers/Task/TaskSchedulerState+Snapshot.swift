@@ -30,6 +30,8 @@ extension TaskSchedulerState {
     }
     let results = (recovery?.results.values).map(Array.init) ?? []
     for result in results.sorted(by: { ($0.time, $0.id.text) < ($1.time, $1.id.text) }) { entries.append(.result(result)) }
+    let delivered = results.filter(\.isDelivered).map(\.id).sorted { $0.text < $1.text }
+    if !delivered.isEmpty { entries.append(.delivered(delivered)) }
     for task in ordered { entries.append(.restated(restated(task, now: now, wall: wall))) }
     entries.append(.snapshotEnds(tasks: ordered.count))
     return entries

@@ -79,6 +79,11 @@ struct TaskSchedulerState {
   var deadlineCount: Int { deadlines.count }
   /// Tasks whose messages are kept.
   var keptCount: Int { tasks.count + (recovery?.deferred.count ?? 0) }
+  /// What these take, in bytes.
+  var heldBytes: Int { Self.heldBytes(of: keptCount, messageBytes) }
+  /// What the scheduler itself keeps of a queued task, beside its frames' bytes.
+  static let bytesPerTask = 1024
+  static func heldBytes(of count: Int, _ bytes: Int) -> Int { bytes + count * bytesPerTask }
   var queuedCount: Int { tasks.values.lazy.filter(\.isQueued).count }
 
   /// For so many tasks at once.
