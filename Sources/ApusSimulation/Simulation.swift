@@ -33,12 +33,13 @@ public struct Simulation {
   private static let memory = 90.0
 
   /// - Parameter kept: so many of the last things that happened are told.
-  public func run(keeping kept: Int = 80) -> Outcome {
-    let world = World(seed: seed, kept: kept)
+  public func run(keeping kept: Int = 80) -> Outcome { run(in: World(seed: seed, kept: kept), keeping: kept) }
+
+  /// Nothing of it holds the world afterwards.
+  func run(in world: World, keeping kept: Int) -> Outcome {
     let cluster = Cluster(world, scenario)
     defer {
-      // Connections hold both ends, which hold them, and what is planned holds everything.
-      for process in cluster.processes { process.die() }
+      cluster.end()
       world.end()
     }
     cluster.start()

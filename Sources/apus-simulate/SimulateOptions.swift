@@ -67,40 +67,37 @@ struct SimulateOptions {
           + "\(found.placing); restated in \(found.restating), encoded in \(found.writing)")
       return 0
     }
-    let began = ContinuousClock.now
-    var (number, simulated, tasks, again, failed) = (0, 0.0, 0, 0, 0)
-    var counts: [String: Int] = [:]
+    Interruption.listen()
+    return runSeeds()
+  }
+
+  private func runSeeds() -> Int32 {
+    var totals = Totals(firstSeed: seed)
     print("seed \(seed)\(mutation.map { ", with the rule \($0.rawValue) broken" } ?? "")")
-    while runs.map({ number < $0 }) ?? (ContinuousClock.now - began < .seconds(seconds)) {
-      let simulation = Simulation(seed: seed &+ UInt64(number), mutation: mutation)
+    while !Interruption.isWanted, runs.map({ totals.runs < $0 }) ?? (totals.elapsed < .seconds(seconds)) {
+      let simulation = Simulation(seed: totals.nextSeed, mutation: mutation)
       let outcome = simulation.run()
-      number += 1
-      simulated += outcome.seconds
-      tasks += outcome.tasks
-      again += outcome.again
-      counts.merge(outcome.counts) { $0 + $1 }
+      totals.add(outcome)
       if isVerbose {
         print(
           "seed \(simulation.seed): \(Int(outcome.seconds)) s, \(outcome.steps) steps, \(outcome.tasks) tasks, digest \(outcome.digest)"
         )
       }
-      guard let fault = outcome.fault else { continue }
-      failed += 1
-      if goesOn {
+      if let fault = outcome.fault {
+        guard goesOn else {
+          print("after \(totals.elapsed) and \(totals.runs) runs, \(Int(totals.simulated)) simulated seconds:")
+          report(simulation, outcome)
+          return 1
+        }
         print("  seed \(simulation.seed), at \(outcome.seconds) s: \(fault)")
-        fflush(nil)
-        continue
       }
-      print("after \(ContinuousClock.now - began) and \(number) runs, \(Int(simulated)) simulated seconds:")
-      report(simulation, outcome)
-      return 1
+      if totals.isDue(every: .seconds(60)) { print("until now \(totals.line)") }
+      // Whoever reads along, or looks at a log whose writer was killed, has all of it.
+      fflush(nil)
     }
-    print(
-      "\(number) runs, \(Int(simulated)) simulated seconds, \(tasks) tasks, \(again) runs of tasks too many, in \(ContinuousClock.now - began)"
-    )
-    for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("  \(what): \(count)") }
-    if failed > 0 { print("something is wrong in \(failed) of them") }
-    return failed > 0 ? 1 : 0
+    print(totals.line)
+    for line in totals.details { print(line) }
+    return totals.failed.isEmpty ? 0 : 1
   }
 
   private func report(_ simulation: Simulation, _ outcome: Simulation.Outcome) {

@@ -1,7 +1,8 @@
-import ApusSimulation
 import Glibc
 import TestSupport
 import Testing
+
+@testable import ApusSimulation
 
 /// The cluster's states together, in virtual time. The long look is `scripts/simulate`.
 @Suite("Simulation", .serialized, .timeLimit(.minutes(10 * patience)))
@@ -20,6 +21,22 @@ struct SimulationTests {
     #expect(outcomes[0].digest == outcomes[1].digest, "APUS_SEED=\(seed)")
     #expect(outcomes[0].steps == outcomes[1].steps && outcomes[0].steps > 100)
     #expect(other.digest != outcomes[0].digest)
+  }
+
+  /// Ten thousand runs of one process hold no more memory than one. Everything in a run holds its world.
+  @Test("a run leaves nothing behind", arguments: 0..<4)
+  func leavesNothing(round: UInt64) async {
+    let seed = Self.newSeed() &+ round
+    let isGone = await onOwnThread {
+      weak var world: World?
+      do {
+        let made = World(seed: seed)
+        world = made
+        _ = Simulation(seed: seed).run(in: made, keeping: 1)
+      }
+      return world == nil
+    }
+    #expect(isGone, "seed \(seed)")
   }
 
   @Test("whatever goes wrong, every task ends once", arguments: 0..<6)

@@ -144,6 +144,11 @@ final class ClientProcess: Process {
     askAgainLater()
   }
 
+  override func letGo() {
+    (query, task, broadcast) = (nil, nil, nil)
+    (unsent, unsentBroadcasts) = (([], []), [])
+  }
+
   /// As `ClientConnection.askAgainLater`.
   private func askAgainLater() {
     for delay in [200_000, 2_000_000] {

@@ -89,6 +89,11 @@ final class ControllerProcess: Process {
     }
   }
 
+  override func letGo() {
+    (clients, broadcastClients, notifications) = ([:], [:], [])
+    (shells, controls, hearts, registrars) = ([:], [:], [:], [:])
+  }
+
   /// As of `TaskScheduler`.
   private static let lastMoments = 200_000
 

@@ -59,6 +59,8 @@ final class EngineProcess: Process {
     decide { $0.start(effects: &$1) }
   }
 
+  override func letGo() { (registrar, shell, unsent) = (nil, nil, []) }
+
   // MARK: registration, as `Engine+Registration`
 
   private func dialRegistrar() {

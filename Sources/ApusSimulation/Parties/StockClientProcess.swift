@@ -23,6 +23,11 @@ final class StockClientProcess: Process {
     submitLater()
   }
 
+  override func letGo() {
+    link = nil
+    unsent = []
+  }
+
   private func dial() {
     cluster.dial("\(name).task", from: self) { [self] link, controller in
       self.link = (link, controller)

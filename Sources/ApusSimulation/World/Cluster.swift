@@ -70,6 +70,12 @@ final class Cluster {
 
   func rest() { isBusy = false }
 
+  /// The run is over. Processes hold each other by their connections, and what is still to go wrong holds everything.
+  func end() {
+    for process in processes { process.die() }
+    aimed = []
+  }
+
   // MARK: moments
 
   /// Something goes wrong within a moment of what the controller does next: most of what may be half done is so then.

