@@ -39,6 +39,23 @@ struct CompetingClaimsTests {
     #expect(bench.effects.attempts == ["here": [3]])
   }
 
+  /// Found by the simulation (seed 1823859007): a task had not come to its engine, and a restarted controller gave it to another one, where it failed.
+  /// That controller died before it wrote either.
+  @Test("a failure is news where the journal has the same try on another engine that does not have it", arguments: [true, false])
+  func movedAndFailed(isOtherFirst: Bool) {
+    var bench = RecoveryBench()
+    bench.restore([RecoveryBench.task("a", on: "e1", retries: 1)], engines: ["e1", "e2"])
+    for engine in ["e1", "e2"] as [EngineUUID] { bench.register(engine) }
+    if isOtherFirst { #expect(bench.account("e1") == []) }
+    #expect(bench.account("e2", "a", failed: ["a": 0]) == [])
+    bench.complete("a", by: "e2", .error, attempt: 0)
+    if !isOtherFirst { #expect(bench.account("e1") == []) }
+    bench.effects.expect("a → e1")
+    bench.complete("a", by: "e1", .error, attempt: 1)
+    bench.effects.expect("a: answer of e1")
+    #expect(bench.effects.answers == ["a": 1] && bench.effects.attempts == ["a": [1]])
+  }
+
   @Test("the same of tasks that the journal has never heard of", arguments: [true, false])
   func severalTriesOfUnknown(isResultFirst: Bool) {
     var bench = RecoveryBench()

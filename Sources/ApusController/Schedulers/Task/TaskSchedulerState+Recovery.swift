@@ -223,11 +223,12 @@ extension TaskSchedulerState {
   private static let mostForgotten = 64
 
   /// Whether the engine's failure is of a try that is known to have failed. One of a task that is elsewhere is of an earlier one too, unless it is a
-  /// later one than that of the task there.
+  /// later one than that of the task there; or that place is only what the journal says, which may be where it was before and never came to.
   private func isCounted(_ task: QueuedTask, _ attempt: Int, on engine: Int) -> Bool {
     switch task.phase {
     case .waiting, .queued, .placed(engine): attempt < task.attempt
-    case .placed: attempt <= task.attempt
+    case .placed(let other):
+      attempt < task.attempt || attempt == task.attempt && recovery?.unconfirmed[other]?.contains(task.id) != true
     case .finished: true
     }
   }
