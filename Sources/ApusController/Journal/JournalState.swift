@@ -31,9 +31,11 @@ struct JournalState<Storage: JournalStorage> {
   private var isFormerSynced = true
   /// Until the first snapshot is written, what was there before is all that the next controller would have.
   private var isReplacing = true
-  /// The first segment that was written here, and those from it on that have results.
+  /// The first segment that was written here; and those from it on that have results, with the time of the latest of these.
   private var firstOwn = Int.max
-  private var withResults: Set<Int> = []
+  private var withResults: [Int: Timestamp] = [:]
+  /// The latest of all.
+  private var latestResult = Timestamp(microseconds: 0)
   /// Segments up to this one are older than the last snapshot.
   private var obsolete = 0
   /// Bytes written since the last snapshot, and those of it.
@@ -149,8 +151,10 @@ struct JournalState<Storage: JournalStorage> {
       beginBlock()
     case .event(let event), .end(let event, _):
       note(event)
-      if case .finished = event.kind { withResults.insert(storage.number) }
-    case .result, .delivered: withResults.insert(storage.number)
+      if case .finished = event.kind { noteResult(event.time) }
+    case .result(let result): noteResult(result.time)
+    // It stays as long as what it is said of.
+    case .delivered: noteResult(latestResult)
     case .outcome, .unwanted, .ended, .restated, .snapshotEnds, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer, after: &former)
@@ -164,6 +168,11 @@ struct JournalState<Storage: JournalStorage> {
       // Before anything older goes.
       if configuration.sync != .never { try storage.sync() }
     }
+  }
+
+  private mutating func noteResult(_ time: Timestamp) {
+    withResults[storage.number, default: time] = max(withResults[storage.number, default: time], time)
+    latestResult = max(latestResult, time)
   }
 
   private mutating func sync() throws(FileError) {
@@ -219,9 +228,11 @@ struct JournalState<Storage: JournalStorage> {
       let newer = bytesSinceSnapshot - storage.bytes
       storage.removeClosed { number, left in
         guard number <= obsolete else { return false }
+        // Those are sent again, however many there are: all tasks of an engine may have ended at once.
+        if let last = withResults[number], latestResult - last <= JournalLimits.lastMoments { return false }
         if left - newer > limits.keptBytes { return true }
         // Without results it is of no use, now that the snapshot is on the disk; the next controller would read it all the same.
-        return configuration.sync != .never && number >= firstOwn && !withResults.contains(number)
+        return configuration.sync != .never && number >= firstOwn && withResults[number] == nil
       }
     }
     guard !isSnapshotDue, bytesSinceSnapshot > max(limits.snapshotDistance, 3 * snapshotBytes) else { return }
@@ -289,6 +300,9 @@ struct JournalLimits: Sendable {
   var largestCommon = 64 << 20
   /// Results are kept in older segments up to so many bytes.
   var keptBytes = 96 << 20
+  /// Results of the last moments before a controller's end were perhaps not sent, and are sent again to stock clients. No more of them: one that has
+  /// its result already raises an error where it reads, and reads what is behind it only when something else comes.
+  static let lastMoments = Duration.milliseconds(200)
   /// Written at least, before the tasks are restated.
   var snapshotDistance = 192 << 20
 

@@ -94,9 +94,6 @@ final class ControllerProcess: Process {
     (shells, controls, hearts, registrars) = ([:], [:], [:], [:])
   }
 
-  /// As of `TaskScheduler`.
-  private static let lastMoments = 200_000
-
   /// As `Controller.readJournal` and `TaskScheduler.restore`.
   /// - Returns: whether the journal that was read is gone on with.
   private func restore() -> Bool {
@@ -137,8 +134,8 @@ final class ControllerProcess: Process {
       tasks.restore(restored, engines: engines, configuration, now: world.instant, wall: world.timestamp, effects: &sink)
       sink.isRestoring = false
     }
-    let since = (restored.results.last?.time.microseconds ?? 0) - Self.lastMoments
-    let results = tasks.resultsForStockClients(since: Timestamp(microseconds: since))
+    let latest = restored.results.last?.time ?? Timestamp(microseconds: 0)
+    let results = tasks.resultsForStockClients(since: latest.advanced(by: .zero - JournalLimits.lastMoments))
     expected = (
       Set(restored.tasks.compactMap(\.request.client) + results.compactMap(\.client)),
       world.now + configuration.resultTime.microseconds

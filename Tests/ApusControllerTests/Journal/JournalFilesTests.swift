@@ -97,9 +97,11 @@ struct JournalFilesTests {
     }
   }
 
-  @Test("results are kept beside a snapshot, however large that is") func resultsStay() async throws {
+  @Test("results are kept beside a snapshot, however large that is; those of the last moments, however many there are")
+  func resultsStay() async throws {
     try await withDirectory { directory in
       let limits = JournalLimits(segmentSize: 4_000, blockSize: 1_000, keptBytes: 8_000, snapshotDistance: 1 << 20)
+      let began = Timestamp.now()
       let files = JournalFiles(directory: directory, limit: 1 << 20)
       var effects = Effects()
       var state = JournalState(files, JournalConfiguration(), limits: limits)
@@ -108,17 +110,22 @@ struct JournalFilesTests {
       }
       state.resume(effects: &effects)
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
-      commit([JournalBlockTests.submitted("a"), JournalBlockTests.placed("a", "e0"), JournalBlockTests.finished("a", "e0")])
+      commit([
+        JournalBlockTests.submitted("a"), JournalBlockTests.placed("a", "e0"), JournalBlockTests.finished("a", "e0", at: began),
+      ])
       let tasks = (0..<200).map { RestatedTask(id: MessageID("t\($0)"), message: Messages.request(MessageID("t\($0)"))) }
       commit([.snapshotBegins] + tasks.map { .restated($0) } + [.snapshotEnds(tasks: tasks.count)])
       commit([JournalBlockTests.submitted("b")])
       #expect(files.totalBytes > 3 * limits.keptBytes)
       let read = restored(directory)
       #expect(read.results.map(\.id) == ["a"] && read.tasks.count == 201)
-      // And they go when there are newer ones.
-      for index in 0..<20 { commit([JournalBlockTests.finished(MessageID("r\(index)"), bytes: 1_000)]) }
+      // All that an engine had ends at once, as when it is lost.
+      for index in 0..<20 { commit([JournalBlockTests.finished(MessageID("r\(index)"), at: began, bytes: 1_000)]) }
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
       commit([JournalBlockTests.submitted("c")])
+      #expect(restored(directory).results.count == 21)
+      // And they go when there are newer ones.
+      commit([JournalBlockTests.finished("later", at: began.advanced(by: .milliseconds(201)))])
       #expect(!restored(directory).results.contains { $0.id == "a" })
     }
   }

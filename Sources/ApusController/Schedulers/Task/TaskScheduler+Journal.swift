@@ -4,23 +4,19 @@ import Transport
 
 /// The task scheduler and its journal: what is read at the start, written from then on, and asked of engines and clients that come back.
 extension TaskScheduler {
-  /// Results of the last moments before the end were perhaps not sent. No more of them: a stock client that has one already raises an error
-  /// where it reads, and reads what is behind it only when something else comes.
-  private static let lastMoments = 200_000
-
   /// Before the start; also where nothing was read: engines may have what the journal does not, and nobody may have heard of the engines.
   /// - Parameter take: gives what the controller before has left, and keeps nothing of it: a million messages are moved, not copied.
   func restore(_ configuration: JournalConfiguration, _ take: () -> Controller.Former?) {
     guard let former = take() else { return }
     let engines = former.engines
     var restored = (consume former).restored
-    let (resultCount, latest) = (restored.results.count, restored.results.last?.time.microseconds ?? 0)
+    let (resultCount, latest) = (restored.results.count, restored.results.last?.time ?? Timestamp(microseconds: 0))
     returning.readdress(&restored.tasks, &restored.results)
     var clients = Self.clients(of: restored.tasks)
     wire.isRestoring = true
     state.restore(taking: &restored, engines: engines, configuration, now: .now, wall: .now(), effects: &wire)
     wire.isRestoring = false
-    let results = state.resultsForStockClients(since: Timestamp(microseconds: latest - Self.lastMoments))
+    let results = state.resultsForStockClients(since: latest.advanced(by: .zero - JournalLimits.lastMoments))
     // They come back without a word, and under the same name.
     clients.formUnion(results.compactMap(\.client))
     clients.remove(ReturningClients.nobody)
