@@ -100,7 +100,7 @@ final class Cluster {
     ledger.unwritten.formUnion(Set(controller.hub.ids.keys).subtracting(engineFile?.engines.values.map { $0 } ?? []))
     ledger.loses(controller.undelivered)
     controller.die()
-    ledger.controllerDies(isWritten: controller.isJournaled && !power)
+    ledger.controllerDies(controller, isWritten: controller.isJournaled && !power)
     if power {
       disk.losePower()
       ledger.mayHaveLost("power")

@@ -177,9 +177,10 @@ final class Ledger {
     if let wrong = objection(task, how) { world.fail("\(id) ends with \(how): \(wrong)") }
   }
 
-  /// A controller dies.
+  /// A controller dies. What came to it in the last moments it had no time to write down.
   /// - Parameter isWritten: what it knew is in its journal.
-  func controllerDies(isWritten: Bool) {
+  func controllerDies(_ controller: Process, isWritten: Bool) {
+    let (submitted, ended) = (controller.moment(before: 10_000), controller.moment(before: 20_000))
     if !isWritten { wasForgetful = true }
     for id in openShares { broadcasts[id]?.mayBeLost = true }
     // Engines of ipyparallel keep no replies.
@@ -188,12 +189,12 @@ final class Ledger {
       guard let task = tasks[id], task.isStock else { continue }
       if task.successes + task.failures > 0 { task.deaths += 1 }
       // The results of the last moments are sent again, once.
-      if !isWritten || isRecent(task) || task.deaths > 1 { task.mayBeLost = true }
+      if !isWritten || task.received ?? .max > submitted || task.deaths > 1 { task.mayBeLost = true }
     }
     for task in tasks.values {
       if task.ends.isEmpty {
         task.mayBeForgotten = true
-      } else if world.now - task.ended < 20_000 {
+      } else if task.ended > ended {
         (task.mayBeForgotten, task.endMayBeForgotten) = (true, true)
       }
     }
@@ -208,9 +209,6 @@ final class Ledger {
 
   /// Its client hears of its end from a controller that is dead by now.
   func isLastWord(of id: MessageID) { tasks[id]?.endMayBeForgotten = true }
-
-  /// The controller had no time to write it down.
-  private func isRecent(_ task: TaskAccount) -> Bool { task.received.map { world.now - $0 < 10_000 } ?? true }
 
   /// A connection broke.
   func cut(_ label: String) {

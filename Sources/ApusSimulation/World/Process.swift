@@ -4,6 +4,7 @@ class Process {
   let name: String
   private(set) var isAlive = true
   private(set) var isStopped = false
+  private var lastStop: (from: Int, until: Int)?
   private var waiting: [() -> Void] = []
   private var links: [Link] = []
 
@@ -46,6 +47,14 @@ class Process {
     guard isAlive, !isStopped else { return }
     world.note("\(name) stops")
     isStopped = true
+    lastStop = (world.now, .max)
+  }
+
+  /// For what came to it before that moment it has had so many microseconds, in which it was not stopped.
+  func moment(before time: Int) -> Int {
+    guard let lastStop else { return world.now - time }
+    let since = max(0, world.now - lastStop.until)
+    return since >= time ? world.now - time : lastStop.from - (time - since)
   }
 
   /// As by SIGCONT.
@@ -53,6 +62,7 @@ class Process {
     guard isAlive, isStopped else { return }
     world.note("\(name) goes on")
     isStopped = false
+    lastStop?.until = world.now
     let bodies = waiting
     waiting = []
     for (index, body) in bodies.enumerated() {
