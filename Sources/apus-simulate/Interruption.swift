@@ -7,14 +7,14 @@ enum Interruption {
 
   static var isWanted: Bool { hasCome.load(ordering: .relaxed) }
 
-  /// A second one ends the process as it would without this.
+  /// Any number of them: `timeout` sends its own twice. SIGQUIT ends the process at once.
   static func listen() {
     // A handler is no place to make it.
     _ = isWanted
     for number in [SIGINT, SIGTERM] {
       var action = sigaction()
       action.__sigaction_handler.sa_handler = { _ in Interruption.hasCome.store(true, ordering: .relaxed) }
-      action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
+      action.sa_flags = SA_RESTART
       sigaction(number, &action, nil)
     }
   }
