@@ -53,7 +53,10 @@ struct SimulationTests {
     #expect(outcome.fault == nil, "seed \(seed): \(outcome.last.suffix(30).joined(separator: "\n"))")
   }
 
-  private static let memorable: [UInt64] = [2, 24, 1000, 1003, 3010, 5001, 5004, 5009, 100_153, 1_334_813_326, 1001, 1521, 30_260]
+  private static let memorable: [UInt64] = [
+    2, 24, 1000, 1003, 3010, 5001, 5004, 5009, 100_153, 1_334_813_326, 1001, 1521, 30_260, 1_823_859_007,
+    3_816_840_892,
+  ]
 
   @Test(
     "a rule that is broken is found",
