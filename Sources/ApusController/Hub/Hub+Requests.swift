@@ -164,7 +164,7 @@ extension Hub {
 
   /// Without a database the counters still know what is under way.
   private func isPendingWithoutRecord(_ id: MessageID) -> Bool? {
-    if state.unassigned.contains(id) { return true }
+    if state.unassigned.contains(id) || state.placedElsewhere.values.contains(where: { $0.contains(id) }) { return true }
     for engine in state.engines.values {
       if engine.queue.contains(id) || engine.tasks.contains(id) { return true }
       if engine.completed.contains(id) { return false }

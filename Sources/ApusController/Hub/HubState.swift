@@ -60,6 +60,9 @@ struct HubState {
   private(set) var formersDeadline: ContinuousClock.Instant?
   private var lostOrder = Deque<EngineUUID>()
   private(set) var unassigned: Set<MessageID> = []
+  /// Load-balanced tasks of engines that are not here: of one that is lost, until it is given up, and of one of the controller before, which the
+  /// task scheduler knows of earlier. They run, and whoever asks what an engine has to do when it is back is told of them.
+  private(set) var placedElsewhere: [EngineUUID: Set<MessageID>] = [:]
   private(set) var nextID = 0
   private var lastArrival = 0
   /// The last engine of each place in a launcher's set.
@@ -232,12 +235,17 @@ struct HubState {
       }
     case .placed(let uuid):
       unassigned.remove(event.id)
-      if let engine = ids[uuid] { engines[engine]?.tasks.insert(event.id) }
+      if let engine = ids[uuid] {
+        engines[engine]?.tasks.insert(event.id)
+      } else {
+        placedElsewhere[uuid, default: []].insert(event.id)
+      }
     case .retried(let uuid, _):
-      if let engine = ids[uuid] { engines[engine]?.tasks.remove(event.id) }
+      if let engine = ids[uuid] { engines[engine]?.tasks.remove(event.id) } else { takeElsewhere(event.id, uuid) }
       unassigned.insert(event.id)
     case .finished(_, let uuid, _):
-      let wasPlaced = uuid.flatMap { ids[$0] }.map { complete(event.id, on: $0) } ?? false
+      var wasPlaced = false
+      if let uuid { wasPlaced = ids[uuid].map { complete(event.id, on: $0) } ?? takeElsewhere(event.id, uuid) }
       // What was on an engine is not among those that wait for one.
       if !wasPlaced { unassigned.remove(event.id) }
     case .waiting, .queued, .started, .output, .failed, .lost, .restored, .abortRequested, .aborted,
@@ -270,6 +278,15 @@ struct HubState {
     return note(&engines[id])
   }
 
+  /// - Returns: whether it was there.
+  @discardableResult
+  private mutating func takeElsewhere(_ task: MessageID, _ uuid: EngineUUID) -> Bool {
+    guard !placedElsewhere.isEmpty, let place = placedElsewhere.index(forKey: uuid) else { return false }
+    let wasThere = placedElsewhere.values[place].remove(task) != nil
+    if placedElsewhere.values[place].isEmpty { placedElsewhere.remove(at: place) }
+    return wasThere
+  }
+
   // MARK: steps
 
   private mutating func allocate(wanted: EngineID?) -> EngineID {
@@ -287,6 +304,7 @@ struct HubState {
     lastArrival += 1
     engines[id] = Engine(id: id, uuid: uuid, traits: traits, connection: connection, arrival: lastArrival)
     ids[uuid] = id
+    if let tasks = placedElsewhere.removeValue(forKey: uuid) { engines[id]?.tasks = tasks }
     noteOrigin(traits, id)
     demand.joined(uuid, offer: traits.origin == nil ? nil : traits.resources)
     effects.engineJoined(uuid, id: id, traits: traits)
@@ -296,6 +314,7 @@ struct HubState {
   mutating func leave(_ id: EngineID, cause: EngineLoss, effects: inout some HubEffects & ~Copyable) {
     guard let engine = engines.removeValue(forKey: id) else { return }
     ids[engine.uuid] = nil
+    if !engine.tasks.isEmpty { placedElsewhere[engine.uuid] = engine.tasks }
     demand.left(engine.uuid)
     retiring.remove(id)
     if !cause.isOrderly {
@@ -331,6 +350,7 @@ struct HubState {
         wrong.append("engine \(id) is to end, and forgotten")
       }
       if id.number >= nextID { wrong.append("engine \(id) has an id that may be given again") }
+      if placedElsewhere[engine.uuid] != nil { wrong.append("engine \(id) is here, and has tasks elsewhere") }
       if !engine.tasks.isDisjoint(with: unassigned) { wrong.append("tasks of engine \(id) are unassigned too") }
     }
     if Set(pending.values.map(\.id)).count != pending.count { wrong.append("an id is given twice") }

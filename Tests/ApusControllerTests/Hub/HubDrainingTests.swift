@@ -75,6 +75,40 @@ private struct Recorder: HubEffects {
     recorder.expect("a retires")
   }
 
+  @Test mutating func whatAnEngineHadBeforeItCameCounts() throws {
+    // A task scheduler that was restarted knows of it before the engine is here.
+    for id in ["t1", "t2", "t3"] { place(id, on: a) }
+    state.observe(TaskEvent("t2", .task, at: .now(), .retried(from: a, reason: .undelivered)))
+    finish("t3", on: a)
+    let id = try join(a)
+    recorder.done = []
+    state.drain([id], thenStop: true, effects: &recorder)
+    state.drained(a, effects: &recorder)
+    recorder.expect("a drains")
+    finish("t1", on: a)
+    recorder.expect("a retires")
+    #expect(state.placedElsewhere.isEmpty)
+  }
+
+  @Test mutating func whatAnEngineHadBeforeItWasSilentCounts() throws {
+    try join(a)
+    place("t1", on: a)
+    place("t2", on: a)
+    state.heartStopped(a, effects: &recorder)
+    // It was heard of again before that was given up.
+    state.heartStarted(a, effects: &recorder)
+    recorder.done = []
+    let id = try #require(state.ids[a])
+    #expect(state.engines[id]?.tasks == ["t1", "t2"])
+    state.drain([id], thenStop: true, effects: &recorder)
+    state.drained(a, effects: &recorder)
+    finish("t1", on: a)
+    recorder.expect("a drains")
+    state.heartStopped(a, effects: &recorder)
+    finish("t2", on: a)
+    #expect(state.placedElsewhere.isEmpty)
+  }
+
   @Test mutating func anEngineThatOnlyDrainsStays() throws {
     let id = try join(a)
     recorder.done = []
