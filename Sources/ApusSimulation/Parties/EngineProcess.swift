@@ -260,11 +260,14 @@ final class EngineProcess: Process {
     let hidesFailures = cluster.scenario.mutation == .hidesFailures
     let failed = Dictionary(hidesFailures ? [] : account.failed.map { ($0.id, $0.attempt) }) { $1 }
     let here = Dictionary(hidesFailures ? [] : account.waiting.map { ($0.id, $0.attempt) }) { $1 }
+    // By two ways, the line and the socket: some of the replies come first.
+    let overtaking = hasLine && !account.replies.isEmpty && world.chance(30) ? world.pick(1...account.replies.count) : 0
+    for reply in account.replies.prefix(overtaking) { send(reply) }
     let words = account.ids.map { "\($0)\(failed[$0].map { "(failed \($0))" } ?? "")" }.joined(separator: " ")
     link.toListener("tasks_held of \(uuid): \(words)") { [unowned controller, uuid] in
       controller.accounted(account.ids, waiting: here, failed: failed, by: uuid)
     }
-    for reply in account.replies { send(reply) }
+    for reply in account.replies.dropFirst(overtaking) { send(reply) }
   }
 
   private func isShare(_ request: Envelope) -> Bool { request.messageID.map { cluster.ledger.broadcasts[$0] != nil } ?? false }

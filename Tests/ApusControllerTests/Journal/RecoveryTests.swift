@@ -34,6 +34,45 @@ struct RecoveryTests {
     #expect(bench.effects.answers == ["a": 1, "b": 1, "new": 1])
   }
 
+  @Test("a reply that comes before its engine's account ends its task, wherever that was believed to be")
+  func overtakenAccount() {
+    var bench = RecoveryBench()
+    bench.restore(
+      [
+        RecoveryBench.task("queued"), RecoveryBench.task("elsewhere", on: "e1"), RecoveryBench.task("resting", retries: 1),
+        RecoveryBench.task("failed", retries: 2, spent: 1, refused: ["e0"]),
+      ], engines: ["e0", "e1"])
+    bench.submit("waiting", after: Dependency(["failed"]))
+    for engine in ["e0", "e1"] as [EngineUUID] { bench.register(engine) }
+    for id in ["queued", "elsewhere", "waiting"] as [MessageID] { bench.complete(id, by: "e0") }
+    bench.complete("resting", by: "e0", .error, attempt: 0)
+    // That failure has been counted.
+    bench.complete("failed", by: "e0", .error, attempt: 0)
+    #expect(bench.effects.answers == ["queued": 1, "elsewhere": 1, "waiting": 1])
+    let told = bench.account(
+      "e0", "queued", "elsewhere", "waiting", "resting", "failed", failed: ["resting": 0, "failed": 0])
+    #expect(told == ["queued", "elsewhere", "waiting", "resting", "failed"])
+    #expect(bench.account("e1") == [])
+    for id in ["resting", "failed"] as [MessageID] { bench.complete(id, by: "e1") }
+    #expect(bench.effects.attempts == ["resting": [1], "failed": [1]])
+    #expect(bench.effects.answers == ["queued": 1, "elsewhere": 1, "waiting": 1, "resting": 1, "failed": 1])
+    #expect(bench.state.tasks.isEmpty)
+  }
+
+  @Test("what has failed before its engine's account, and is there again, is not sent there once more because of it")
+  func failedBeforeTheAccount() {
+    var bench = RecoveryBench()
+    bench.restore([RecoveryBench.task("a", on: "e0", retries: 2)], engines: ["e0"])
+    bench.register("e0")
+    bench.pass(2.5)
+    bench.complete("a", by: "e0", .error, attempt: 0)
+    #expect(bench.effects.attempts == ["a": [1]])
+    #expect(bench.account("e0", "a", failed: ["a": 0]) == ["a"])
+    #expect(bench.effects.attempts == ["a": [1]])
+    bench.complete("a", by: "e0", attempt: 1)
+    #expect(bench.effects.answers == ["a": 1])
+  }
+
   @Test("what an engine has is its own where neither the journal nor the list of engines knew of it")
   func unknownEngines() {
     var bench = RecoveryBench()

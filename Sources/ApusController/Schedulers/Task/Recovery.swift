@@ -92,8 +92,7 @@ struct Recovery {
 
   mutating func keep(_ reply: TaskReply, of engine: Int) {
     guard orphanBytes + reply.message.byteCount <= Self.orphanLimit else { return }
-    let isResult = reply.status == .ok && reply.dependenciesMet
-    guard claim(reply.id, isResult ? nil : reply.attempt ?? 0, by: engine) else { return }
+    guard claim(reply.id, reply.isResult ? nil : reply.attempt ?? 0, by: engine) else { return }
     if let before = orphans.updateValue((engine, reply), forKey: reply.id) { orphanBytes -= before.reply.message.byteCount }
     orphanBytes += reply.message.byteCount
   }

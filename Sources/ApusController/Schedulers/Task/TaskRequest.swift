@@ -178,6 +178,8 @@ struct TaskReply: Sendable {
   var isRefusal: Bool
   /// Of a failure: which try failed, where its engine says so.
   var attempt: Int?
+  /// Not a failure, nor a refusal.
+  var isResult: Bool { status == .ok && dependenciesMet }
 
   init(
     id: MessageID, message: Envelope, status: Status, dependenciesMet: Bool = true, isRefusal: Bool = false, attempt: Int? = nil

@@ -191,7 +191,7 @@ extension TaskSchedulerState {
 
   /// A failure of an earlier try, which has been counted: it comes late, or was kept for the controller before.
   func isOutdated(_ result: TaskReply, of task: QueuedTask) -> Bool {
-    guard task.attempt > 0, result.status != .ok || !result.dependenciesMet, let attempt = result.attempt else { return false }
+    guard task.attempt > 0, !result.isResult, let attempt = result.attempt else { return false }
     return attempt < task.attempt
   }
 
@@ -273,10 +273,23 @@ extension TaskSchedulerState {
     for index in relieved.keys.sorted() { serve(index, now: now, effects: &effects) }
   }
 
-  /// The reply of a task that nobody has submitted as far as is known.
-  mutating func keepOrphan(_ reply: TaskReply, by uuid: EngineUUID) {
-    guard recovery != nil, tasks[reply.id] == nil, !hasEnded(reply.id) else { return }
-    recovery?.keep(reply, of: engines.know(uuid))
+  /// The reply of a task that nobody has submitted, or that is not on this engine, as far as is known. The engine's account, which says that it is
+  /// there, may come later, for a reply goes by any of its connections, and is no better than the reply itself.
+  mutating func completedUnplaced(
+    _ reply: TaskReply, by uuid: EngineUUID, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    guard recovery != nil else { return }
+    let index = engines.know(uuid)
+    guard let task = tasks[reply.id] else {
+      if !hasEnded(reply.id) { recovery?.keep(reply, of: index) }
+      return
+    }
+    let attempt = reply.isResult ? nil : reply.attempt ?? 0
+    if let attempt, isCounted(task, attempt, on: index) { return }
+    var relieved: [Int: Int] = [:]
+    claim(reply.id, attempt, by: index, relieving: &relieved, effects: &effects)
+    if case .placed(index) = task.phase { completed(reply, by: uuid, now: now, effects: &effects) }
+    serve(relieved, now: now, effects: &effects)
   }
 
   /// - Returns: whether the task is on an engine that has it already.

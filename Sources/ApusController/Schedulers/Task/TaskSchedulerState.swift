@@ -217,9 +217,11 @@ struct TaskSchedulerState {
   ) {
     // Unknown: answered already, by another engine or as lost. Placed elsewhere: the engine that was given up came back with the answer.
     guard let task = tasks[result.id], case .placed(let index) = task.phase, engines[index].uuid == uuid else {
-      return keepOrphan(result, by: uuid)
+      return completedUnplaced(result, by: uuid, now: now, effects: &effects)
     }
     if isOutdated(result, of: task) { return }
+    // It was there: what follows is not for the account to say, which may come later.
+    recovery?.unconfirmed[index]?.remove(task.id)
     lookAhead.answered(index, now: now)
     // An engine that becomes free by this belongs to the oldest task that waits, not to the first that depends on this one.
     let wasFull = !engines.isFree(index)
