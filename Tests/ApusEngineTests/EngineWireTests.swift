@@ -19,8 +19,10 @@ import Transport
     let other: Socket
     var session = Session(key: "key")
     let connection: ConnectionFile
+    /// With a line that nobody takes: as of a controller that has no descriptor left for it.
+    private let local: (directory: LocalDirectory, lines: LocalListener)?
 
-    init() throws {
+    init(isLocal: Bool = false) throws {
       let context = try Context()
       self.context = context
       registration = try Socket(.router, in: context)
@@ -43,10 +45,30 @@ import Transport
       let iopubPort = port(try iopub.bind(address))
       let side = ConnectionFile.Side.engine(
         heartbeatPing: port(try ping.bind(address)), heartbeatPong: port(try pong.bind(address)), broadcast: [otherPort])
-      connection = ConnectionFile(
+      var connection = ConnectionFile(
         interface: "tcp://127.0.0.1", registration: registrationPort, control: controlPort, mux: muxPort, task: otherPort,
         iopub: iopubPort,
         side: side, key: "key", location: "localhost")
+      if isLocal {
+        let directory = try LocalDirectory()
+        func bind(_ socket: borrowing Socket, _ port: Int) throws {
+          try socket.bindLocal(LocalDirectory.file(String(port), in: directory.path))
+        }
+        try bind(registration, registrationPort)
+        try bind(control, controlPort)
+        try bind(mux, muxPort)
+        try bind(other, otherPort)
+        try bind(iopub, iopubPort)
+        if case .engine(let pingPort, let pongPort, _) = side {
+          try bind(ping, pingPort)
+          try bind(pong, pongPort)
+        }
+        connection.localDirectory = directory.path
+        local = (directory, try #require(LocalListener(path: LocalSocket.linesPath(in: directory.path))))
+      } else {
+        local = nil
+      }
+      self.connection = connection
     }
 
     func receive(_ socket: borrowing Socket) throws -> Envelope {
@@ -120,6 +142,34 @@ import Transport
     let farewell = try controller.receive(controller.control)
     #expect(farewell.messageType == .shutdownReply)
     guard case .stopped(0) = shell.next(milliseconds: 10_000 * patience) else { throw Missing() }
+    shell.close()
+    engine.finish()
+  }
+
+  @Test("an engine whose line the controller never takes answers by its other connections")
+  func untakenLine() throws {
+    let controller = try Controller(isLocal: true)
+    let engine = try Engine(EngineConfiguration(connection: controller.connection, uuid: "engine-1"))
+    let shell = Shell(engine: engine)
+    engine.start()
+    _ = try controller.receive(controller.registration)
+    let answer = controller.session.message(
+      .registrationReply, content: ["id": 0, "status": "ok", "hb_period": 100], identities: [Frame("engine-1")])
+    try controller.registration.send(answer.frames)
+    #expect(try shell.waitForRegistration() == EngineID(0))
+    engine.kernelIsReady()
+    // The shell is connected before the heart.
+    var hasPong = false
+    for _ in 0..<200 * patience where !hasPong {
+      try controller.ping.send([Frame("1")])
+      _ = try controller.iopub.waitReadable(milliseconds: 1)
+      hasPong = try controller.pong.waitReadable(milliseconds: 50)
+    }
+    let task = controller.session.message(.applyRequest, identities: [Frame("engine-1"), Frame("client")])
+    try controller.mux.send(task.frames)
+    guard case .request = shell.next(milliseconds: 10_000 * patience) else { throw Missing() }
+    shell.reply(.init(type: .applyReply, succeeded: true, content: Frame(["status": "ok"])))
+    #expect(try controller.receive(controller.mux).parentHeaderFrame == task.headerFrame)
     shell.close()
     engine.finish()
   }

@@ -1,5 +1,6 @@
 import ApusMessaging
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ApusEngine
@@ -41,5 +42,85 @@ import Testing
     #expect(first.messageID != second.messageID)
     #expect(second.parentID == "task" && second.contentFrame == first.contentFrame)
     #expect(try first.header().date == second.header().date)
+  }
+
+  @Test("what finds no room in the line is not given to a socket that is not connected: it waits, and so does an account")
+  func fullLine() throws {
+    let path = NSTemporaryDirectory() + "held-\(UUID().uuidString.prefix(8))"
+    let listener = try #require(LocalListener(path: path))
+    let line = try #require(LocalSocket(connectingTo: path))
+    let end = try #require(try listener.accept())
+    let engineSession = EngineSession(uuid: EngineUUID("engine"), key: Self.key)
+    let timers = Mutex(0)
+    let replies = HeldReplies(engineSession: engineSession) { _ in timers.withLock { $0 += 1 } }
+    replies.keepReplies(true)
+    let context = try Context()
+    // Of nobody.
+    let socket = try Socket(.router, in: context)
+    try socket.set(.routerMandatory, 1)
+    replies.use(HandedSocket(socket), line)
+    let content = Frame([UInt8](repeating: 32, count: 30_000) + Array("{}".utf8))
+    let count = 400
+    for number in 0..<count {
+      let parent = Frame(["msg_id": .string("\(number)"), "msg_type": "apply_request", "session": "client"])
+      replies.send(
+        engineSession.message(
+          .applyReply, content: content, parent: parent, metadata: engineSession.engineMetadata,
+          identities: [Frame("task_out"), Frame("client"), Frame("further")]), task: MessageID("\(number)"))
+    }
+    #expect(timers.withLock { $0 } == 1, "somebody looks whether there is room again")
+    var (answered, accounts): (Set<String>, Int) = ([], 0)
+    func read() throws -> Int {
+      var read = 0
+      while case .message(let frames) = end.receive() {
+        read += 1
+        let message = try #require(Envelope(frames))
+        if message.messageType == .tasksHeld { accounts += 1 } else { answered.insert(message.parentID?.text ?? "?") }
+      }
+      return read
+    }
+    let fitted = try read()
+    #expect(fitted < count)
+    #expect(replies.timerFired())
+    while try read() > 0 { _ = replies.timerFired() }
+    #expect(!replies.timerFired())
+    #expect(answered.count == count)
+
+    answered = []
+    replies.account(waiting: [])
+    replies.account(waiting: [])
+    while try read() > 0 { replies.flush() }
+    #expect(answered.count == count && (1...2).contains(accounts))
+  }
+
+  @Test("the answer to a frontend of the engine itself does not go by the controller's line")
+  func frontend() throws {
+    let path = NSTemporaryDirectory() + "held-\(UUID().uuidString.prefix(8))"
+    let listener = try #require(LocalListener(path: path))
+    let line = try #require(LocalSocket(connectingTo: path))
+    let end = try #require(try listener.accept())
+    let context = try Context()
+    let socket = try Socket(.router, in: context)
+    try socket.set(.routerMandatory, 1)
+    let frontend = try Socket(.dealer, in: context)
+    try frontend.set(.identity, Array("frontend".utf8))
+    try frontend.connect(try socket.bind("tcp://127.0.0.1:*"))
+    try frontend.send([Frame("question")])
+    let isThere = try socket.waitReadable(milliseconds: 10_000 * patience)
+    #expect(isThere)
+    let engineSession = EngineSession(uuid: EngineUUID("engine"), key: Self.key)
+    let replies = HeldReplies(engineSession: engineSession) { _ in }
+    replies.keepReplies(true)
+    replies.use(HandedSocket(socket), line)
+    for identity in ["frontend", "one that has gone"] {
+      replies.send(
+        engineSession.message(
+          .executeReply, content: Frame(["status": "ok"]), parent: .emptyObject, metadata: .emptyObject,
+          identities: [Frame(identity)]))
+    }
+    #expect(!replies.timerFired(), "nothing waits")
+    if case .message = end.receive() { Issue.record("it went to the controller") }
+    let hasAnswer = try frontend.waitReadable(milliseconds: 10_000 * patience)
+    #expect(hasAnswer)
   }
 }

@@ -124,8 +124,13 @@ extension Engine {
 
   /// A controller with a journal that took the place of another is to be told what this engine has.
   private func met(_ session: SessionID?, hasJournal: Bool) {
-    // Until it is given: the controller may answer twice.
-    if let before = controllerSession, before != session, hasJournal { owesAccount = true }
+    if let before = controllerSession, before != session {
+      // That the connections to the one before have ended may not have been read yet, and is not to be taken for a loss of this one's.
+      readShellMonitor()
+      readControlMonitor()
+      // Until it is given: the controller may answer twice.
+      if hasJournal { owesAccount = true }
+    }
     controllerSession = session
     replies.keepReplies(hasJournal)
   }
@@ -138,11 +143,8 @@ extension Engine {
     mailbox.put { contents in
       contents.local = local
       contents.renewsLine = true
+      contents.owesAccount = true
     }
-    // Without a line it goes by the shell's connections, as soon as they have found their way, however long the controller takes to
-    // come. Twice the same does no harm.
-    accountsByShell = local == nil
-    if !accountsByShell || readyShellConnections.count >= shellConnections { mailbox.put { $0.owesAccount = true } }
   }
 
   static func answer(_ content: JSONObject) -> RegistrationState.Answer? {
@@ -226,6 +228,8 @@ extension Engine {
     forget(.shellMonitor)
     shellMonitor = nil
     let shell = try socket(.router, linger: 1000)
+    // It says so where it would drop something.
+    try shell.set(.routerMandatory, 1)
     let watcher = try monitor(of: shell, named: "shell", tellsReadiness: true)
     let ports = [connection.mux, connection.task, leaves[id.number % leaves.count]]
     missingShellConnections = ports.count
@@ -240,6 +244,7 @@ extension Engine {
     mailbox.put { contents in
       contents.socket = handed
       contents.local = local
+      contents.isConnected = false
     }
   }
 
@@ -271,14 +276,17 @@ extension Engine {
         if missingShellConnections == 0 { startHeartWhenConnected() }
       case .ready(let descriptor):
         readyShellConnections.insert(descriptor)
-        if accountsByShell, readyShellConnections.count >= shellConnections { mailbox.put { $0.owesAccount = true } }
+        tellConnections()
       case .disconnected(let descriptor):
         readyShellConnections.remove(descriptor)
+        tellConnections()
         connectionBroke()
       case .handshakeFailed: break
       }
     }
   }
+
+  private func tellConnections() { mailbox.put { $0.isConnected = readyShellConnections.count >= shellConnections } }
 
   private func readControlMonitor() {
     while let event = (try? controlMonitor?.next()) ?? nil {

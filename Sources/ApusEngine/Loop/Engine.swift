@@ -54,8 +54,6 @@ public actor Engine {
   /// How many there are, and those by which messages can go.
   var shellConnections = 0
   var readyShellConnections: Set<Int32> = []
-  /// What this engine has is told to the controller whenever all of them are ready again: it is a new one, and no line leads to it.
-  var accountsByShell = false
   /// The kernel ran its startup code: work may come.
   var isKernelReady = false
   var isHeartWanted = false

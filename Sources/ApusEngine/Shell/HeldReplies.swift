@@ -1,4 +1,5 @@
 import ApusMessaging
+import DequeModule
 import Glibc
 import Transport
 
@@ -7,6 +8,9 @@ import Transport
 /// Nothing waits for a long task: what is older than half a millisecond leaves when the next task ends, and while a task runs the engine's
 /// loop sends what waits. So two threads send, each under the mutex, which is the fence that libzmq asks for. The shell's thread
 /// sends everything before it receives: the loop finds nothing to send while the socket is being read.
+///
+/// A controller with a journal is told everything once, and asks for nothing again. So what finds no room in the line, while the socket does not know the
+/// way yet, as after a restart, is not dropped: it waits for either.
 final class HeldReplies: Sendable {
   private struct State: Sendable {
     var socket: HandedSocket?
@@ -20,6 +24,17 @@ final class HeldReplies: Sendable {
     var kept: KeptReplies?
     /// Something was held since the loop last looked.
     var wasUsed = false
+    /// What has found no way, in no order.
+    var waiting = Deque<Waiting>()
+    var waitsForLine: Bool { local != nil && !waiting.isEmpty }
+  }
+
+  private struct Waiting: Sendable {
+    let frames: [Frame]
+    /// The next account brings it as well.
+    let isOfAccount: Bool
+    /// And not for a frontend, which has no line.
+    var isForController: Bool { frames.first.flatMap { Shell.channel(of: $0) } != nil }
   }
 
   private static let patience = Duration.microseconds(500)
@@ -43,13 +58,27 @@ final class HeldReplies: Sendable {
     return try bound.get()
   }
 
-  /// What waits leaves by the old sockets.
+  /// What waits leaves by the old sockets, or waits for these.
+  /// - Parameter local: that the controller has taken.
   func use(_ socket: HandedSocket?, _ local: LocalSocket?) {
-    state.withLock { state in
+    withLock { state in
       Self.flush(&state, engineSession)
+      Self.sendWaiting(&state)
       state.socket = socket
       state.local = local
+      Self.sendWaiting(&state)
     }
+  }
+
+  /// As `withLock` of the state. What waits for room in the line is tried again soon.
+  private func withLock(_ body: (inout State) -> Void) {
+    let mustGuard = state.withLock { state in
+      body(&state)
+      guard state.wasUsed || state.waitsForLine, !state.isGuarded else { return false }
+      state.isGuarded = true
+      return true
+    }
+    if mustGuard { requestTimer(self) }
   }
 
   // MARK: replies that are kept
@@ -70,8 +99,9 @@ final class HeldReplies: Sendable {
   /// To a controller that took the place of another: what this engine has, then the replies that the other did not confirm.
   /// - Parameter waiting: requests that are here and have not been answered.
   func account(waiting: [(id: MessageID, metadata: Frame)]) {
-    state.withLock { state in
+    withLock { state in
       guard let account = state.kept?.account(waiting: waiting) else { return }
+      state.waiting.removeAll(where: \.isOfAccount)
       func object(_ tasks: [(id: MessageID, attempt: Int)]) -> JSONValue {
         .object(JSONObject(members: tasks.map { (key: $0.id.text, value: JSONValue.int($0.attempt)) }))
       }
@@ -82,7 +112,7 @@ final class HeldReplies: Sendable {
         ]),
         parent: .emptyObject, metadata: engineSession.engineMetadata, identities: [Frame("task_out"), Frame("controller")],
         sealedFor: .reply(.task))
-      Self.sendAlone(message, &state, engineSession)
+      Self.sendAlone(message, isOfAccount: true, &state, engineSession)
       for kept in account.replies {
         let reply = engineSession.renewed(kept)
         if let hop = reply.identities.first, reply.identities.count == 2,
@@ -91,7 +121,7 @@ final class HeldReplies: Sendable {
           state.hop = hop
           if state.batch.isFull { Self.flush(&state, engineSession) }
         } else {
-          Self.sendAlone(reply, &state, engineSession)
+          Self.sendAlone(reply, isOfAccount: true, &state, engineSession)
         }
       }
       Self.flush(&state, engineSession)
@@ -103,51 +133,50 @@ final class HeldReplies: Sendable {
   /// Sends it now, behind those that wait.
   /// - Parameter task: the balanced task that it answers.
   func send(_ message: Envelope, task: MessageID? = nil) {
-    state.withLock { state in
+    withLock { state in
       if let task { state.kept?.keep(message, to: task) }
-      Self.sendAlone(message, &state, engineSession)
+      Self.sendAlone(message, isOfAccount: task != nil, &state, engineSession)
     }
   }
 
   /// Sends it with the others of its batch, soon.
   /// - Parameter isLast: no request waits, and so it need not.
   func hold(_ message: Envelope, task: MessageID, isLast: Bool) {
-    let mustGuard = state.withLock { state in
+    withLock { state in
       state.kept?.keep(message, to: task)
-      guard let hop = message.identities.first else { return false }
+      guard let hop = message.identities.first else { return }
       if state.hop != hop { Self.flush(&state, engineSession) }
       let isFirst = state.batch.isEmpty
       guard message.identities.count == 2, state.batch.append(message.identities.last, message.payload) else {
-        Self.sendAlone(message, &state, engineSession)
-        return false
+        return Self.sendAlone(message, isOfAccount: true, &state, engineSession)
       }
       if isFirst { state.hop = hop }
-      if isLast {
-        Self.flush(&state, engineSession)
-        return false
-      }
+      if isLast { return Self.flush(&state, engineSession) }
       let now = ContinuousClock.now
       if isFirst {
         state.since = now
       } else if state.batch.isFull || now - state.since > Self.patience {
-        Self.flush(&state, engineSession)
-        return false
+        return Self.flush(&state, engineSession)
       }
       state.wasUsed = true
-      defer { state.isGuarded = true }
-      return !state.isGuarded
     }
-    if mustGuard { requestTimer(self) }
   }
 
-  func flush() { state.withLock { Self.flush(&$0, engineSession) } }
+  /// On the shell's thread.
+  func flush() {
+    state.withLock { state in
+      Self.flush(&state, engineSession)
+      if !state.waiting.isEmpty { Self.sendWaiting(&state) }
+    }
+  }
 
-  /// As `flush`.
+  /// On the loop: as `flush`, but what waits goes by the line alone, for the socket may be being read.
   /// - Returns: whether to call again soon; otherwise what is held next asks for that.
   func timerFired() -> Bool {
     state.withLock { state in
       Self.flush(&state, engineSession)
-      state.isGuarded = state.wasUsed
+      Self.sendWaiting(&state, byLineAlone: true)
+      state.isGuarded = state.wasUsed || state.waitsForLine
       state.wasUsed = false
       return state.isGuarded
     }
@@ -155,17 +184,56 @@ final class HeldReplies: Sendable {
 
   private static func flush(_ state: inout State, _ engineSession: EngineSession) {
     guard !state.batch.isEmpty else { return }
-    send([state.hop] + engineSession.sign(&state.batch), &state)
+    send(Waiting(frames: [state.hop] + engineSession.sign(&state.batch), isOfAccount: true), &state)
   }
 
-  private static func sendAlone(_ message: Envelope, _ state: inout State, _ engineSession: EngineSession) {
+  /// - Parameter isOfAccount: whether it is one of those that are kept, or says which these are.
+  private static func sendAlone(_ message: Envelope, isOfAccount: Bool, _ state: inout State, _ engineSession: EngineSession) {
     flush(&state, engineSession)
-    send(engineSession.sealed(message), &state)
+    send(Waiting(frames: engineSession.sealed(message), isOfAccount: isOfAccount), &state)
   }
 
-  private static func send(_ frames: [Frame], _ state: inout State) {
+  private static func send(_ message: Waiting, _ state: inout State) {
     // Replies have no order: what finds no room here goes through libzmq.
-    if let local = state.local, local.send(frames, copying: SharedCopies()) == .sent { return }
-    do { try state.socket?.socket.send(frames) } catch { EngineLog.log(.error, "A reply was not sent: \(error)") }
+    if message.isForController, let local = state.local, local.send(message.frames, copying: SharedCopies()) == .sent { return }
+    if !sendBySocket(message, state) { state.waiting.append(message) }
+  }
+
+  /// - Returns: false if it has to wait.
+  private static func sendBySocket(_ message: Waiting, _ state: State) -> Bool {
+    let mayWait = state.kept != nil && message.isForController
+    guard let socket = state.socket else { return !mayWait }
+    do throws(ZeroMQError) {
+      do throws(ZeroMQError) { try socket.socket.send(message.frames) } catch {
+        guard error.isUnreachable else { throw error }
+        // That it has found its way may be for it to take in.
+        socket.socket.refresh()
+        try socket.socket.send(message.frames)
+      }
+    } catch {
+      if error.isUnreachable { return !mayWait }
+      EngineLog.log(.error, "A reply was not sent: \(error)")
+    }
+    return true
+  }
+
+  private static func sendWaiting(_ state: inout State, byLineAlone: Bool = false) {
+    guard !state.waiting.isEmpty else { return }
+    var waiting = Deque<Waiting>()
+    swap(&waiting, &state.waiting)
+    var line = state.local
+    var unreachable: Set<Frame> = []
+    waiting.removeAll { message in
+      switch line?.send(message.frames, copying: SharedCopies()) {
+      case .sent: return true
+      case .full, .closed: line = nil
+      case .unfit, nil: break
+      }
+      guard !byLineAlone, let hop = message.frames.first, !unreachable.contains(hop) else { return false }
+      if sendBySocket(message, state) { return true }
+      unreachable.insert(hop)
+      return false
+    }
+    swap(&waiting, &state.waiting)
   }
 }

@@ -56,7 +56,14 @@ public final class Shell {
   /// To the controller, if that is on this host: messages of all schedulers come this way, with the name of theirs in front.
   @exclusivity(unchecked) private var local: LocalSocket?
   @exclusivity(unchecked) private var isLocalNext = false
+  /// The controller has taken the line: before its first message by it, what is sent there may go to nobody, and nothing is.
   @exclusivity(unchecked) private var hasHeardLine = false
+  /// Messages can go by all connections of the socket.
+  @exclusivity(unchecked) private var isConnected = false
+  /// The controller is another one, and has not been told what this engine has.
+  @exclusivity(unchecked) private var owesAccount = false
+  /// It was told by the socket. Whoever connects there next may be another one, and is told as well: twice the same does no harm.
+  @exclusivity(unchecked) private var accountsBySocket = false
   /// Verifies what comes in; replies are signed by `engineSession`.
   @exclusivity(unchecked) private var session: Session
   @exclusivity(unchecked) private var rejections = RejectionLog()
@@ -115,6 +122,7 @@ public final class Shell {
     if running != nil { abandon() }
     while true {
       if mailbox.hasNews { readMailbox() }
+      if owesAccount { account() }
       if let exitCode { return .stopped(exitCode) }
       if isNudged {
         isNudged = false
@@ -151,12 +159,16 @@ public final class Shell {
     guard let local else { return nil }
     switch local.receive() {
     case .message(let frames):
-      hasHeardLine = true
+      if !hasHeardLine {
+        hasHeardLine = true
+        replies.use(socket, local)
+      }
       return frames
     case .closed:
       // Before the first message it was not wanted, and nothing is lost.
       if hasHeardLine { engine.lineEnded(local) }
       self.local = nil
+      hasHeardLine = false
       replies.use(socket, nil)
       return nil
     case .nothing: return nil
@@ -180,8 +192,8 @@ public final class Shell {
 
   private func readMailbox() {
     mailbox.acknowledge()
-    if let (fresh, freshLocal) = mailbox.read({ contents in contents.socket.take().map { ($0, contents.local.take()) } }) {
-      replies.use(fresh, freshLocal)
+    if let (fresh, freshLocal) = takeSockets() {
+      replies.use(fresh, nil)
       (socket, local) = (fresh, freshLocal)
       hasHeardLine = false
     } else if let renewed = mailbox.read({ contents -> LocalSocket?? in
@@ -190,17 +202,18 @@ public final class Shell {
     }) {
       // What the line before has brought is done, whoever asked for it.
       readAll()
-      replies.use(socket, renewed)
+      replies.use(socket, nil)
       local = renewed
       hasHeardLine = false
     }
-    let owesAccount = mailbox.read { contents in
+    let (isNewDebt, isConnected) = mailbox.read { contents in
       defer { contents.owesAccount = false }
-      return contents.owesAccount
+      return (contents.owesAccount, contents.isConnected.take())
     }
-    if owesAccount {
-      readAll()
-      replies.account(waiting: waiting[firstWaiting...].filter(\.isBalanced).map { ($0.id, $0.envelope.metadataFrame) })
+    if isNewDebt { (owesAccount, accountsBySocket) = (true, false) }
+    if let isConnected {
+      self.isConnected = isConnected
+      if isConnected, accountsBySocket { owesAccount = true }
     }
     if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(engineSession.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }
@@ -209,6 +222,25 @@ public final class Shell {
       return contents.isNudged
     }
     if let moment = mailbox.read({ $0.aborts.takeEverything() }) { abortQueued { ($0.date ?? moment) <= moment } }
+  }
+
+  /// By the line when the controller has taken it, and by the socket when its connections have found their way, however long the controller takes to
+  /// come. While nothing runs: that would be neither answered nor waiting.
+  private func account() {
+    guard hasHeardLine || isConnected else { return }
+    owesAccount = false
+    readAll()
+    accountsBySocket = !hasHeardLine
+    replies.account(waiting: waiting[firstWaiting...].filter(\.isBalanced).map { ($0.id, $0.envelope.metadataFrame) })
+  }
+
+  private func takeSockets() -> (HandedSocket, LocalSocket?)? {
+    mailbox.read { contents in
+      guard let fresh = contents.socket.take() else { return nil }
+      // The line that is there is the latest.
+      contents.renewsLine = false
+      return (fresh, contents.local.take())
+    }
   }
 
   private func takeControlRequest() -> ShellRequest? { mailbox.read { $0.requests.isEmpty ? nil : $0.requests.removeFirst() } }
@@ -228,6 +260,7 @@ public final class Shell {
   /// What is in it waits its turn.
   /// - Parameter isLocal: nobody but the controller can have put buffers into its line: they need not be looked at.
   private func open(_ frames: [Frame], isLocal: Bool) {
+    if isLocal, isWelcome(frames) { return }
     do {
       if MessageBatch.isBatch(frames, identities: 1) {
         var batch = try session.openBatch(frames, .schedulerToEngine)
@@ -243,6 +276,11 @@ public final class Shell {
     } catch {
       reject("\(error)")
     }
+  }
+
+  /// The controller's answer to the greeting. Who it is does not matter: nobody else can have put something into the line.
+  private func isWelcome(_ frames: [Frame]) -> Bool {
+    frames.first == .delimiter && Envelope(frames)?.messageType == LocalSocket.welcome
   }
 
   /// Which of the controller's sockets an identity belongs to (protocol section 3).

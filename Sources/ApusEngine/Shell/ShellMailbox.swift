@@ -13,8 +13,10 @@ final class ShellMailbox: Sendable {
     var local: LocalSocket?
     /// The line is new, or gone, and the socket the same.
     var renewsLine = false
-    /// That controller can be told now what this engine has.
+    /// That controller is to be told what this engine has, as soon as there is a way to it.
     var owesAccount = false
+    /// Whether messages can go by all of the socket's connections, where those have changed.
+    var isConnected: Bool?
     /// The key of a restarted controller; comes with its socket.
     var key: String?
     /// Requests of the control socket that need the interpreter; served before anything that waits on the shell socket.

@@ -7,7 +7,7 @@ extension LocalSocket {
   /// How a party introduces itself, once, before anything else: an engine with `content["uuid"]`, a client with `content["client"]`, which is the
   /// identity of its libzmq sockets, and `content["lane"]`.
   public static let greeting = MessageType("local_connection")
-  /// The answer to a client: from now on it may use the line. Its parent is the greeting.
+  /// The answer: from now on the line may be used. Its parent is the greeting.
   public static let welcome = MessageType("local_connection_reply")
 
   /// What a client's line carries. There are two, so that balanced tasks can be made to wait while direct requests cannot.

@@ -55,7 +55,11 @@ import Transport
 
   private func engine(_ file: ConnectionFile, as uuid: String, _ session: inout Session) throws -> End {
     let end = try End(file)
-    try end.send(session.message(LocalSocket.greeting, content: ["uuid": .string(uuid)]).frames)
+    let greeting = session.message(LocalSocket.greeting, content: ["uuid": .string(uuid)])
+    try end.send(greeting.frames)
+    let welcome = try end.message()
+    #expect(welcome.messageType == LocalSocket.welcome)
+    #expect(welcome.parentID == greeting.messageID)
     return end
   }
 
@@ -138,7 +142,8 @@ import Transport
       cluster.controller.schedulerLoop.execute { gate.stand() }
       gate.awaitStanding()
       defer { gate.open() }
-      let engine = try engine(cluster.engine, as: zmq.uuid, &session)
+      let engine = try End(cluster.engine)
+      try engine.send(session.message(LocalSocket.greeting, content: ["uuid": .string(zmq.uuid)]).frames)
       try await zmq.register(takesBatches: true)
       try await TestClient.with(cluster.client) { client in
         while try await client.content(.queueRequest, ["targets": .null])["0"] == nil {
@@ -151,6 +156,7 @@ import Transport
       }
       let request = session.message(.applyRequest, sealedFor: .request(.mux))
       try client.send([LocalSocket.Lane.mux, Frame(zmq.uuid)] + request.frames)
+      #expect(try engine.message().messageType == LocalSocket.welcome)
       #expect(try engine.message().messageID == request.messageID)
     }
   }

@@ -262,7 +262,7 @@ final class LocalLines: @unchecked Sendable {
       let content = try? greeting.content()
     else { return turnAway(descriptor) }
     if let uuid = EngineUUID(told: content["uuid"]) {
-      welcome(engine: uuid, at: descriptor)
+      welcome(engine: uuid, at: descriptor, greeting)
     } else if let name = content["client"]?.stringValue, LocalSocket.isClientIdentity(name),
       let lane = content["lane"]?.stringValue.flatMap({ LocalSocket.Lane(rawValue: $0) })
     {
@@ -278,8 +278,9 @@ final class LocalLines: @unchecked Sendable {
   }
 
   /// A second line of the same engine takes the place of the first, which it has given up.
-  private func welcome(engine uuid: EngineUUID, at descriptor: Int32) {
+  private func welcome(engine uuid: EngineUUID, at descriptor: Int32, _ greeting: Envelope) {
     guard let socket = lines[descriptor]?.socket else { return }
+    guard answer(greeting, by: socket) else { return close(descriptor) }
     let identity = Frame(uuid.text)
     lines[descriptor]?.owner = .engine(uuid, identity)
     let former = engines.updateValue(socket, forKey: uuid)
@@ -299,11 +300,16 @@ final class LocalLines: @unchecked Sendable {
       if own.requests != nil { return turnAway(descriptor) }
       own.requests = socket
     }
-    let answer = session.message(LocalSocket.welcome, content: ["status": "ok"], parentHeader: greeting.headerFrame)
-    guard socket.send(answer.frames) == .sent else { return close(descriptor) }
+    guard answer(greeting, by: socket) else { return close(descriptor) }
     clients[client] = own
     lines[descriptor]?.owner = .client(client, lane)
     if lane == .tasks, areTasksPaused { stopReading(descriptor) }
+  }
+
+  /// Before anything else that goes there. A line that was never taken, for want of descriptors, looks like any other to who has made it.
+  private func answer(_ greeting: Envelope, by socket: LocalSocket) -> Bool {
+    let answer = session.message(LocalSocket.welcome, content: ["status": "ok"], parentHeader: greeting.headerFrame)
+    return socket.send(answer.frames) == .sent
   }
 }
 
