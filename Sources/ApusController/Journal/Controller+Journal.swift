@@ -25,8 +25,7 @@ extension Controller {
       case .success(let segment):
         bytes += segment.byteCount
         restorer.read(segment)
-      case .failure(let error):
-        logger.error("a part of the journal cannot be read, and is left out", metadata: ["error": "\(error)"])
+      case .failure(let error): restorer.leaveOut(error)
       }
     }
     for damage in restorer.damages { logger.error("the journal is damaged", metadata: ["reason": "\(damage)"]) }

@@ -40,7 +40,8 @@ final class JournalFiles: JournalStorage {
     DirectoryListing.names(in: directory).compactMap { name in
       guard name.hasSuffix(".log"), let number = Int(name.dropLast(4)), number > 0 else { return nil }
       var status = stat()
-      guard stat("\(directory)/\(name)", &status) == 0 else { return nil }
+      // What cannot be looked at is missed by who reads it.
+      guard stat("\(directory)/\(name)", &status) == 0 || errno != ENOENT else { return nil }
       return (number, Int(status.st_size))
     }.sorted { $0.number < $1.number }
   }

@@ -135,6 +135,9 @@ struct Restorer {
     }
   }
 
+  /// A segment that is there, and cannot be read.
+  mutating func leaveOut(_ error: FileError) { damages.append("\(error): what it says is left out") }
+
   private mutating func apply(_ record: consuming JournalCodec.Record) {
     switch consume record {
     case .submitted(let task): submitted(task)
