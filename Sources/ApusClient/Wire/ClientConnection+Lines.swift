@@ -17,7 +17,7 @@ extension ClientConnection {
 
   func readLines(atMost limit: Int) { for lane in [LocalSocket.Lane.tasks, .requests] { readLine(lane, atMost: limit) } }
 
-  private func readLine(_ lane: LocalSocket.Lane, atMost limit: Int) {
+  func readLine(_ lane: LocalSocket.Lane, atMost limit: Int) {
     guard let socket = wire.lines.socket(lane) else { return }
     let now = ContinuousClock.now
     for _ in 0..<limit {

@@ -204,8 +204,14 @@ actor ClientConnection {
     if channel == .query, let serial = wire.takeEngineQuery(match.number) {
       readEngines(message, asOf: serial)
     } else {
+      // The result may be here, by the line: this was sent behind it.
+      if !isLocal, channel == .task, message.replyStatus == .error, isOfLostResult(message) { readLine(.tasks, atMost: .max) }
       state.replied(to: match, TaskReply(message), now: now, effects: &wire)
     }
+  }
+
+  private func isOfLostResult(_ message: Envelope) -> Bool {
+    (try? message.content())?["ename"]?.stringValue == RemoteError.resultLost
   }
 
   private func readBatch(_ frames: [Frame], now: ContinuousClock.Instant) {

@@ -157,7 +157,7 @@ struct JournalOutcome: Sendable, Hashable {
 /// The reply of a task that has ended, for a client that may not have got it.
 struct JournalResult: Sendable {
   let id: MessageID
-  let reply: Envelope
+  var reply: Envelope
   /// When it ended, by the controller's clock.
   let time: Timestamp
   let outcome: TaskOutcome

@@ -189,8 +189,11 @@ struct Restorer {
     note(result.id, JournalOutcome(succeeded: result.outcome == .ok, engine: result.engine))
     // Each snapshot has those again that clients may not have got.
     if let known = resultTimes[result.id], known >= result.time { return }
-    // It would take the place of all others: as in `Recovery`.
-    guard result.reply.byteCount <= Self.resultBytesLimit / 2 else { return }
+    if result.reply.byteCount > Self.resultBytesLimit / 2 {
+      // It would take the place of all others: as in `Recovery`. Clients of Apus ask for it, and are told so; others would wait for ever.
+      guard result.client != nil, !result.isOwnClient else { return }
+      result.reply = Self.lost(result.reply)
+    }
     resultTimes[result.id] = result.time
     results.append(result)
     resultBytes += result.reply.byteCount
@@ -204,6 +207,16 @@ struct Restorer {
       }
       results.removeFirst()
     }
+  }
+
+  /// What is said in its place.
+  private static func lost(_ reply: Envelope) -> Envelope {
+    let reason = "the task has ended, and its result of \(reply.byteCount) bytes was lost: the controller was restarted"
+    let type = reply.messageType ?? .applyReply
+    return Envelope(
+      signature: .empty, header: Frame(["msg_type": .string(type.text)]), parentHeader: reply.parentHeaderFrame,
+      metadata: .emptyObject,
+      content: Frame(RemoteError(name: RemoteError.resultLost, value: reason, traceback: [reason]).content))
   }
 
   private mutating func note(_ id: MessageID, _ outcome: JournalOutcome) {

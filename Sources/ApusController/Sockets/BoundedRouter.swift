@@ -102,21 +102,34 @@ struct BoundedRouter: ~Copyable {
   ///   - second: an identity between the peer's and the rest.
   ///   - isExpected: it waits for a peer that is not connected.
   ///   - byLine: to an engine by its line, behind all that went there before.
+  ///   - isLate: to a client, behind all that it was sent by libzmq before. (What went by its line is there: it looks for that first.)
   ///   - whenLeft: called, on any thread, when libzmq has handed the message to the system. Not where it had to wait in a file.
   mutating func send(
     _ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false, byLine: Bool = false,
+    isLate: Bool = false,
     whenLeft: Departure.Action? = nil
   ) {
     // Replies have no order, and are never too many for a client that reads.
-    if let side, peers == .clients, side.lines.reply(on: side.name, to: peer, second, rest) { return }
+    if !isLate, sendByLine(client: peer, second, rest) { return }
     if waiting.isEmpty || waiting[peer] == nil {
       switch byLine ? deliverByLine(peer, second, rest) : deliver(peer, second, rest, whenLeft) {
       case .sent: return
-      case .gone: if !isExpected, !expects(peer) { return }
+      case .gone:
+        if !isExpected, !expects(peer) {
+          // What it was sent by libzmq was lost with that connection.
+          if isLate { _ = sendByLine(client: peer, second, rest) }
+          return
+        }
       case .full: break
       }
     }
     keep((byLine ? [Self.lineMark] : []) + (second.map { [$0] } ?? []) + rest, for: peer, whenLeft)
+  }
+
+  /// - Returns: false if it has to go through libzmq.
+  private func sendByLine(client: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>) -> Bool {
+    guard let side, peers == .clients else { return false }
+    return side.lines.reply(on: side.name, to: client, second, rest)
   }
 
   private enum Delivery { case sent, full, gone }

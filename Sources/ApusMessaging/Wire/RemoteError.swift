@@ -2,6 +2,9 @@ public import Transport
 
 /// A task that failed over there, in the form of the wire (protocol sections 6.1 and 7.3).
 public struct RemoteError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The name of what is said of a task that has ended and whose result nobody has any more.
+  public static let resultLost = "ResultLost"
+
   /// The exception's class name: `ValueError`, or one of ipyparallel's own.
   public var name: String
   public var value: String

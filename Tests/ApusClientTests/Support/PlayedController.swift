@@ -160,6 +160,14 @@ final class PlayedController {
     #expect(line.socket.send([channel] + reply.frames) == .sent)
   }
 
+  /// That the task has ended well, as it goes by a line; and that its result is lost, as it goes by libzmq.
+  func answers(to request: Envelope) -> (byLine: [Frame], lost: [Frame]) {
+    let reply = session.message(.applyReply, content: ["status": "ok"], parentHeader: request.headerFrame)
+    let lost = session.message(
+      .applyReply, content: RemoteError(name: RemoteError.resultLost, value: "").content, parentHeader: request.headerFrame)
+    return ([LocalSocket.Lane.task] + reply.frames, lost.frames)
+  }
+
   /// What a test waited for in vain.
   struct Missing: Error { let what: String }
 

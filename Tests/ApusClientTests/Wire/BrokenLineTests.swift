@@ -66,6 +66,29 @@ import Transport
     await client.close()
   }
 
+  @Test("what says that a result is lost does not count where that result came by the line before it")
+  func lost() async throws {
+    let (controller, client, task, line) = try await inTime {
+      let controller = try PlayedController(in: TemporaryDirectory())
+      let (client, lines) = try await opened(controller)
+      let task = try await client.loadBalancedView().submit(TaskSubmission())
+      return (controller, client, task, try #require(lines[.tasks]))
+    }
+    let message = try #require(Envelope(Array(try line.next().dropFirst())))
+    let answers = controller.answers(to: message)
+    client.loop.execute { [connection = client.connection, socket = line.socket] in
+      connection.assumeIsolated {
+        // Both are here before the client looks, and it happens to look for this one first.
+        #expect(socket.send(answers.byLine) == .sent)
+        $0.read(answers.lost, .task, isLocal: false, now: .now)
+        $0.afterEvents()
+      }
+    }
+    #expect(try await task.reply(within: .seconds(10 * patience)).isSuccess)
+    withExtendedLifetime(controller) {}
+    await client.close()
+  }
+
   @Test("of what a line that breaks may have lost, the controller is asked")
   func broken() async throws {
     // The lines are gone behind it, the controller is not.

@@ -1,5 +1,6 @@
 import ApusMessaging
 import Foundation
+import Glibc
 import TestSupport
 import Testing
 import Transport
@@ -75,6 +76,67 @@ struct JournalClusterTests {
         }
         _ = question
         #expect(await engines[0].received == ids)
+      }
+    }
+  }
+
+  @Test("a segment that cannot be read is missed: the journal begins anew behind it")
+  func unreadable() throws {
+    let profile = try TestCluster.temporaryProfile()
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    _ = try JournalFiles.id(in: journal(profile))
+    let files = JournalFiles(directory: journal(profile), limit: 1 << 30)
+    for _ in 0..<2 { try files.beginSegment() }
+    #expect(restored(profile).isWhole)
+    // It can be opened, and has a size, and that is all.
+    try FileManager.default.removeItem(atPath: JournalFiles.path(1, in: journal(profile)))
+    try FileManager.default.createDirectory(atPath: JournalFiles.path(1, in: journal(profile)), withIntermediateDirectories: false)
+    #expect(!restored(profile).isWhole)
+  }
+
+  @Test("what says that a result is lost does not overtake that result, which waits for its client by another way")
+  func late() async throws {
+    let name = LocalSocket.clientIdentity()
+    var id = MessageID("")
+    try await inTwoLives { cluster, client in
+      let dealer = try Connector(cluster.client).connect(.dealer, identity: name, to: cluster.client.task)
+      // It is gone before all of that is sent.
+      try dealer.set(.linger, 30_000)
+      var session = Session(key: cluster.client.key)
+      // Its result is too large to be kept.
+      let request = session.message(
+        .applyRequest, buffers: [Frame([UInt8](repeating: 1, count: 33 << 20))], sealedFor: .request(.task))
+      id = try #require(request.messageID)
+      try dealer.send(request.frames)
+      return { $0.tasks.count == 1 }
+    } second: { cluster, client in
+      try await TestEngine.with(1, cluster.engine) { _ in
+        // What one engine answers it answers in order.
+        let other = try await client.send(.task)
+        _ = try await client.answer(.task, to: other)
+        var session = Session(key: cluster.client.key)
+        let directory = try #require(cluster.client.localDirectory)
+        let line = try #require(LocalSocket(connectingTo: LocalSocket.linesPath(in: directory)))
+        let question = session.message(
+          .resumeRequest, content: ["msg_ids": [.string(id.text)]], sealedFor: .request(.task))
+        for frames in [
+          session.message(LocalSocket.greeting, content: ["client": .string(name), "lane": "tasks"]).frames,
+          [LocalSocket.Lane.task] + question.frames,
+        ] {
+          let sending = line.send(frames)
+          #expect(sending == .sent)
+        }
+        for expected in [LocalSocket.welcome, .resumeReply] {
+          var item = pollfd(fd: line.descriptor, events: Int16(POLLIN), revents: 0)
+          #expect(poll(&item, 1, 10_000) == 1)
+          guard case .message(let frames) = line.receive() else { throw TestFailure("the line has ended") }
+          #expect(Envelope(frames)?.messageType == expected)
+        }
+        let dealer = try Connector(cluster.client).connect(.dealer, identity: name, to: cluster.client.task)
+        let first = try dealer.next()
+        #expect(first?.parentID == id && first?.buffers.first?.count == 33 << 20)
+        let second = try dealer.next()
+        #expect(try second?.content()["ename"]?.stringValue == RemoteError.resultLost)
       }
     }
   }

@@ -66,6 +66,15 @@ struct RestorerTests {
     #expect(second.results.map(\.isDelivered) == [true, true])
   }
 
+  @Test("a stock client does not ask: it is told that its result was too large to be kept, where its result would be")
+  func largeResultOfStockClient() throws {
+    guard case .event(let end) = Sample.finished("a", bytes: Restorer.resultBytesLimit) else { return }
+    let (restored, _) = restored(Sample.segment([[.end(end, client: Frame("stock"))]]))
+    let reply = try #require(restored.results.first?.reply)
+    #expect(reply.messageType == .applyReply && reply.parentID == "a")
+    #expect(RemoteError(try reply.content())?.name == RemoteError.resultLost)
+  }
+
   @Test("whose a stock client's task was is known where its request is gone, also by way of a snapshot")
   func addressee() {
     guard case .event(let end) = Sample.finished("a") else { return }

@@ -135,7 +135,7 @@ extension TaskScheduler {
         identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
         metadata: .emptyObject, content: .emptyObject)
       let reason = "task \(id) has ended, and its result was lost: with a connection that broke, or a controller that was restarted"
-      _ = wire.fail(request, with: .refused(RemoteError(name: "ResultLost", value: reason, traceback: [reason])))
+      wire.miss(request, RemoteError(name: RemoteError.resultLost, value: reason, traceback: [reason]))
     }
     wire.reply(to: message, .resumeReply, ["status": "ok", "unknown": JSONValue(resumption.unknown.map(\.text))])
   }

@@ -33,6 +33,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   enum OutgoingMessage {
     case request(Envelope, EngineUUID)
     case reply(Envelope, client: Frame)
+    /// Speaks of what may be on its way, and goes behind that.
+    case lateReply(Envelope, client: Frame)
   }
 
   private var batches = OutgoingBatches()
@@ -90,15 +92,25 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply, to: request.identities) }
 
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {
+    let reply = self.reply(to: request, failure)
+    // Not sent at once, however much there is: the end of the task is reported next, and the report comes before the answer.
+    if let client = request.identities.first, client != ReturningClients.nobody { outbox.append(.reply(reply, client: client)) }
+    return reply
+  }
+
+  /// The answer to a task that has ended, and whose result is not kept: it may all the same be waiting for its client, or be under way to it.
+  mutating func miss(_ request: Envelope, _ error: RemoteError) {
+    let reply = self.reply(to: request, .refused(error))
+    if let client = request.identities.first { outbox.append(.lateReply(reply, client: client)) }
+  }
+
+  private mutating func reply(to request: Envelope, _ failure: TaskFailure) -> Envelope {
     let error = failure.error
     let content = error?.content ?? ["status": "aborted"]
     let metadata: JSONValue = error == nil ? ["status": "aborted"] : [:]
     // ipyparallel's clients accept an `apply_reply` for any request; an execute_request deserves its own kind.
     let type = request.messageType == .executeRequest ? MessageType.executeReply : .applyReply
-    let reply = session.message(type, content: content, parentHeader: request.headerFrame, metadata: metadata)
-    // Not sent at once, however much there is: the end of the task is reported next, and the report comes before the answer.
-    if let client = request.identities.first, client != ReturningClients.nobody { outbox.append(.reply(reply, client: client)) }
-    return reply
+    return session.message(type, content: content, parentHeader: request.headerFrame, metadata: metadata)
   }
 
   mutating func reportRestored(_ task: MessageID, _ request: KeptRequest) {
@@ -205,6 +217,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
       switch letter {
       case .request(let request, let engine): send(request, behind: request.identities.first, to: .engine(engine))
       case .reply(let reply, let client): send(reply, behind: nil, to: .client(client))
+      case .lateReply(let reply, let client): front.send(client, nil, reply.payload(signedBy: session.signer), isLate: true)
       }
     }
     while let (receiver, batch) = batches.next(signedBy: session.signer) { send(batch: batch, to: receiver) }
