@@ -274,20 +274,23 @@ struct Restorer {
 
   /// Where most of the tasks of a part have ended, the others shall not keep it in memory.
   private static func openSparse(_ tasks: inout [RestatedTask]) {
-    var counts: [ObjectIdentifier: (kept: Int, all: Int)] = [:]
+    typealias Amount = StoredRequests.Amount
+    var counts: [ObjectIdentifier: (kept: Amount, all: Amount)] = [:]
     // Those of one part follow each other.
-    var last: (part: ObjectIdentifier, kept: Int, all: Int)?
-    func note() { if let last { counts[last.part] = (last.kept + (counts[last.part]?.kept ?? 0), last.all) } }
+    var last: (part: ObjectIdentifier, kept: Amount, all: Amount)?
+    func note() {
+      if let last { counts[last.part, default: (Amount(), last.all)].kept.add(last.kept) }
+    }
     for index in tasks.indices {
       guard case .stored(let request) = tasks[index].request else { continue }
       if request.part != last?.part {
         note()
-        last = (request.part, 0, request.partCount)
+        last = (request.part, Amount(), request.partAmount)
       }
-      last?.kept += 1
+      last?.kept.add(request.amount)
     }
     note()
-    let sparse = Set(counts.filter { $0.value.kept < $0.value.all / 2 }.keys)
+    let sparse = Set(counts.filter { $0.value.kept.isLittle(of: $0.value.all) }.keys)
     if sparse.isEmpty { return }
     for index in tasks.indices {
       if case .stored(let request) = tasks[index].request, sparse.contains(request.part) { tasks[index].request.open() }

@@ -5,7 +5,8 @@ import Transport
 /// The requests of a part of a journal, as bytes: most of a million that wait become frames only when an engine gets them, for making those takes
 /// longer than all the rest of a restart, and three times the memory.
 ///
-/// `@unchecked Sendable`: filled once, by the thread that reads the part, before anybody else has it; then nobody changes it.
+/// `@unchecked Sendable`: filled once, by the thread that reads the part, before anybody else has it. Then only
+/// what is kept of it changes, on the scheduler's loop.
 final class StoredRequests: @unchecked Sendable {
   /// Of each request the small frames that the one before it has not, behind them its table: the number of frames, the place of the delimiter,
   /// the places of the frames.
@@ -13,8 +14,29 @@ final class StoredRequests: @unchecked Sendable {
   /// Large frames are made at once: many requests have them in common.
   @exclusivity(unchecked) private var large: [Frame] = []
 
-  /// How many there are.
-  @exclusivity(unchecked) private(set) var count = 0
+  /// What there is, and what of it the scheduler still has as stored.
+  @exclusivity(unchecked) private(set) var all = Amount()
+  @exclusivity(unchecked) fileprivate var kept = Amount()
+  /// The whole is kept for little.
+  @exclusivity(unchecked) fileprivate var isLeftOver = false
+
+  /// Requests, and bytes: of a whole part those that it takes, of some of its requests those that are counted for them.
+  struct Amount: Equatable {
+    var requests = 0
+    var bytes = 0
+    /// Whether keeping the whole takes twice as much as there is to be kept, or more.
+    func isLittle(of all: Amount) -> Bool { requests < all.requests / 2 || bytes < all.bytes / 2 }
+
+    mutating func add(_ other: Amount) {
+      requests += other.requests
+      bytes += other.bytes
+    }
+
+    mutating func remove(_ other: Amount) {
+      requests -= other.requests
+      bytes -= other.bytes
+    }
+  }
 
   /// Where a frame is: from a byte on, or among the large ones.
   fileprivate struct Place: Equatable {
@@ -33,6 +55,8 @@ final class StoredRequests: @unchecked Sendable {
       (Int(Self.word(Int(offset), bytes)), Int(Self.word(Int(offset) + 4, bytes)))
     }
   }
+
+  fileprivate func tableSize(at offset: UInt32) -> Int { Self.tableHeader + table(at: offset).count * Place.size }
 
   fileprivate func place(_ index: Int, inTableAt offset: UInt32) -> Place {
     bytes.withUnsafeBytes { bytes in
@@ -139,7 +163,8 @@ final class StoredRequests: @unchecked Sendable {
 
     /// After the last one.
     mutating func finish() {
-      (requests.bytes, requests.large, requests.count) = (bytes, large, count)
+      (requests.bytes, requests.large) = (bytes, large)
+      requests.all = Amount(requests: count, bytes: bytes.count + large.reduce(0) { $0 + $1.count })
       (bytes, large, former, count) = ([], [], [], 0)
       requests = StoredRequests()
     }
@@ -227,6 +252,26 @@ struct StoredRequest: Sendable {
 
   /// The part that it is of.
   var part: ObjectIdentifier { ObjectIdentifier(requests) }
-  /// How many requests that has, which are all kept for as long as one of them is.
-  var partCount: Int { requests.count }
+  /// What that has, all of which is kept for as long as one request of it is.
+  var partAmount: StoredRequests.Amount { requests.all }
+
+  /// What it takes of that, with what it has in common with others.
+  var amount: StoredRequests.Amount { StoredRequests.Amount(requests: 1, bytes: byteCount + requests.tableSize(at: table)) }
+
+  /// Whether its part is kept for little more than itself.
+  var isLeftOver: Bool { requests.isLeftOver }
+
+  /// It is counted as one that the scheduler has.
+  func keep() {
+    requests.kept.add(amount)
+  }
+
+  /// It is no more.
+  /// - Returns: bytes that are kept for little from now on; with a minus, that were so and are free.
+  func letGo() -> Int {
+    requests.kept.remove(amount)
+    guard requests.isLeftOver != (requests.kept.requests > 0 && requests.kept.isLittle(of: requests.all)) else { return 0 }
+    requests.isLeftOver.toggle()
+    return requests.isLeftOver ? requests.all.bytes : -requests.all.bytes
+  }
 }

@@ -51,13 +51,41 @@ struct StoredRequestsTests {
     #expect(requests[0].isFrom(Frame("client 0")) && !requests[0].isFrom(Frame("client 1")) && !requests[0].isFrom(.empty))
     #expect(requests[2].hasMetadata(Frame(#"{"a": 1}"#)) && !requests[2].hasMetadata(.emptyObject))
     #expect((Set(requests.map(\.part)).count > 1) == (limit < 1 << 30))
-    #expect(Dictionary(grouping: requests, by: \.part).values.allSatisfy { $0[0].partCount == $0.count })
+    #expect(Dictionary(grouping: requests, by: \.part).values.allSatisfy { $0[0].partAmount.requests == $0.count })
     if limit == 1 << 30 {
       #expect(requests[1].sharesClient(with: requests[0]) && !requests[20].sharesClient(with: requests[19]))
       #expect(!requests[1].sharesMetadata(with: requests[0]))
       // A large frame is there once.
       #expect(requests[16].message.frames[7].isIdentical(to: requests[17].message.frames[7]))
     }
+  }
+
+  @Test("where most of a part has ended, what is left of it does not keep it in memory")
+  func leftOver() {
+    let argument = String(repeating: "a", count: 15 << 20)
+    let messages = (0..<6).map { message($0, "c", function: 5, argument: $0 < 3 ? "\($0)\(argument)" : "\($0)") }
+    var bench = RecoveryBench()
+    bench.restore(stored(messages, limit: 1 << 30).enumerated().map { RestatedTask(id: MessageID("t\($0)"), .stored($1)) })
+    func storedCount() -> Int { bench.state.tasks.values.filter { $0.request.stored != nil }.count }
+    bench.register("e0")
+    #expect(storedCount() == 5)
+    bench.complete("t0", by: "e0")
+    #expect(storedCount() == 0 && bench.state.leftOverBytes == 0)
+    #expect(bench.state.messageBytes == messages[1...].reduce(0) { $0 + $1.byteCount })
+    for number in 1..<6 { bench.complete(MessageID("t\(number)"), by: "e0") }
+    #expect(bench.effects.answers.count == 6)
+  }
+
+  @Test("a part whose requests go in their order is left alone")
+  func inOrder() {
+    let messages = (0..<6).map { message($0, "c", function: 5, argument: "\($0)") }
+    var bench = RecoveryBench()
+    bench.restore(stored(messages, limit: 1 << 30).enumerated().map { RestatedTask(id: MessageID("t\($0)"), .stored($1)) })
+    bench.register("e0")
+    for number in 0..<4 { bench.complete(MessageID("t\(number)"), by: "e0") }
+    #expect(bench.state.tasks["t5"]?.request.stored != nil && bench.state.leftOverBytes > 0)
+    bench.complete("t4", by: "e0")
+    #expect(bench.state.leftOverBytes == 0)
   }
 
   @Test("its client may have another name, and another one again")

@@ -17,6 +17,14 @@ enum KeptRequest: Sendable {
     }
   }
 
+  /// Of the bytes of others, where it is there.
+  var stored: StoredRequest? {
+    switch self {
+    case .message: nil
+    case .stored(let stored), .rerouted(let stored, _): stored
+    }
+  }
+
   /// From now on as a message.
   mutating func open() {
     switch self {

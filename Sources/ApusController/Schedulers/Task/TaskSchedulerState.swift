@@ -18,8 +18,9 @@ struct TaskSchedulerState {
   /// Aborts of tasks that have not come.
   var earlyAborts = EarlyAborts()
   var finished: FinishedTasks
-  /// Bytes of the messages of tasks that wait, or are placed, or come later (`DeferredTasks`).
-  var messageBytes = 0
+  /// Bytes of the messages of tasks that wait, or are placed, or come later (`DeferredTasks`); and, beyond these, of parts of a journal that are
+  /// kept for the few requests which are left of them.
+  var (messageBytes, leftOverBytes) = (0, 0)
   /// No more is read from clients for now, because of other tasks than those that wait for what clients are to send.
   var clientsWait = false
 
@@ -171,6 +172,7 @@ struct TaskSchedulerState {
     guard insert(into: &tasks[task.id]) else { return false }
     lastSequence += 1
     messageBytes += task.request.byteCount
+    task.request.stored?.keep()
     recovery?.known(task.id)
     return true
   }
@@ -239,7 +241,7 @@ struct TaskSchedulerState {
       if outcome == .aborted { effects.report(task.id, .aborted) }
       noteStockClient(of: task.request, task.id, effects: &effects)
       effects.report(task.id, .finished(reply: result.message, engine: uuid, outcome: outcome))
-      effects.relay(result.message, to: task.openMessage())
+      effects.relay(result.message, to: open(task))
       recovery?.ended(task, with: result.message, outcome, on: uuid, now: now)
       finish(task, succeeded: result.status == .ok, engine: index, now: now, effects: &effects)
     }
@@ -332,7 +334,7 @@ struct TaskSchedulerState {
     effects.report(task.id, .placed(engine: uuid))
     // An engine that has had it takes no message twice.
     let isRepeated = task.submission <= lastRestored || task.hasConstraints && (task.attempt > 0 || task.constraints.isSentAgain)
-    effects.send(task.openMessage(), to: uuid, attempt: isRepeated ? task.attempt : nil)
+    effects.send(open(task), to: uuid, attempt: isRepeated ? task.attempt : nil)
   }
 
   /// Gives an engine what it may take, oldest first, until it is full or nothing is left for it.
@@ -417,7 +419,7 @@ struct TaskSchedulerState {
     _ task: QueuedTask, _ failure: TaskFailure, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable,
     engine: Int? = nil
   ) {
-    let reply = effects.fail(task.openMessage(), with: failure)
+    let reply = effects.fail(open(task), with: failure)
     let outcome = failure.outcome
     if outcome == .aborted { effects.report(task.id, .aborted) }
     noteStockClient(of: task.request, task.id, effects: &effects)
@@ -433,7 +435,7 @@ struct TaskSchedulerState {
     task.phase = .finished
     tasks[task.id] = nil
     messageBytes -= task.request.byteCount
-    task.releaseMessage()
+    release(task)
     finished.record(task.id, succeeded: succeeded, engine: engine)
     if deadlines.count > 2 * tasks.count + 64 { sweepDeadlines() }
     guard !dependents.isEmpty, let waiting = dependents.removeValue(forKey: task.id) else { return }
