@@ -34,8 +34,8 @@ struct JournalState<Storage: JournalStorage> {
   /// The first segment that was written here; and those from it on that have results, with the time of the latest of these.
   private var firstOwn = Int.max
   private var withResults: [Int: Timestamp] = [:]
-  /// The latest of all.
-  private var latestResult = Timestamp(microseconds: 0)
+  /// When the last event was.
+  private var now = Timestamp(microseconds: 0)
   /// Segments up to this one are older than the last snapshot.
   private var obsolete = 0
   /// Bytes written since the last snapshot, and those of it.
@@ -151,10 +151,12 @@ struct JournalState<Storage: JournalStorage> {
       beginBlock()
     case .event(let event), .end(let event, _):
       note(event)
+      // The last, not the latest: a clock may be set back.
+      now = event.time
       if case .finished = event.kind { noteResult(event.time) }
     case .result(let result): noteResult(result.time)
     // It stays as long as what it is said of.
-    case .delivered: noteResult(latestResult)
+    case .delivered: noteResult(now)
     case .outcome, .unwanted, .ended, .restated, .snapshotEnds, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer, after: &former)
@@ -172,7 +174,6 @@ struct JournalState<Storage: JournalStorage> {
 
   private mutating func noteResult(_ time: Timestamp) {
     withResults[storage.number, default: time] = max(withResults[storage.number, default: time], time)
-    latestResult = max(latestResult, time)
   }
 
   private mutating func sync() throws(FileError) {
@@ -229,7 +230,7 @@ struct JournalState<Storage: JournalStorage> {
       storage.removeClosed { number, left in
         guard number <= obsolete else { return false }
         // Those are sent again, however many there are: all tasks of an engine may have ended at once.
-        if let last = withResults[number], latestResult - last <= JournalLimits.lastMoments { return false }
+        if let last = withResults[number], last <= now, last >= now.advanced(by: .zero - JournalLimits.lastMoments) { return false }
         if left - newer > limits.keptBytes { return true }
         // Without results it is of no use, now that the snapshot is on the disk; the next controller would read it all the same.
         return configuration.sync != .never && number >= firstOwn && withResults[number] == nil

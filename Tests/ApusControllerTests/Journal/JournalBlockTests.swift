@@ -16,8 +16,8 @@ struct JournalBlockTests {
     return buffer
   }
 
-  static func submitted(_ id: MessageID, metadata: JSONValue = [:]) -> JournalEntry {
-    .event(TaskEvent(id, .task, at: .now(), .submitted(request: Messages.request(id, metadata: metadata), engine: nil)))
+  static func submitted(_ id: MessageID, metadata: JSONValue = [:], at time: Timestamp = .now()) -> JournalEntry {
+    .event(TaskEvent(id, .task, at: time, .submitted(request: Messages.request(id, metadata: metadata), engine: nil)))
   }
   static func placed(_ id: MessageID, _ engine: EngineUUID) -> JournalEntry {
     .event(TaskEvent(id, .task, at: .now(), .placed(engine: engine)))

@@ -122,11 +122,32 @@ struct JournalFilesTests {
       // All that an engine had ends at once, as when it is lost.
       for index in 0..<20 { commit([JournalBlockTests.finished(MessageID("r\(index)"), at: began, bytes: 1_000)]) }
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
-      commit([JournalBlockTests.submitted("c")])
+      commit([JournalBlockTests.submitted("c", at: began)])
       #expect(restored(directory).results.count == 21)
-      // And they go when there are newer ones.
-      commit([JournalBlockTests.finished("later", at: began.advanced(by: .milliseconds(201)))])
+      // And they go when time has gone on, whatever it was that happened.
+      commit([JournalBlockTests.submitted("later", at: began.advanced(by: .milliseconds(201)))])
       #expect(!restored(directory).results.contains { $0.id == "a" })
+    }
+  }
+
+  @Test("a clock that is set back does not keep results for ever") func clockSetBack() async throws {
+    try await withDirectory { directory in
+      let limits = JournalLimits(segmentSize: 4_000, blockSize: 1_000, keptBytes: 8_000, snapshotDistance: 1 << 20)
+      let began = Timestamp.now()
+      let files = JournalFiles(directory: directory, limit: 1 << 20)
+      var effects = Effects()
+      var state = JournalState(files, JournalConfiguration(), limits: limits)
+      func commit(_ entries: [JournalEntry]) {
+        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+      }
+      state.resume(effects: &effects)
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      commit([JournalBlockTests.submitted("a"), JournalBlockTests.finished("a", at: began.advanced(by: .seconds(3600)))])
+      for index in 0..<20 { commit([JournalBlockTests.finished(MessageID("r\(index)"), at: began, bytes: 1_000)]) }
+      commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
+      commit([JournalBlockTests.submitted("later", at: began.advanced(by: .milliseconds(201)))])
+      #expect(!restored(directory).results.contains { $0.id == "a" || $0.id == "r0" })
+      #expect(files.totalBytes <= 2 * limits.keptBytes)
     }
   }
 
