@@ -191,6 +191,36 @@ import Transport
     }
   }
 
+  @Test(
+    "the same where a turn ends with the question, and finds out at another time that there is no more", arguments: [false, true])
+  func resumesAtEndOfTurn(isFull: Bool) async throws {
+    try await with(byteLimit: isFull ? 1000 : .max) { scheduler, client, _ in
+      await scheduler.start()
+      var session = Session(key: Self.key)
+      let gate = Gate()
+      scheduler.loop.execute { gate.stand() }
+      gate.awaitStanding()
+      let tasks = (1..<TaskScheduler.batch).map { _ in session.message(.applyRequest) }
+      for task in tasks { try client.send(task.frames) }
+      let ids = tasks.compactMap(\.messageID)
+      try client.send(self.resume(ids, &session))
+      gate.open()
+      if isFull {
+        // Room comes when nothing is left in the socket.
+        let end = ContinuousClock.now + .seconds(30 * patience)
+        while await !scheduler.isPaused {
+          guard ContinuousClock.now < end else { throw TestFailure("the queue is not full") }
+          await Task.yield()
+        }
+        await scheduler.abort(ids)
+      }
+      while true {
+        let answer = try #require(try client.next())
+        if answer.messageType == .resumeReply { break }
+      }
+    }
+  }
+
   @Test("what the hub submits is answered to nobody, whatever a client calls itself") func nobody() async throws {
     let context = try Context()
     try await with(in: context) { scheduler, client, engine in

@@ -122,7 +122,8 @@ extension TaskScheduler {
     }
   }
 
-  private static let mostTurnsBeforeResuming = 64
+  /// Of each connection libzmq has ten thousand messages, and the system some more, and others get their turn between them.
+  private static let mostTurnsBeforeResuming = 512
 
   /// A client that has come back says what it waits for.
   func resume(_ message: Envelope) {

@@ -29,6 +29,8 @@ actor TaskScheduler: DeliversLater {
   /// Clients that have come back, and are not answered yet; and for how many turns.
   var resumptions: [Envelope] = []
   var turnsBeforeResuming = 0
+  /// The clients' socket is read again for them, whatever the loop knows of it.
+  private var readsForResumptions = false
   let logger: Logger
 
   /// Messages taken from a socket before others get their turn.
@@ -132,6 +134,19 @@ actor TaskScheduler: DeliversLater {
     }
     answerResumptions(isDrained: isDrained)
     afterEvents()
+    readOnForResumptions()
+  }
+
+  /// A socket that was emptied by the last message of a turn has nothing to tell, and nobody would look at it again.
+  private func readOnForResumptions() {
+    guard !resumptions.isEmpty, !readsForResumptions, reader != nil else { return }
+    readsForResumptions = true
+    loop.execute { [weak self] in
+      self?.assumeIsolated {
+        $0.readsForResumptions = false
+        if $0.reader != nil, !$0.resumptions.isEmpty { $0.frontIsReadable() }
+      }
+    }
   }
 
   /// - Parameter frames: one message, or a batch.
@@ -259,6 +274,7 @@ actor TaskScheduler: DeliversLater {
     } else if isPaused, !isJournalBehind, held < byteLimit - byteLimit / 10 {
       isPaused = false
       watchFront()
+      readOnForResumptions()
       wire.lines?.pauseTasks(false)
       if wasFull { logger.warning("the queue has room again", metadata: ["bytes": "\(held)"]) }
       wasFull = false
