@@ -103,7 +103,7 @@ struct BoundedRouter: ~Copyable {
   ///   - isExpected: it waits for a peer that is not connected.
   ///   - byLine: to an engine by its line, behind all that went there before.
   ///   - isLate: to a client, behind all that it was sent by libzmq before. (What went by its line is there: it looks for that first.)
-  ///   - whenLeft: called, on any thread, when libzmq has handed the message to the system. Not where it had to wait in a file.
+  ///   - whenLeft: called, on any thread, when libzmq is done with the message, as of `Departure`. Not where it had to wait in a file.
   mutating func send(
     _ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false, byLine: Bool = false,
     isLate: Bool = false,

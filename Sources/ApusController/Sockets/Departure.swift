@@ -1,8 +1,9 @@
 import Synchronization
 import Transport
 
-/// A message on its way out of this process: it has left when libzmq has taken it, and let go of its last frame, which it does when it hands the
-/// message to the system. What libzmq refuses is let go of as well.
+/// A message on its way out of this process: it has left when libzmq has taken it, and let go of its last frame. It does so when the system has that,
+/// or when it has copied or encrypted it for its next write to the connection, which then is all that is still to be written of a small message; of
+/// an encrypted large one it may be everything. What libzmq refuses is let go of as well.
 final class Departure: Sendable {
   typealias Action = @Sendable () -> Void
 

@@ -121,6 +121,40 @@ import Transport
     }
   }
 
+  // MARK: what has left
+
+  @Test("a small reply to a stock client is noted when it has left; a large one may still be on its way, and our own clients ask")
+  func departures() async throws {
+    let feed = JournalFeed(loop: EventLoop(name: "journal's"), holdsMessages: false)
+    feed.open()
+    try await with(journal: feed) { scheduler, client, engine in
+      await scheduler.start()
+      await scheduler.engineRegistered(Self.engine, takesBatches: false)
+      var session = Session(key: Self.key)
+      let own = session.message(.applyRequest, sealedFor: .request(.task))
+      let (large, small) = (session.message(.applyRequest), session.message(.applyRequest))
+      for task in [own, large, small] {
+        try client.send(task.frames)
+        let request = try #require(try engine.next())
+        let size = task.messageID == large.messageID ? BoundedRouter.largeMessage : 10
+        let answer = session.message(
+          .applyReply, content: ["status": "ok"], parentHeader: request.headerFrame, identities: Array(request.identities),
+          buffers: [Frame([UInt8](repeating: 1, count: size))])
+        try engine.send(answer.frames)
+        let reply = try client.next()
+        #expect(reply?.parentID == task.messageID)
+      }
+      var delivered: [MessageID] = []
+      let end = ContinuousClock.now + .seconds(30 * patience)
+      while !delivered.contains(where: { $0 == small.messageID }) {
+        guard ContinuousClock.now < end else { throw TestFailure("nothing is noted") }
+        for entry in feed.take().entries { if case .delivered(let ids) = entry { delivered += ids } }
+        await Task.yield()
+      }
+      #expect(delivered == [small.messageID])
+    }
+  }
+
   // MARK: clients that come back
 
   private func resume(_ ids: [MessageID], _ session: inout Session) -> [Frame] {

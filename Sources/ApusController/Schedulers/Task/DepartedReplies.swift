@@ -2,28 +2,41 @@ import ApusMessaging
 import Synchronization
 
 /// Replies that have left for stock clients, on their way from libzmq's threads to the journal: who restores it does not send them again.
+///
+/// They rest here from one look to the next but one: what libzmq has let go of may be in a buffer of its own, and is written to the connection
+/// right after, unless the controller dies before.
 final class DepartedReplies: Sendable {
   private struct State {
-    var ids: [MessageID] = []
+    var recent: [MessageID] = []
+    /// Those that were recent at the last look.
+    var earlier: [MessageID] = []
+    /// Somebody is going to look.
+    var isWatched = false
     var wake: (@Sendable () -> Void)?
   }
 
   private let state = Mutex(State())
 
-  /// - Parameter wake: called, on any thread, for the first that has left since the last look.
+  /// - Parameter wake: called, on any thread, for the first that leaves while nobody is going to look.
   func onFirst(_ wake: @escaping @Sendable () -> Void) { state.withLock { $0.wake = wake } }
 
   func left(_ id: MessageID) {
     let wake = state.withLock { state in
-      state.ids.append(id)
-      return state.ids.count == 1 ? state.wake : nil
+      state.recent.append(id)
+      defer { state.isWatched = true }
+      return state.isWatched ? nil : state.wake
     }
     wake?()
   }
 
-  func take() -> [MessageID] {
-    var taken: [MessageID] = []
-    state.withLock { swap(&taken, &$0.ids) }
-    return taken
+  /// - Returns: those that had left at the last look; and whether there are others, for which it is to be looked again.
+  func look() -> (ids: [MessageID], isToBeContinued: Bool) {
+    state.withLock { state in
+      let ids = state.earlier
+      state.earlier = state.recent
+      state.recent = []
+      state.isWatched = !state.earlier.isEmpty
+      return (ids, state.isWatched)
+    }
   }
 }

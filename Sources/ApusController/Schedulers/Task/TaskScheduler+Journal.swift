@@ -22,17 +22,13 @@ extension TaskScheduler {
     clients.remove(ReturningClients.nobody)
     wire.front.expect(clients, until: .now + configuration.resultTime)
     for result in results {
-      guard let client = result.client else { continue }
+      guard let client = result.client, client != ReturningClients.nobody else { continue }
       // Under a new header: stock clients raise an error for a signature that they have seen.
       let reply = wire.session.signed(
         header: wire.session.header(result.reply.messageType ?? .applyReply, id: wire.session.nextID()),
         parentHeader: result.reply.parentHeaderFrame, metadata: result.reply.metadataFrame, content: result.reply.contentFrame,
         buffers: Array(result.reply.buffers))
-      wire.relay(
-        reply,
-        to: Envelope(
-          identities: [client], signature: .empty, header: .emptyObject, parentHeader: .emptyObject, metadata: .emptyObject,
-          content: .emptyObject))
+      wire.relay(reply, toStockClient: client)
     }
     logger.notice(
       "the tasks of the controller before are here again",

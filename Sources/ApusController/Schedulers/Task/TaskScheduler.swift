@@ -36,8 +36,8 @@ actor TaskScheduler: DeliversLater {
   /// Messages taken from a socket before others get their turn.
   static let batch = 256
   private static let largeQueue = 64 << 20
-  /// Until replies that have left are noted, where nothing else happens.
-  private static let departureDelay = Duration.milliseconds(5)
+  /// Between two looks for replies that have left.
+  private static let departureInterval = Duration.milliseconds(20)
 
   init(loop: EventLoop, state: TaskSchedulerState, wire: consuming TaskSchedulerSockets, byteLimit: Int, logger: Logger) {
     self.loop = loop
@@ -70,7 +70,15 @@ actor TaskScheduler: DeliversLater {
 
   /// Not for each alone.
   private func noteDepartedLater() {
-    loop.schedule(after: Self.departureDelay) { [unowned self] in self.assumeIsolated { $0.afterEvents() } }
+    loop.schedule(after: Self.departureInterval) { [unowned self] in self.assumeIsolated { $0.noteDeparted() } }
+  }
+
+  private func noteDeparted() {
+    let (ids, isToBeContinued) = wire.noteDeparted()
+    if isToBeContinued { noteDepartedLater() }
+    guard !ids.isEmpty else { return }
+    state.delivered(ids)
+    afterEvents()
   }
 
   private func watchFront() {
@@ -247,8 +255,6 @@ actor TaskScheduler: DeliversLater {
   // MARK: after each turn
 
   func afterEvents() {
-    let departed = wire.takeDeparted()
-    if !departed.isEmpty { state.delivered(departed) }
     wire.deliver()
     armDeadline()
     deliverLater()

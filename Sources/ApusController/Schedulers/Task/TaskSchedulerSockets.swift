@@ -32,7 +32,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   enum OutgoingMessage {
     case request(Envelope, EngineUUID)
-    case reply(Envelope, client: Frame)
+    /// - Parameter isOwn: the client is one of Apus's, and asks for what it misses.
+    case reply(Envelope, client: Frame, isOwn: Bool)
     /// Speaks of what may be on its way, and goes behind that.
     case lateReply(Envelope, client: Frame)
   }
@@ -89,12 +90,15 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
       sealedFor: request.isSealed ? .request(.task) : nil, buffersOf: request.signature)
   }
 
-  mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply, to: request.identities) }
+  mutating func relay(_ reply: Envelope, to request: Envelope) { send(reply, to: request) }
+
+  /// What a client of the controller before has not got.
+  mutating func relay(_ reply: Envelope, toStockClient client: Frame) { post(.reply(reply, client: client, isOwn: false)) }
 
   mutating func fail(_ request: Envelope, with failure: TaskFailure) -> Envelope {
     let reply = self.reply(to: request, failure)
     // Not sent at once, however much there is: the end of the task is reported next, and the report comes before the answer.
-    if let client = request.identities.first, client != ReturningClients.nobody { outbox.append(.reply(reply, client: client)) }
+    if let letter = letter(reply, to: request) { outbox.append(letter) }
     return reply
   }
 
@@ -135,12 +139,11 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   /// Whether anybody wants to know what has left.
   var notesDepartures: Bool { journal != nil }
 
-  /// - Returns: replies that have left for stock clients since the last look.
-  mutating func takeDeparted() -> [MessageID] {
-    guard journal != nil else { return [] }
-    let ids = departed.take()
-    if !ids.isEmpty { facts.append(.delivered(ids)) }
-    return ids
+  /// As of `DepartedReplies.look`.
+  mutating func noteDeparted() -> (ids: [MessageID], isToBeContinued: Bool) {
+    let (ids, isToBeContinued) = departed.look()
+    if journal != nil, !ids.isEmpty { facts.append(.delivered(ids)) }
+    return (ids, isToBeContinued)
   }
 
   mutating func noteStockClient(_ client: Frame, of task: MessageID) { if journal != nil { stockClient = (task, client) } }
@@ -158,11 +161,16 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     send(
       session.message(
         type, content: content, parentHeader: request.headerFrame, sealedFor: request.isSealed ? .reply(.task) : nil),
-      to: request.identities)
+      to: request)
   }
 
-  private mutating func send(_ reply: Envelope, to identities: ArraySlice<Frame>) {
-    if let client = identities.first, client != ReturningClients.nobody { post(.reply(reply, client: client)) }
+  private mutating func send(_ reply: Envelope, to request: Envelope) {
+    if let letter = letter(reply, to: request) { post(letter) }
+  }
+
+  private func letter(_ reply: Envelope, to request: Envelope) -> OutgoingMessage? {
+    guard let client = request.identities.first, client != ReturningClients.nobody else { return nil }
+    return .reply(reply, client: client, isOwn: KeptRequest.message(request).isOwn)
   }
 
   private mutating func post(_ letter: OutgoingMessage) {
@@ -216,14 +224,16 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
     for letter in messages {
       switch letter {
       case .request(let request, let engine): send(request, behind: request.identities.first, to: .engine(engine))
-      case .reply(let reply, let client): send(reply, behind: nil, to: .client(client))
+      case .reply(let reply, let client, let isOwn): send(reply, behind: nil, to: .client(client), isForStock: !isOwn)
       case .lateReply(let reply, let client): front.send(client, nil, reply.payload(signedBy: session.signer), isLate: true)
       }
     }
     while let (receiver, batch) = batches.next(signedBy: session.signer) { send(batch: batch, to: receiver) }
   }
 
-  private mutating func send(_ message: Envelope, behind identity: Frame?, to receiver: OutgoingBatches.Receiver) {
+  private mutating func send(
+    _ message: Envelope, behind identity: Frame?, to receiver: OutgoingBatches.Receiver, isForStock: Bool = false
+  ) {
     switch batches.place(identity, message.payload, for: receiver, session.signer) {
     case .collected: return
     case .full(let batch): send(batch: batch, to: receiver)
@@ -232,7 +242,10 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
       let takesBatches = batches.takesBatches(receiver)
       let isForOwn = message.isSealed && takesBatches
       let payload = isForOwn ? message.payload : message.payload(signedBy: session.signer)
-      if journal != nil, !takesBatches, case .client(let client) = receiver, let id = message.parentID {
+      // Of a large one nobody knows how much has left, and it would be lost; twice is better.
+      if journal != nil, isForStock, case .client(let client) = receiver, let id = message.parentID,
+        payload.reduce(0, { $0 + $1.count }) < BoundedRouter.largeMessage
+      {
         front.send(client, identity, payload, whenLeft: { [departed] in departed.left(id) })
       } else {
         send(identity, payload, to: receiver)
