@@ -1,3 +1,5 @@
+import ApusMessaging
+
 extension ClientState {
   /// For tests, after every step.
   /// - Returns: a sentence for each thing that is wrong.
@@ -12,15 +14,17 @@ extension ClientState {
         if expected == nil, !entry.awaitsOutput { wrong.append("\(number.raw) lingers, and nobody awaits its output") }
         if !lingering.contains(where: { $0.task == number }) { wrong.append("\(number.raw) would linger for ever") }
       }
+      let isUnsent = isUnsent(number, entry)
+      func isHere(_ uuid: EngineUUID) -> Bool { engines[uuid] != nil || isUnsent && absent[uuid] != nil }
       switch entry.route {
       case .direct(let engine), .control(let engine):
-        if entry.isOutstanding, engines[engine.uuid] == nil { wrong.append("\(number.raw) waits for an engine that is gone") }
+        if entry.isOutstanding, !isHere(engine.uuid) { wrong.append("\(number.raw) waits for an engine that is gone") }
       case .coalescing(let targets):
-        if entry.isOutstanding, targets.contains(where: { engines[$0.uuid] == nil }) {
+        if entry.isOutstanding, targets.contains(where: { !isHere($0.uuid) }) {
           wrong.append("\(number.raw) waits for a lost engine")
         }
       case .broadcast:
-        if let share = entry.share, entry.isOutstanding, engines[share.engine] == nil {
+        if let share = entry.share, entry.isOutstanding, !isHere(share.engine) {
           wrong.append("\(number.raw) waits for a lost engine")
         }
       case .hub, .balanced: break
@@ -41,7 +45,11 @@ extension ClientState {
     for number in unsent.keys where entries[number]?.isOutstanding != true && shares[number] == nil {
       wrong.append("\(number.raw) is unsent, and is done")
     }
-    if !unsent.isEmpty, broken.channels.isEmpty { wrong.append("requests are unsent, and no connection is broken") }
+    if !unsent.isEmpty, broken.channels.isEmpty, absent.isEmpty { wrong.append("requests are unsent, and no connection is broken") }
+    if absent.isEmpty != (absenceDeadline == nil) {
+      wrong.append("engines are waited for without an end, or the end is of nothing")
+    }
+    for uuid in absent.keys where engines[uuid] != nil { wrong.append("\(uuid) is waited for, and is there") }
     for number in unwanted.keys where entries[number] == nil { wrong.append("\(number.raw) is not wanted, and is done") }
     if failure != nil, !engines.isEmpty { wrong.append("engines are known after the end") }
     return wrong

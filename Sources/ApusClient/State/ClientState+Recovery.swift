@@ -122,35 +122,6 @@ extension ClientState {
     if cutOff.count > before { askForEngines(effects: &effects) }
   }
 
-  private func isAwaited(_ request: Request) -> Bool {
-    entries[request.number]?.isOutstanding ?? (shares[request.number] != nil)
-  }
-
-  /// Whether it has not left: whatever becomes of the controller, no engine has it.
-  func isUnsent(_ number: TaskNumber, _ entry: Entry) -> Bool { !unsent.isEmpty && unsent[entry.share?.original ?? number] != nil }
-
-  /// What is sent while nobody knows who is at the other end would be run for a client that has been told that it is lost.
-  mutating func sendOrKeep(_ request: Request, effects: inout some ClientEffects & ~Copyable) {
-    if let channel = request.route.channel, broken.channels.contains(channel) {
-      unsent[request.number] = request
-    } else {
-      effects.send(request)
-    }
-  }
-
-  /// It is known who is there, and which engines.
-  mutating func sendUnsent(effects: inout some ClientEffects & ~Copyable) {
-    broken.channels = []
-    guard !unsent.isEmpty else { return }
-    let requests = unsent.values.sorted { $0.number.raw < $1.number.raw }
-    unsent = [:]
-    for request in requests { effects.send(request) }
-    guard !unwanted.isEmpty else { return }
-    for number in requests.flatMap({ $0.handles.map(\.number) }) {
-      if let cancellation = unwanted[number] { abort([number], cancellation, effects: &effects) }
-    }
-  }
-
   /// The controller is the same: its scheduler knows what became of balanced tasks, and learns who waits for them. Of the others nobody keeps the
   /// results.
   mutating func settleCutOff(effects: inout some ClientEffects & ~Copyable) {
@@ -179,7 +150,7 @@ extension ClientState {
 }
 
 extension Request.Route {
-  fileprivate var channel: ClientState.Channel? {
+  var channel: ClientState.Channel? {
     switch self {
     case .balanced: .balanced
     case .direct: .direct

@@ -65,6 +65,9 @@ struct ClientState {
   var broken: (channels: Set<Channel>, since: Int) = ([], 0)
   /// Requests that came after that, or had not left before it: they are lost with nobody.
   var unsent: [TaskNumber: Request] = [:]
+  /// Engines of such requests that a restarted controller has not named yet, and until when they are waited for.
+  var absent: [EngineUUID: RegisteredEngine] = [:]
+  var absenceDeadline: ContinuousClock.Instant?
   /// Tasks that were aborted, and have not ended: balanced ones, of which the scheduler may not have heard it, and others that are unsent.
   var unwanted: [TaskNumber: Cancellation] = [:]
   private(set) var isHubReachable = false
@@ -278,6 +281,7 @@ struct ClientState {
     engines[engine.uuid] = KnownEngine(engine: engine, serial: serial)
     departures[engine.uuid] = nil
     effects.announce(.arrived(engine))
+    engineIsBack(engine.uuid, effects: &effects)
   }
 
   /// Another hub counts anew.
@@ -289,13 +293,16 @@ struct ClientState {
   }
 
   /// What it owes will not come. Balanced tasks are the scheduler's business: it may try them elsewhere.
-  mutating func engineLost(_ uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
-    guard let engine = engines.removeValue(forKey: uuid)?.engine else { return }
+  /// - Parameter mayComeBack: what has not been sent to it waits for it.
+  mutating func engineLost(_ uuid: EngineUUID, mayComeBack: Bool = false, effects: inout some ClientEffects & ~Copyable) {
+    guard let engine = engines.removeValue(forKey: uuid)?.engine else { return endAbsence(of: uuid, effects: &effects) }
+    if mayComeBack, isAwaited(uuid) { absent[uuid] = engine }
     serial += 1
     departures[uuid] = serial
     effects.announce(.departed(engine))
     let owed = entries.filter { $0.value.owed(by: uuid) }.sorted { $0.key.raw < $1.key.raw }
     for (number, entry) in owed {
+      if mayComeBack, isUnsent(number, entry) { continue }
       if entry.isOutstanding {
         finishUnanswered(number, with: RemoteError.engineLost(engine, task: entry.handle.id), effects: &effects)
       } else {
@@ -317,9 +324,10 @@ struct ClientState {
   ///   - isOwn: the controller is one of Apus's.
   mutating func engines(
     _ list: [RegisteredEngine], asOf asked: Int, hub session: SessionID?, journal: String? = nil, isOwn: Bool = false,
-    effects: inout some ClientEffects & ~Copyable
+    now: ContinuousClock.Instant, effects: inout some ClientEffects & ~Copyable
   ) {
-    if let hub, let session, hub != session {
+    let isRestarted = hub != nil && session != nil && hub != session
+    if isRestarted {
       forgetArrivals()
       controllerWasRestarted(journal: journal, effects: &effects)
     } else if isOwn {
@@ -331,8 +339,9 @@ struct ClientState {
     let listed = Set(list.map(\.uuid))
     for known in engines.values.sorted(by: { $0.engine < $1.engine })
     where known.serial <= asked && !listed.contains(known.engine.uuid) {
-      engineLost(known.engine.uuid, effects: &effects)
+      engineLost(known.engine.uuid, mayComeBack: isRestarted, effects: &effects)
     }
+    if isRestarted, !absent.isEmpty { absenceDeadline = now + grace }
     for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
     // Answers from before now are older than whatever comes next.
     departures = departures.filter { $0.value > asked }
@@ -360,6 +369,7 @@ struct ClientState {
     guard failure == nil else { return }
     failure = error
     hubLostDeadline = nil
+    (absent, absenceDeadline) = ([:], nil)
     effects.refuse(with: error)
     failOutstanding(error, effects: &effects, includingQueries: true)
     for known in engines.values.map(\.engine).sorted() {
@@ -400,6 +410,7 @@ struct ClientState {
     var next = lingering.first?.deadline
     func consider(_ instant: ContinuousClock.Instant?) { if let instant { next = next.map { min($0, instant) } ?? instant } }
     consider(hubLostDeadline)
+    consider(absenceDeadline)
     if !deadlines.isEmpty { consider(deadlines.values.min()) }
     return next
   }
@@ -410,6 +421,9 @@ struct ClientState {
         .controllerLost, "the connection to the controller was lost and did not come back in \(grace)",
         advice: "See whether the controller still runs (apus list), then connect again.")
       return close(error, effects: &effects)
+    }
+    if let deadline = absenceDeadline, deadline <= now {
+      for engine in absent.values.sorted() { endAbsence(of: engine.uuid, effects: &effects) }
     }
     for (number, deadline) in deadlines where deadline <= now {
       finishUnanswered(number, with: ClientError(.timeout, "no answer came in time"), effects: &effects)
@@ -425,7 +439,7 @@ struct ClientState {
 
 extension ClientState.Entry {
   /// Whether its answer, or its output, can only come from this engine.
-  fileprivate func owed(by uuid: EngineUUID) -> Bool {
+  func owed(by uuid: EngineUUID) -> Bool {
     switch route {
     case .hub, .balanced: false
     case .control(let engine), .direct(let engine): engine.uuid == uuid

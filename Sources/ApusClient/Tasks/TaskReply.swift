@@ -79,4 +79,12 @@ extension RemoteError {
       name: "EngineError", value: reason, traceback: [reason], engine: EngineInfo(uuid: engine.uuid, id: engine.id, method: "apply")
     )
   }
+
+  /// The same of a task that no engine has seen.
+  static func engineAbsent(_ engine: RegisteredEngine, task: MessageID) -> RemoteError {
+    let reason = "Task '\(task)' was not sent: its engine '\(engine.uuid)' has not come back since the controller was restarted"
+    return RemoteError(
+      name: "EngineError", value: reason, traceback: [reason], engine: EngineInfo(uuid: engine.uuid, id: engine.id, method: "apply")
+    )
+  }
 }

@@ -288,7 +288,7 @@ actor ClientConnection {
     lastHub = message.sessionID
     state.engines(
       engines, asOf: serial, hub: message.sessionID, journal: content["journal"]?.stringValue, isOwn: wire.isOwnController,
-      effects: &wire)
+      now: .now, effects: &wire)
     areEnginesKnown = true
     // A moment later, if a line is about to be opened: what comes first decides about the way of all.
     if !wire.areLinesPending { roster.becomeKnown() }

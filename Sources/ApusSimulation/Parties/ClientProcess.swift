@@ -243,7 +243,9 @@ final class ClientProcess: Process {
             after(world.pick(1000...500_000)) { [self] in submitLater() }
           }
           self?.decide {
-            $0.engines(engines, asOf: serial, hub: controller.session, journal: journal, isOwn: true, effects: &$1)
+            $0.engines(
+              engines, asOf: serial, hub: controller.session, journal: journal, isOwn: true, now: controller.world.instant,
+              effects: &$1)
           }
         }
       }

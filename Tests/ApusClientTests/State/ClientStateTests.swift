@@ -176,7 +176,7 @@ struct ClientStateTests {
   @Test func theHubsListDoesNotBringBackTheDead() {
     var bench = ClientBench()
     let (e0, e1, e2) = (bench.engine(0), bench.engine(1), bench.engine(2))
-    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), now: .now, effects: &$1) }
     bench.effects.expect("+0", "+1")
     bench.step { $0.askForEngines(effects: &$1) }
     bench.effects.expect("ask 2")
@@ -184,9 +184,9 @@ struct ClientStateTests {
     bench.step { $0.engineRegistered(e2, effects: &$1) }
     bench.effects.expect("-1", "+2")
     // Asked before both: it lists who has gone, and lacks who has come.
-    bench.step { $0.engines([e0, e1], asOf: 2, hub: SessionID("h"), effects: &$1) }
+    bench.step { $0.engines([e0, e1], asOf: 2, hub: SessionID("h"), now: .now, effects: &$1) }
     bench.effects.expect()
-    bench.step { $0.engines([e2], asOf: 4, hub: SessionID("h"), effects: &$1) }
+    bench.step { $0.engines([e2], asOf: 4, hub: SessionID("h"), now: .now, effects: &$1) }
     bench.effects.expect("-0")
   }
 
@@ -195,16 +195,16 @@ struct ClientStateTests {
     var bench = ClientBench()
     let e0 = bench.engine(0)
     func stay(_ arrival: Int?) -> RegisteredEngine { RegisteredEngine(id: e0.id, uuid: e0.uuid, arrival: arrival) }
-    bench.step { $0.engines([stay(3)], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([stay(3)], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     for route in [.direct(e0), .broadcast([e0]), .balanced] as [Request.Route] { bench.submit(route) }
     bench.effects.forget()
     // The same, unknown, and older.
     for arrival in [3, nil, 2] { bench.step { $0.engineRegistered(stay(arrival), effects: &$1) } }
     bench.effects.expect()
-    bench.step { $0.engines([stay(4)], asOf: 9, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([stay(4)], asOf: 9, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("-0", "0: EngineError", "0: silent", "2: EngineError", "2: silent", "+0")
     // Another hub counts anew.
-    bench.step { $0.engines([stay(1)], asOf: 9, hub: SessionID("other"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([stay(1)], asOf: 9, hub: SessionID("other"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("resume 3")
     bench.step { $0.engineRegistered(stay(2), effects: &$1) }
     bench.effects.expect("-0", "+0")
@@ -221,7 +221,7 @@ struct ClientStateTests {
     bench.effects.expect("0 is swift")
     #expect(bench.state.sortedEngines.map(\.kind) == [.swift])
     bench.step { $0.engineRegistered(swift, effects: &$1) }
-    bench.step { $0.engines([swift], asOf: 9, hub: SessionID("h"), effects: &$1) }
+    bench.step { $0.engines([swift], asOf: 9, hub: SessionID("h"), now: .now, effects: &$1) }
     bench.effects.expect()
     bench.abort(task)
     bench.effects.expect("abort 0 on 0")
@@ -238,7 +238,7 @@ struct ClientStateTests {
   @Test func aRestartedControllerKnowsNothing() {
     var bench = ClientBench()
     let e0 = bench.engine(0)
-    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), now: .now, effects: &$1) }
     bench.submit(.balanced)
     bench.effects.forget()
     bench.step { [now = bench.at(1)] state, _ in state.hubDisconnected(now: now) }
@@ -246,14 +246,14 @@ struct ClientStateTests {
     bench.step { $0.hubConnected(effects: &$1) }
     bench.effects.expect("ask 1")
     #expect(bench.state.nextDeadline == nil)
-    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("other"), effects: &$1) }
+    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("other"), now: .now, effects: &$1) }
     bench.effects.expect("0: controllerLost", "0: silent")
   }
 
   @Test func aRestartedControllerWithAJournalIsAskedForBalancedTasks() {
     var bench = ClientBench()
     let e0 = bench.engine(0)
-    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), journal: "j", now: .now, effects: &$1) }
     bench.submit(.balanced)
     bench.submit(.direct(e0))
     bench.submit(.hub, deadline: 100)
@@ -263,7 +263,7 @@ struct ClientStateTests {
     // It is going to be restarted, which may take a while.
     #expect(bench.state.nextDeadline == bench.at(61))
     bench.step { $0.hubConnected(effects: &$1) }
-    bench.step { $0.engines([], asOf: 1, hub: SessionID("other"), journal: "j", effects: &$1) }
+    bench.step { $0.engines([], asOf: 1, hub: SessionID("other"), journal: "j", now: .now, effects: &$1) }
     bench.effects.expect("ask 1", "1: controllerLost", "1: silent", "resume 0,3", "-0")
     bench.resumed(unknown: 3, 9)
     bench.effects.expect("send 3")
@@ -277,9 +277,9 @@ struct ClientStateTests {
   /// However it comes: `replied` takes every reply, one that came alone and one of a batch. Of others' ids nothing is sent.
   @Test func theAnswerToTheQuestionForTasksIsOneOfManyReplies() {
     var bench = ClientBench()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", now: .now, effects: &$1) }
     for _ in 0..<4 { bench.submit(.balanced) }
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", now: .now, effects: &$1) }
     bench.effects.forget()
     bench.reply(TaskNumber(raw: 2))
     bench.resumed(unknown: 0, 2, 3)
@@ -297,7 +297,7 @@ struct ClientStateTests {
   @Test func whatABrokenConnectionMayHaveLostIsAskedFor() {
     var bench = ClientBench()
     let e0 = bench.engine(0)
-    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     for route in [.balanced, .direct(e0), .balanced, .coalescing([e0])] as [Request.Route] { bench.submit(route) }
     bench.reply(TaskNumber(raw: 0))
     bench.effects.forget()
@@ -306,7 +306,7 @@ struct ClientStateTests {
     // By another one, or later: not in doubt.
     bench.submit(.balanced)
     bench.effects.forget()
-    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("resume 2")
     bench.resumed(unknown: 2)
     bench.effects.expect("send 2")
@@ -314,7 +314,7 @@ struct ClientStateTests {
     bench.step { $0.connectionBroke(.direct, effects: &$1) }
     bench.step { $0.connectionBroke(.broadcast, effects: &$1) }
     bench.effects.expect("ask 2", "ask 3")
-    bench.step { $0.engines([e0], asOf: 3, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([e0], asOf: 3, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("1: controllerLost", "1: silent", "3: controllerLost", "3: silent")
   }
 
@@ -322,7 +322,7 @@ struct ClientStateTests {
   @Test(arguments: [false, true]) func whatDependsOnALostTaskIsSentBehindIt(isRestarted: Bool) {
     var bench = ClientBench()
     let hub = SessionID(isRestarted ? "other" : "h")
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     let (ended, lost) = (bench.submit(.balanced), bench.submit(.balanced))
     bench.reply(ended)
     bench.effects.forget()
@@ -331,7 +331,7 @@ struct ClientStateTests {
     bench.submit(.balanced, after: [ended])
     bench.submit(.balanced, after: [follower])
     bench.effects.expect("ask 0", "send 3")
-    bench.step { $0.engines([], asOf: 0, hub: hub, journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.submit(.balanced, after: [lost, ended])
     if isRestarted { bench.effects.expect("resume 1,3") } else { bench.effects.expect("resume 1") }
     bench.resumed(unknown: 1)
@@ -344,16 +344,16 @@ struct ClientStateTests {
 
   @Test func whatIsHeldIsSentOnceThoughTheConnectionBreaksAgain() {
     var bench = ClientBench()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     let lost = bench.submit(.balanced)
     bench.effects.forget()
     bench.step { $0.connectionBroke(.balanced, effects: &$1) }
     let follower = bench.submit(.balanced, after: [lost])
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("ask 0", "resume 0")
     // Before the answer.
     bench.step { $0.connectionBroke(.balanced, effects: &$1) }
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("ask 0", "resume 0")
     // The task has ended meanwhile, and nobody names it as unknown.
     bench.reply(lost)
@@ -362,7 +362,7 @@ struct ClientStateTests {
     bench.step { $0.connectionBroke(.balanced, effects: &$1) }
     let third = bench.submit(.balanced, after: [follower])
     // What it waited for is gone with another cluster.
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("third"), journal: "k", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("third"), journal: "k", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("ask 0", "1: controllerLost", "1: silent", "\(third.raw): controllerLost", "\(third.raw): silent")
     #expect(bench.state.held.isEmpty)
   }
@@ -370,7 +370,7 @@ struct ClientStateTests {
   /// The scheduler that heard of it may be gone.
   @Test func whatIsSentAgainIsAbortedAgain() {
     var bench = ClientBench()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     let (lost, known) = (bench.submit(.balanced), bench.submit(.balanced))
     bench.abort(lost)
     bench.effects.forget()
@@ -378,7 +378,7 @@ struct ClientStateTests {
     let (held, dependent) = (bench.submit(.balanced, after: [lost]), bench.submit(.balanced, after: [known]))
     bench.abort(known, held)
     bench.effects.expect("ask 0", "abort 1 on ")
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     bench.effects.expect("resume 0,1")
     bench.resumed(unknown: 0)
     bench.effects.expect("send 0", "abort 0,1 on ", "send 2", "send \(dependent.raw)", "abort 2 on ")
@@ -390,30 +390,30 @@ struct ClientStateTests {
   /// It would take the question for a task.
   @Test func aControllerOfOthersIsNotAskedForTasks() {
     var bench = ClientBench()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), now: .now, effects: &$1) }
     bench.submit(.balanced)
     bench.step { $0.connectionBroke(.balanced, effects: &$1) }
     bench.effects.forget()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), now: .now, effects: &$1) }
     bench.effects.expect()
   }
 
   @Test func aTaskWhoseMemoryIsWantedBackIsNotSentAgain() {
     var bench = ClientBench()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", now: .now, effects: &$1) }
     bench.submit(.balanced, maySendAgain: false)
     bench.effects.forget()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "j", now: .now, effects: &$1) }
     bench.resumed(unknown: 0)
     bench.effects.expect("resume 0", "0: controllerLost", "0: silent")
   }
 
   @Test func anotherJournalIsAnotherCluster() {
     var bench = ClientBench()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("h"), journal: "j", now: .now, effects: &$1) }
     bench.submit(.balanced)
     bench.effects.forget()
-    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "k", effects: &$1) }
+    bench.step { $0.engines([], asOf: 0, hub: SessionID("other"), journal: "k", now: .now, effects: &$1) }
     bench.effects.expect("0: controllerLost", "0: silent")
   }
 

@@ -10,7 +10,7 @@ import Transport
     var bench = ClientBench()
     let (e0, e1) = (bench.engine(0), bench.engine(1))
     let hub = SessionID(isRestarted ? "other" : "h")
-    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
     for route in [.direct(e0), .direct(e0), .coalescing([e0]), .broadcast([e0, e1])] as [Request.Route] { bench.submit(route) }
     bench.submit(.direct(e0))
     bench.effects.forget()
@@ -26,16 +26,16 @@ import Transport
     bench.effects.expect("send 9")
     // An answer from before says nothing of who is there now.
     if !isRestarted {
-      bench.step { $0.engines([e0, e1], asOf: 3, hub: SessionID("h"), journal: "j", isOwn: true, effects: &$1) }
+      bench.step { $0.engines([e0, e1], asOf: 3, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
       bench.effects.expect("0: controllerLost", "0: silent", "2: controllerLost", "2: silent", "6: controllerLost", "6: silent")
       bench.lose(1)
       bench.effects.expect(
         "-1", "5: EngineError", "5: silent", "\(unwanted.raw): EngineError", "\(unwanted.raw): silent", "\(gone.raw): EngineError",
         "\(gone.raw): silent")
-      bench.step { $0.engines([e0], asOf: 5, hub: hub, journal: "j", isOwn: true, effects: &$1) }
+      bench.step { $0.engines([e0], asOf: 5, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1) }
       bench.effects.expect("send 1", "send 3", "send \(late.raw)")
     } else {
-      bench.step { $0.engines([e0, e1], asOf: 4, hub: hub, journal: "j", isOwn: true, effects: &$1) }
+      bench.step { $0.engines([e0, e1], asOf: 4, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1) }
       bench.effects.expect(
         "0: controllerLost", "0: silent", "2: controllerLost", "2: silent", "6: controllerLost", "6: silent", "resume 9", "send 1",
         "send 3", "send \(late.raw)", "send \(unwanted.raw)", "send \(gone.raw)", "abort \(unwanted.raw) on 1")
@@ -56,10 +56,60 @@ import Transport
     let others = [spared.raw].compactMap { bench.effects.sent[$0] }
     bench.step { $0.connectionBroke(.direct, sparing: others, effects: &$1) }
     bench.effects.forget()
-    bench.step { [asked = bench.state.serial] in $0.engines([e0], asOf: asked, hub: hub, journal: "j", isOwn: true, effects: &$1) }
+    bench.step { [asked = bench.state.serial] in
+      $0.engines([e0], asOf: asked, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1)
+    }
     if isRestarted { bench.lose(1) }
     #expect(bench.effects.ends[sent] == 1 && bench.effects.ends[spared] == nil)
     bench.submit(.direct(e0))
     #expect(bench.effects.lines.last?.hasPrefix("send") ?? false)
+  }
+
+  private enum Fate: CaseIterable { case comesBack, isListed, isGivenUp, staysAway }
+
+  /// Engines need longer than clients to find a controller that was started again.
+  @Test(arguments: Fate.allCases) private func whatHasNotLeftWaitsForItsEngine(_ fate: Fate) {
+    var bench = ClientBench()
+    let (e0, e1) = (bench.engine(0), bench.engine(1))
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    let sent = bench.submit(.direct(e1))
+    bench.step { $0.connectionBroke(.direct, effects: &$1) }
+    bench.step { $0.connectionBroke(.broadcast, effects: &$1) }
+    let (first, absent) = (bench.submit(.direct(e0)), bench.submit(.direct(e1)))
+    let (both, one) = (bench.submit(.broadcast([e0, e1])), bench.submit(.broadcast([e0])))
+    let unwanted = bench.submit(.direct(e1))
+    bench.abort(unwanted)
+    bench.effects.forget()
+    let hub = SessionID("other")
+    bench.step { [asked = bench.state.serial, now = bench.at(1)] in
+      $0.engines([e0], asOf: asked, hub: hub, journal: "j", isOwn: true, now: now, effects: &$1)
+    }
+    // A broadcast behind another one to the same engine keeps its place.
+    bench.effects.expect("\(sent.raw): controllerLost", "\(sent.raw): silent", "-1", "send \(first.raw)")
+    let late = bench.submit(.broadcast([e0]))
+    bench.effects.expect()
+    let direct = bench.submit(.direct(e0))
+    bench.effects.expect("send \(direct.raw)")
+    bench.expire(at: 60)
+    bench.effects.expect()
+    let here = ["send \(absent.raw)", "send \(both.raw)", "send \(one.raw)", "send \(unwanted.raw)", "send \(late.raw)"]
+    let share = both.raw + 2
+    let gone = [absent.raw, share, unwanted.raw].flatMap { ["\($0): EngineError", "\($0): silent"] }
+    switch fate {
+    case .comesBack: bench.step { $0.engineRegistered(e1, effects: &$1) }
+    case .isListed:
+      bench.step { [asked = bench.state.serial] in
+        $0.engines([e0, e1], asOf: asked, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1)
+      }
+    case .isGivenUp: bench.lose(1)
+    case .staysAway: bench.expire(at: 61)
+    }
+    switch fate {
+    case .comesBack, .isListed: #expect(bench.effects.lines == ["+1"] + here + ["abort \(unwanted.raw) on 1"])
+    case .isGivenUp, .staysAway:
+      #expect(bench.effects.lines == gone + ["send \(both.raw)", "send \(one.raw)", "send \(late.raw)"])
+    }
+    #expect(bench.state.nextDeadline == nil)
+    #expect(bench.state.unsent.isEmpty && bench.state.absent.isEmpty)
   }
 }

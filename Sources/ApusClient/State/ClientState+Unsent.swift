@@ -1,0 +1,90 @@
+import ApusMessaging
+
+/// Requests for certain engines that have not left: nobody has them, and they are lost with nobody. They leave when it is known who is at the other
+/// end of the connection, and when their engines are there.
+extension ClientState {
+  func isAwaited(_ request: Request) -> Bool {
+    entries[request.number]?.isOutstanding ?? (shares[request.number] != nil)
+  }
+
+  /// Whether it has not left: whatever becomes of the controller, no engine has it.
+  func isUnsent(_ number: TaskNumber, _ entry: Entry) -> Bool { !unsent.isEmpty && unsent[entry.share?.original ?? number] != nil }
+
+  /// What is sent while nobody knows who is at the other end would be run for a client that has been told that it is lost.
+  mutating func sendOrKeep(_ request: Request, effects: inout some ClientEffects & ~Copyable) {
+    if let channel = request.route.channel, broken.channels.contains(channel) || isBehindUnsent(request) {
+      unsent[request.number] = request
+    } else {
+      effects.send(request)
+    }
+  }
+
+  /// It is known who is there, and which engines.
+  mutating func sendUnsent(effects: inout some ClientEffects & ~Copyable) {
+    broken.channels = []
+    sendUnsentToPresent(effects: &effects)
+  }
+
+  /// In their order, which those that wait for an engine keep with those behind them that have an engine in common with them.
+  private mutating func sendUnsentToPresent(effects: inout some ClientEffects & ~Copyable) {
+    guard !unsent.isEmpty, broken.channels.isEmpty else { return }
+    var sent: [Request] = []
+    var waiting: [Channel: Set<EngineUUID>] = [:]
+    for request in unsent.values.sorted(by: { $0.number.raw < $1.number.raw }) {
+      if !absent.isEmpty, let channel = request.route.channel {
+        let targets = request.route.targets
+        if targets.contains(where: { absent[$0] != nil || waiting[channel]?.contains($0) ?? false }) {
+          waiting[channel, default: []].formUnion(targets)
+          continue
+        }
+      }
+      unsent[request.number] = nil
+      effects.send(request)
+      sent.append(request)
+    }
+    guard !unwanted.isEmpty else { return }
+    for number in sent.flatMap({ $0.handles.map(\.number) }) {
+      if let cancellation = unwanted[number] { abort([number], cancellation, effects: &effects) }
+    }
+  }
+
+  // MARK: engines that have not come back
+
+  /// Whether others wait for an engine that it has in common with them. Nothing is submitted to an engine that is not there, but a broadcast
+  /// to several may wait for another one of them.
+  private func isBehindUnsent(_ request: Request) -> Bool {
+    guard !absent.isEmpty, request.route.channel == .broadcast else { return false }
+    let targets = Set(request.route.targets)
+    return unsent.values.contains { $0.route.channel == .broadcast && !targets.isDisjoint(with: $0.route.targets) }
+  }
+
+  /// A restarted controller does not name an engine of before, which may only need longer than this client to come back.
+  func isAwaited(_ uuid: EngineUUID) -> Bool { unsent.values.contains { $0.route.targets.contains(uuid) } }
+
+  mutating func engineIsBack(_ uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
+    guard absent.removeValue(forKey: uuid) != nil else { return }
+    if absent.isEmpty { absenceDeadline = nil }
+    sendUnsentToPresent(effects: &effects)
+  }
+
+  /// It will not come.
+  mutating func endAbsence(of uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
+    guard let engine = absent.removeValue(forKey: uuid) else { return }
+    if absent.isEmpty { absenceDeadline = nil }
+    for (number, entry) in entries.sorted(by: { $0.key.raw < $1.key.raw }) where entry.owed(by: uuid) {
+      finishUnanswered(number, with: RemoteError.engineAbsent(engine, task: entry.handle.id), effects: &effects)
+    }
+    sendUnsentToPresent(effects: &effects)
+  }
+}
+
+extension Request.Route {
+  /// The engines that it names.
+  fileprivate var targets: [EngineUUID] {
+    switch self {
+    case .hub, .balanced: []
+    case .control(let engine), .direct(let engine): [engine.uuid]
+    case .coalescing(let engines), .broadcast(let engines): engines.map(\.uuid)
+    }
+  }
+}
