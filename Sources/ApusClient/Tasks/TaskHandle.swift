@@ -30,6 +30,8 @@ public final class TaskHandle: Sendable {
   private let state: Mutex<State>
   /// For a listener: the reply said that there is output.
   private let hasOutput = Atomic(false)
+  /// Whoever waits for it has been told its end, or is being told.
+  private let isFinished = Atomic(false)
 
   private struct Waiter {
     let id: Int
@@ -144,8 +146,12 @@ public final class TaskHandle: Sendable {
     queue.post(.abort(number, Cancellation(killAfter: killAfter)))
   }
 
+  /// Whether it has ended, also where a listener is told.
+  var hasEnded: Bool { isFinished.load(ordering: .relaxed) }
+
   /// Called once, on the client's loop.
   func finish(_ ending: TaskEnding) {
+    isFinished.store(true, ordering: .relaxed)
     if let listener {
       if case .reply(let reply) = ending, reply.outputCount > 0 { hasOutput.store(true, ordering: .relaxed) }
       return listener.ended(number, ending)

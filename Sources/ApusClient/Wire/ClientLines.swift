@@ -147,7 +147,7 @@ struct ClientLines {
     }
     while let (message, request) = waiting.first, let requests {
       // Nobody waits for it any more.
-      if request.handles.allSatisfy({ $0.status != .outstanding }) {
+      if request.handles.allSatisfy(\.hasEnded) {
         waiting.removeFirst()
         continue
       }

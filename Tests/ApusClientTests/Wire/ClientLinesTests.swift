@@ -123,6 +123,38 @@ import Testing
     }
   }
 
+  /// As those of `apus_client`, for Python, have.
+  private final class Listener: TaskListener {
+    func ended(_ number: TaskNumber, _ ending: TaskEnding) {}
+    func printed(_ number: TaskNumber, _ message: Envelope) {}
+    func outputEnded(_ number: TaskNumber) {}
+  }
+
+  @Test("what has ended while it waited does not leave any more, whoever is told of the end", arguments: [nil, Listener()])
+  private func unwanted(listener: Listener?) throws {
+    let queue = SubmissionQueue(
+      ids: RequestIDs(session: SessionID("s"), processID: 1), limit: InFlightLimit(), loop: EventLoop(name: "idle"))
+    let number = queue.ids.next()
+    let handle = TaskHandle(number, cost: 1, engine: nil, label: nil, queue: queue, listener: listener)
+    let request = Request(
+      number: number, route: .balanced, type: .applyRequest, content: .emptyObject, metadata: .emptyObject, handles: [handle],
+      cost: 1)
+    try with { lines, ends in
+      lines.open(.requests)
+      let body = Frame([UInt8](repeating: 1, count: 50_000))
+      while !lines.hasWaiting { _ = lines.send(request: [body], on: LocalSocket.Lane.mux, of: Self.request) }
+      for name in ["unwanted", "last"] {
+        _ = lines.send(request: [Frame(name)], on: LocalSocket.Lane.mux, of: name == "last" ? Self.request : request)
+      }
+      handle.finish(.failure(RemoteError.aborted))
+      var last: String?
+      while last != "last" {
+        if let frames = receive(ends[.requests]) { last = frames.last?.text } else { _ = lines.deliverWaiting() }
+        #expect(last != "unwanted")
+      }
+    }
+  }
+
   private struct Failure: Error {}
 
   @Test("a frame for many engines is copied once") func copies() throws {
