@@ -33,6 +33,20 @@ struct ReturningClientsTests {
     }
   }
 
+  @Test("the same of a task that a version before has called nobody's") func formerNobody() {
+    let former = Frame("nobody")
+    var tasks = tasks(former, Self.name)
+    let reply = tasks[0].message
+    var results = [
+      JournalResult(
+        id: "t2", reply: reply, time: Timestamp(microseconds: 0), outcome: .ok, engine: nil, client: former, isOwnClient: false)
+    ]
+    var clients = ReturningClients()
+    clients.readdress(&tasks, &results)
+    #expect(tasks[0].request.client == ReturningClients.nobody && tasks[1].request.client != ReturningClients.nobody)
+    #expect(results[0].client == ReturningClients.nobody)
+  }
+
   @Test("nobody can guess an address, and the next controller knows it as one all the same")
   func secret() throws {
     let tasks = tasks(Self.name)

@@ -6,6 +6,8 @@ import Transport
 struct ReturningClients {
   /// Where results go that are for the task database alone: no client is called so, and nothing is sent there.
   static let nobody = Frame("<APUS|NOBODY>")
+  /// The same in journals of versions before, for which a client could be taken that called itself so.
+  private static let formerNobody = Frame("nobody")
   private static let mark = "<APUS|SESSION>"
 
   /// In each address, and known to this controller alone: whoever connects under the name of an address would be sent what is for its client.
@@ -24,14 +26,21 @@ struct ReturningClients {
 
   /// Addresses what was read from the journal to sessions.
   mutating func readdress(_ tasks: inout [RestatedTask], _ results: inout [JournalResult]) {
-    for index in tasks.indices where !tasks[index].request.isOwn {
-      guard let name = tasks[index].request.client, let session = tasks[index].message.sessionID,
+    for index in tasks.indices {
+      if tasks[index].request.isFrom(Self.formerNobody) {
+        tasks[index].request.reroute(to: Self.nobody)
+        continue
+      }
+      guard !tasks[index].request.isOwn, let name = tasks[index].request.client, let session = tasks[index].message.sessionID,
         let address = address(of: session, before: name)
       else { continue }
       tasks[index].request.reroute(to: address)
     }
-    for index in results.indices where !results[index].isOwnClient {
-      guard let name = results[index].client, let session = results[index].reply.parentSessionID else { continue }
+    for index in results.indices {
+      if results[index].client == Self.formerNobody { results[index].client = Self.nobody }
+      guard !results[index].isOwnClient, let name = results[index].client, let session = results[index].reply.parentSessionID else {
+        continue
+      }
       if let address = address(of: session, before: name) { results[index].client = address }
     }
   }
