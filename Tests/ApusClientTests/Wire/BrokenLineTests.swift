@@ -124,6 +124,7 @@ import Transport
     }
     // One more, before anybody has said who is there.
     let last = try await client.submit(TaskSubmission(), to: engines)[0]
+    try controller.answer(controller.query(), isOwn: true, engines: engines)
     var arrived: Set<MessageID?> = []
     while !arrived.contains(last.id) {
       let request = try controller.directRequest(engines)

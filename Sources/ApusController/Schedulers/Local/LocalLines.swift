@@ -52,9 +52,9 @@ final class LocalLines: @unchecked Sendable {
   /// So many descriptors are spent on it; further peers do without.
   private static let limit = 1024
   /// Messages taken from a line before others get their turn.
-  private static let batch = 256
-  /// So many batches are read before an engine is given up.
-  private static let lastBatches = 64
+  private let batch: Int
+  /// So many are read before an engine is given up.
+  private static let lastMessages = 64 * 256
 
   private let loop: EventLoop
   private let listener: LocalListener
@@ -73,7 +73,8 @@ final class LocalLines: @unchecked Sendable {
   /// For frames that lost their shared memory on the way: those that waited in a file.
   private let copies = SharedCopies()
 
-  init(loop: EventLoop, listener: LocalListener, session: Session, logger: Logger) {
+  init(loop: EventLoop, listener: LocalListener, session: Session, batch: Int = 256, logger: Logger) {
+    self.batch = batch
     self.loop = loop
     self.listener = listener
     self.session = session
@@ -188,14 +189,14 @@ final class LocalLines: @unchecked Sendable {
 
   /// What an engine had sent before it was lost, as far as it is here.
   func readRest(of engine: EngineUUID) {
-    for _ in 0..<Self.lastBatches {
+    for _ in 0..<Self.lastMessages / batch {
       guard let descriptor = engines[engine]?.descriptor, lineIsReadable(descriptor) else { return }
     }
   }
 
   /// What a client had sent by its line before it asked by another way what has become of that, even while nothing more is to be read for now.
   func readRest(ofClient client: Frame) {
-    for _ in 0..<Self.lastBatches {
+    for _ in 0..<Self.lastMessages / batch {
       guard let descriptor = clients[client]?.tasks?.descriptor, lineIsReadable(descriptor, readsPaused: true) else { return }
     }
   }
@@ -203,7 +204,8 @@ final class LocalLines: @unchecked Sendable {
   /// - Parameter readsPaused: reads on where nothing is read for now.
   /// - Returns: whether there may be more.
   @discardableResult
-  private func lineIsReadable(_ descriptor: Int32, atMost limit: Int = LocalLines.batch, readsPaused: Bool = false) -> Bool {
+  private func lineIsReadable(_ descriptor: Int32, atMost most: Int? = nil, readsPaused: Bool = false) -> Bool {
+    let limit = most ?? batch
     guard let socket = lines[descriptor]?.socket else { return false }
     var served: [Party] = []
     var count = 0
