@@ -255,3 +255,77 @@ def test_engines_that_only_the_commands_can_stop_are_not_forgotten(profile):
     assert path.exists()
     clean_cluster_files(str(profile), force=True)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--no-journal"]])
+def test_the_file_of_a_later_cluster_is_left_alone(make, apus, words):
+    """Somebody has stopped ours, and started another one under the same name."""
+    cluster = make(n=1, cluster_id="again")
+    cluster.start_cluster_sync()
+    controller, engines = cluster.controller, cluster.engine_set
+    assert apus("stop", "again").returncode == 0
+    assert controller.process.wait(10) is not None
+    started = apus("start", "-n", "1", "--daemonize", "--cluster-id=again", *words)
+    assert started.returncode == 0, started.stderr
+    written = json.loads(open(cluster.cluster_file).read())
+    cluster.update_cluster_file()
+    assert json.loads(open(cluster.cluster_file).read()) == written
+    cluster.stop_cluster_sync()
+    assert json.loads(open(cluster.cluster_file).read()) == written
+    assert json.loads(apus("list", "--json").stdout)[0]["controller"] == written["controller"]
+    assert engines.state == "after"
+    assert apus("stop", "again").returncode == 0
+    assert not os.path.exists(cluster.cluster_file)
+
+
+def test_a_cluster_that_runs_is_not_replaced_by_another_of_its_name(make, apus):
+    first = make(n=1, cluster_id="one")
+    first.start_cluster_sync()
+    written = json.loads(open(first.cluster_file).read())
+    second = make(n=1, cluster_id="one")
+    with pytest.raises(RuntimeError, match="runs already under this name"):
+        second.start_cluster_sync()
+    second.stop_cluster_sync()
+    assert json.loads(open(first.cluster_file).read()) == written
+    process = first.controller.process
+    first.stop_cluster_sync()
+    process.wait(10)
+    # Nor is one in the way that has ended without removing its file.
+    with open(first.cluster_file, "w") as file:
+        json.dump(written, file)
+    second.start_cluster_sync()
+    assert json.loads(open(first.cluster_file).read())["controller"]["state"]["pid"] == second.controller.pid
+
+
+def test_one_that_a_launcher_has_started_anew_is_not_stopped(make, apus):
+    ours = make(n=1, min=1, max=1, cluster_id="later")
+    ours.start_cluster_sync()
+    assert apus("stop", "later").returncode == 0
+    assert apus("start", "-n", "1", "--daemonize", "--cluster-id=later").returncode == 0
+    written = json.loads(open(ours.cluster_file).read())
+    ours.stop_cluster_sync()
+    assert json.loads(open(ours.cluster_file).read()) == written
+    assert apus("stop", "later").returncode == 0
+
+
+def test_cleaning_up_removes_journals(make, profile, apus):
+    from apus.cluster import clean_cluster_files, guardian
+
+    started = apus("start", "-n", "0", "--daemonize")
+    assert started.returncode == 0, started.stderr
+    kept = profile / "journal-notes" / "monday.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    d = json.loads((profile / "security" / "cluster-.json").read_text())
+    os.kill(d["supervisor"]["state"]["pid"], signal.SIGKILL)
+    with pytest.raises(ValueError, match="runs"):
+        clean_cluster_files(str(profile))
+    assert (profile / "journal" / "id").exists()
+    os.kill(d["controller"]["state"]["pid"], signal.SIGKILL)
+    while guardian.began(d["controller"]["state"]["pid"]) is not None:
+        pass
+    (profile / "journal").rename(profile / "journal.aside-1")
+    (profile / "journal").mkdir()
+    (profile / "journal" / "00000001.log").write_bytes(b"")
+    clean_cluster_files(str(profile))
+    assert sorted(path.name for path in profile.iterdir() if path.name.startswith("journal")) == ["journal-notes"] and kept.exists()

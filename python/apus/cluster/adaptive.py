@@ -11,6 +11,7 @@ from traitlets.config import LazyConfigValue
 
 from .._executable import command
 from . import guardian
+from .clusterfile import _is_supervised, _pid_of_supervisor
 from .registry import abbreviate_launcher_class
 
 #: `apus start`: there is such a cluster already.
@@ -99,11 +100,7 @@ class Adaptive:
 
     def _named_supervisor(self):
         """The launcher that the cluster's file names; None where there is none."""
-        try:
-            with open(self.cluster_file, encoding="utf-8") as file:
-                return json.load(file)["supervisor"]["state"]["pid"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return _pid_of_supervisor(self._read_file())
 
     def _guard_named_supervisor(self, before):
         """Let the launcher of this start end with us, as soon as it is known."""
@@ -180,11 +177,19 @@ class Adaptive:
 
     async def _stop_supervised(self):
         """Whoever watches over the engines would start others beside those that were stopped one by one."""
+        named = self._named_supervisor()
+        if named is not None and named not in (self._supervisor, self._known_supervisor) and _is_supervised(self._read_file()):
+            # Ours has been stopped by somebody, and another one started.
+            self.log.warning("the cluster %s is another one by now, and goes on: Cluster.from_file() attaches to it", self.cluster_file)
+            return self._forget_supervised()
         self.log.info("Stopping cluster")
         words = command("stop", f"--profile-dir={self.profile_dir}", f"--cluster-id={self.cluster_id}")
         done = await asyncio.to_thread(subprocess.run, words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode not in (0, _ALREADY_STOPPED):
             raise RuntimeError(f"the cluster could not be stopped: {done.stderr.strip()}")
+        self._forget_supervised()
+
+    def _forget_supervised(self):
         if self._supervisor is not None:
             guardian.release_supervisor(self._supervisor)
         self._is_supervised, self._supervisor = False, None

@@ -202,6 +202,7 @@ class Cluster(SynchronousForms, connecting.Connecting, Adaptive, ClusterFile, Lo
         """
         if self.controller is not None:
             raise RuntimeError("the controller of this cluster was started already: stop_controller() comes first")
+        self._refuse_to_replace()
         self._stop_at_exit()
         controller = self.controller_launcher_class(
             work_dir=".", parent=self, log=self.log, profile_dir=self.profile_dir, cluster_id=self.cluster_id, **kwargs)

@@ -11,6 +11,7 @@ import tempfile
 import time
 from importlib import import_module
 
+from . import guardian
 from .base import NotRunning
 from .guardian import began
 from .registry import abbreviate_launcher_class
@@ -30,8 +31,12 @@ class ClusterFile:
     _others = {}
     #: This object has written the file, or was made of it: what others put into it since is theirs, and stays.
     _is_file_known = False
-    #: Engine sets that were this object's.
-    _former_sets = frozenset()
+    #: Engine sets that were this object's, with what tells their parts from others.
+    _former_sets = {}
+    #: Controllers that were, as `_identity` tells them.
+    _own_controllers = frozenset()
+    #: The launcher that the file named when this object was made of it.
+    _known_supervisor = None
 
     @classmethod
     def _name_in_files(cls):
@@ -84,15 +89,44 @@ class ClusterFile:
         others.setdefault("engines", {})["sets"] = {name: state for name, state in sets.items() if name not in ours}
         self._others = others
 
-    def _remember_file(self):
-        """Note what others have put into the file since this object has seen it; what a cluster before has left there is nobody's."""
+    def _read_file(self):
         try:
             with open(self.cluster_file, encoding="utf-8") as file:
                 d = json.load(file)
         except (OSError, ValueError):
             # Whoever stops a cluster removes it.
-            d = {}
-        self._remember_others(d if self._is_file_known and isinstance(d, dict) else {})
+            return {}
+        return d if isinstance(d, dict) else {}
+
+    def _is_of_another(self, d):
+        """Whether a file is that of a cluster that came after this object's, which somebody had stopped."""
+        identity = _identity(d.get("controller"))
+        return identity is not None and identity not in self._own_controllers or _is_supervised(d) and not self._had_supervisor
+
+    def _update_file_of_another(self, d):
+        """Leave it as it is, but for engines that this object has started, and that run or have ended meanwhile."""
+        sets = (d.get("engines") or {}).get("sets") or {}
+        # Sets are named by the second: two may have one name.
+        now = {name: state for name, state in sets.items() if not _parts(state) & self._former_sets.get(name, frozenset())}
+        for name, engines in self.engines.items():
+            if engines.state != "after":
+                now[name if name not in now else f"{name}-{os.getpid()}"] = engines.to_dict()
+        if now != sets:
+            d.setdefault("engines", {"class": abbreviate_launcher_class(self.engine_launcher_class)})["sets"] = now
+            self._write(d)
+        guardian.release_file(self.cluster_file)
+
+    def _refuse_to_replace(self):
+        """Raise RuntimeError where another cluster runs under this name: it would lose its file, and its controller keeps ours from starting."""
+        if not self.cluster_file:
+            return
+        d = self._read_file()
+        state = (d.get("controller") or {}).get("state") or {}
+        is_there = _identity(d.get("controller")) not in self._own_controllers and _lives(state)
+        if is_there or _is_supervised(d) and not self._had_supervisor:
+            raise RuntimeError(
+                f"a cluster runs already under this name, by its file {self.cluster_file}: Cluster.from_file() attaches to it, another cluster_id starts "
+                "one beside it, and 'apus stop' ends it")
 
     @property
     def _has_others(self):
@@ -118,10 +152,12 @@ class ClusterFile:
         cluster._is_supervised = _is_supervised(d) or _is_of_commands(d)
         # Where that launcher is dead, only `apus stop` finds what it had begun and not named yet, and by the file as it is.
         cluster._had_supervisor = "supervisor" in d
+        cluster._known_supervisor = _pid_of_supervisor(d)
+        cluster._own_controllers = frozenset([_identity(d.get("controller"))])
         cluster._attach_controller(d.get("controller") or {})
         cluster._attach_engines(d.get("engines") or {})
         # Sets that have ended are nobody's.
-        cluster._former_sets = frozenset((d.get("engines") or {}).get("sets") or {})
+        cluster._former_sets = {name: _parts(state) for name, state in ((d.get("engines") or {}).get("sets") or {}).items()}
         cluster._remember_others(d)
         cluster._is_file_known = True
         if not cluster._is_supervised and not cluster._had_supervisor and cluster.to_dict() != d:
@@ -188,15 +224,18 @@ class ClusterFile:
 
     def write_cluster_file(self):
         """Write the cluster's file: whole or not at all, readable by its owner only."""
+        self._write(self.to_dict())
+        self._is_file_known = True
+
+    def _write(self, d):
         directory = os.path.dirname(self.cluster_file)
         os.makedirs(directory, mode=0o700, exist_ok=True)
         self.log.debug("writing %s", self.cluster_file)
         descriptor, path = tempfile.mkstemp(dir=directory, prefix=".cluster-")
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self.to_dict(), file)
+                json.dump(d, file)
             os.replace(path, self.cluster_file)
-            self._is_file_known = True
         except BaseException:
             os.unlink(path)
             raise
@@ -221,12 +260,20 @@ class ClusterFile:
             if self._is_supervised:
                 # A controller that has died is about to come back, and its launcher writes the file.
                 return
-            self._former_sets |= {*self.engines}
-            self._remember_file()
+            known = {name: _parts(engines.to_dict()) | self._former_sets.get(name, frozenset()) for name, engines in self.engines.items()}
+            self._former_sets = {**self._former_sets, **known}
+            if self.controller is not None:
+                self._own_controllers |= {_identity({"state": self.controller.to_dict()})}
+            # What a cluster before has left there is nobody's.
+            d = self._read_file() if self._is_file_known else {}
+            if self._is_of_another(d):
+                return self._update_file_of_another(d)
+            self._remember_others(d)
             # What others have added is to be found by whoever stops it.
             if self._is_running() or self._has_others:
                 self.write_cluster_file()
-            else:
+            elif self._is_file_known:
+                # One that this object has never seen is not its own.
                 self.remove_cluster_file()
 
 
@@ -237,6 +284,45 @@ def _is_supervised(d):
         return began(state["pid"]) is not None and state.get("began") in (None, began(state["pid"]))
     except (KeyError, TypeError):
         return False
+
+
+def _pid_of_supervisor(d):
+    """The launcher that a file names; None where there is none."""
+    try:
+        return d["supervisor"]["state"]["pid"]
+    except (KeyError, TypeError):
+        return None
+
+
+def _identity(controller):
+    """What tells a controller in a file from all others; None where nothing does."""
+    state = (controller or {}).get("state") or {}
+    for name in ("job_id", "pid"):
+        if state.get(name) not in (None, "", 0, -1):
+            return name, str(state[name])
+    return None
+
+
+def _parts(state):
+    """What tells the processes and jobs of an engine set in a file from others."""
+    states = [state, *(state.get("engines") or {}).values()]
+    return frozenset(identity for identity in (_identity({"state": each}) for each in states) if identity is not None)
+
+
+def _lives(state):
+    """Whether a process of a cluster runs: its number may be another's by now."""
+    pid = state.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    moment = began(pid)
+    if moment is None or state.get("began") not in (None, moment):
+        return False
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read()
+    except OSError:
+        return True
+    return b"IPP_PROFILE_DIR=" in variables or b"IPP_CLUSTER_ID=" in variables
 
 
 def _may_run(state):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 from traitlets import Dict
 from traitlets.config import LoggingConfigurable
@@ -100,7 +101,7 @@ def _directories(directories, directory, names, name):
 
 
 def clean_cluster_files(profile_dirs=None, *, log=None, force=False):
-    """Remove what ended clusters have left: cluster files, logs and connection files.
+    """Remove what ended clusters have left: cluster files, logs, connection files and journals.
 
     Parameters
     ----------
@@ -122,6 +123,8 @@ def clean_cluster_files(profile_dirs=None, *, log=None, force=False):
             _remove(path, log)
         for path in profiles.leftovers(directory):
             _remove(path, log)
+        for path in profiles.journals(directory, in_use=force):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _require_ended(path, log):

@@ -1,6 +1,7 @@
 """Profile directories: where a cluster's files are."""
 
 import os
+import re
 import sys
 
 _PREFIX = "profile_"
@@ -94,3 +95,42 @@ def leftovers(directory):
             continue
         found += [os.path.join(folder, name) for name in names if name.startswith(start) and name.endswith(end)]
     return [path for path in found if os.path.isfile(path)]
+
+
+#: All that a controller writes into its journal.
+_OF_JOURNAL = re.compile(r"\d{8,}\.log|(id|attempts|beginning\.json)(\..+\.new)?")
+
+
+def journals(directory, in_use=False):
+    """Journals that controllers have left in a profile: those that were set aside too, and with `in_use` those that are written at this moment."""
+    found = []
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        path = os.path.join(directory, name)
+        if name != "journal" and not name.startswith(("journal-", "journal.aside-")) or not os.path.isdir(path):
+            continue
+        # Somebody may have a directory of such a name.
+        if not all(_OF_JOURNAL.fullmatch(each) for each in os.listdir(path)):
+            continue
+        lock = os.path.join(directory, "pid", f"ipcontroller{name[len('journal'):]}.lock")
+        if in_use or not _is_held(lock):
+            found.append(path)
+    return found
+
+
+def _is_held(lock):
+    """Whether a controller of this host has its lock open; trying the lock would take it from one that begins at this moment."""
+    try:
+        with open(lock, encoding="utf-8") as file:
+            pid = int(file.read())
+        wanted = os.stat(lock)
+        opened = f"/proc/{pid}/fd"
+        return any(_is_same(os.path.join(opened, name), wanted) for name in os.listdir(opened))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_same(path, wanted):
+    try:
+        return os.path.samestat(os.stat(path), wanted)
+    except OSError:
+        return False
