@@ -49,6 +49,35 @@ import Testing
     #expect(calls == 1 && steps.state?["apus"]?["jobs"]?.arrayValue?.count == 2)
   }
 
+  /// A look between a plan and its start: whoever is killed then must be found by what the cluster's file says.
+  @Test func whatIsPlannedAfterATakeoverIsKept() throws {
+    var former = launcher()
+    _ = former.plan(0..<2, job)
+    directory.write(String(try #require(former.jobs[0].record).dropFirst(directory.path.count + 1)), "Submitted batch job 7\n")
+    var launcher = try takenOver(former)
+    _ = launcher.plan(2..<4, job)
+    let planned = launcher.jobs
+    #expect(planned.map(\.engines) == [0..<2, 2..<4] && launcher.unanswered.isEmpty)
+    _ = try launcher.states()
+    #expect(launcher.jobs == planned)
+    try launcher.start(2..<4, job)
+    #expect(calls == 1 && launcher.jobs.map(\.record) == planned.map(\.record))
+    #expect(launcher.jobs.map(\.id) == ["7", "8"])
+  }
+
+  /// Jobs between those that were submitted may have been given up.
+  @Test func noTwoJobsShareTheirFiles() throws {
+    var launcher = launcher()
+    try launcher.start(0..<1, job)
+    _ = launcher.plan(1..<2, job)
+    try launcher.start(2..<3, job)
+    // Another plan takes the place of the one that was not submitted.
+    try launcher.start(1..<3, job)
+    #expect(launcher.jobs.map(\.engines) == [0..<1, 2..<3, 1..<3])
+    #expect(Set(launcher.jobs.map(\.outputFile)).count == 3 && Set(launcher.jobs.map(\.script)).count == 3)
+    #expect(Set(launcher.jobs.map(\.record)).count == 3)
+  }
+
   @Test func whatWasNotSubmittedIsNotSubmittedByTheWay() throws {
     var former = launcher()
     _ = former.plan(0..<4, job)

@@ -21,9 +21,9 @@ public struct BatchLauncher: Launcher {
 
   /// A job that is not listed so often, and of which nothing is to be found out, is over.
   private static let patience = 5
-  /// Another process has planned the jobs that are not submitted.
-  private var isReconnected = false
-  /// That is over, and what has become of them is found out.
+  /// Records of jobs that another process has planned and, as far as is known, not submitted.
+  private var inherited: Set<String> = []
+  /// That process is gone, and what has become of them is found out.
   private var settles = false
 
   init(_ system: any BatchSystem, _ options: BatchOptions, _ environment: Environment) {
@@ -111,7 +111,7 @@ public struct BatchLauncher: Launcher {
   /// said them to a file. One that is still being submitted stays as it is, until the next look.
   private mutating func recover(waiting limit: Duration) {
     var isOpen: [String: Bool] = [:]
-    for index in jobs.indices where !jobs[index].isSubmitted {
+    for index in jobs.indices where isInherited(jobs[index]) {
       guard let record = jobs[index].record else { continue }
       var id: String?
       // What it has started may hold the lock on: a whole line with an id is enough.
@@ -124,19 +124,28 @@ public struct BatchLauncher: Launcher {
       jobs[index].id = id ?? ""
       isOpen[record] = id == nil && !isDone
     }
-    func isGivenUp(_ job: BatchJob) -> Bool { !job.isSubmitted && job.record.map { isOpen[$0] != true } ?? true }
-    for job in jobs where isGivenUp(job) { removeRecord(of: job) }
-    jobs.removeAll(where: isGivenUp)
+    let givenUp = Set(jobs.indices.filter { isInherited(jobs[$0]) && jobs[$0].record.map { isOpen[$0] != true } ?? true })
+    for index in givenUp { removeRecord(of: jobs[index]) }
+    jobs = jobs.indices.filter { !givenUp.contains($0) }.map { jobs[$0] }
   }
 
-  public var unanswered: Set<Int> { isReconnected ? Set(jobs.filter { !$0.isSubmitted }.flatMap(\.engines)) : [] }
+  public var unanswered: Set<Int> { Set(jobs.filter { isInherited($0) }.flatMap(\.engines)) }
+
+  /// What this launcher has planned itself it submits when it is told to, and nobody else does.
+  private func isInherited(_ job: BatchJob) -> Bool {
+    !job.isSubmitted && job.record.map { inherited.contains($0) } ?? true
+  }
 
   /// The job before the system has seen it.
   private func planned(_ engines: Range<Int>, _ job: EngineJob) -> BatchJob {
     var number = options.perJob.map { "-\(engines.lowerBound / max(1, $0))" } ?? ""
     // Engines that are started again, or beside others, have files of their own.
     if !jobs.isEmpty, options.perJob == nil || jobs.contains(where: { $0.engines.overlaps(engines) }) {
-      number += "-s\(jobs.count)"
+      // Jobs that were given up leave gaps.
+      let stem = job.logStem + number
+      var count = jobs.count
+      while jobs.contains(where: { $0.record == "\(stem)-s\(count).submitted.log" }) { count += 1 }
+      number += "-s\(count)"
     }
     let output = options.outputFile.map { $0 + number } ?? "\(job.logStem)\(number).log"
     let name = job.isController ? kind.scriptName.replacing("engine", with: "controller") : kind.scriptName
@@ -244,7 +253,7 @@ public struct BatchLauncher: Launcher {
   // MARK: life
 
   public mutating func states() throws(ClusterError) -> [Int: EngineState] {
-    if settles, jobs.contains(where: { !$0.isSubmitted }) { recover(waiting: .zero) }
+    if settles, jobs.contains(where: { isInherited($0) }) { recover(waiting: .zero) }
     var states = ended.mapValues { EngineState.ended($0) }
     let open = jobs.indices.filter { job in
       jobs[job].isSubmitted && jobs[job].engines.contains { ended[$0] == nil && isCurrent(job, for: $0) }
@@ -417,7 +426,7 @@ public struct BatchLauncher: Launcher {
     self.system.prepare(shell)
     jobs = (own?["jobs"]?.arrayValue ?? []).compactMap { BatchJob($0) }
     shell.deadline = context.deadline
-    isReconnected = true
+    inherited = Set(jobs.filter { !$0.isSubmitted }.compactMap(\.record))
     if context.settles {
       settles = true
       recover(waiting: context.deadline.map { $0 - MonotonicClock.now } ?? shell.limit)
