@@ -128,6 +128,24 @@ def test_a_start_over_ssh_whose_answer_nobody_heard(bare, slow_python, when, par
     cluster.has_left_nothing()
 
 
+def test_connections_that_a_killed_launcher_had_kept_end_with_the_stop(bare):
+    """Each is a process of this host, which has put other words into the place of its environment."""
+    cluster = bare("ssh")
+    hosts = cluster.folder / "hosts"
+    hosts.write_text("host1 1\nhost2 1\n")
+    cluster.start("--engines=ssh", f"--hosts={hosts}", n=2)
+    cluster.hears("2 engines ready")
+    before = kept_connections()
+    assert len(before) == 2
+    kill(cluster)
+    stops(cluster)
+    wait_for(lambda: not kept_connections() & before)
+
+
+def kept_connections() -> set[int]:
+    return {int(entry) for entry in os.listdir("/proc") if entry.isdigit() and b"/tmp/apus-ssh-" in command(int(entry))}
+
+
 def command(pid: int) -> bytes:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:

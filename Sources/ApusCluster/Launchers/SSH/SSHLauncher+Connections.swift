@@ -99,6 +99,11 @@ extension SSHLauncher {
   private mutating func closeConnections() {
     removeFormerSockets()
     guard let sockets else { return }
+    closeConnections(in: sockets)
+    self.sockets = nil
+  }
+
+  private func closeConnections(in sockets: String) {
     let names = FileSystem.entries(of: sockets)
     // The path says which connection is meant; a host must be named all the same.
     let anyHost = sites.first?.host.destination ?? "localhost"
@@ -110,13 +115,12 @@ extension SSHLauncher {
     _ = try? ToolCommand.run(tools)
     for name in FileSystem.entries(of: sockets) { FileSystem.remove(Path.join(sockets, name)) }
     rmdir(sockets)
-    self.sockets = nil
   }
 
   /// Only when the engines are gone: until then another launcher may be at work with it.
   private func removeFormerSockets() {
     guard let path = formerSockets, path.hasPrefix("/tmp/apus-ssh-"), sites.allSatisfy(\.isEmpty) else { return }
-    for name in FileSystem.entries(of: path) { FileSystem.remove(Path.join(path, name)) }
-    rmdir(path)
+    // Each is a process of this host, which nobody would end for a minute: its launcher was killed.
+    closeConnections(in: path)
   }
 }

@@ -431,7 +431,8 @@ public struct SSHLauncher: Launcher {
         job.isController
         ? (own ?? [job.command.program, "controller"]) + job.engineArguments
         : (own ?? [python, "-m", "apus.engine"]) + ["--file=CONNECTION"] + job.engineArguments + host.engineArguments
-      let number = job.isController ? "the controller" : "\(shares[index].count) times"
+      let count = shares[index].count
+      let number = job.isController ? "the controller" : count == 1 ? "once" : "\(count) times"
       return "\(ShellText.line(words(host, [python, "-"])))    # \(number): \(ShellText.line(command))\n"
     }.joined()
   }
