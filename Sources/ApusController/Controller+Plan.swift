@@ -16,6 +16,8 @@ extension Controller {
     let lock: ControllerLock
     /// The controller before has not ended in order, and its tasks are in its journal.
     let isResuming: Bool
+    /// What its journal was set aside for: its engines and clients may come back all the same.
+    let setAside: JournalBeginning?
 
     init(_ configuration: ControllerConfiguration, logger: Logger) throws(ControllerError) {
       self.configuration = configuration
@@ -27,8 +29,11 @@ extension Controller {
       }
       try Self.checkProtection(configuration)
       lock = try ControllerLock(configuration)
-      isResuming = configuration.journal != nil && JournalFiles.wasCutShort(configuration.journalDirectory)
-      reused = configuration.reuseFiles || isResuming ? ConnectionFiles.reusable(configuration, logger: logger) : nil
+      let journal = configuration.journal.map { _ in configuration.journalDirectory }
+      setAside = journal.flatMap { JournalFiles.prepare($0, logger: logger) }
+      isResuming = journal.map { JournalFiles.wasCutShort($0) } ?? false
+      reused =
+        configuration.reuseFiles || isResuming || setAside != nil ? ConnectionFiles.reusable(configuration, logger: logger) : nil
       do {
         if let inProcess = configuration.inProcess {
           context = inProcess.context

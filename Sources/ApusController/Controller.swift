@@ -138,16 +138,17 @@ public final class Controller: Service {
       period: configuration.heartbeatPeriod, maximumMisses: configuration.maximumHeartbeatMisses)
     var hubState = HubState(
       registrationTimeout: configuration.effectiveRegistrationTimeout, graceAfterSilence: configuration.graceAfterSilence)
-    if configuration.restoreEngines || plan.isResuming {
+    if configuration.restoreEngines || plan.isResuming || plan.setAside != nil {
       Self.restore(&hubState, from: configuration.engineStatePath, logger: logger)
     }
     if plan.isResuming {
-      let restored = Self.readJournal(
+      let restored = Self.resumeJournal(
         configuration.journalDirectory, outcomeLimit: max(1, configuration.finishedTasks), logger: logger)
       former = Mutex(Former(restored, engines: Array(hubState.lost.keys)))
     } else {
       former = Mutex(nil)
     }
+    if let setAside = plan.setAside { Self.note(setAside, in: configuration.journalDirectory, logger: logger) }
     journal = journalParts?.journal(for: tasks, on: schedulerLoop, tellEngine: control, logger: logger)
     let store = TaskStore(loop: storeLoop, database: try Self.database(configuration), logger: logger)
     self.store = store
@@ -260,7 +261,11 @@ public final class Controller: Service {
       }
       // Engines of before wait at the door: none of them is to come to a scheduler that does not expect it, so this is the first of what its loop has to
       // do. The hub need not wait for it: later it is busy with a million tasks for as long again.
-      schedulerLoop.execute { [self] in tasks.assumeIsolated { $0.restore(journal) { former.withLock { $0.take() } } } }
+      schedulerLoop.execute { [self] in
+        tasks.assumeIsolated { $0.restore(journal) { former.withLock { $0.take() } } }
+        // It is none of those that no controller survives.
+        JournalFiles.endAttempts(configuration.journalDirectory)
+      }
     }
     await heart.start()
     await hub.start(heart: heart)

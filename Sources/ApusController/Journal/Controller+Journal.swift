@@ -14,8 +14,29 @@ extension Controller {
     }
   }
 
+  /// The same, noted for whoever has started this controller, and for the next one if this one does not come to its end.
+  static func resumeJournal(_ directory: String, outcomeLimit: Int, logger: Logger) -> Restorer.Restored {
+    JournalFiles.beginAttempt(directory)
+    var beginning = JournalBeginning()
+    beginning.lastWritten = JournalFiles.lastWritten(directory)
+    let restored = readJournal(directory, outcomeLimit: outcomeLimit, logger: logger) { beginning.damages.append($0) }
+    beginning.tasks = restored.tasks.count
+    note(beginning, in: directory, logger: logger)
+    return restored
+  }
+
+  /// Nobody's life depends on it.
+  static func note(_ beginning: JournalBeginning, in directory: String, logger: Logger) {
+    do throws(FileError) { try beginning.write(in: directory) } catch {
+      logger.warning("what was found in the journal cannot be noted", metadata: ["error": "\(error)"])
+    }
+  }
+
   /// Reads the journal of a controller that has not ended in order.
-  static func readJournal(_ directory: String, outcomeLimit: Int, logger: Logger) -> Restorer.Restored {
+  /// - Parameter onDamage: gets sentences about what could not be read.
+  static func readJournal(
+    _ directory: String, outcomeLimit: Int, logger: Logger, onDamage: (String) -> Void = { _ in }
+  ) -> Restorer.Restored {
     let began = ContinuousClock.now
     let segments = JournalFiles.segments(in: directory)
     var restorer = Restorer(outcomeLimit: outcomeLimit, expecting: segments.reduce(0) { $0 + $1.bytes })
@@ -28,7 +49,10 @@ extension Controller {
       case .failure(let error): restorer.leaveOut(error)
       }
     }
-    for damage in restorer.damages { logger.error("the journal is damaged", metadata: ["reason": "\(damage)"]) }
+    for damage in restorer.damages {
+      logger.error("the journal is damaged", metadata: ["reason": "\(damage)"])
+      onDamage(damage)
+    }
     if restorer.tornBytes > 0 {
       logger.notice("the end of the journal was cut off in a write", metadata: ["bytes": "\(restorer.tornBytes)"])
     }
@@ -56,7 +80,10 @@ extension Controller {
       guard let journal = configuration.journal else { return nil }
       directory = configuration.journalDirectory
       do throws(FileError) { id = try JournalFiles.id(in: directory) } catch {
-        throw ControllerError(.file, "\(error). The journal needs a directory in the profile; `--profile-dir` chooses another.")
+        throw ControllerError(
+          .file,
+          "\(error). The journal needs a directory in the profile; `--profile-dir` chooses another profile, `--no-journal` does without: "
+            + "tasks then end with the controller, and those that a journal there has do not go on.")
       }
       loop = EventLoop(name: "journal")
       feed = JournalFeed(loop: schedulerLoop, holdsMessages: journal.sync == .always)

@@ -38,13 +38,18 @@ final class JournalFiles: JournalStorage {
 
   static func segments(in directory: String) -> [(number: Int, bytes: Int)] {
     DirectoryListing.names(in: directory).compactMap { name in
-      guard name.hasSuffix(".log"), let number = Int(name.dropLast(4)), number > 0 else { return nil }
+      // By their own names only, and with numbers that others can follow: whatever else lies there is somebody else's.
+      guard name.hasSuffix(".log"), let number = Int(name.dropLast(4)), (1...largestNumber).contains(number),
+        path(number, in: directory) == "\(directory)/\(name)"
+      else { return nil }
       var status = stat()
       // What cannot be looked at is missed by who reads it.
       guard stat("\(directory)/\(name)", &status) == 0 || errno != ENOENT else { return nil }
       return (number, Int(status.st_size))
     }.sorted { $0.number < $1.number }
   }
+
+  private static let largestNumber = 1 << 50
 
   static func path(_ number: Int, in directory: String) -> String {
     let digits = String(number)
@@ -128,10 +133,11 @@ final class JournalFiles: JournalStorage {
   func syncFormer() throws(FileError) {
     for segment in closed where segment.number <= former {
       let path = Self.path(segment.number, in: directory)
-      let opened = open(path, O_RDONLY | O_CLOEXEC)
+      let opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
       guard opened >= 0 else { throw FileError(path: path, action: "write", code: errno) }
       defer { close(opened) }
-      guard fdatasync(opened) == 0 else { throw FileError(path: path, action: "write", code: errno) }
+      // What is no file has nothing to lose.
+      guard fdatasync(opened) == 0 || errno == EINVAL else { throw FileError(path: path, action: "write", code: errno) }
     }
     try Self.syncDirectory(directory)
   }
@@ -169,7 +175,8 @@ final class JournalFiles: JournalStorage {
   /// After an end in order.
   func removeDirectory() {
     removeAll()
-    unlink("\(directory)/id")
+    for name in [JournalBeginning.fileName, "id"] { unlink("\(directory)/\(name)") }
+    Self.endAttempts(directory)
     rmdir(directory)
   }
 }

@@ -93,7 +93,8 @@ final class MappedSegment: @unchecked Sendable {
 
   init(_ number: Int, in directory: String) throws(FileError) {
     let path = JournalFiles.path(number, in: directory)
-    let opened = open(path, O_RDONLY | O_CLOEXEC)
+    // A pipe would keep us waiting for somebody who writes to it.
+    let opened = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     guard opened >= 0 else { throw FileError(path: path, action: "read", code: errno) }
     defer { close(opened) }
     var status = stat()

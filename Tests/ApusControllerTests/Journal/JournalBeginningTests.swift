@@ -1,0 +1,88 @@
+import ApusMessaging
+import Foundation
+import TestSupport
+import Testing
+
+@testable import ApusController
+
+/// A journal that a controller finds, and what is told of it.
+@Suite("Journal: the beginning", .timeLimit(.minutes(3 * patience)))
+struct JournalBeginningTests {
+  let profile: String
+  let directory: String
+
+  init() throws {
+    profile = try TestCluster.temporaryProfile()
+    directory = "\(profile)/journal"
+    _ = try JournalFiles.id(in: directory)
+  }
+
+  private func configure(_ configuration: inout ControllerConfiguration) { configuration.journal = JournalConfiguration() }
+
+  @Test("one that controllers do not survive is set aside after a few of them, beside others of the kind")
+  func setAside() throws {
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    try FileManager.default.createDirectory(atPath: "\(directory).aside-1", withIntermediateDirectories: false)
+    for _ in 0..<JournalFiles.mostAttempts {
+      #expect(JournalFiles.prepare(directory, logger: TestCluster.logger) == nil)
+      _ = Controller.resumeJournal(directory, outcomeLimit: 10, logger: TestCluster.logger)
+    }
+    let beginning = try #require(JournalFiles.prepare(directory, logger: TestCluster.logger))
+    #expect(beginning.setAside?.path == "\(directory).aside-2")
+    #expect(beginning.setAside?.reason == "3 controllers in a row ended while they read it")
+    #expect(!JournalFiles.wasCutShort(directory) && JournalFiles.wasCutShort("\(directory).aside-2"))
+    #expect(JournalFiles.prepare(directory, logger: TestCluster.logger) == nil)
+  }
+
+  @Test("a controller that comes to serve ends the count, and says how many tasks it has found")
+  func served() async throws {
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    JournalFiles.beginAttempt(directory)
+    try await TestCluster.with(in: profile, configure) { cluster in
+      let beginning = try #require(JournalBeginning(in: directory))
+      #expect(beginning == JournalBeginning())
+      // The count ends with the restoring, on the scheduler's loop.
+      let end = ContinuousClock.now + .seconds(60 * patience)
+      while FileManager.default.fileExists(atPath: "\(directory)/attempts"), ContinuousClock.now < end {
+        try await Task.sleep(for: .milliseconds(2))
+      }
+      #expect(!FileManager.default.fileExists(atPath: "\(directory)/attempts"))
+    }
+    #expect(!FileManager.default.fileExists(atPath: directory))
+  }
+
+  @Test("it is told in sentences, and comes back from its file")
+  func sentences() throws {
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    #expect(JournalBeginning(in: directory) == nil)
+    var beginning = JournalBeginning()
+    (beginning.tasks, beginning.lastWritten) = (2, Timestamp(microseconds: 1_795_437_421_000_000))
+    beginning.damages = ["a", "b", "c", "d"]
+    beginning.isSetAside(at: "/there", because: "it cannot be read")
+    try beginning.write(in: directory)
+    #expect(JournalBeginning(in: directory) == beginning)
+    let told = beginning.sentences("/j")
+    #expect(told.map(\.isWarning) == [true, false, true])
+    #expect(told[0].text.contains("it cannot be read") && told[0].text.contains("/there"))
+    #expect(told[1].text == "resumes 2 tasks of the controller before (journal /j, last written 2026-11-23 12:37:01 UTC)")
+    #expect(told[2].text == "the journal was damaged:\na\nb\nc\nand 1 more of the kind, in the controller's log")
+    #expect(JournalBeginning().sentences("/j").isEmpty)
+  }
+
+  @Test("names that are no segments' are not taken for some")
+  func names() throws {
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    for name in ["1.log", "9223372036854775807.log", "+0000001.log", "00000002.log", "x.log"] {
+      try Data().write(to: URL(fileURLWithPath: "\(directory)/\(name)"))
+    }
+    #expect(JournalFiles.segments(in: directory).map(\.number) == [2])
+    #expect(mkfifo("\(directory)/00000003.log", 0o600) == 0)
+    // A pipe would keep the reader for ever.
+    #expect(try MappedSegment(3, in: directory).withBytes { $0.count } == 0)
+    let files = JournalFiles(directory: directory, limit: 1000)
+    try files.beginSegment()
+    #expect(files.number == 4)
+    try files.syncFormer()
+    files.removeDirectory()
+  }
+}
