@@ -16,7 +16,7 @@ struct CleanCommand {
     for profile in profiles {
       let paths = Set(profile.clusterFiles())
       let alive = clusters.filter { paths.contains($0.path) && $0.isRunning }.map(\.path)
-      if alive.isEmpty { clean(profile) } else { running += alive }
+      if alive.isEmpty { clean(profile, force: force) } else { running += alive }
     }
     guard running.isEmpty else {
       throw ClusterError(
@@ -34,14 +34,22 @@ struct CleanCommand {
     } catch { context.note(.warning, error.description) }
   }
 
-  private func clean(_ profile: ProfileDirectory) {
+  private func clean(_ profile: ProfileDirectory, force: Bool) {
     context.note(.info, "cleaning \(profile.location)")
+    // A controller that somebody has started by hand has no cluster's file.
+    let kept = Set(force ? [] : profile.controllers().flatMap { profile.files(ofController: $0) })
+    if !kept.isEmpty { context.note(.warning, "a controller runs in \(profile.location): its files stay; --force removes them") }
+    let journals = JournalDirectory.all(in: profile).filter { !kept.contains($0.path) }
     let logs = FileSystem.entries(of: profile.log).map { Path.join(profile.log, $0) }
     let connections = FileSystem.entries(of: profile.security).filter { $0.hasPrefix("ipcontroller-") && $0.hasSuffix(".json") }
       .map { Path.join(profile.security, $0) }
-    for path in profile.clusterFiles() + logs + connections where FileSystem.isFile(path) {
+    for path in profile.clusterFiles() + logs + connections where FileSystem.isFile(path) && !kept.contains(path) {
       context.note(.debug, "removing \(path)")
       if !FileSystem.remove(path) { context.note(.error, "\(path) could not be removed") }
+    }
+    for journal in journals {
+      context.note(.info, "removing a journal, and the tasks in it: \(journal.sentence)")
+      if !journal.remove() { context.note(.error, "\(journal.path) could not be removed") }
     }
   }
 }

@@ -23,7 +23,8 @@ struct ListCommand {
     }
     for cluster in clusters {
       guard let host = cluster.otherHost else { continue }
-      context.note(.info, "\(cluster.file.clusterID) is that of a program on \(host): whether it still runs is known only there")
+      context.note(
+        .info, "\(cluster.file.clusterID) is that of \(cluster.owner) on \(host): whether it still runs is known only there")
     }
     for trouble in clusters.flatMap(\.troubles) { context.note(.warning, trouble.description) }
     return .success

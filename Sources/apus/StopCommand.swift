@@ -1,4 +1,5 @@
 import ApusCluster
+import ApusProcess
 
 /// `apus stop`.
 struct StopCommand {
@@ -26,44 +27,73 @@ struct StopCommand {
       paths = ids.map { profile.clusterFile($0) }.filter { FileSystem.exists($0) }
       paths += left.filter { !paths.contains($0) }
     }
+    // Who says a name twice wants one end of it.
+    var known: Set<String> = []
+    paths = paths.filter { known.insert($0).inserted }
     let seconds = try configuration.double("connect_timeout", of: "SSHLauncher")
     let connectTimeout = seconds.flatMap { $0 > 0 && $0 < 1e6 ? Duration.milliseconds(Int($0 * 1000)) : nil }
     var failure: ClusterError?
-    for path in paths {
-      do throws(ClusterError) {
-        // In ipyparallel's words, which programs look for.
-        if context.isIpyparallelFace { context.note(.info, "Stopping cluster \(path)") }
-        let status = try ClusterStatus(reading: path)
-        if isAll, let host = status.otherHost {
-          context.note(.warning, "\(status.file.clusterID) is that of a program on \(host), and is left to it: \(path)")
-          continue
-        }
-        let stopped = try ClusterStopper.stop(status, connectTimeout: connectTimeout, context.environment) {
-          context.note(.info, $0)
-        }
-        if let program = status.file.program {
-          if status.isLeftByProgram { context.note(.info, "\(program) had ended before, and had left it") }
-        } else if let controller = status.deadController, status.file.supervisor == nil {
-          context.note(
-            .warning,
-            "its controller (process \(controller.pid)) had died before; its last words may be in \(controller.outputFile)")
-        }
-        let parts = [(stopped.processes, "process", "processes"), (stopped.engines, "engine elsewhere", "engines elsewhere")]
-          .filter { $0.0 > 0 }.map { "\($0.0) \($0.0 == 1 ? $0.1 : $0.2)" }
-        context.note(
-          .info,
-          parts.isEmpty
-            ? "nothing of it ran any more; its files are removed: \(path)"
-            : "stopped \(parts.joined(separator: " and ")): \(path)\(stopped.hadToKill ? " (by SIGKILL, in part)" : "")")
-      } catch {
-        // The others are stopped all the same.
+    let stop = Stopping(
+      environment: context.environment, connectTimeout: connectTimeout, isAll: isAll, isFace: context.isIpyparallelFace)
+    // Each waits for its own processes, hosts and systems; one that fails keeps no other from its end.
+    OrderedWork.run(paths.count, width: Self.width) { (message: Message) in
+      switch message {
+      case .note(let level, let text): context.note(level, text)
+      case .failure(let error):
         context.output.error(error)
         failure = error
       }
+    } _: { [paths] index, say in
+      stop(paths[index], say)
     }
     // A slip in one name keeps no other from its end.
     for error in missing { context.output.error(error) }
     return (failure ?? missing.first)?.exitCode ?? .success
+  }
+
+  /// So many clusters are ended at the same time.
+  private static let width = 8
+
+  private enum Message: Sendable {
+    case note(LogLevel, String)
+    case failure(ClusterError)
+  }
+
+  /// Ends one cluster.
+  private struct Stopping: Sendable {
+    let environment: Environment
+    let connectTimeout: Duration?
+    let isAll: Bool
+    /// Whether the command was called by ipyparallel's name.
+    let isFace: Bool
+
+    func callAsFunction(_ path: String, _ say: @Sendable (Message) -> Void) {
+      do throws(ClusterError) {
+        // In ipyparallel's words, which programs look for.
+        if isFace { say(.note(.info, "Stopping cluster \(path)")) }
+        let status = try ClusterStatus(reading: path)
+        if isAll, let host = status.otherHost {
+          return say(.note(.warning, "\(status.file.clusterID) is that of \(status.owner) on \(host), and is left to it: \(path)"))
+        }
+        let stopped = try ClusterStopper.stop(status, connectTimeout: connectTimeout, environment) { say(.note(.info, $0)) }
+        if let program = status.file.program {
+          if status.isLeftByProgram { say(.note(.info, "\(program) had ended before, and had left it")) }
+        } else if let controller = status.deadController, status.file.supervisor == nil {
+          say(
+            .note(
+              .warning,
+              "its controller (process \(controller.pid)) had died before; its last words may be in \(controller.outputFile)"))
+        }
+        say(.note(.info, summary(stopped, path)))
+      } catch { say(.failure(error)) }
+    }
+
+    private func summary(_ stopped: ClusterStopper.Result, _ path: String) -> String {
+      let parts = [(stopped.processes, "process", "processes"), (stopped.engines, "engine elsewhere", "engines elsewhere")]
+        .filter { $0.0 > 0 }.map { "\($0.0) \($0.0 == 1 ? $0.1 : $0.2)" }
+      if parts.isEmpty { return "nothing of it ran any more; its files are removed: \(path)" }
+      return "stopped \(parts.joined(separator: " and ")): \(path)\(stopped.hadToKill ? " (by SIGKILL, in part)" : "")"
+    }
   }
 
   /// Clusters of programs that were killed.

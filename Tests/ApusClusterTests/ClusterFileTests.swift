@@ -161,11 +161,11 @@ import Testing
     ] as [(String?, String?, Bool)])
   func onlyTheHostOfAProgramSaysWhetherItWasKilled(_ host: String?, _ boot: String?, _ isLeft: Bool) throws {
     var file = ClusterFile(clusterID: "program-77", profile: "/i")
-    (file.program, file.programHost, file.programBoot) = ("/p", host, boot)
+    (file.program, file.host, file.boot) = ("/p", host, boot)
     let process = ClusterFile.Process(pid: 77, outputFile: "", began: "5")
     (file.controller, file.supervisor) = (process, process)
     let again = try ClusterFile(file.json, path: "cluster-program-77.json")
-    #expect(again.json == file.json && again.programHost == host && again.programBoot == boot)
+    #expect(again.json == file.json && again.host == host && again.boot == boot)
     let status = ClusterStatus(file, path: "p", isAlive: { _, _ in false }, started: { _ in [] }, host: "here", boot: "1")
     #expect(status.isLeftByProgram == isLeft && status.isRunning != isLeft)
     #expect(status.otherHost == (isLeft ? nil : host))
@@ -174,9 +174,54 @@ import Testing
     if !isLeft { #expect(throws: ClusterError.self) { try ClusterStopper.stop(status, Environment([:])) } }
   }
 
+  /// Several hosts from which jobs are submitted share a home: what has the numbers there is others here, and the launcher there would go on.
+  @Test func onlyTheHostOfALauncherSaysWhetherItLives() throws {
+    var file = ClusterFile(clusterID: "", profile: "/i")
+    (file.host, file.boot) = ("there", "2")
+    file.supervisor = .init(pid: 77, outputFile: "", began: "5")
+    #expect(
+      ClusterStatus(file, path: "p", isAlive: { _, _ in false }, started: { _ in [] }, host: "here", boot: "1").otherHost == nil)
+    file.engineLauncher = "slurm"
+    func status(host: String = "here", boot: String? = "1") -> ClusterStatus {
+      ClusterStatus(file, path: "p", isAlive: { _, _ in false }, started: { _ in [] }, host: host, boot: boot)
+    }
+    let other = status()
+    #expect(other.otherHost == "there" && other.isRunning && other.processes.isEmpty)
+    do throws(ClusterError) {
+      try ClusterStopper.stop(other, Environment([:]))
+      Issue.record("it was stopped")
+    } catch { #expect(error.reason.contains("a launcher on there")) }
+    // Its own host, started anew or not, also where that has another name by now.
+    for own in [status(host: "there", boot: "2"), status(host: "there", boot: "1"), status(boot: "2"), status(boot: nil)] {
+      #expect(own.otherHost == nil && !own.isRunning)
+    }
+    // Jobs without a launcher are everybody's.
+    file.supervisor = nil
+    file.set("7", ["n": 3, "job_id": "12"])
+    #expect(status().otherHost == nil && status().isRunning)
+  }
+
+  /// One that nobody can end is no reason to leave the others.
+  @Test func whatIsNotUnderstoodKeepsNoOtherFromItsEnd() throws {
+    let profile = ProfileDirectory(directory.path)
+    try profile.create()
+    let process = try ChildProcess.start(
+      .init(program: "/bin/sleep", arguments: ["/bin/sleep", "1000"], environment: .current()),
+      outputFile: "\(directory.path)/log/x")
+    var file = ClusterFile(clusterID: "", profile: directory.path)
+    file.engineSets["1"] = .init(
+      count: 1, engines: ["0": .init(pid: process.pid, outputFile: "", began: ProcessTable.began(process.pid))])
+    file.set("2", ["n": 1, "apus": ["launcher": "nosuch"]])
+    let path = profile.clusterFile("")
+    try file.write(to: path)
+    #expect(throws: ClusterError.self) { try ClusterStopper.stop(try ClusterStatus(reading: path), .current()) }
+    #expect(!ProcessTable.isRunning(process.pid))
+    #expect(FileSystem.exists(path))
+  }
+
   @Test func aProgramDoesNotOutliveItsHostsStart() {
     var file = ClusterFile(clusterID: "program-77", profile: "/i")
-    (file.program, file.programHost, file.programBoot) = ("/p", "here", "1")
+    (file.program, file.host, file.boot) = ("/p", "here", "1")
     file.supervisor = .init(pid: 77, outputFile: "", began: "5")
     func isLeft(boot: String?) -> Bool {
       ClusterStatus(file, path: "p", isAlive: { _, _ in true }, started: { _ in [] }, host: "here", boot: boot).isLeftByProgram
@@ -189,7 +234,7 @@ import Testing
     try FileSystem.makeDirectory(profile.security)
     try ProgramClusterFile(profile, clusterID: "program-7", launcher: "slurm", engines: 1, program: "/p").write()
     let status = try ClusterStatus(reading: profile.clusterFile("program-7"))
-    #expect(status.file.programHost == ControllerAddress.hostName && status.file.programBoot == ProcessTable.boot)
+    #expect(status.file.host == ControllerAddress.hostName && status.file.boot == ProcessTable.boot)
     #expect(status.otherHost == nil && !status.isLeftByProgram && status.isRunning)
   }
 

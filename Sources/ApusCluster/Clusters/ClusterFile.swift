@@ -63,9 +63,10 @@ public struct ClusterFile: Sendable, Hashable {
   var formerFiles: [String: String] = [:]
   /// Path of the program that is its controller and its launcher itself; `nil` for those of `apus start`.
   public var program: String?
-  /// The host of that program, and its start of that host, where they are known: on another host its number says nothing.
-  public var programHost: String?
-  var programBoot: String?
+  /// The host of that program, or of the launcher that has written the file, and the start of that host, where they are known: on another host
+  /// numbers of processes say nothing.
+  public var host: String?
+  var boot: String?
   /// The class that wrote the file, as Python names it.
   var className = "ipyparallel.cluster.cluster.Cluster"
   var originalController: JSONObject?
@@ -146,10 +147,22 @@ public struct ClusterFile: Sendable, Hashable {
     ended = (json["apus"]?["ended"]?.arrayValue ?? []).compactMap { EndedEngine($0) }
     launchers = (json["apus"]?["launchers"]?.arrayValue ?? []).compactMap { $0.objectValue.flatMap(Self.process) }
     program = json["apus"]?["program"]?.stringValue
-    programHost = json["apus"]?["host"]?.stringValue
-    programBoot = json["apus"]?["boot"]?.stringValue
+    host = json["apus"]?["host"]?.stringValue
+    boot = json["apus"]?["boot"]?.stringValue
     for (path, version) in json["apus"]?["former_files"]?.objectValue?.members ?? [] { formerFiles[path] = version.stringValue }
     others = ForeignMembers(in: json)
+  }
+
+  /// Its processes are numbered as here.
+  mutating func isOfThisHost() {
+    let name = ControllerAddress.hostName
+    if !name.isEmpty { (host, boot) = (name, ProcessTable.boot) }
+  }
+
+  /// Whether it names processes of the host that it was written on.
+  var hasProcesses: Bool {
+    supervisor != nil || !launchers.isEmpty || LauncherName(controllerLauncher).isLocal && controller != nil
+      || engineSets.values.contains { !$0.engines.isEmpty }
   }
 
   /// Takes a set's state as its launcher tells it.
@@ -206,7 +219,7 @@ public struct ClusterFile: Sendable, Hashable {
     var own = JSONObject()
     if !ended.isEmpty { own["ended"] = .array(ended.suffix(Self.mostEnded).map(\.json)) }
     if !launchers.isEmpty { own["launchers"] = .array(launchers.map { state($0, n: nil) }) }
-    for (name, text) in [("program", program), ("host", programHost), ("boot", programBoot)] {
+    for (name, text) in [("program", program), ("host", host), ("boot", boot)] {
       if let text { own[name] = .string(text) }
     }
     if !formerFiles.isEmpty {

@@ -14,7 +14,8 @@ public struct ClusterStatus: Sendable, Hashable {
   public private(set) var unnamed: [ClusterFile.Process] = []
   /// Why batch systems and hosts could not be asked.
   public private(set) var troubles: [ClusterError] = []
-  /// The host of the program whose cluster it is, where that is another one: only there can be said what of it lives. It is all taken to do so.
+  /// The host of the program or of the launcher whose cluster it is, where that is another one: only there can be said what of it lives. It is all taken
+  /// to do so.
   public let otherHost: String?
 
   public init(
@@ -25,10 +26,10 @@ public struct ClusterStatus: Sendable, Hashable {
     self.path = path
     self.file = file
     original = file
-    otherHost = file.programHost.flatMap { $0 == host ? nil : $0 }
+    otherHost = Self.otherHost(of: file, host, boot)
     if otherHost != nil { return }
     // Numbers of processes of another start of the host are of others by now.
-    let hasRestarted = boot != nil && file.programBoot != nil && boot != file.programBoot
+    let hasRestarted = boot != nil && file.boot != nil && boot != file.boot
     func isThere(_ process: ClusterFile.Process) -> Bool { !hasRestarted && isAlive(process, file) }
     if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isThere(controller) {
       deadController = controller
@@ -47,6 +48,20 @@ public struct ClusterStatus: Sendable, Hashable {
       unnamed = started(file).filter { !named.contains($0.pid) }
     }
   }
+
+  private static func otherHost(of file: ClusterFile, _ host: String, _ boot: String?) -> String? {
+    guard let named = file.host, named != host else { return nil }
+    if file.program != nil { return named }
+    // One that has another name by now is the same host. And a cluster all of whose parts were there has ended with that host, if it has ended: a
+    // container has another name each time.
+    guard let began = file.boot, let boot, file.hasProcesses, !file.isLocal || !LauncherName(file.engineLauncher).isLocal else {
+      return nil
+    }
+    return began == boot ? nil : named
+  }
+
+  /// For people: whose it is, of a cluster of another host.
+  public var owner: String { file.program == nil ? "a launcher" : "a program" }
 
   public init(reading path: String) throws(ClusterError) { self.init(try ClusterFile(reading: path), path: path) }
 

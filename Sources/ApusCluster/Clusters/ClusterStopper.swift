@@ -35,7 +35,7 @@ public enum ClusterStopper {
     }
     if let host = status.otherHost {
       throw ClusterError(
-        .unsupported, "the cluster \(status.path) is that of a program on \(host), and only there it can be ended",
+        .unsupported, "the cluster \(status.path) is that of \(status.owner) on \(host), and only there it can be ended",
         advice: "'apus stop \(status.file.clusterID)' on \(host); 'apus clean --force' removes files of what is gone with its host."
       )
     }
@@ -43,6 +43,10 @@ public enum ClusterStopper {
     var ended = 0
     var hadToKill = false
     var wasAsked = false
+    // A journal that its launcher has left, because the controller was dead or had not begun to serve, goes with the cluster.
+    let ownsJournal =
+      status.file.supervisor != nil && status.file.restartsController && status.file.program == nil
+      && LauncherName(status.file.controllerLauncher).isLocal
     if let supervisor = status.file.supervisor {
       // It knows what it is about to submit, and ends all of it: only then others look for what is left.
       ended = status.processes.count
@@ -64,7 +68,10 @@ public enum ClusterStopper {
         hadToKill = true
       }
       let engines = status.engineCount - status.localEngineCount
-      guard FileSystem.exists(status.path) else { return Result(processes: ended, engines: engines, hadToKill: hadToKill) }
+      guard FileSystem.exists(status.path) else {
+        if ownsJournal { removeLeftovers(of: status) }
+        return Result(processes: ended, engines: engines, hadToKill: hadToKill)
+      }
       status = try ClusterStatus(reading: status.path)
       ended = max(0, ended - status.processes.count)
     }
@@ -73,10 +80,14 @@ public enum ClusterStopper {
     // Its launcher has given up hosts that did not answer: they have one more chance, and a shorter one.
     var again = context
     again.connectTimeout = max(.seconds(2), (connectTimeout ?? .seconds(8)) / 4)
-    var sets = try foreignSets(of: status, context, ofLauncher: wasAsked ? again : context)
+    // What cannot be understood of one keeps no other from its end.
+    var failure: ClusterError?
+    var sets = foreignSets(of: status, context, ofLauncher: wasAsked ? again : context, &failure)
     let engines = sets.reduce(0) { $0 + $1.steps.live.count }
     if let state = status.file.controllerElsewhere {
-      sets.append(try reconnect(state, LauncherName(status.file.controllerLauncher), wasAsked ? again : context))
+      do throws(ClusterError) {
+        sets.append(try reconnect(state, LauncherName(status.file.controllerLauncher), wasAsked ? again : context))
+      } catch { failure = failure ?? error }
     }
     let processes = status.processes
     for process in processes { kill(process.pid, SIGTERM) }
@@ -87,7 +98,6 @@ public enum ClusterStopper {
     let hadToKillController = left.contains { $0.pid == status.file.controller?.pid }
     for process in left { kill(process.pid, SIGKILL) }
     left = wait(for: left, atMost: .seconds(5))
-    var failure: ClusterError?
     for (place, ending) in endings {
       var result = ending.result(within: shortPatience)
       while result == nil {
@@ -107,10 +117,8 @@ public enum ClusterStopper {
     FileSystem.remove(status.path)
     if status.file.controllerElsewhere != nil {
       ControllerLeftovers.removeFiles(of: status.file)
-    } else if status.deadController != nil || hadToKillController {
-      ControllerLeftovers.remove(
-        ProfileDirectory(status.file.profile), clusterID: status.file.clusterID,
-        controllerArguments: status.file.controllerArguments)
+    } else if ownsJournal || status.deadController != nil || hadToKillController {
+      removeLeftovers(of: status)
     }
     if status.file.program != nil {
       // No other controller of that name comes after this one.
@@ -118,6 +126,11 @@ public enum ClusterStopper {
     }
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
     return Result(processes: ended + processes.count, engines: engines, hadToKill: hadToKill)
+  }
+
+  private static func removeLeftovers(of status: ClusterStatus) {
+    ControllerLeftovers.remove(
+      ProfileDirectory(status.file.profile), clusterID: status.file.clusterID, controllerArguments: status.file.controllerArguments)
   }
 
   /// Nobody is told of what takes no longer.
@@ -129,13 +142,15 @@ public enum ClusterStopper {
   private typealias Foreign = (steps: LauncherSteps, place: String)
 
   /// - Parameter own: for what the cluster's launcher had started; names of the sets of others have their process in them.
-  private static func foreignSets(of status: ClusterStatus, _ context: LauncherContext, ofLauncher own: LauncherContext)
-    throws(ClusterError) -> [Foreign]
-  {
+  private static func foreignSets(
+    of status: ClusterStatus, _ context: LauncherContext, ofLauncher own: LauncherContext, _ failure: inout ClusterError?
+  ) -> [Foreign] {
     var sets: [Foreign] = []
     for (id, set) in status.file.engineSets {
       guard let state = set.state else { continue }
-      sets.append(try reconnect(state, status.file.launcher(of: set), id.contains("-") ? context : own))
+      do throws(ClusterError) {
+        sets.append(try reconnect(state, status.file.launcher(of: set), id.contains("-") ? context : own))
+      } catch { failure = failure ?? error }
     }
     return sets
   }

@@ -8,10 +8,9 @@ enum ControllerLeftovers {
   /// somebody has started by hand.
   static func remove(_ profile: ProfileDirectory, clusterID: String, controllerArguments: [String]) {
     if areInUse(profile, clusterID: clusterID) { return }
-    let journal = profile.journal(clusterID: clusterID)
-    let hadJournal = FileSystem.isDirectory(journal)
-    for name in FileSystem.entries(of: journal) { FileSystem.remove(Path.join(journal, name)) }
-    rmdir(journal)
+    let journal = JournalDirectory(profile, clusterID: clusterID)
+    let hadJournal = FileSystem.isDirectory(journal.path)
+    if hadJournal { journal.remove() }
     if areUsedAgain(controllerArguments) { return }
     let secret = profile.connectionFile("curve", clusterID: clusterID)
     // Kept by one that uses its files again; one with a journal keeps it too, for as long as it lives.
@@ -46,8 +45,25 @@ enum ControllerLeftovers {
     for path in written { FileSystem.remove(path) }
   }
 
-  /// Whether a controller answers whose connection files these are.
+  /// What one has left that was to begin a journal and did not come to serve: the connection files are those of before, if there are any.
+  static func removeNewJournal(_ profile: ProfileDirectory, clusterID: String, controllerArguments: [String]) {
+    if hasController(profile, clusterID: clusterID) { return }
+    JournalDirectory(profile, clusterID: clusterID).remove()
+    if areUsedAgain(controllerArguments) || FileSystem.exists(profile.connectionFile("client", clusterID: clusterID)) { return }
+    FileSystem.remove(profile.connectionFile("curve", clusterID: clusterID))
+  }
+
+  /// Whether a controller of ours has the place on this host, though it may not answer yet: it has its lock open. Trying the lock would take
+  /// it from one that begins at this moment.
+  static func hasController(_ profile: ProfileDirectory, clusterID: String) -> Bool {
+    let lock = Path.join(profile.pid, "ipcontroller\(clusterID.isEmpty ? "" : "-\(clusterID)").lock")
+    guard let text = try? FileSystem.text(of: lock), let pid = Int32(text.prefix { $0.isNumber }), pid > 1 else { return false }
+    return ProcessTable.isRunning(pid) && ProcessTable.hasOpen(lock, pid)
+  }
+
+  /// Whether a controller answers whose connection files these are, or is about to.
   static func areInUse(_ profile: ProfileDirectory, clusterID: String) -> Bool {
+    if hasController(profile, clusterID: clusterID) { return true }
     guard let text = try? FileSystem.text(of: profile.connectionFile("client", clusterID: clusterID)),
       let file = try? ConnectionFile(parsing: text)
     else { return false }

@@ -82,6 +82,16 @@ public enum ProcessTable {
     }
   }
 
+  /// Whether a process has this file open, as far as we may look.
+  static func hasOpen(_ path: String, _ pid: Int32) -> Bool {
+    var wanted = stat()
+    guard stat(path, &wanted) == 0 else { return false }
+    return FileSystem.entries(of: "/proc/\(pid)/fd").contains { name in
+      var opened = stat()
+      return stat("/proc/\(pid)/fd/\(name)", &opened) == 0 && opened.st_ino == wanted.st_ino && opened.st_dev == wanted.st_dev
+    }
+  }
+
   private static func strings(of path: String) -> [String]? {
     guard let text = try? FileSystem.text(of: path), !text.isEmpty else { return nil }
     return text.split(separator: "\0").map(String.init)

@@ -55,6 +55,27 @@ public struct ProfileDirectory: Sendable, Hashable {
     FileSystem.entries(of: security).filter { $0.hasPrefix("cluster-") && $0.hasSuffix(".json") }.map { Path.join(security, $0) }
   }
 
+  /// Ids of clusters whose controller runs, whoever has started it: one of ours on this host, or one that answers by its connection files.
+  public func controllers() -> [String] {
+    let locks = Self.clusterIDs(FileSystem.entries(of: pid), ".lock").filter {
+      ControllerLeftovers.hasController(self, clusterID: $0)
+    }
+    let files = Self.clusterIDs(FileSystem.entries(of: security), "-client.json")
+    return locks + files.filter { !locks.contains($0) && ControllerLeftovers.areInUse(self, clusterID: $0) }
+  }
+
+  private static func clusterIDs(_ names: [String], _ ending: String) -> [String] {
+    names.filter { $0.hasPrefix("ipcontroller") && $0.hasSuffix(ending) }
+      .map { String($0.dropFirst("ipcontroller".count).dropLast(ending.count).dropFirst()) }
+  }
+
+  /// What it needs as long as it lives, and the next one when it does not end in order.
+  public func files(ofController clusterID: String) -> [String] {
+    ["client", "engine", "curve"].map { connectionFile($0, clusterID: clusterID) } + [
+      journal(clusterID: clusterID), Path.join(log, "engines\(clusterID).json"),
+    ]
+  }
+
   /// Names of logs that launchers leave: ipyparallel's and ours.
   public static func isLauncherLog(_ name: String) -> Bool {
     guard name.hasPrefix("ipengine-") || name.hasPrefix("ipcontroller-") else { return false }

@@ -21,6 +21,10 @@ public struct JournalReport: Sendable, Hashable {
     let profile = ProfileDirectory(Path.parent(Path.parent(path)))
     let directory = profile.journal(clusterID: String(id))
     guard FileSystem.isDirectory(directory) else { return nil }
+    self.init(directory: directory)
+  }
+
+  init(directory: String) {
     var bytes = 0
     for name in FileSystem.entries(of: directory) {
       var status = stat()

@@ -45,6 +45,8 @@ public final class ClusterLauncher {
   public func run() throws(ClusterError) -> ExitCode {
     let files = connectionFiles
     let ownsController = configuration.plan.ownsController
+    // First: logs of another start that has the place are not ours.
+    if ownsController { try processes.claimClusterFile() }
     if ownsController, configuration.cleansLogs { cleanLogs() }
     arrival = FileArrival(
       of: [files.client, files.engine], in: configuration.profile.security,

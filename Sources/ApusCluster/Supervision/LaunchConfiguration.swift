@@ -58,6 +58,8 @@ public struct LaunchConfiguration: Sendable {
       job.setID = "SET"
       first = try launcher.preview(1, job) + "\n"
     }
-    return first + (plan.engines > 0 ? try launcher.preview(plan.engines, job) : "")
+    // One that grows with its work shows what it would start first, though that may be later.
+    let count = plan.policy.map { max(1, $0.minimum) } ?? plan.engines
+    return first + (count > 0 ? try launcher.preview(count, job) : "")
   }
 }

@@ -11,10 +11,16 @@ extension LaunchedProcesses {
     job.setID = "\(setID)-controller"
     for path in controllerFiles { formerFiles[path] = FileSystem.version(of: path) }
     addClusterVariables(to: &job.variables)
-    try refuseToReplace()
-    try writeClusterFile()
-    isFileOurs = true
-    var driver = try EngineDriver(launcher, outputLimit: configuration.outputLimit)
+    var driver: EngineDriver
+    do throws(ClusterError) {
+      try refuseToReplace()
+      driver = try EngineDriver(launcher, outputLimit: configuration.outputLimit)
+    } catch {
+      renounceClusterFile()
+      throw error
+    }
+    // With the versions of the connection files that are another's.
+    updateClusterFile()
     // The cluster's file is to name it first.
     controllerEvents += driver.send(.plan(Self.index..<Self.index + 1, job))
     controllerDriver = driver

@@ -15,12 +15,54 @@ extension LaunchedProcesses {
     }
   }
 
+  /// Takes the cluster's place, before there is a process: whoever stops the cluster finds by its file and its mark what we have started when we are
+  /// killed here.
+  /// - Throws: where another start has taken it since we looked.
+  mutating func claimClusterFile() throws(ClusterError) {
+    // What it said of engines that outlived their launcher is to be known again if nothing comes of this.
+    formerContents = try ClusterFile.whileLocked(clusterFile) { () throws(ClusterError) -> [UInt8]? in
+      let former = try? AtomicFile.read(clusterFile)
+      if former != nil, let status = try? ClusterStatus(reading: clusterFile),
+        status.file.supervisor != nil || status.isControllerRunning
+      {
+        throw Self.alreadyRunning(status)
+      }
+      try writeClusterFileAlone()
+      return former
+    }
+    isFileOurs = true
+  }
+
+  /// Nothing has come of the start.
+  mutating func renounceClusterFile() {
+    isFileOurs = false
+    do throws(ClusterError) {
+      try ClusterFile.whileLocked(clusterFile) { () throws(ClusterError) in
+        if isTaken { return }
+        guard let formerContents else {
+          FileSystem.remove(clusterFile)
+          return
+        }
+        do throws(FileError) { try AtomicFile.write(formerContents, to: clusterFile, mode: 0o600) } catch {
+          throw ClusterError(.cannotWrite, "\(error)")
+        }
+      }
+    } catch { announcer.say(.warning, "what \(clusterFile) said before could not be written again: \(error.reason)") }
+  }
+
+  /// Whether the file is that of another launcher, which has come after somebody had removed ours.
+  private var isTaken: Bool {
+    guard let supervisor = (try? ClusterStatus(reading: clusterFile))?.file.supervisor else { return false }
+    return supervisor.pid != getpid()
+  }
+
   func writeClusterFile() throws(ClusterError) {
     try ClusterFile.whileLocked(clusterFile) { () throws(ClusterError) in try writeClusterFileAlone() }
   }
 
   private func writeClusterFileAlone() throws(ClusterError) {
     let isOwner = configuration.plan.ownsController
+    if isOwner, isFileOurs, isTaken { return }
     // Beside other engine sets of the same cluster, which other launchers wrote.
     let written = isOwner && !isFileOurs ? nil : (try? ClusterStatus(reading: clusterFile))?.fileToKeep
     var file = ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
@@ -39,6 +81,7 @@ extension LaunchedProcesses {
       }
     }
     for engine in ended where !file.ended.contains(engine) { file.ended.append(engine) }
+    if isOwner { file.isOfThisHost() }
     if let setState, !liveEngines.isEmpty || isAboutToAdopt {
       file.set(setID, setState)
     } else {
@@ -82,13 +125,34 @@ extension LaunchedProcesses {
       if let controller { finishedLogs.append(controller.outputFile) }
       (controller, controllerState) = (nil, nil)
       // Files of one elsewhere are gone, as far as they were its own.
-      if hasKilledController, configuration.controllerLauncher == nil {
-        ControllerLeftovers.remove(
-          configuration.profile, clusterID: configuration.clusterID, controllerArguments: configuration.controllerArguments)
-      }
+      if configuration.controllerLauncher == nil { removeLeftovers() }
     }
     if FileSystem.exists(clusterFile) { leaveClusterFile() }
     for log in finishedLogs { FileSystem.remove(log) }
+  }
+
+  /// What a controller of this host removes when it ends in order, of one that has not: also of one that was dead when the cluster was asked to end.
+  private func removeLeftovers() {
+    let endedInOrder = if case .exited(0)? = controllerStatus { true } else { false }
+    if endedInOrder, !hasKilledController { return }
+    let (profile, id, arguments) = (configuration.profile, configuration.clusterID, configuration.controllerArguments)
+    if !hasServedClients {
+      // What a controller before has left is for the next one: this one never served.
+      if hadJournal { return }
+      if !hasKilledController {
+        return ControllerLeftovers.removeNewJournal(profile, clusterID: id, controllerArguments: arguments)
+      }
+    }
+    if keepsJournal { return }
+    ControllerLeftovers.remove(profile, clusterID: id, controllerArguments: arguments)
+  }
+
+  /// The controller's connection files were there.
+  private var hasServedClients: Bool { connection != nil }
+
+  /// Nobody has asked for the end of the tasks: the controller died, again and again.
+  var keepsJournal: Bool {
+    hasLostController && JournalDirectory(configuration.profile, clusterID: configuration.clusterID).isThere
   }
 
   /// What other launchers have added goes on: whoever stops the cluster finds it by its file, which says nothing of us any more.
@@ -97,7 +161,7 @@ extension LaunchedProcesses {
     do throws(ClusterError) {
       try ClusterFile.whileLocked(clusterFile) { () throws(ClusterError) in
         try writeClusterFileAlone()
-        guard let status = try? ClusterStatus(reading: clusterFile) else { return }
+        guard !isTaken, let status = try? ClusterStatus(reading: clusterFile) else { return }
         if !status.isRunning, status.file.launchers.isEmpty { FileSystem.remove(clusterFile) }
       }
     } catch { announcer.say(.warning, error.description) }

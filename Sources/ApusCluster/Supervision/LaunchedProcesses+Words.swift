@@ -108,6 +108,7 @@ extension LaunchedProcesses {
   private mutating func controllerEnded(_ end: EngineEnd, early: Bool) {
     let (log, words) = (controller?.outputFile, controllerEnding)
     controller = nil
+    hasLostController = !end.isSuccess
     // What was refused is said already.
     if case .refused = end { return }
     if end.isSuccess, !early {
@@ -121,7 +122,42 @@ extension LaunchedProcesses {
       case .refused, .vanished: "is gone:"
       }
     let place = controllerEnd.map { " (\($0.place))" } ?? ""
-    announcer.say(.error, "the controller\(place) \(verb) \(end)\(words)")
+    announcer.say(
+      .error, "the controller\(place) \(verb) \(end)\(givenUp(end, early: early))\(words)\(journalAdvice(end, early: early))")
+  }
+
+  private func givenUp(_ end: EngineEnd, early: Bool) -> String {
+    let limit = configuration.plan.restartLimit
+    guard configuration.plan.restartsController, !early, limit > 0 else { return "" }
+    return ", and was started again \(limit) \(limit == 1 ? "time" : "times") within the last minute: it is given up"
+  }
+
+  /// What becomes of the tasks of one that is not started again.
+  private func journalAdvice(_ end: EngineEnd, early: Bool) -> String {
+    guard configuration.controllerLauncher == nil, keepsJournal, hadJournal || !early else { return "" }
+    // One that ended by itself has said why, and it is not the journal.
+    if early, case .exited = end { return "" }
+    let journal = JournalDirectory(configuration.profile, clusterID: configuration.clusterID)
+    return """
+
+      Its tasks are kept: \(journal.sentence). 'apus start --journal' goes on with them. 'apus start --no-journal' starts without, and leaves them there. \
+      'apus clean' removes them: tasks that have not ended, and results that nobody has fetched, are lost then
+      """
+  }
+
+  /// What the controller has made of a journal that it has found.
+  func tellOfJournal() {
+    guard configuration.plan.ownsController, configuration.controllerLauncher == nil else { return }
+    let journal = JournalDirectory(configuration.profile, clusterID: configuration.clusterID)
+    let path = Path.join(journal.path, JournalBeginning.fileName)
+    if FileSystem.version(of: path) != formerBeginning, let beginning = JournalBeginning(in: journal.path) {
+      for (isWarning, text) in beginning.sentences(journal.path) { announcer.say(isWarning ? .warning : .info, text) }
+    } else if hadJournal {
+      announcer.say(
+        .warning,
+        "tasks of an earlier controller do not go on: \(journal.sentence)\n'apus start --journal' goes on with them, 'apus clean' removes them"
+      )
+    }
   }
 
   /// The controller's last words, as the rest of a paragraph.

@@ -38,12 +38,21 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   var hasServed = false
   /// It could not end in order.
   private(set) var hasKilledController = false
+  /// How the latest controller of this host ended; `nil` while it runs.
+  private(set) var controllerStatus: ExitStatus?
+  /// It died, and is not started again: what it would have removed is for the next one.
+  var hasLostController = false
+  /// A journal was there before the first controller was started, with what was told of it then.
+  let hadJournal: Bool
+  let formerBeginning: FileSystem.Version?
   /// Engines of a cluster whose controller and launcher have died: this launcher goes on with them.
   private(set) var adopted: AdoptedEngines?
   private var hasAdopted = false
   private var queue = SubmissionQueue()
   /// What other launchers had added to a cluster that has ended: it is still to be found by the file.
   private(set) var setsOfBefore: [String: ClusterFile.EngineSet] = [:]
+  /// All of it, as it was before this launcher took its place.
+  var formerContents: [UInt8]?
   /// What the file said that has them, or engines to adopt: what others have put there stays.
   private(set) var fileOfBefore: ClusterFile?
   /// The cluster goes on without this launcher.
@@ -63,6 +72,9 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     self.configuration = configuration
     self.announcer = announcer
     clusterFile = configuration.profile.clusterFile(configuration.clusterID)
+    let journal = JournalDirectory(configuration.profile, clusterID: configuration.clusterID)
+    hadJournal = configuration.plan.ownsController && journal.isThere
+    formerBeginning = FileSystem.version(of: Path.join(journal.path, JournalBeginning.fileName))
     // Several launchers may add engines to a cluster in the same second.
     var id = configuration.plan.ownsController ? "\(time(nil))" : "\(time(nil))-\(getpid())"
     if let status = Self.formerStatus(clusterFile, announcer) {
@@ -110,7 +122,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     }
   }
 
-  private static func alreadyRunning(_ status: ClusterStatus, hasAnotherController: Bool = false) -> ClusterError {
+  static func alreadyRunning(_ status: ClusterStatus, hasAnotherController: Bool = false) -> ClusterError {
     var reason = "the cluster is running already: \(status.path)"
     if hasAnotherController {
       reason = "a controller that the cluster's file does not name answers by the cluster's connection files: \(status.path)"
@@ -120,6 +132,13 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       reason =
         "the controller (process \(controller.pid)) of this cluster has died, and \(status.engineCount) of its engines are left: \(status.path)"
     }
+    if let host = status.otherHost {
+      return ClusterError(
+        .alreadyRunning, "the cluster is that of \(status.owner) on \(host), which may live: \(status.path)",
+        advice:
+          "'apus stop' on \(host) ends it, 'apus clean --force' removes its file when that host is gone; --cluster-id=NAME starts another one beside it."
+      )
+    }
     return ClusterError(
       .alreadyRunning, reason, advice: "'apus stop' (or 'ipcluster stop') ends it; --cluster-id=NAME starts another one beside it.")
   }
@@ -128,16 +147,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
 
   mutating func startController() throws(ClusterError) {
     if let launcher = configuration.controllerLauncher { return try startController(with: launcher) }
-    // Before there is a process: whoever stops the cluster finds by its file and its mark what we have started when we are killed here.
-    // What it said of engines that outlived their launcher is to be known again if nothing comes of this.
-    let former = try? AtomicFile.read(clusterFile)
-    try writeClusterFile()
-    isFileOurs = true
     do throws(ClusterError) { try spawnController() } catch {
-      do throws(FileError) {
-        if let former { try AtomicFile.write(former, to: clusterFile, mode: 0o600) } else { FileSystem.remove(clusterFile) }
-      } catch { announcer.say(.warning, "what \(clusterFile) said before could not be written again: \(error)") }
-      isFileOurs = false
+      renounceClusterFile()
       throw error
     }
     // The controller is there already: it must be ended in order.
@@ -152,6 +163,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     let log = Path.join(configuration.profile.log, "ipcontroller-\(id)\(getpid()).log")
     let process = try Self.start(command, log)
     controller = process
+    controllerStatus = nil
     announcer.say(.debug, "controller started: process \(process.pid), log \(process.outputFile)")
   }
 
@@ -163,6 +175,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       announcer.say(.info, "the controller is started again: process \(controller?.pid ?? 0)")
       return true
     } catch {
+      hasLostController = true
       failure = error
       return false
     }
@@ -286,6 +299,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
 
   mutating func endedController() -> ExitStatus? {
     guard let process = controller, let status = process.endedStatus() else { return nil }
+    controllerStatus = status
     if isStopping {
       finishedLogs.append(process.outputFile)
       controller = nil
@@ -307,6 +321,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
     connection = try read(client).file
     let (text, file) = try read(engine)
     connectionInfo = text
+    tellOfJournal()
     guard configuration.startsElsewhere, ControllerAddress.isLoopback(file.host), file.ssh.isEmpty else { return }
     announcer.say(
       .warning,

@@ -14,8 +14,7 @@ struct ProgramClusterFile: Sendable {
     path = profile.clusterFile(clusterID)
     var file = ClusterFile(clusterID: clusterID, profile: profile.location)
     (file.engineLauncher, file.count, file.program) = (launcher, engines, program)
-    let host = ControllerAddress.hostName
-    if !host.isEmpty { (file.programHost, file.programBoot) = (host, ProcessTable.boot) }
+    file.isOfThisHost()
     let process = ClusterFile.Process(pid: getpid(), outputFile: "", began: ProcessTable.began(getpid()))
     (file.controller, file.supervisor, file.restartsController) = (process, process, false)
     self.file = file

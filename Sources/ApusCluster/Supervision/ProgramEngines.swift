@@ -32,7 +32,7 @@ public struct ProgramEngines: Sendable {
     configuration.merge(early)
     configuration.adoptFormerNames()
     profile = selection.profile
-    clusterID = "program-\(getpid())"
+    clusterID = Self.clusterID(process: getpid(), host: ControllerAddress.hostName)
     var own = try LaunchConfiguration(
       configuration, command: .engines, selection: selection, arguments: [], executable: command.first ?? "", environment,
       engineCommand: command)
@@ -41,6 +41,12 @@ public struct ProgramEngines: Sendable {
     count = own.plan.engines
     address = own.startsElsewhere ? ReachableAddress.of(own.target, environment) : nil
     self.configuration = own
+  }
+
+  /// Hosts that share a profile number their processes each for itself.
+  static func clusterID(process: Int32, host: String) -> String {
+    let name = host.prefix { $0 != "." }.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
+    return "program-\(process)" + (name.isEmpty ? "" : "-\(name)")
   }
 
   /// Starts them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -22,6 +23,11 @@ def program(name: str) -> str:
     if not found:
         pytest.skip("no Swift programs were built: swift build")
     return str(max(found, key=lambda path: path.stat().st_mtime))
+
+
+def named(running: subprocess.Popen) -> str:
+    """Its cluster: hosts that share a profile number their processes each for itself."""
+    return f"program-{running.pid}-{re.sub('[^a-zA-Z0-9-]', '', socket.gethostname().partition('.')[0])}"
 
 
 def options(cluster) -> list[str]:
@@ -74,7 +80,7 @@ def test_what_a_killed_program_has_left_ends_with_the_next_stop(make_cluster, na
         [listed] = json.loads(cluster.run("list", "--json").stdout)
         assert listed["supervisor"]["state"]["pid"] == running.pid and listed["apus"]["program"].endswith("MonteCarloPi")
         row = cluster.run("list").stdout.splitlines()[1].split()
-        assert row[1] == f"program-{running.pid}" and row[2] == "True", row
+        assert row[1] == named(running) and row[2] == "True", row
         # One that lives is not meant.
         assert cluster.run("stop").returncode == 11 and running.poll() is None
     finally:
@@ -93,7 +99,7 @@ def test_a_program_is_stopped_by_its_name(make_cluster):
         [program("MonteCarloPi"), "64000000000000", *options(cluster), "-n", "2"], env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     wait_for(lambda: cluster.stand.jobs())
-    stopped = cluster.run("stop", f"program-{running.pid}")
+    stopped = cluster.run("stop", named(running))
     assert stopped.returncode == 0, stopped.stderr
     assert running.wait(5) == 130
     cluster.has_left_nothing()

@@ -1,0 +1,236 @@
+"""What clusters leave that did not end in order: journals above all, which the next start goes on with, or `stop` and `clean` remove."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import processes
+import pytest
+
+
+@pytest.fixture
+def run(parts):
+    def run(*words: str, timeout: float = 60) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(parts.places["apus"] / "apus"), *words], env=parts.env, cwd=parts.directory, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout)
+
+    yield run
+    run("stop", "--all")
+
+
+@pytest.fixture
+def profile(parts) -> Path:
+    return parts.security.parent
+
+
+@pytest.fixture
+def file(parts):
+    """The cluster's file, read now."""
+    return lambda: json.loads((parts.security / "cluster-.json").read_text())
+
+
+def controller(file) -> int | None:
+    return file().get("controller", {}).get("state", {}).get("pid")
+
+
+def left(profile: Path) -> list[str]:
+    return sorted(path.name for path in profile.iterdir() if path.name.startswith("journal"))
+
+
+def lose_controller(file, wait_until) -> None:
+    """Kills it so often that its launcher waits for seconds before it starts another, and returns in that moment."""
+    for _ in range(4):
+        wait_until(lambda: controller(file), 20)
+        pid = controller(file)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: controller(file) != pid, 10)
+    assert controller(file) is None
+
+
+@pytest.mark.parametrize("how", ["stop", "signal"])
+def test_a_cluster_that_ends_while_its_controller_is_dead_leaves_nothing(run, parts, profile, file, wait_until, how):
+    if how == "stop":
+        assert run("start", "-n", "1", "--daemonize").returncode == 0
+    else:
+        process = parts.start("apus", "start", "-n", "1", "--journal")
+        wait_until(lambda: " ready after " in parts.log(process), 30)
+    lose_controller(file, wait_until)
+    assert left(profile) == ["journal"] and (parts.security / "ipcontroller-curve.json").exists()
+    if how == "stop":
+        stopped = run("stop")
+        assert stopped.returncode == 0, stopped.stderr
+    else:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert left(profile) == [] and list(parts.security.iterdir()) == []
+    assert processes.processes(parts.mark) == []
+
+
+def test_a_start_that_is_cancelled_keeps_the_tasks_and_a_stop_drops_them(run, parts, profile, file, wait_until):
+    """What a controller has left is for the next one that comes to serve."""
+    journal = kept_journal(run, parts, profile, file, wait_until, tasks=1)
+    slow = f"--EngineLauncher.engine_cmd={['sleep', '600']!r}"
+    process = parts.start("apus", "start", "-n", "1", "--journal", "--ControllerLauncher.controller_cmd=" + repr(["sleep", "600"]), slow)
+    wait_until(lambda: (parts.security / "cluster-.json").exists() and controller(file), 20)
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    assert (journal / "id").exists()
+    assert run("start", "-n", "1", "--daemonize").returncode == 0
+    assert run("stop").returncode == 0
+    assert left(profile) == []
+
+
+def kept_journal(run, parts, profile, file, wait_until, tasks: int) -> Path:
+    """The journal of a controller that was given up, with tasks that wait."""
+    process = parts.start("apus", "start", "-n", "0", "--journal", "--Cluster.controller_restarts=0")
+    wait_until(lambda: " ready after " in parts.log(process), 30)
+    client = parts.client(0)
+    view = client.load_balanced_view()
+    for number in range(tasks):
+        view.apply_async(pow, number, 2)
+    wait_until(lambda: client.queue_status()["unassigned"] == tasks, 20)
+    (segment,) = (profile / "journal").glob("*.log")
+    wait_until(lambda: segment.stat().st_size > 300 * tasks, 20)
+    client.close()
+    os.kill(controller(file), signal.SIGKILL)
+    assert process.wait(20) == 1
+    parts.given_up = parts.log(process)
+    return profile / "journal"
+
+
+def test_one_that_is_given_up_says_what_becomes_of_the_tasks(run, parts, profile, file, wait_until):
+    journal = kept_journal(run, parts, profile, file, wait_until, tasks=3)
+    words = parts.given_up
+    assert f"Its tasks are kept: 0.0 MB in {journal}" in words, words
+    for what in ("'apus start --journal' goes on with them", "'apus start --no-journal' starts without", "'apus clean' removes them"):
+        assert what in words, words
+    # Who goes without is told, and nothing is lost by it.
+    without = run("start", "-n", "1", "--daemonize", "--no-journal")
+    assert without.returncode == 0 and f"tasks of an earlier controller do not go on: 0.0 MB in {journal}" in without.stderr
+    assert run("stop").returncode == 0 and (journal / "id").exists()
+    # Who goes on with them is told how many they are.
+    resumed = run("start", "-n", "1", "--daemonize")
+    assert resumed.returncode == 0 and f"resumes 3 tasks of the controller before (journal {journal}, last written 20" in resumed.stderr, (
+        resumed.stderr)
+    assert run("stop").returncode == 0
+    assert left(profile) == [] and list(parts.security.iterdir()) == []
+
+
+def test_a_controller_without_a_journal_that_dies_leaves_no_connection_files(parts, file, wait_until):
+    process = parts.start("apus", "start", "-n", "1")
+    wait_until(lambda: " ready after " in parts.log(process), 30)
+    os.kill(controller(file), signal.SIGKILL)
+    assert process.wait(20) == 1 and "tasks are kept" not in parts.log(process)
+    assert list(parts.security.iterdir()) == []
+
+
+def damage(journal: Path, what: str) -> None:
+    journal.mkdir(mode=0o700)
+    (journal / "id").write_text("0123456789abcdef")
+    if what == "attempts":
+        (journal / "00000001.log").write_bytes(os.urandom(1000))
+        (journal / "attempts").write_text("...")
+    elif what == "id":
+        (journal / "id").unlink()
+        (journal / "id").mkdir()
+    elif what == "pipe":
+        os.mkfifo(journal / "00000001.log")
+    elif what == "number":
+        (journal / "9223372036854775807.log").write_bytes(b"")
+    elif what == "directory":
+        (journal / "00000001.log").mkdir()
+    else:
+        (journal / "00000001.log").write_bytes(os.urandom(1000))
+
+
+@pytest.mark.parametrize("what", ["attempts", "id", "pipe", "number", "directory", "bytes"])
+@pytest.mark.parametrize("mode", [["--daemonize"], ["--journal"]])
+def test_a_damaged_journal_keeps_nobody_from_starting(run, parts, profile, wait_until, what, mode):
+    assert run("profile", "create", "default").returncode == 0
+    damage(profile / "journal", what)
+    process = parts.start("apus", "start", "-n", "1", *mode)
+    wait_until(lambda: " ready after " in parts.log(process) or process.poll() is not None, 50)
+    words = parts.log(process)
+    assert " ready after " in words, words
+    is_set_aside = what in ("attempts", "id")
+    assert left(profile) == (["journal", "journal.aside-1"] if is_set_aside else ["journal"])
+    assert ("is set aside, and its tasks do not go on" in words) == is_set_aside, words
+    if what == "bytes":
+        assert "the journal was damaged" in words, words
+    assert parts.client(1).load_balanced_view().apply_async(abs, -7).get(20) == 7
+    assert not (profile / "journal" / "attempts").exists()
+    assert run("stop").returncode == 0
+    assert (profile / "journal.aside-1").exists() == is_set_aside
+
+
+def test_clean_removes_journals_and_nobody_elses(run, parts, profile, file, wait_until):
+    journal = kept_journal(run, parts, profile, file, wait_until, tasks=1)
+    damage(profile / "journal-x", "attempts")
+    damage(profile / "journal.aside-1", "attempts")
+    (profile / "journal-notes").mkdir()
+    (profile / "journal-notes" / "monday.txt").write_text("mine")
+    own = parts.start("ipcontroller", "--journal", "--cluster-id=own")
+    wait_until(lambda: "ready" in parts.log(own), 20)
+    cleaned = run("clean")
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert f"removing a journal, and the tasks in it: 0.0 MB in {journal}" in cleaned.stderr
+    # A controller that was started by hand has no cluster's file, and needs its own all the same.
+    assert left(profile) == ["journal-notes", "journal-own"] and (parts.security / "ipcontroller-own-client.json").exists()
+    assert (profile / "journal-own" / "id").exists() and "a controller runs in" in cleaned.stderr
+    own.terminate()
+    assert own.wait(20) == 0
+    assert left(profile) == ["journal-notes"]
+
+
+def test_several_clusters_end_at_the_same_time_and_are_told_of_in_order(run, parts, wait_until):
+    names = ["a", "b", "c"]
+    # Processes that do not end by SIGTERM take the five seconds that each has.
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    for name in names:
+        done = run("start", "-n", "1", "--daemonize", "--no-journal", f"--cluster-id={name}")
+        assert done.returncode == 0, done.stderr
+    strangers = []
+    for name in names:
+        path = parts.security / f"cluster-{name}.json"
+        contents = json.loads(path.read_text())
+        stranger = subprocess.Popen(
+            ["python3", "-c", deaf], env=parts.env | {"IPP_PROFILE_DIR": "x"}, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert stranger.stdout.readline() == "deaf\n"
+        strangers.append(stranger)
+        (state,) = contents["engines"]["sets"].values()
+        state["engines"]["1"] = state["engines"]["0"] | {"pid": stranger.pid}
+        state["engines"]["1"].pop("began", None)
+        path.write_text(json.dumps(contents))
+    began = os.times().elapsed
+    stopped = run("stop", "--all")
+    took = os.times().elapsed - began
+    assert stopped.returncode == 0, stopped.stderr
+    told = [line for line in stopped.stderr.splitlines() if "stopped 3 processes" in line]
+    assert [line.split("cluster-")[1][0] for line in told] == names, stopped.stderr
+    # Five seconds for each, one after the other, would be fifteen.
+    assert took < 12, took
+    for stranger in strangers:
+        assert stranger.wait(10) == -signal.SIGKILL
+
+
+def test_of_starts_at_the_same_moment_one_has_the_cluster(run, parts, file):
+    assert run("profile", "create", "default").returncode == 0
+    starts = [parts.start("apus", "start", "-n", "1", "--daemonize", *words) for words in ([], ["--no-journal"]) * 3]
+    codes = [start.wait(60) for start in starts]
+    assert sorted(codes) == [0] + [10] * 5, [parts.log(start) for start in starts]
+    assert controller(file) and len(parts.client(1).ids) == 1
+    logs = [path.name for path in (parts.security.parent / "log").glob("ipcontroller-*.log")]
+    assert len(logs) == 1, logs
+    assert run("stop").returncode == 0
+    assert processes.processes(parts.mark) == []
+    assert list(parts.security.iterdir()) == []
+
+
+def test_a_dry_run_of_a_cluster_that_begins_with_no_engine_shows_one(run):
+    shown = run("start", "--dry-run", "--min=0", "--max=4")
+    assert shown.returncode == 0 and "1 process on this host" in shown.stdout, shown.stdout + shown.stderr
