@@ -160,12 +160,20 @@ def test_a_damaged_journal_keeps_nobody_from_starting(run, parts, profile, wait_
     is_set_aside = what in ("attempts", "id")
     assert left(profile) == (["journal", "journal.aside-1"] if is_set_aside else ["journal"])
     assert ("is set aside, and its tasks do not go on" in words) == is_set_aside, words
-    if what == "bytes":
-        assert "the journal was damaged" in words, words
     assert parts.client(1).load_balanced_view().apply_async(abs, -7).get(20) == 7
     assert not (profile / "journal" / "attempts").exists()
     assert run("stop").returncode == 0
     assert (profile / "journal.aside-1").exists() == is_set_aside
+
+
+def test_what_of_a_journal_cannot_be_read_is_told(run, parts, profile, file, wait_until):
+    journal = kept_journal(run, parts, profile, file, wait_until, tasks=1)
+    (segment,) = journal.glob("*.log")
+    segment.write_bytes(os.urandom(100) + segment.read_bytes())
+    started = run("start", "-n", "1", "--daemonize")
+    assert started.returncode == 0 and "the journal was damaged:" in started.stderr, started.stderr
+    assert "100 bytes from 0 on are damaged" in started.stderr and "resumes 1 task of the controller before" in started.stderr, started.stderr
+    assert run("stop").returncode == 0
 
 
 def test_clean_removes_journals_and_nobody_elses(run, parts, profile, file, wait_until):
