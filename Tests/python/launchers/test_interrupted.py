@@ -133,13 +133,14 @@ def test_connections_that_a_killed_launcher_had_kept_end_with_the_stop(bare):
     cluster = bare("ssh")
     hosts = cluster.folder / "hosts"
     hosts.write_text("host1 1\nhost2 1\n")
+    others = kept_connections()
     cluster.start("--engines=ssh", f"--hosts={hosts}", n=2)
     cluster.hears("2 engines ready")
-    before = kept_connections()
-    assert len(before) == 2
+    own = kept_connections() - others
+    assert len(own) == 2
     kill(cluster)
     stops(cluster)
-    wait_for(lambda: not kept_connections() & before)
+    wait_for(lambda: not kept_connections() & own)
 
 
 def kept_connections() -> set[int]:
