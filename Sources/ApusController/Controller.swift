@@ -141,6 +141,8 @@ public final class Controller: Service {
     if configuration.restoreEngines || plan.isResuming || plan.setAside != nil {
       Self.restore(&hubState, from: configuration.engineStatePath, logger: logger)
     }
+    // What can refuse the start comes before the journal is read: that one is not the reason then.
+    let database = try Self.database(configuration)
     if plan.isResuming {
       let restored = Self.resumeJournal(
         configuration.journalDirectory, outcomeLimit: max(1, configuration.finishedTasks), logger: logger)
@@ -150,7 +152,7 @@ public final class Controller: Service {
     }
     if let setAside = plan.setAside { Self.note(setAside, in: configuration.journalDirectory, logger: logger) }
     journal = journalParts?.journal(for: tasks, on: schedulerLoop, tellEngine: control, logger: logger)
-    let store = TaskStore(loop: storeLoop, database: try Self.database(configuration), logger: logger)
+    let store = TaskStore(loop: storeLoop, database: database, logger: logger)
     self.store = store
     logLoop = EventLoop(name: "events")
     let log = EventLog(loop: logLoop, limit: configuration.historyLimit)
@@ -206,6 +208,8 @@ public final class Controller: Service {
     journalLoop?.start()
     // First: where that fails, the journal is as the controller before has left it.
     do { try files.write(configuration) } catch {
+      // The journal was read well.
+      if configuration.journal != nil { JournalFiles.endAttempts(configuration.journalDirectory) }
       // What a controller before has left is for the next one: this one never served.
       if !configuration.reuseFiles, !former.withLock({ $0 != nil }) { files.remove(configuration) }
       await close(keepsJournal: true)

@@ -17,9 +17,11 @@ struct ControllerCommand {
     // Each engine takes some eight connections.
     Descriptors.raiseLimit()
     let controller: Controller
-    do throws(ControllerError) { controller = try Controller(configuration, logger: context.logger) } catch {
-      throw ClusterError(error)
-    }
+    do throws(ControllerError) {
+      controller = try ReadingSignals.taken(configuration) { () throws(ControllerError) in
+        try Controller(configuration, logger: context.logger)
+      }
+    } catch { throw ClusterError(error) }
     // A log that nobody reads any more must not end the controller.
     signal(SIGPIPE, SIG_IGN)
     // A file that may not grow (`ulimit -f`) is a full disk: the journal is suspended, and says so.

@@ -7,8 +7,7 @@ extension JournalFiles {
   /// So many controllers in a row may come to their end while they read a journal. The next one sets it aside: the reason may be in it.
   static let mostAttempts = 3
 
-  /// Has a byte for each controller that began to read, and did not come to the end of that.
-  private static func attemptsPath(_ directory: String) -> String { "\(directory)/attempts" }
+  static func attemptsPath(_ directory: String) -> String { "\(directory)/\(JournalBeginning.attemptsName)" }
 
   /// Before anything of it is read.
   /// - Returns: what is to be said of one that had to be set aside; `nil` where there was nothing to do.

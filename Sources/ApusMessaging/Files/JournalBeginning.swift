@@ -1,6 +1,8 @@
 /// What a controller has found in its journal when it began, for whoever started it: `beginning.json` beside the segments.
 public struct JournalBeginning: Sendable, Hashable {
   public static let fileName = "beginning.json"
+  /// Has a byte for each controller that began to read the journal, and did not come to the end of that.
+  public static let attemptsName = "attempts"
 
   /// Tasks of the controller before that had not ended: they go on.
   public var tasks = 0

@@ -51,6 +51,23 @@ struct JournalBeginningTests {
     #expect(!FileManager.default.fileExists(atPath: directory))
   }
 
+  @Test("one that cannot begin for another reason is not counted", arguments: ["database", "files"])
+  func otherReasons(_ reason: String) async throws {
+    defer { try? FileManager.default.removeItem(atPath: profile) }
+    var configuration = ControllerConfiguration(profileDirectory: profile)
+    configure(&configuration)
+    if reason == "database" {
+      (configuration.database, configuration.sqliteFile) = (.sqlite, "\(profile)/nowhere/tasks.db")
+    } else {
+      // A directory is in the way of a connection file.
+      try FileManager.default.createDirectory(atPath: "\(configuration.engineFilePath)/x", withIntermediateDirectories: true)
+    }
+    await #expect(throws: ControllerError.self) {
+      try await Controller(configuration, logger: TestCluster.logger).run(onReady: {})
+    }
+    #expect(JournalFiles.wasCutShort(directory) && !FileManager.default.fileExists(atPath: "\(directory)/attempts"))
+  }
+
   @Test("it is told in sentences, and comes back from its file")
   func sentences() throws {
     defer { try? FileManager.default.removeItem(atPath: profile) }
