@@ -297,6 +297,42 @@ def test_a_cluster_that_runs_is_not_replaced_by_another_of_its_name(make, apus):
     assert json.loads(open(first.cluster_file).read())["controller"]["state"]["pid"] == second.controller.pid
 
 
+def test_one_that_is_used_again_writes_its_file_over_that_of_one_that_has_ended(make, apus):
+    cluster = make(n=1, cluster_id="used")
+    cluster.start_cluster_sync()
+    cluster.stop_cluster_sync()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    state = {"pid": dead.pid, "profile_dir": cluster.profile_dir, "cluster_id": "used"}
+    with open(cluster.cluster_file, "w") as file:
+        json.dump({"cluster": {"cluster_id": "used"}, "controller": {"class": "local", "state": state}}, file)
+    cluster.start_cluster_sync()
+    assert json.loads(open(cluster.cluster_file).read())["controller"]["state"]["pid"] == cluster.controller.pid
+    cluster.stop_cluster_sync()
+    assert not os.path.exists(cluster.cluster_file)
+
+
+def test_what_may_live_on_another_host_is_not_cleaned_up(profile):
+    from apus.cluster import ClusterManager, clean_cluster_files
+
+    kept = [profile / "journal" / "id", profile / "security" / "ipcontroller-client.json", profile / "security" / "cluster-.json"]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    # What has the number there is nobody here.
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    state = {"pid": dead.pid, "profile_dir": str(profile), "cluster_id": ""}
+    d = {"cluster": {"cluster_id": ""}, "controller": {"class": "local", "state": state}, "apus": {"host": "there", "boot": "1"}}
+    kept[-1].write_text(json.dumps(d))
+    # Who looks for what runs changes nothing either.
+    assert ClusterManager().load_clusters(profile_dirs=[str(profile)]) == {} and json.loads(kept[-1].read_text()) == d
+    clean_cluster_files(str(profile))
+    assert all(path.exists() for path in kept)
+    clean_cluster_files(str(profile), force=True)
+    assert not any(path.exists() for path in kept)
+
+
 def test_one_that_a_launcher_has_started_anew_is_not_stopped(make, apus):
     ours = make(n=1, min=1, max=1, cluster_id="later")
     ours.start_cluster_sync()

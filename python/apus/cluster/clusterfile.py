@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import socket
 import tempfile
 import time
 from importlib import import_module
@@ -127,6 +128,9 @@ class ClusterFile:
             raise RuntimeError(
                 f"a cluster runs already under this name, by its file {self.cluster_file}: Cluster.from_file() attaches to it, another cluster_id starts "
                 "one beside it, and 'apus stop' ends it")
+        if _identity(d.get("controller")) not in self._own_controllers:
+            # Of one that has ended nothing is to be kept, and our file comes to its place.
+            self._is_file_known = False
 
     @property
     def _has_others(self):
@@ -160,7 +164,9 @@ class ClusterFile:
         cluster._former_sets = {name: _parts(state) for name, state in ((d.get("engines") or {}).get("sets") or {}).items()}
         cluster._remember_others(d)
         cluster._is_file_known = True
-        if not cluster._is_supervised and not cluster._had_supervisor and cluster.to_dict() != d:
+        # That of another host looks as if all had ended: only there its file can be put right.
+        is_here = not cluster._is_supervised and not cluster._had_supervisor and _host_of_controller(d) is None
+        if is_here and cluster.to_dict() != d:
             cluster.update_cluster_file()
         cluster._stop_at_exit()
         return cluster
@@ -284,6 +290,33 @@ def _is_supervised(d):
         return began(state["pid"]) is not None and state.get("began") in (None, began(state["pid"]))
     except (KeyError, TypeError):
         return False
+
+
+def host_of_controller(path):
+    """The host on which the controller or the launcher of a cluster's file is, or was, where that is another one; None where it is this one.
+
+    Only there can be told whether it runs.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return _host_of_controller(json.load(file))
+    except (OSError, ValueError):
+        return None
+
+
+def _host_of_controller(d):
+    try:
+        host, boot = d["apus"]["host"], d["apus"]["boot"]
+    except (KeyError, TypeError):
+        return None
+    if "controller" not in d and "supervisor" not in d or host == socket.gethostname():
+        return None
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
+            # The same host may have another name by now, as that of a container.
+            return host if file.read().strip() != boot else None
+    except OSError:
+        return None
 
 
 def _pid_of_supervisor(d):

@@ -9,6 +9,7 @@ from traitlets.config import LoggingConfigurable
 
 from . import profiles
 from .cluster import Cluster
+from .clusterfile import host_of_controller
 
 
 class ClusterManager(LoggingConfigurable):
@@ -110,21 +111,30 @@ def clean_cluster_files(profile_dirs=None, *, log=None, force=False):
     force : bool
         Whether to remove those of clusters that run, too.
 
-    Raises ValueError where a cluster runs, unless forced.
+    Raises ValueError where a cluster runs, unless forced. What a controller needs that may run on another host, which has the profile too, stays,
+    unless forced.
     """
     if profile_dirs is None:
         profile_dirs = profiles.all_directories()
     elif isinstance(profile_dirs, str):
         profile_dirs = [profile_dirs]
     for directory in profile_dirs:
+        kept = set()
         for path in profiles.cluster_files(directory):
             if not force:
+                if host := host_of_controller(path):
+                    if log:
+                        log.warning("%s is that of a cluster on %s, and may run there: its journal and its connection files stay", path, host)
+                    kept.update(profiles.files_of_controller(directory, profiles.cluster_id(path)))
+                    continue
                 _require_ended(path, log)
             _remove(path, log)
         for path in profiles.leftovers(directory):
-            _remove(path, log)
+            if path not in kept:
+                _remove(path, log)
         for path in profiles.journals(directory, in_use=force):
-            shutil.rmtree(path, ignore_errors=True)
+            if path not in kept:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _require_ended(path, log):

@@ -74,6 +74,18 @@ def cluster_file(directory, cluster_id):
     return os.path.join(directory, "security", f"cluster-{cluster_id}.json")
 
 
+def cluster_id(path):
+    """The cluster's id, of the path of a cluster file."""
+    return os.path.basename(path)[len("cluster-"):-len(".json")]
+
+
+def files_of_controller(directory, cluster_id):
+    """What a controller needs for as long as it lives, and the next one when it does not end in order."""
+    files = [connection_file(directory, cluster_id, kind) for kind in ("client", "engine", "curve")]
+    journal = f"journal-{cluster_id}" if cluster_id else "journal"
+    return [*files, os.path.join(directory, journal), os.path.join(directory, "log", f"engines{cluster_id}.json")]
+
+
 def cluster_files(directory):
     """The cluster files of a profile."""
     security = os.path.join(directory, "security")
