@@ -16,7 +16,8 @@ struct CleanCommand {
     for profile in profiles {
       let paths = Set(profile.clusterFiles())
       let alive = clusters.filter { paths.contains($0.path) && $0.isRunning }.map(\.path)
-      if alive.isEmpty { clean(profile, force: force) } else { running += alive }
+      let elsewhere = clusters.filter { paths.contains($0.path) && $0.hostOfController != nil }
+      if alive.isEmpty { clean(profile, force: force, but: elsewhere) } else { running += alive }
     }
     guard running.isEmpty else {
       throw ClusterError(
@@ -34,11 +35,20 @@ struct CleanCommand {
     } catch { context.note(.warning, error.description) }
   }
 
-  private func clean(_ profile: ProfileDirectory, force: Bool) {
+  /// - Parameter elsewhere: clusters that may run on other hosts, which share the profile.
+  private func clean(_ profile: ProfileDirectory, force: Bool, but elsewhere: [ClusterStatus]) {
     context.note(.info, "cleaning \(profile.location)")
     // A controller that somebody has started by hand has no cluster's file.
-    let kept = Set(force ? [] : profile.controllers().flatMap { profile.files(ofController: $0) })
+    var kept = Set(force ? [] : profile.controllers().flatMap { profile.files(ofController: $0) })
     if !kept.isEmpty { context.note(.warning, "a controller runs in \(profile.location): its files stay; --force removes them") }
+    for status in elsewhere {
+      // Its file says to the next one, too, whose the journal is.
+      kept.formUnion(profile.files(ofController: status.file.clusterID) + [status.path])
+      context.note(
+        .warning,
+        "\(status.path) is that of a cluster on \(status.hostOfController ?? "another host"), and may run there: its journal and its connection files stay; --force removes them"
+      )
+    }
     let journals = JournalDirectory.all(in: profile).filter { !kept.contains($0.path) }
     let logs = FileSystem.entries(of: profile.log).map { Path.join(profile.log, $0) }
     let connections = FileSystem.entries(of: profile.security).filter { $0.hasPrefix("ipcontroller-") && $0.hasSuffix(".json") }

@@ -72,7 +72,7 @@ struct StopCommand {
         // In ipyparallel's words, which programs look for.
         if isFace { say(.note(.info, "Stopping cluster \(path)")) }
         let status = try ClusterStatus(reading: path)
-        if isAll, let host = status.otherHost {
+        if isAll, let host = status.otherHost ?? status.hostOfController {
           return say(.note(.warning, "\(status.file.clusterID) is that of \(status.owner) on \(host), and is left to it: \(path)"))
         }
         let stopped = try ClusterStopper.stop(status, connectTimeout: connectTimeout, environment) { say(.note(.info, $0)) }

@@ -82,9 +82,8 @@ import Testing
   @Test func programsOfTwoHostsHaveTwoNames() {
     #expect(ProgramEngines.clusterID(process: 7, host: "n1.cluster.example") == "program-7-n1")
     #expect(ProgramEngines.clusterID(process: 7, host: "n2") == "program-7-n2")
-    #expect(
-      ProgramEngines.clusterID(process: 7, host: "../x y") == "program-7"
-        || ProgramEngines.clusterID(process: 7, host: "a/b") == "program-7-ab")
+    #expect(ProgramEngines.clusterID(process: 7, host: "../x y") == "program-7")
+    #expect(ProgramEngines.clusterID(process: 7, host: "a/b") == "program-7-ab")
     #expect(ProgramEngines.clusterID(process: 7, host: "") == "program-7")
   }
 }

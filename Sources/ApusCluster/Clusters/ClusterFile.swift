@@ -17,6 +17,8 @@ public struct ClusterFile: Sendable, Hashable {
       self.outputFile = outputFile
       self.began = began
     }
+
+    func isSame(as other: Process?) -> Bool { pid == other?.pid && (began == nil || other?.began == nil || began == other?.began) }
   }
 
   /// Engines that were started together.

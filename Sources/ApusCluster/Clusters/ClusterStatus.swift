@@ -17,6 +17,11 @@ public struct ClusterStatus: Sendable, Hashable {
   /// The host of the program or of the launcher whose cluster it is, where that is another one: only there can be said what of it lives. It is all taken
   /// to do so.
   public let otherHost: String?
+  /// The host on which its controller and its launcher were, where that is another one, and all of it was there. As far as can be told from here it has
+  /// ended with that host, or runs there still: what its controller needs is not for us to remove.
+  public let hostOfController: String?
+  /// The file was written before the host was started anew: no process in it is there any more.
+  let isOfFormerBoot: Bool
 
   public init(
     _ file: ClusterFile, path: String, isAlive: (ClusterFile.Process, ClusterFile) -> Bool = ProcessTable.isAlive(_:of:),
@@ -27,9 +32,13 @@ public struct ClusterStatus: Sendable, Hashable {
     self.file = file
     original = file
     otherHost = Self.otherHost(of: file, host, boot)
-    if otherHost != nil { return }
     // Numbers of processes of another start of the host are of others by now.
     let hasRestarted = boot != nil && file.boot != nil && boot != file.boot
+    let isNamedOther = file.host != nil && file.host != host
+    isOfFormerBoot = hasRestarted && !isNamedOther
+    let hasController = LauncherName(file.controllerLauncher).isLocal && (file.controller != nil || file.supervisor != nil)
+    hostOfController = otherHost == nil && hasRestarted && isNamedOther && hasController ? file.host : nil
+    if otherHost != nil { return }
     func isThere(_ process: ClusterFile.Process) -> Bool { !hasRestarted && isAlive(process, file) }
     if LauncherName(file.controllerLauncher).isLocal, let controller = file.controller, !isThere(controller) {
       deadController = controller
@@ -120,6 +129,23 @@ public struct ClusterStatus: Sendable, Hashable {
       engine.set = set
       file.ended.append(engine)
     }
+  }
+
+  /// Whether its controller kept a journal, as far as its file tells; one that was started by other launchers has been told so.
+  var keepsJournal: Bool {
+    guard file.program == nil, LauncherName(file.controllerLauncher).isLocal else { return false }
+    // Where there is no launcher, nothing is said of it.
+    if original.supervisor != nil, original.restartsController { return true }
+    return file.controllerArguments.contains { $0.hasPrefix("--journal") || $0 == "--IPController.journal=True" }
+  }
+
+  /// Whether a file, read later, is of the same start: somebody may have started another cluster of its name meanwhile.
+  func isOfSameStart(as later: ClusterStatus) -> Bool {
+    let (old, new) = (original, later.original)
+    if let supervisor = new.supervisor { return supervisor.isSame(as: old.supervisor) }
+    // Its launcher had not named it yet, or has taken it out.
+    guard let controller = new.controller, let former = old.controller else { return true }
+    return controller.isSame(as: former)
   }
 
   /// A controller on another host, or in a batch system, counts as running for as long as its file says so.

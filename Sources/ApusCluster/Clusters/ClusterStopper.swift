@@ -33,20 +33,19 @@ public enum ClusterStopper {
         "the controller of \(status.path) was started by the launcher '\(status.file.controllerLauncher)', which Apus cannot stop",
         advice: "Stop it with the ipyparallel that started it.")
     }
-    if let host = status.otherHost {
+    if let host = status.otherHost ?? status.hostOfController {
       throw ClusterError(
         .unsupported, "the cluster \(status.path) is that of \(status.owner) on \(host), and only there it can be ended",
         advice: "'apus stop \(status.file.clusterID)' on \(host); 'apus clean --force' removes files of what is gone with its host."
       )
     }
+    let first = status
     var status = status
     var ended = 0
     var hadToKill = false
     var wasAsked = false
     // A journal that its launcher has left, because the controller was dead or had not begun to serve, goes with the cluster.
-    let ownsJournal =
-      status.file.supervisor != nil && status.file.restartsController && status.file.program == nil
-      && LauncherName(status.file.controllerLauncher).isLocal
+    let ownsJournal = status.file.supervisor != nil && status.keepsJournal
     if let supervisor = status.file.supervisor {
       // It knows what it is about to submit, and ends all of it: only then others look for what is left.
       ended = status.processes.count
@@ -68,11 +67,12 @@ public enum ClusterStopper {
         hadToKill = true
       }
       let engines = status.engineCount - status.localEngineCount
-      guard FileSystem.exists(status.path) else {
-        if ownsJournal { removeLeftovers(of: status) }
+      // Who starts it again and again has its place as soon as the file is gone.
+      guard let rest = try reread(status) else {
+        if ownsJournal { try whileOurs(first) { () throws(ClusterError) in removeLeftovers(of: first) } }
         return Result(processes: ended, engines: engines, hadToKill: hadToKill)
       }
-      status = try ClusterStatus(reading: status.path)
+      status = rest
       ended = max(0, ended - status.processes.count)
     }
     let context = LauncherContext(
@@ -114,15 +114,18 @@ public enum ClusterStopper {
     if let stubborn = left.first {
       throw ClusterError(.failure, "process \(stubborn.pid) of the cluster \(status.path) does not end, not even by SIGKILL")
     }
-    FileSystem.remove(status.path)
-    if status.file.controllerElsewhere != nil {
-      ControllerLeftovers.removeFiles(of: status.file)
-    } else if ownsJournal || status.deadController != nil || hadToKillController {
-      removeLeftovers(of: status)
-    }
-    if status.file.program != nil {
-      // No other controller of that name comes after this one.
-      FileSystem.remove(Path.join(ProfileDirectory(status.file.profile).log, "engines\(status.file.clusterID).json"))
+    let needsCleaning = ownsJournal || status.deadController != nil || hadToKillController
+    try whileOurs(status) { () throws(ClusterError) in
+      FileSystem.remove(status.path)
+      if status.file.controllerElsewhere != nil {
+        ControllerLeftovers.removeFiles(of: status.file)
+      } else if needsCleaning {
+        removeLeftovers(of: first)
+      }
+      if status.file.program != nil {
+        // No other controller of that name comes after this one.
+        FileSystem.remove(Path.join(ProfileDirectory(status.file.profile).log, "engines\(status.file.clusterID).json"))
+      }
     }
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }
     return Result(processes: ended + processes.count, engines: engines, hadToKill: hadToKill)
@@ -130,7 +133,26 @@ public enum ClusterStopper {
 
   private static func removeLeftovers(of status: ClusterStatus) {
     ControllerLeftovers.remove(
-      ProfileDirectory(status.file.profile), clusterID: status.file.clusterID, controllerArguments: status.file.controllerArguments)
+      ProfileDirectory(status.file.profile), clusterID: status.file.clusterID, controllerArguments: status.file.controllerArguments,
+      journal: status.keepsJournal)
+  }
+
+  /// What the cluster's file says now; `nil` where there is none, or where it is that of a cluster that has come after this one.
+  static func reread(_ status: ClusterStatus) throws(ClusterError) -> ClusterStatus? {
+    let now: ClusterStatus
+    do throws(ClusterError) { now = try ClusterStatus(reading: status.path) } catch {
+      if error.exitCode == .missingFile, !FileSystem.exists(status.path) { return nil }
+      throw error
+    }
+    return status.isOfSameStart(as: now) ? now : nil
+  }
+
+  /// Does something with what the cluster has left, while nobody takes its place; nothing where somebody has.
+  static func whileOurs(_ status: ClusterStatus, _ body: () throws(ClusterError) -> Void) throws(ClusterError) {
+    try ClusterFile.whileLocked(status.path) { () throws(ClusterError) in
+      guard try reread(status) != nil || !FileSystem.exists(status.path) else { return }
+      try body()
+    }
   }
 
   /// Nobody is told of what takes no longer.

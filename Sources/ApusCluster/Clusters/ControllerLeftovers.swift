@@ -6,19 +6,32 @@ import Glibc
 enum ControllerLeftovers {
   /// Connection files that are meant to be used again stay, and all of it where another controller has taken the place meanwhile, which
   /// somebody has started by hand.
-  static func remove(_ profile: ProfileDirectory, clusterID: String, controllerArguments: [String]) {
-    if areInUse(profile, clusterID: clusterID) { return }
+  /// - Parameter keptJournal: whether it kept one. A journal that is there all the same is that of a controller before, whose tasks nobody has given up.
+  static func remove(_ profile: ProfileDirectory, clusterID: String, controllerArguments: [String], journal keptJournal: Bool) {
+    // No answer takes a second, in which another may have come.
+    if areInUse(profile, clusterID: clusterID) || hasController(profile, clusterID: clusterID) { return }
     let journal = JournalDirectory(profile, clusterID: clusterID)
-    let hadJournal = FileSystem.isDirectory(journal.path)
-    if hadJournal { journal.remove() }
+    let isJournalThere = FileSystem.isDirectory(journal.path)
+    if keptJournal, isJournalThere { journal.remove() }
     if areUsedAgain(controllerArguments) { return }
     let secret = profile.connectionFile("curve", clusterID: clusterID)
     // Kept by one that uses its files again; one with a journal keeps it too, for as long as it lives.
     if FileSystem.exists(secret) {
-      guard hadJournal else { return }
-      FileSystem.remove(secret)
+      guard isJournalThere, keptJournal || !isSecret(secret, of: profile.connectionFile("client", clusterID: clusterID)) else {
+        return
+      }
+      if keptJournal { FileSystem.remove(secret) }
     }
     for kind in ["client", "engine"] { FileSystem.remove(profile.connectionFile(kind, clusterID: clusterID)) }
+  }
+
+  /// Whether the one who wrote these connection files has kept its key there, and not one before.
+  private static func isSecret(_ secret: String, of connections: String) -> Bool {
+    func text(_ name: String, _ path: String) -> String? {
+      guard let bytes = try? AtomicFile.read(path), let json = try? JSONValue(parsing: bytes) else { return nil }
+      return json[name]?.stringValue
+    }
+    return text("curve_publickey", secret).map { $0 == text("curve_serverkey", connections) } ?? false
   }
 
   /// Of a controller elsewhere only its connection files are here. Those that were here before are another's, and so is a journal.

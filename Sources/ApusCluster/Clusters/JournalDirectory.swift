@@ -20,20 +20,26 @@ public struct JournalDirectory: Sendable, Hashable {
 
   /// Whether all that is there was written by a controller: somebody may have a directory of such a name.
   private var hasOnlyOwn: Bool {
-    FileSystem.entries(of: path).allSatisfy { name in
-      let stem = name.hasSuffix(".new") ? String(name.prefix { $0 != "." }) : name
-      let isSegment = name.hasSuffix(".log") && name.dropLast(4).count >= 8 && name.dropLast(4).allSatisfy(\.isNumber)
-      return isSegment || ["id", "attempts", "beginning", JournalBeginning.fileName].contains(stem)
-    }
+    FileSystem.entries(of: path).allSatisfy(Self.isOwn)
+  }
+
+  private static func isOwn(_ name: String) -> Bool {
+    let stem = name.hasSuffix(".new") ? String(name.prefix { $0 != "." }) : name
+    let isSegment = name.hasSuffix(".log") && name.dropLast(4).count >= 8 && name.dropLast(4).allSatisfy(\.isNumber)
+    return isSegment || ["id", JournalBeginning.attemptsName, "beginning", JournalBeginning.fileName].contains(stem)
   }
 
   /// For people: how large it is, and where.
   public var sentence: String { JournalReport(directory: path).sentence }
 
+  /// Whoever began to read it last was asked to end, and did not die of it.
+  func forgetAttempts() { FileSystem.remove(Path.join(path, JournalBeginning.attemptsName)) }
+
+  /// Removes what a controller has written.
   /// - Returns: whether nothing is left.
   @discardableResult
   public func remove() -> Bool {
-    for name in FileSystem.entries(of: path) {
+    for name in FileSystem.entries(of: path) where Self.isOwn(name) {
       let inner = Path.join(path, name)
       if !FileSystem.remove(inner) { rmdir(inner) }
     }

@@ -64,7 +64,8 @@ extension LaunchedProcesses {
     let isOwner = configuration.plan.ownsController
     if isOwner, isFileOurs, isTaken { return }
     // Beside other engine sets of the same cluster, which other launchers wrote.
-    let written = isOwner && !isFileOurs ? nil : (try? ClusterStatus(reading: clusterFile))?.fileToKeep
+    let status = isOwner && !isFileOurs ? nil : try? ClusterStatus(reading: clusterFile)
+    let written = status?.fileToKeep
     var file = ClusterFile(clusterID: configuration.clusterID, profile: configuration.profile.location)
     if isOwner {
       file.others = (written ?? fileOfBefore)?.others ?? file.others
@@ -74,6 +75,12 @@ extension LaunchedProcesses {
       describeCluster(in: &file)
     } else {
       file = written ?? file
+      // What is of another start of this host has ended with that; we have not.
+      if status?.isOfFormerBoot == true {
+        file.supervisor = nil
+        if LauncherName(file.controllerLauncher).isLocal { (file.controller, file.originalController) = (nil, nil) }
+        file.isOfThisHost()
+      }
       file.launchers.removeAll { $0.pid == getpid() }
       // What was stopped meanwhile does not come back.
       if !hasLeft, written != nil || !isFileOurs {
@@ -135,24 +142,33 @@ extension LaunchedProcesses {
   private func removeLeftovers() {
     let endedInOrder = if case .exited(0)? = controllerStatus { true } else { false }
     if endedInOrder, !hasKilledController { return }
+    // What is there is for the controller of the launcher that has come after us.
+    if isTaken { return }
     let (profile, id, arguments) = (configuration.profile, configuration.clusterID, configuration.controllerArguments)
+    let hasJournal = configuration.plan.restartsController
     if !hasServedClients {
       // What a controller before has left is for the next one: this one never served.
-      if hadJournal { return }
+      if hadJournal {
+        // That it did not read it to the end was our wish, or that of whoever stopped us.
+        if hasJournal, hasAskedController { JournalDirectory(profile, clusterID: id).forgetAttempts() }
+        return
+      }
       if !hasKilledController {
-        return ControllerLeftovers.removeNewJournal(profile, clusterID: id, controllerArguments: arguments)
+        if hasJournal { ControllerLeftovers.removeNewJournal(profile, clusterID: id, controllerArguments: arguments) }
+        return
       }
     }
     if keepsJournal { return }
-    ControllerLeftovers.remove(profile, clusterID: id, controllerArguments: arguments)
+    ControllerLeftovers.remove(profile, clusterID: id, controllerArguments: arguments, journal: hasJournal)
   }
 
   /// The controller's connection files were there.
   private var hasServedClients: Bool { connection != nil }
 
-  /// Nobody has asked for the end of the tasks: the controller died, again and again.
+  /// Nobody has asked for the end of the tasks: the controller died, again and again. A journal that is there beside one that keeps none is none of its.
   var keepsJournal: Bool {
-    hasLostController && JournalDirectory(configuration.profile, clusterID: configuration.clusterID).isThere
+    hasLostController && configuration.plan.restartsController
+      && JournalDirectory(configuration.profile, clusterID: configuration.clusterID).isThere
   }
 
   /// What other launchers have added goes on: whoever stops the cluster finds it by its file, which says nothing of us any more.

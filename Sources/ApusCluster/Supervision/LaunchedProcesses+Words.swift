@@ -152,7 +152,7 @@ extension LaunchedProcesses {
     let path = Path.join(journal.path, JournalBeginning.fileName)
     if FileSystem.version(of: path) != formerBeginning, let beginning = JournalBeginning(in: journal.path) {
       for (isWarning, text) in beginning.sentences(journal.path) { announcer.say(isWarning ? .warning : .info, text) }
-    } else if hadJournal {
+    } else if hadJournal, !configuration.plan.restartsController {
       announcer.say(
         .warning,
         "tasks of an earlier controller do not go on: \(journal.sentence)\n'apus start --journal' goes on with them, 'apus clean' removes them"

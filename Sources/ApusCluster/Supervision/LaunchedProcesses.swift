@@ -38,6 +38,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   var hasServed = false
   /// It could not end in order.
   private(set) var hasKilledController = false
+  /// It lived when it was asked to end.
+  private(set) var hasAskedController = false
   /// How the latest controller of this host ended; `nil` while it runs.
   private(set) var controllerStatus: ExitStatus?
   /// It died, and is not started again: what it would have removed is for the next one.
@@ -369,6 +371,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       stopController(by: signal)
       controller?.send(signal)
       hasKilledController = hasKilledController || signal == SIGKILL
+      hasAskedController = hasAskedController || controller != nil && (signal == SIGTERM || signal == SIGKILL)
     }
     guard !indices.isEmpty else { return }
     switch signal {

@@ -43,13 +43,13 @@ def left(profile: Path) -> list[str]:
 
 
 def lose_controller(file, wait_until) -> None:
-    """Kills it so often that its launcher waits for seconds before it starts another, and returns in that moment."""
-    for _ in range(4):
+    """Kills it so often that its launcher waits for 13 s before it starts another, and returns in that moment."""
+    for _ in range(5):
         wait_until(lambda: controller(file), 20)
         pid = controller(file)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: controller(file) != pid, 10)
-    assert controller(file) is None
+    wait_until(lambda: controller(file) is None, 5)
 
 
 @pytest.mark.parametrize("how", ["stop", "signal"])
@@ -119,6 +119,91 @@ def test_one_that_is_given_up_says_what_becomes_of_the_tasks(run, parts, profile
         resumed.stderr)
     assert run("stop").returncode == 0
     assert left(profile) == [] and list(parts.security.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["kill", "crash", "stop"])
+def test_a_cluster_without_a_journal_leaves_that_of_one_before(run, parts, profile, file, wait_until, end):
+    journal = kept_journal(run, parts, profile, file, wait_until, tasks=1)
+    if end == "stop":
+        assert run("start", "-n", "1", "--no-journal", "--daemonize").returncode == 0
+        pid = controller(file)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not alive(pid), 10)
+        assert run("stop").returncode == 0
+    else:
+        process = parts.start("apus", "start", "-n", "1")
+        wait_until(lambda: " ready after " in parts.log(process), 30)
+        pid = controller(file)
+        if end == "kill":
+            # It does not end by SIGTERM, and somebody is impatient.
+            os.kill(pid, signal.SIGSTOP)
+            for words in ("stopping the cluster", "asked a second time"):
+                process.send_signal(signal.SIGINT)
+                wait_until(lambda: words in parts.log(process), 10)
+        else:
+            os.kill(pid, signal.SIGKILL)
+        process.wait(20)
+        assert "tasks are kept" not in parts.log(process)
+    assert (journal / "id").exists() and list(journal.glob("*.log"))
+    # Nobody is to look for the dead one.
+    assert [path.name for path in parts.security.iterdir()] == ["ipcontroller-curve.json"]
+    resumed = run("start", "-n", "1", "--daemonize")
+    assert resumed.returncode == 0 and "resumes 1 task of the controller before" in resumed.stderr, resumed.stderr
+    assert run("stop").returncode == 0
+    assert left(profile) == [] and list(parts.security.iterdir()) == []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def long_journal(profile: Path) -> Path:
+    """One that takes a while to be read: two controllers have died of it."""
+    damage(profile / "journal", "bytes")
+    attempts = profile / "journal" / "attempts"
+    attempts.write_text("..")
+    for number in range(2, 4):
+        with open(profile / "journal" / f"0000000{number}.log", "wb") as segment:
+            segment.truncate(1 << 30)
+    return attempts
+
+
+@pytest.mark.parametrize("who", ["own", "launcher"])
+def test_who_is_told_to_end_while_it_reads_does_not_count(run, parts, profile, file, wait_until, who):
+    assert run("profile", "create", "default").returncode == 0
+    attempts = long_journal(profile)
+    words = ["ipcontroller", "--journal"] if who == "own" else ["apus", "start", "-n", "1", "--journal"]
+    process = parts.start(*words)
+    wait_until(lambda: attempts.stat().st_size == 3, 20)
+    if who == "launcher":
+        # As one that is too busy to hear of it.
+        os.kill(controller(file), signal.SIGSTOP)
+        assert attempts.exists()
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(20)
+    assert not attempts.exists() and (profile / "journal" / "id").exists()
+    assert code == (-signal.SIGTERM if who == "own" else 0), parts.log(process)
+
+
+def test_clean_leaves_what_may_live_on_another_host(run, parts, profile, file, wait_until):
+    kept_journal(run, parts, profile, file, wait_until, tasks=1)
+    before = sorted(path.name for path in parts.security.iterdir())
+    there = parts.security / "cluster-.json"
+    state = {"pid": 77, "began": "5"}
+    d = {"cluster": {"cluster_id": ""}, "controller": {"class": "local", "state": state}, "apus": {"host": "there", "boot": "1"}}
+    there.write_text(json.dumps(d))
+    cleaned = run("clean")
+    assert cleaned.returncode == 0 and "is that of a cluster on there, and may run there" in cleaned.stderr, cleaned.stderr
+    stopped = run("stop")
+    assert stopped.returncode == 69 and "is that of a launcher on there" in stopped.stderr, stopped.stderr
+    assert run("stop", "--all").returncode == 0
+    assert left(profile) == ["journal"]
+    assert sorted(path.name for path in parts.security.iterdir()) == sorted([*before, there.name])
+    assert run("clean", "--force").returncode == 0
+    assert left(profile) == [] and not there.exists()
 
 
 def test_a_controller_without_a_journal_that_dies_leaves_no_connection_files(parts, file, wait_until):
