@@ -119,7 +119,14 @@ extension LaunchedProcesses {
     }
   }
 
+  /// That the controller did not read the journal to its end was our wish, or that of whoever stopped us.
+  private func forgetAttempts() {
+    guard configuration.plan.restartsController, hadJournal, hasAskedController, !hasServedClients, !isTaken else { return }
+    JournalDirectory(configuration.profile, clusterID: configuration.clusterID).forgetAttempts()
+  }
+
   mutating func removeFiles() {
+    forgetAttempts()
     // A controller that could not begin is no reason to end what others have left.
     if isAboutToAdopt {
       controller = nil
@@ -148,11 +155,7 @@ extension LaunchedProcesses {
     let hasJournal = configuration.plan.restartsController
     if !hasServedClients {
       // What a controller before has left is for the next one: this one never served.
-      if hadJournal {
-        // That it did not read it to the end was our wish, or that of whoever stopped us.
-        if hasJournal, hasAskedController { JournalDirectory(profile, clusterID: id).forgetAttempts() }
-        return
-      }
+      if hadJournal { return }
       if !hasKilledController {
         if hasJournal { ControllerLeftovers.removeNewJournal(profile, clusterID: id, controllerArguments: arguments) }
         return
