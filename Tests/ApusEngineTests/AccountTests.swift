@@ -72,10 +72,33 @@ import Testing
     #expect(types(end) == [])
     bench.welcome(end)
     try bench.turn()
-    // What had found no way, and the account, which has it again.
-    #expect(types(end) == ["batch", "batch", "tasks_held", "batch"])
+    // What had found no way, and the account, which has it again, with what was for the controller before.
+    #expect(types(end) == ["batch", "tasks_held", "batch"])
     bench.reply("later")
     #expect(types(end) == ["batch"])
+  }
+
+  @Test("the account goes before a request that waits") func beforeRequests() throws {
+    var bench = try Bench()
+    let end = try #require(try bench.listener.accept())
+    bench.engine.mailbox.put { ($0.local, $0.renewsLine) = (bench.line, true) }
+    bench.welcome(end)
+    for task in ["a", "b"] {
+      let request = bench.controller.message(.applyRequest, identities: [Frame("task_out"), Frame(task)])
+      #expect(end.send(request.frames) == .sent)
+    }
+    guard case .request = bench.shell.next(milliseconds: 0) else { throw CancellationError() }
+    // "b" is still in the line when the next controller comes.
+    let path = NSTemporaryDirectory() + "account-\(UUID().uuidString.prefix(8))"
+    let listener = try #require(LocalListener(path: path))
+    let renewed = try #require(LocalSocket(connectingTo: path))
+    let next = try #require(try listener.accept())
+    bench.engine.mailbox.put { contents in
+      (contents.local, contents.renewsLine, contents.owesAccount) = (renewed, true, true)
+    }
+    bench.welcome(next)
+    guard case .request = bench.shell.next(milliseconds: 0) else { throw CancellationError() }
+    #expect(types(next).contains("tasks_held"))
   }
 
   @Test("where the line is not taken the account goes by the socket, when that is connected, and again when another one is")

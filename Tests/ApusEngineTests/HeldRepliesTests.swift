@@ -93,6 +93,48 @@ import Testing
     #expect(answered.count == count && (1...2).contains(accounts))
   }
 
+  @Test("what found no way to the controller that asked is not given to the next one; without a line only balanced tasks wait")
+  func another() throws {
+    let engineSession = EngineSession(uuid: EngineUUID("engine"), key: Self.key)
+    let replies = HeldReplies(engineSession: engineSession) { _ in }
+    replies.keepReplies(true)
+    let context = try Context()
+    let socket = try Socket(.router, in: context)
+    try socket.set(.routerMandatory, 1)
+    let handed = HandedSocket(socket)
+    func connect() throws -> (line: LocalSocket, end: LocalSocket) {
+      let path = NSTemporaryDirectory() + "held-\(UUID().uuidString.prefix(8))"
+      let listener = try #require(LocalListener(path: path))
+      let line = try #require(LocalSocket(connectingTo: path))
+      return (line, try #require(try listener.accept()))
+    }
+    func answerMany() {
+      let content = Frame([UInt8](repeating: 32, count: 30_000) + Array("{}".utf8))
+      for number in 0..<400 {
+        let parent = Frame(["msg_id": .string("\(number)"), "msg_type": "apply_request", "session": "client"])
+        replies.send(
+          engineSession.message(
+            .applyReply, content: content, parent: parent, metadata: engineSession.engineMetadata,
+            identities: [Frame("mux_out"), Frame("client")]))
+      }
+    }
+    func count(_ end: LocalSocket) -> Int {
+      var count = 0
+      while case .message = end.receive() { count += 1 }
+      return count
+    }
+    let (first, second, third) = (try connect(), try connect(), try connect())
+    replies.use(handed, first.line)
+    answerMany()
+    replies.use(handed, second.line, ofAnother: true)
+    #expect(count(second.end) == 0)
+    #expect((1..<400).contains(count(first.end)))
+    replies.use(handed, nil)
+    answerMany()
+    replies.use(handed, third.line)
+    #expect(count(third.end) == 0)
+  }
+
   @Test("the answer to a frontend of the engine itself does not go by the controller's line")
   func frontend() throws {
     let path = NSTemporaryDirectory() + "held-\(UUID().uuidString.prefix(8))"

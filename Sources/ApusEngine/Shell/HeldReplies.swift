@@ -10,7 +10,8 @@ import Transport
 /// sends everything before it receives: the loop finds nothing to send while the socket is being read.
 ///
 /// A controller with a journal is told everything once, and asks for nothing again. So what finds no room in the line, while the socket does not know the
-/// way yet, as after a restart, is not dropped: it waits for either.
+/// way yet, as after a restart, is not dropped: it waits for either. That is for balanced tasks, and for others where there is a line: what they
+/// have left where there is none ends with the connection.
 final class HeldReplies: Sendable {
   private struct State: Sendable {
     var socket: HandedSocket?
@@ -26,6 +27,8 @@ final class HeldReplies: Sendable {
     var wasUsed = false
     /// What has found no way, in no order.
     var waiting = Deque<Waiting>()
+    /// Where that is to go, and what was since nothing waited.
+    var hops: Set<Frame> = []
     var waitsForLine: Bool { local != nil && !waiting.isEmpty }
   }
 
@@ -59,11 +62,13 @@ final class HeldReplies: Sendable {
   }
 
   /// What waits leaves by the old sockets, or waits for these.
-  /// - Parameter local: that the controller has taken.
-  func use(_ socket: HandedSocket?, _ local: LocalSocket?) {
+  /// - Parameters:
+  ///   - local: that the controller has taken.
+  ///   - isAnother: whether it is a controller that has asked for nothing of what waits. What it should know comes with the account.
+  func use(_ socket: HandedSocket?, _ local: LocalSocket?, ofAnother isAnother: Bool = false) {
     withLock { state in
       Self.flush(&state, engineSession)
-      Self.sendWaiting(&state)
+      if isAnother { state.waiting.removeAll() } else { Self.sendWaiting(&state) }
       state.socket = socket
       state.local = local
       Self.sendWaiting(&state)
@@ -196,12 +201,15 @@ final class HeldReplies: Sendable {
   private static func send(_ message: Waiting, _ state: inout State) {
     // Replies have no order: what finds no room here goes through libzmq.
     if message.isForController, let local = state.local, local.send(message.frames, copying: SharedCopies()) == .sent { return }
-    if !sendBySocket(message, state) { state.waiting.append(message) }
+    guard !sendBySocket(message, state) else { return }
+    if state.waiting.isEmpty { state.hops = [] }
+    if let hop = message.frames.first { state.hops.insert(hop) }
+    state.waiting.append(message)
   }
 
   /// - Returns: false if it has to wait.
   private static func sendBySocket(_ message: Waiting, _ state: State) -> Bool {
-    let mayWait = state.kept != nil && message.isForController
+    let mayWait = state.kept != nil && message.isForController && (message.isOfAccount || state.local != nil)
     guard let socket = state.socket else { return !mayWait }
     do throws(ZeroMQError) {
       do throws(ZeroMQError) { try socket.socket.send(message.frames) } catch {
@@ -218,22 +226,27 @@ final class HeldReplies: Sendable {
   }
 
   private static func sendWaiting(_ state: inout State, byLineAlone: Bool = false) {
-    guard !state.waiting.isEmpty else { return }
-    var waiting = Deque<Waiting>()
-    swap(&waiting, &state.waiting)
     var line = state.local
     var unreachable: Set<Frame> = []
-    waiting.removeAll { message in
+    var sent: Set<Int> = []
+    for (index, message) in state.waiting.enumerated() {
+      // Thousands may wait for a controller to come: they are not asked one by one, before each request.
+      if line == nil, byLineAlone || unreachable.count == state.hops.count { break }
       switch line?.send(message.frames, copying: SharedCopies()) {
-      case .sent: return true
+      case .sent:
+        sent.insert(index)
+        continue
       case .full, .closed: line = nil
       case .unfit, nil: break
       }
-      guard !byLineAlone, let hop = message.frames.first, !unreachable.contains(hop) else { return false }
-      if sendBySocket(message, state) { return true }
-      unreachable.insert(hop)
-      return false
+      guard !byLineAlone, let hop = message.frames.first, !unreachable.contains(hop) else { continue }
+      if sendBySocket(message, state) { sent.insert(index) } else { unreachable.insert(hop) }
     }
-    swap(&waiting, &state.waiting)
+    guard !sent.isEmpty else { return }
+    var index = -1
+    state.waiting.removeAll { _ in
+      index += 1
+      return sent.contains(index)
+    }
   }
 }

@@ -62,6 +62,7 @@ public final class Shell {
   @exclusivity(unchecked) private var isConnected = false
   /// The controller is another one, and has not been told what this engine has.
   @exclusivity(unchecked) private var owesAccount = false
+  @exclusivity(unchecked) private var owedSince: ContinuousClock.Instant?
   /// It was told by the socket. Whoever connects there next may be another one, and is told as well: twice the same does no harm.
   @exclusivity(unchecked) private var accountsBySocket = false
   /// Verifies what comes in; replies are signed by `engineSession`.
@@ -122,17 +123,23 @@ public final class Shell {
     if running != nil { abandon() }
     while true {
       if mailbox.hasNews { readMailbox() }
-      if owesAccount { account() }
+      if owesAccount {
+        // Its welcome may be behind requests that wait.
+        if !hasHeardLine { readAll() }
+        account()
+      }
       if let exitCode { return .stopped(exitCode) }
       if isNudged {
         isNudged = false
         return .interrupted
       }
-      if let request = takeControlRequest() ?? takeWaiting() {
-        if begin(request) { return .request(request) }
-        continue
-      }
       do {
+        // Its reply, and all that the controller before has not taken, would wait for the next request as long as that takes.
+        if let left = patienceForWay, firstWaiting < waiting.count, try wait(left) { continue }
+        if let request = takeControlRequest() ?? takeWaiting() {
+          if begin(request) { return .request(request) }
+          continue
+        }
         if let (frames, isLocal) = try receive() {
           open(frames, isLocal: isLocal)
           continue
@@ -190,10 +197,26 @@ public final class Shell {
     [socket?.socket.pollDescriptor ?? -1, mailbox.descriptor, local?.descriptor ?? -1].filter { $0 >= 0 }
   }
 
+  /// Milliseconds for which a request that is here lets the account go first: the line is welcomed within some of them, and connections find their way
+  /// within a quarter of a second.
+  private var patienceForWay: Int? {
+    guard owesAccount, let owedSince else { return nil }
+    let left = Self.longestPatience - (ContinuousClock.now - owedSince)
+    guard left > .zero else { return nil }
+    return Int(left / .milliseconds(1)) + 1
+  }
+
+  private static let longestPatience = Duration.milliseconds(300)
+
   private func readMailbox() {
     mailbox.acknowledge()
+    let isNewDebt = mailbox.read { contents in
+      defer { contents.owesAccount = false }
+      return contents.owesAccount
+    }
+    if isNewDebt { (owesAccount, owedSince, accountsBySocket) = (true, .now, false) }
     if let (fresh, freshLocal) = takeSockets() {
-      replies.use(fresh, nil)
+      replies.use(fresh, nil, ofAnother: isNewDebt)
       (socket, local) = (fresh, freshLocal)
       hasHeardLine = false
     } else if let renewed = mailbox.read({ contents -> LocalSocket?? in
@@ -202,16 +225,11 @@ public final class Shell {
     }) {
       // What the line before has brought is done, whoever asked for it.
       readAll()
-      replies.use(socket, nil)
+      replies.use(socket, nil, ofAnother: isNewDebt)
       local = renewed
       hasHeardLine = false
     }
-    let (isNewDebt, isConnected) = mailbox.read { contents in
-      defer { contents.owesAccount = false }
-      return (contents.owesAccount, contents.isConnected.take())
-    }
-    if isNewDebt { (owesAccount, accountsBySocket) = (true, false) }
-    if let isConnected {
+    if let isConnected = mailbox.read({ $0.isConnected.take() }) {
       self.isConnected = isConnected
       if isConnected, accountsBySocket { owesAccount = true }
     }

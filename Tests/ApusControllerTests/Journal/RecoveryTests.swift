@@ -59,6 +59,24 @@ struct RecoveryTests {
     #expect(bench.state.tasks.isEmpty)
   }
 
+  @Test("long after a restart, who runs a task ends it, whatever an engine that was given up says of it")
+  func lateReply() throws {
+    var bench = RecoveryBench()
+    bench.restore([RecoveryBench.task("a", retries: 1)], engines: ["e0", "e1"])
+    for engine in ["e0", "e1"] as [EngineUUID] {
+      bench.register(engine)
+      #expect(bench.account(engine) == [])
+    }
+    bench.pass(120)
+    let task = try #require(bench.state.tasks["a"])
+    guard case .placed(let index) = task.phase else { throw CancellationError() }
+    let engine = bench.state.engines[index].uuid
+    bench.complete("a", by: engine == "e0" ? "e1" : "e0")
+    #expect(bench.effects.answers == [:])
+    bench.complete("a", by: engine)
+    #expect(bench.effects.answers == ["a": 1])
+  }
+
   @Test("what has failed before its engine's account, and is there again, is not sent there once more because of it")
   func failedBeforeTheAccount() {
     var bench = RecoveryBench()

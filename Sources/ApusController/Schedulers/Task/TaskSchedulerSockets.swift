@@ -221,14 +221,17 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   private mutating func leave(_ messages: [OutgoingMessage]) {
+    // Behind everything of the same turn: the answer itself may be in it, and waits for others of its batch.
+    var late: [(reply: Envelope, client: Frame)] = []
     for letter in messages {
       switch letter {
       case .request(let request, let engine): send(request, behind: request.identities.first, to: .engine(engine))
       case .reply(let reply, let client, let isOwn): send(reply, behind: nil, to: .client(client), isForStock: !isOwn)
-      case .lateReply(let reply, let client): front.send(client, nil, reply.payload(signedBy: session.signer), isLate: true)
+      case .lateReply(let reply, let client): late.append((reply, client))
       }
     }
     while let (receiver, batch) = batches.next(signedBy: session.signer) { send(batch: batch, to: receiver) }
+    for (reply, client) in late { front.send(client, nil, reply.payload(signedBy: session.signer), isLate: true) }
   }
 
   private mutating func send(

@@ -284,6 +284,12 @@ extension TaskSchedulerState {
       if !hasEnded(reply.id) { recovery?.keep(reply, of: index) }
       return
     }
+    // It runs on another engine that has it for certain, and ends with that one's reply.
+    if recovery?.isOver == true, case .placed(let other) = task.phase, other != index,
+      recovery?.unconfirmed[other]?.contains(task.id) != true
+    {
+      return
+    }
     let attempt = reply.isResult ? nil : reply.attempt ?? 0
     if let attempt, isCounted(task, attempt, on: index) { return }
     var relieved: [Int: Int] = [:]
