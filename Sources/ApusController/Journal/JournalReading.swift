@@ -99,6 +99,8 @@ final class MappedSegment: @unchecked Sendable {
     defer { close(opened) }
     var status = stat()
     guard fstat(opened, &status) == 0 else { throw FileError(path: path, action: "read", code: errno) }
+    // A directory has a size on one file system, and none on another.
+    guard status.st_mode & S_IFMT == S_IFREG else { throw FileError(path: path, action: "read", code: EINVAL) }
     let size = Int(status.st_size)
     guard size > 0 else {
       (self.path, bytes) = (path, UnsafeRawBufferPointer(start: nil, count: 0))

@@ -88,7 +88,7 @@ struct JournalClusterTests {
     let files = JournalFiles(directory: journal(profile), limit: 1 << 30)
     for _ in 0..<2 { try files.beginSegment() }
     #expect(restored(profile).isWhole)
-    // It can be opened, and has a size, and that is all.
+    // It can be opened, and that is all.
     try FileManager.default.removeItem(atPath: JournalFiles.path(1, in: journal(profile)))
     try FileManager.default.createDirectory(atPath: JournalFiles.path(1, in: journal(profile)), withIntermediateDirectories: false)
     #expect(!restored(profile).isWhole)
