@@ -75,6 +75,9 @@ final class HeldReplies: Sendable {
     }
   }
 
+  /// The controller is another one: as of `use`.
+  func forgetWaiting() { state.withLock { $0.waiting.removeAll() } }
+
   /// As `withLock` of the state. What waits for room in the line is tried again soon.
   private func withLock(_ body: (inout State) -> Void) {
     let mustGuard = state.withLock { state in
@@ -248,5 +251,6 @@ final class HeldReplies: Sendable {
       index += 1
       return sent.contains(index)
     }
+    state.hops = Set(state.waiting.lazy.compactMap(\.frames.first))
   }
 }

@@ -223,6 +223,8 @@ public final class Shell {
       defer { contents.renewsLine = false }
       return contents.renewsLine ? .some(contents.local.take()) : nil
     }) {
+      // Reading sends what waits, and libzmq may have connected the socket to the other controller by now.
+      if isNewDebt { replies.forgetWaiting() }
       // What the line before has brought is done, whoever asked for it.
       readAll()
       replies.use(socket, nil, ofAnother: isNewDebt)

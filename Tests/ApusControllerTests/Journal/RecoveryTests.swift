@@ -71,7 +71,10 @@ struct RecoveryTests {
     let task = try #require(bench.state.tasks["a"])
     guard case .placed(let index) = task.phase else { throw CancellationError() }
     let engine = bench.state.engines[index].uuid
-    bench.complete("a", by: engine == "e0" ? "e1" : "e0")
+    let other: EngineUUID = engine == "e0" ? "e1" : "e0"
+    bench.complete("a", by: other)
+    // Its account says the same.
+    #expect(bench.account(other, "a") == [])
     #expect(bench.effects.answers == [:])
     bench.complete("a", by: engine)
     #expect(bench.effects.answers == ["a": 1])

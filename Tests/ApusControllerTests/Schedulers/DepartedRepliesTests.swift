@@ -21,5 +21,13 @@ import Testing
     #expect(wakes.count.withLock { $0 } == 2)
   }
 
+  @Test("one that leaves before anybody wants to know is looked at all the same") func early() {
+    let departed = DepartedReplies()
+    let wakes = Wakes()
+    departed.left("a")
+    departed.onFirst { wakes.count.withLock { $0 += 1 } }
+    #expect(wakes.count.withLock { $0 } == 1)
+  }
+
   private final class Wakes: Sendable { let count = Mutex(0) }
 }

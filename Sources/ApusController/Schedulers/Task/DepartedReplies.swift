@@ -18,7 +18,14 @@ final class DepartedReplies: Sendable {
   private let state = Mutex(State())
 
   /// - Parameter wake: called, on any thread, for the first that leaves while nobody is going to look.
-  func onFirst(_ wake: @escaping @Sendable () -> Void) { state.withLock { $0.wake = wake } }
+  func onFirst(_ wake: @escaping @Sendable () -> Void) {
+    let isDue = state.withLock { state in
+      state.wake = wake
+      return state.isWatched
+    }
+    // One has left already.
+    if isDue { wake() }
+  }
 
   func left(_ id: MessageID) {
     let wake = state.withLock { state in

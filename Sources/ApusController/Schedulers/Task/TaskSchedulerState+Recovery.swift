@@ -253,6 +253,8 @@ extension TaskSchedulerState {
       let isConfirmed = recovery?.unconfirmed[other]?.remove(id) == nil
       // Two have it. What the other has said of it is a failure, or was lost on the way: a later try follows from that, and so does a result.
       if isConfirmed, let attempt, attempt <= task.attempt { return }
+      // Long after a restart the other one is no remnant of before: the task was placed there, runs there, and ends with its reply.
+      if isConfirmed, attempt == nil, recovery?.isOver == true, losses[other] == nil { return }
       relieved[other, default: 0] += 1
       if isConfirmed, attempt != nil {
         noteForgottenFailure(of: task, on: other, effects: &effects)
@@ -282,12 +284,6 @@ extension TaskSchedulerState {
     let index = engines.know(uuid)
     guard let task = tasks[reply.id] else {
       if !hasEnded(reply.id) { recovery?.keep(reply, of: index) }
-      return
-    }
-    // It runs on another engine that has it for certain, and ends with that one's reply.
-    if recovery?.isOver == true, case .placed(let other) = task.phase, other != index,
-      recovery?.unconfirmed[other]?.contains(task.id) != true
-    {
       return
     }
     let attempt = reply.isResult ? nil : reply.attempt ?? 0
