@@ -13,6 +13,7 @@ from IPython.core.magic import Magics, no_var_expand
 from . import error
 from .autopx import AutoParallel
 from .display import targets_text
+from .heldinterrupt import HeldInterrupt
 from .magicoptions import execution_options, local_option, output_options, read_execution_options
 
 #: Seconds for which output may come after the results it belongs to.
@@ -90,14 +91,7 @@ class ParallelMagics(Magics):
         """
         arguments = magic_arguments.parse_argstring(self.cell_px, line)
         options = self._options(arguments)
-        result = self._submit(cell, options, arguments.save_name)
-        if arguments.local:
-            # The engines have their work already, so that both run at once.
-            with self._auto.paused():
-                self.shell.run_cell(cell)
-        if not options.block:
-            return result
-        self._follow(result, options, arguments.groupby)
+        return self._execute(cell, options, arguments.groupby, arguments.save_name, local=arguments.local)
 
     @magic_arguments.magic_arguments()
     @output_options
@@ -204,10 +198,21 @@ class ParallelMagics(Magics):
         for name, value in said.items():
             if value is not None:
                 setattr(options, name, value)
-        result = self._submit(cell, options, save_name)
-        if not options.block:
-            return result
-        self._follow(result, options, groupby)
+        return self._execute(cell, options, groupby, save_name)
+
+    def _execute(self, cell, options, groupby, save_name=None, local=False):
+        """Run a cell on the engines, and here if `local`. Returns the AsyncResult if that is not to be waited for."""
+        # An interrupt is for the engines as soon as they may have the code, thus held back until somebody is there to send it on.
+        with HeldInterrupt() as held:
+            result = self._submit(cell, options, save_name)
+            if local:
+                # The engines have their work already, so that both run at once. IPython catches what interrupts its own cell.
+                held.release()
+                with self._auto.paused():
+                    self.shell.run_cell(cell)
+            if not options.block:
+                return result
+            self._follow(result, options, groupby, held)
 
     def _submit(self, cell, options, save_name=None):
         if options.verbose:
@@ -224,11 +229,12 @@ class ParallelMagics(Magics):
             self.shell.user_ns[save_name] = result
         return result
 
-    def _follow(self, result, options, groupby):
-        """Wait for a result while its output is shown. Raises what the engines raised."""
+    def _follow(self, result, options, groupby, held):
+        """Wait for a result while its output is shown, and from then on for an interrupt. Raises what the engines raised."""
         # One engine's error is raised as it is: nobody wants to read it twice.
         result._streams_errors = not result._single_result
         try:
+            held.release()
             with result.stream_output() if options.stream else nullcontext():
                 self._wait(result, options.progress_after)
         except KeyboardInterrupt:

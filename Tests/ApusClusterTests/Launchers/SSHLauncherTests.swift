@@ -96,9 +96,11 @@ import Testing
     #expect(steps.live == [0, 1, 2, 3])
     _ = steps.perform(.stop(isForced: true))
     #expect(steps.live.isEmpty)
+    let sockets = try #require(planned["apus"]?["sockets"]?.stringValue)
+    #expect(FileSystem.exists(sockets))
     _ = steps.perform(.removeFiles)
+    #expect(hosts.folders.isEmpty && !FileSystem.exists(sockets))
     launcher.leave()
-    #expect(hosts.folders.isEmpty)
   }
 
   @Test func whoCannotLearnItDoesNotGoOnWithoutThem() throws {
@@ -109,6 +111,7 @@ import Testing
     var steps = LauncherSteps(try SSHLauncher(reconnecting: launcher.state(hosts.job()), context), outputLimit: 0)
     #expect(throws: ClusterError.self) { try steps.takeOver(hosts.job()) }
     steps.leave()
+    launcher.leave()
   }
 
   // MARK: what is left on a host

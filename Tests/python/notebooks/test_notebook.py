@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import select
 import sys
 import uuid
 from pathlib import Path
@@ -230,11 +231,15 @@ def test_an_interrupted_cell_leaves_the_cluster_usable(kernel, tmp_path, options
     kernel.run("%%px\nimport os, time\nkept = os.getpid()")
     path = str(tmp_path / "ready")
     os.mkfifo(path)
+    # Read and kept open by one descriptor: what is written between a reader's last byte and its end would be lost.
+    ready = os.open(path, os.O_RDWR)
     kernel.run(f"rc[:].push({{'ready': {path!r}}}, block=True)")
     kernel.begin(f"%%px {options}\nwith open(ready, 'w') as file:\n    file.write('1')\ntime.sleep(60)\nprint('not interrupted')")
-    came = ""
+    came = b""
     while len(came) < 2:
-        came += Path(path).read_text()
+        assert select.select([ready], [], [], PATIENCE)[0], f"only {len(came)} of 2 engines have begun"
+        came += os.read(ready, 2)
+    os.close(ready)
     kernel.manager.interrupt_kernel()
     shown = kernel.end()
     assert "Received Keyboard Interrupt. Sending signal SIGINT to engines..." in shown
@@ -243,6 +248,27 @@ def test_an_interrupted_cell_leaves_the_cluster_usable(kernel, tmp_path, options
     # The engines are the same processes, free, and have their names still.
     assert kernel.run("%px kept == os.getpid()").count("True") == 2
     assert kernel.run("rc[:].apply_sync(lambda x: x + 1, 41)").strip() == "[42, 42]"
+
+
+def test_an_interrupt_between_sending_and_waiting_reaches_the_engines(kernel):
+    kernel.run("%%px\nimport os, time\nkept = os.getpid()")
+    kernel.run(
+        "import signal\n"
+        "view = rc[:]\n"
+        "view.activate('_hit')\n"
+        "send = view._send_code\n"
+        "def send_and_interrupt(*arguments):\n"
+        "    sent = send(*arguments)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    return sent\n"
+        "view._send_code = send_and_interrupt"
+    )
+    kernel.begin("%%px_hit --block\ntime.sleep(60)\nprint('not interrupted')")
+    shown = kernel.end()
+    assert "Received Keyboard Interrupt. Sending signal SIGINT to engines..." in shown
+    assert "not interrupted" not in shown and "still run it" not in shown
+    assert not [message for message in kernel.seen if message["msg_type"] == "error"], shown
+    assert kernel.run("%px kept == os.getpid()").count("True") == 2
 
 
 def test_engines_that_an_interrupt_killed_are_told(kernel):

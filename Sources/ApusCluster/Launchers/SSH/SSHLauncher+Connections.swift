@@ -4,7 +4,7 @@ import Glibc
 
 /// Hosts and the kept connections to them.
 extension SSHLauncher {
-  private mutating func makeSockets() {
+  mutating func makeSockets() {
     guard sockets == nil else { return }
     // Short: the path of a socket has 107 characters at most.
     var template = Array("/tmp/apus-ssh-XXXXXX".utf8CString)

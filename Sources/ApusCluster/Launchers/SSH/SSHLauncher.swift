@@ -63,7 +63,7 @@ public struct SSHLauncher: Launcher {
   private let counts: [Int]
   var sites: [Site]
   var ended: [Int: EngineEnd] = [:]
-  /// Directory of the sockets of kept connections; made when the first is.
+  /// Directory of the sockets of kept connections; made before the first is.
   var sockets: String?
   /// That of the launcher that was taken over from, which may have been killed.
   var formerSockets: String?
@@ -104,6 +104,8 @@ public struct SSHLauncher: Launcher {
   // MARK: start
 
   public mutating func plan(_ engines: Range<Int>, _ job: EngineJob) -> [Range<Int>] {
+    // So that the cluster's file names them before there is a connection: whoever takes over from a launcher that was killed ends it.
+    makeSockets()
     for (index, share) in shares(of: engines).enumerated() where !share.isEmpty {
       if sites[index].name.isEmpty {
         sites[index].name =
