@@ -54,6 +54,23 @@ def test_a_signal_ends_it_with_its_cluster(bin_dir, tmp_path, wait_until, seed):
         chaos.kill()
 
 
+def test_what_a_stock_client_may_lose():
+    import math
+
+    from chaos import Outage, may_be_lost
+
+    # By back-off.
+    outages = [Outage(100, 113)]
+    for sent, ran, is_excused in [
+        (98.5, False, False), (99.5, False, True), (112, False, True), (117, False, True), (119, False, False),
+        (98.5, True, False), (99.5, True, True), (101, True, False), (112, True, False), (114, True, False),
+    ]:
+        assert may_be_lost(sent, ran, outages) == is_excused, (sent, ran)
+    # It came to the next one, which was killed at once.
+    assert may_be_lost(112, True, [*outages, Outage(114, 115)]) and not may_be_lost(112, True, [*outages, Outage(120, 121)])
+    assert may_be_lost(500, False, [Outage(100)]) and Outage(100).back == math.inf
+
+
 def test_its_help_says_what_it_does():
     shown = subprocess.run([str(ROOT / "scripts" / "chaos"), "--help"], capture_output=True, text=True, timeout=20)
     assert shown.returncode == 0 and "--minutes N" in shown.stdout

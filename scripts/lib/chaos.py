@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import math
 import os
 import random
 import re
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +33,8 @@ REASONS = {
 }
 #: What a stock client sent so long before the controller's death has arrived and is written.
 ARRIVAL = 1.0
+#: What it sent so long after a process was there to be the next controller comes to that one.
+START = 5.0
 #: Seconds that all that is under way at the end of a round has, together.
 PATIENCE = 60.0
 #: Tasks under way: more would only wait, where other work has the processor.
@@ -44,6 +48,26 @@ RUNS_ALREADY = 10
 DROPPED = re.compile(r"dropped messages.*?count=(\d+).*?reason=(.*?) socket=(\S+)")
 
 
+@dataclass
+class Outage:
+    """The controller was killed, and started again: by its launcher the later, the more often that happened (`--Cluster.controller_restarts`)."""
+
+    killed: float
+    #: When there was a process again; infinite until then.
+    back: float = math.inf
+
+
+def may_be_lost(sent: float, ran: bool, outages: list[Outage]) -> bool:
+    """Whether a stock client's request may have been under way to a controller that died, or its start have been on the way.
+
+    One that has run came to a controller: to the next one where there was none. It is lost with that one alone.
+    """
+    if not ran:
+        return any(outage.killed - ARRIVAL < sent < outage.back + START for outage in outages)
+    arrival = max([sent + ARRIVAL] + [outage.back + START for outage in outages if outage.killed < sent < outage.back])
+    return any(sent < outage.killed < arrival for outage in outages)
+
+
 class Chaos:
     """One cluster, its clients, and what has happened to it."""
 
@@ -52,6 +76,8 @@ class Chaos:
         self.happened: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.faults: list[str] = []
+        #: How many there are of a kind.
+        self.kinds: Counter[str] = Counter()
         self.read: Counter[str] = Counter()
         self.extra: list[subprocess.Popen] = []
         self.own: list = []
@@ -68,7 +94,9 @@ class Chaos:
             arguments += ["--", "--IPController.journal_limit=150000"]
         self.cluster = TemporaryCluster(prefix / "bin", n=2, arguments=arguments, PYTHONPATH=str(TASKS))
         self.marks = Path(tempfile.mkdtemp(prefix="apus-chaos-"))
-        self.killed: list[float] = []
+        self.outages: list[Outage] = []
+        #: Controllers that were killed: they may be there for another moment.
+        self.dead: set[int] = set()
         self.number = 0
         # (client, what it was asked, its answer, when)
         self.tasks: list[tuple[str, int, object, float]] = []
@@ -136,15 +164,14 @@ class Chaos:
         while time.monotonic() < deadline:
             # One that the launcher had just started comes late.
             for pid in self.pids("controller"):
-                self.killed.append(time.monotonic())
-                self.signal(pid, signal.SIGKILL)
+                self.kill_controller(pid)
             with self.shortest_files():
                 self.cluster.start_again()
             if self.goes_on(deadline):
                 return
             if self.cluster.process.poll() != RUNS_ALREADY:
                 break
-        self.faults.append(f"the cluster is not started again: {self.cluster.process.poll()} {self.cluster.output(10)}")
+        self.found("the cluster is not started again", f"{self.cluster.process.poll()} {self.cluster.output(10)}")
 
     def goes_on(self, deadline: float) -> bool:
         """Whether a cluster that was started again is there to stay; it may say that it runs already."""
@@ -156,6 +183,19 @@ class Chaos:
                 return True
             time.sleep(0.01)
         return False
+
+    def kill_controller(self, pid: int) -> None:
+        self.look_for_controller()
+        self.outages.append(Outage(time.monotonic()))
+        self.dead.add(pid)
+        self.signal(pid, signal.SIGKILL)
+
+    def look_for_controller(self) -> None:
+        """Notes when the controller is back, as far as it is not known."""
+        if self.outages and self.outages[-1].back == math.inf and set(self.pids("controller")) - self.dead:
+            now = time.monotonic()
+            for outage in self.outages:
+                outage.back = min(outage.back, now)
 
     # Work and faults
 
@@ -197,8 +237,7 @@ class Chaos:
                 return
             pid = self.dice.choice(found)
             if what == "controller killed":
-                self.killed.append(time.monotonic())
-                self.signal(pid, signal.SIGKILL)
+                self.kill_controller(pid)
             else:
                 self.signal(pid, signal.SIGSTOP)
                 try:
@@ -219,6 +258,7 @@ class Chaos:
         next_fault = time.monotonic() + 1
         while time.monotonic() < end and not self.faults:
             self.submit()
+            self.look_for_controller()
             if time.monotonic() >= next_fault:
                 self.fault()
                 next_fault = time.monotonic() + self.dice.uniform(0.3, 4)
@@ -226,19 +266,26 @@ class Chaos:
 
     # What must be true
 
+    def found(self, kind: str, what: str) -> None:
+        """Something is not as it must be."""
+        self.kinds[kind] += 1
+        self.faults.append(f"{kind}: {what}")
+
     def check(self) -> None:
         # All had the same time: what has not ended by then does not end, however many there are.
         end = time.monotonic() + PATIENCE
         for name, number, task, sent in self.tasks:
             # A suspended journal has nothing of what it waits for.
-            may_be_lost = name == "stock" and any(self.happened["full disk"] or sent - 5 < moment < sent + ARRIVAL for moment in self.killed)
+            is_excused = name == "stock" and (
+                bool(self.happened["full disk"] and self.outages) or may_be_lost(sent, self.has_run(number), self.outages))
             left = max(0.0, end - time.monotonic())
             before = len(self.faults)
-            self.check_task(name, number, task, min(left, 0.05) if may_be_lost else left, may_be_lost)
+            self.check_task(name, number, task, min(left, 0.05) if is_excused else left, is_excused)
             if len(self.faults) > before:
                 self.faults[-1] += f", {self.circumstances(number, sent)}"
                 if len(self.faults) <= 3:
                     self.faults[-1] += f"\n{self.explained(task.msg_ids[0])}"
+        # Some have run meanwhile.
         ran = Counter(int(line) for line in (self.marks / "ran").read_text().split())
         self.again = sum(ran.values()) - len(ran)
         client = self.own[0]
@@ -248,35 +295,40 @@ class Chaos:
         for engine, answer in answers.items():
             try:
                 if answer.get(max(0.0, end - time.monotonic())) != 8:
-                    self.faults.append(f"engine {engine} cannot count")
+                    self.found("an engine cannot count", f"{engine}")
             except Exception as error:
                 self.stuck += 1
-                self.faults.append(f"engine {engine} is stuck: {error!r}")
+                self.found("an engine is stuck", f"{engine}: {error!r}")
 
-    def check_task(self, name: str, number: int, task, patience: float, may_be_lost: bool) -> None:
+    def check_task(self, name: str, number: int, task, patience: float, is_excused: bool) -> None:
         try:
             result = self.result(name, task, patience)
         except TimeoutError:
             self.ends[f"{name}: none"] += 1
-            if not may_be_lost:
+            if not is_excused:
                 self.lost += 1
-                self.faults.append(f"task {number} of the client ({name}) did not end: {task.msg_ids}")
+                self.found(f"a task of the client ({name}) did not end", f"{number}: {task.msg_ids}")
             return
         except Exception as error:
             reason = getattr(error, "ename", type(error).__name__)
             self.ends[f"{name}: {reason}"] += 1
             if not any(self.happened[cause] for cause in REASONS.get(reason, ())):
-                self.faults.append(f"task {number} of the client ({name}) ended with {error!r}")
+                self.found(f"a task of the client ({name}) ended with {reason}", f"{number}: {error!r}")
             return
         self.ends[f"{name}: result"] += 1
         if result != number * number:
-            self.faults.append(f"task {number} of the client ({name}) gave {result}")
+            self.found(f"a task of the client ({name}) gave something else", f"{number}: {result}")
+
+    def has_run(self, number: int) -> bool:
+        """Or has begun to."""
+        return str(number) in (self.marks / "ran").read_text().split()
 
     def circumstances(self, number: int, sent: float) -> str:
         """What somebody wants to know of a task that did not end: whether it is the request that was lost, or the result."""
-        ran = str(number) in (self.marks / "ran").read_text().split()
-        near = ", ".join(f"{moment - sent:+.1f}" for moment in self.killed if abs(moment - sent) < 10)
-        return f"{'has run' if ran else 'has not run'}, controllers were killed at {near or 'other times'} s"
+        near = ", ".join(
+            f"{outage.killed - sent:+.1f} (back at {outage.back - sent:+.1f})"
+            for outage in self.outages if outage.killed - 10 < sent < outage.back + 10)
+        return f"{'has run' if self.has_run(number) else 'has not run'}, controllers were killed at {near or 'other times'} s"
 
     def explained(self, task: str) -> str:
         """What the latest controller knows of it."""
@@ -385,8 +437,8 @@ def main() -> int:
         total += chaos.happened
         total += Counter({"rounds": 1, "tasks": sum(chaos.ends.values()), "runs too many": chaos.again, "lost": chaos.lost, "stuck": chaos.stuck})
         if chaos.faults:
+            say(f"{len(chaos.faults)} faults with seed {seed}: {dict(chaos.kinds)}; until here {dict(total)}")
             say("\n".join(chaos.faults[:20]))
-            say(f"{len(chaos.faults)} faults with seed {seed}; until here {dict(total)}")
             return 1
         if time.monotonic() >= end:
             say(f"nothing was lost; {dict(total)}")
