@@ -58,12 +58,25 @@ struct BoundedRouter: ~Copyable {
     var messages = Deque<Waiting>()
     var bytes = 0
     var spool: Spool?
+    /// Of the messages in the file.
+    var spooledActions = Deque<Departure.Action?>()
     var isEmpty: Bool { messages.isEmpty && spool?.isEmpty ?? true }
 
     /// Puts it behind what waits in memory.
     mutating func append(_ message: [Frame], _ whenLeft: Departure.Action? = nil) {
       messages.append(Waiting(frames: message, whenLeft: whenLeft))
       bytes += BoundedRouter.size(of: message)
+    }
+
+    /// The next one that is in the file comes to memory.
+    /// - Returns: false if there is none.
+    mutating func unspool() -> Bool {
+      guard let next = spool?.next() else {
+        (spool, spooledActions) = (nil, [])
+        return false
+      }
+      append(next, spooledActions.popFirst() ?? nil)
+      return true
     }
 
     mutating func removeFirst() { bytes -= BoundedRouter.size(of: messages.removeFirst().frames) }
@@ -103,7 +116,7 @@ struct BoundedRouter: ~Copyable {
   ///   - isExpected: it waits for a peer that is not connected.
   ///   - byLine: to an engine by its line, behind all that went there before.
   ///   - isLate: to a client, behind all that it was sent by libzmq before. (What went by its line is there: it looks for that first.)
-  ///   - whenLeft: called, on any thread, when libzmq is done with the message, as of `Departure`. Not where it had to wait in a file.
+  ///   - whenLeft: called, on any thread, when libzmq is done with the message, as of `Departure`.
   mutating func send(
     _ peer: Frame, _ second: Frame?, _ rest: ArraySlice<Frame>, isExpected: Bool = false, byLine: Bool = false,
     isLate: Bool = false,
@@ -177,10 +190,13 @@ struct BoundedRouter: ~Copyable {
             ? "\(peers.sentence): they wait in memory, for no file can be made" : "\(peers.sentence): they wait in a file",
           metadata: ["directory": "\(spoolDirectory)"])
       }
-      if backlog.spool?.append(message) ?? false { return }
+      if backlog.spool?.append(message) ?? false {
+        backlog.spooledActions.append(whenLeft)
+        return
+      }
       if let spool = backlog.spool, !spool.isEmpty {
         // The disk is full. The order is kept all the same: what is in the file comes to memory first.
-        for earlier in spool.takeAll() { backlog.append(earlier) }
+        while backlog.unspool() {}
         logger.error("\(peers.sentence), and they cannot be written to a file: they wait in memory")
       }
       backlog.spool = nil
@@ -191,7 +207,8 @@ struct BoundedRouter: ~Copyable {
   mutating func expect(_ peers: Set<Frame>, until instant: ContinuousClock.Instant) { expected = (peers, instant) }
 
   /// What is for this address goes to the peer of that name from now on.
-  mutating func know(_ address: Frame, as name: Frame) { names[address] = name }
+  /// - Parameter name: `nil` if that is not known any more: it waits again.
+  mutating func know(_ address: Frame, as name: Frame?) { names[address] = name }
 
   private mutating func expects(_ peer: Frame) -> Bool {
     guard let expected, expected.peers.contains(peer) else { return false }
@@ -215,11 +232,7 @@ struct BoundedRouter: ~Copyable {
   private mutating func drain(_ backlog: inout Backlog, to peer: Frame) -> Bool {
     while true {
       if backlog.messages.isEmpty {
-        guard let next = backlog.spool?.next() else {
-          backlog.spool = nil
-          return true
-        }
-        backlog.append(next)
+        guard backlog.unspool() else { return true }
       }
       guard let message = backlog.messages.first else { return true }
       let frames = message.frames

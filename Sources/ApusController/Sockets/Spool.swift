@@ -75,12 +75,6 @@ final class Spool {
     return frames
   }
 
-  func takeAll() -> [[Frame]] {
-    var all: [[Frame]] = []
-    while let message = next() { all.append(message) }
-    return all
-  }
-
   private func number() -> Int? { numbers(1)?.first }
 
   private func numbers(_ count: Int) -> [Int]? {
