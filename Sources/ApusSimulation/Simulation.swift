@@ -59,6 +59,8 @@ public struct Simulation {
     cluster.rest()
     cluster.disk.isFull = false
     for process in cluster.processes { process.proceed() }
+    // One that keeps quiet may wait for ever.
+    for client in cluster.stockClients { client.submit() }
     cluster.ledger.giveUpLost()
     let began = world.now
     func wait(_ seconds: Double, until isDone: () -> Bool) {

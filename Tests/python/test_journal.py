@@ -238,6 +238,27 @@ def test_a_stock_client_gets_nothing_twice(start_cluster, wait_until, capfd):
     assert "stale result" not in capfd.readouterr().out
 
 
+def test_a_stock_client_gets_what_ended_for_a_controller_that_died_before_it_knew_it(start_cluster, wait_until):
+    """The client only waits: for a second nobody knows its name, and what ends in that time waits with the controller, and dies with it."""
+    cluster = start_cluster(2, ["--journal"])
+    client, own = cluster.client(), connect(cluster, 2)
+    tasks = [client.load_balanced_view().apply_async(time.sleep, seconds) for seconds in [0.6] * 2 + [0.25] * 8]
+
+    def tasks_of(*states: str) -> int:
+        status = own.queue_status()
+        return sum(status[engine][state] for engine in own.ids for state in states) + status["unassigned"] * ("tasks" in states)
+
+    wait_until(lambda: tasks_of("tasks", "completed") == 10, 10)
+    # They are written; none has ended.
+    time.sleep(0.1)
+    for _ in range(2):
+        former = kill_controller(cluster)
+        wait_until(lambda former=former: controllers(cluster) not in ([], [former]), 20)
+        wait_until(lambda: tasks_of("completed") >= 3, 10)
+    assert [task.get(30) for task in tasks] == [None] * 10
+    own.close()
+
+
 def test_a_full_disk_suspends_the_journal_and_nothing_else(start_cluster):
     cluster = start_cluster(2, ["--journal", "--", "--IPController.journal_limit=20000"])
     client = connect(cluster, 2)

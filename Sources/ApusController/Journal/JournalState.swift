@@ -301,9 +301,13 @@ struct JournalLimits: Sendable {
   var largestCommon = 64 << 20
   /// Results are kept in older segments up to so many bytes.
   var keptBytes = 96 << 20
-  /// Results of the last moments before a controller's end were perhaps not sent, and are sent again to stock clients. No more of them: one that has
-  /// its result already raises an error where it reads, and reads what is behind it only when something else comes.
+  /// Large results of the last moments before a controller's end were perhaps not sent, and are sent again to stock clients. No more of them: of
+  /// these nobody knows whether they have left, and a client that has its result already raises an error where it reads, and reads what is behind it
+  /// only when something else comes.
   static let lastMoments = Duration.milliseconds(200)
+  /// Of results that have less bytes than that it is known whether they have left: with all that is around them they are smaller than
+  /// `BoundedRouter.largeMessage`.
+  static let smallResult = 63 << 10
   /// Written at least, before the tasks are restated.
   var snapshotDistance = 192 << 20
 

@@ -178,7 +178,7 @@ final class ClientProcess: Process {
     cluster.dial("\(name).task", from: self) { [self] link, controller in
       task = (link, controller)
       connections += 1
-      if !hasLine { identity = Frame("\(name).\(connections)") }
+      if !hasLine { identity = controller.nextName() }
       link.onBroken = (
         { [weak self] in
           guard let self, task?.link === link else { return }
@@ -188,7 +188,9 @@ final class ClientProcess: Process {
         }, {}
       )
       let identity = self.identity
-      link.toListener("\(name) connects") { [unowned controller] in controller.clientConnected(identity, by: link) }
+      link.toListener("\(name) connects") { [weak self, unowned controller] in
+        if let self { controller.connected(identity, by: link, .own(self)) }
+      }
       let queued = unsent.task
       unsent.task = []
       for send in queued { send() }

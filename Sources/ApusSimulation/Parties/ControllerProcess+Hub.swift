@@ -221,6 +221,7 @@ extension ControllerProcess {
     var message = cluster.scenario.mutation.map { $0.blinded(message) } ?? message
     guard let id = message.messageID else { return }
     scheduler {
+      if let name = message.identities.first { hear(KeptRequest.message(message).isOwn ? nil : message.sessionID, under: name) }
       do throws(RemoteError) {
         tasks.submit(try requests.read(&message, id: id), now: world.instant, effects: &sink)
       } catch { tasks.refuse(message, id: id, error, effects: &sink) }
@@ -244,6 +245,7 @@ extension ControllerProcess {
   /// As `TaskScheduler.resume`.
   func resume(_ ids: [MessageID], number: Frame, by client: Frame) {
     scheduler {
+      hear(nil, under: client)
       sink.repeats = true
       defer { sink.repeats = false }
       let resumption = tasks.resumed(ids, by: client, effects: &sink)

@@ -37,7 +37,7 @@ final class ControllerProcess: Process {
   private(set) var wroteSnapshot = false
 
   /// The ways to the others, by their names.
-  var clients: [Frame: Link] = [:]
+  var clients: [Frame: (link: Link, party: Client)] = [:]
   var notifications: [(client: ClientProcess, link: Link)] = []
   var shells: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
   var controls: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
@@ -49,8 +49,12 @@ final class ControllerProcess: Process {
   var unwanted: Set<EngineUUID> = []
   private var waitingRequests: [EngineUUID: [Envelope]] = [:]
   private var waitingNotices: [EngineUUID: [[MessageID]]] = [:]
-  private var waitingReplies: [Frame: [Envelope]] = [:]
-  private var expected: (clients: Set<Frame>, until: Int) = ([], 0)
+  /// As of `BoundedRouter`.
+  var waitingReplies: [Frame: [(reply: Envelope, round: Int)]] = [:]
+  var expected: (clients: Set<Frame>, until: Int) = ([], 0)
+  var names: [Frame: Frame] = [:]
+  var lastName: UInt32 = 0x6b8b_4567
+  var returning: ReturningClients
   /// The loops' mailboxes, which keep the order.
   private var latest = (toScheduler: 0, toHub: 0, toJournal: 0)
   var lastConnection: Int32 = 0
@@ -71,6 +75,7 @@ final class ControllerProcess: Process {
     sink = SchedulerSink(world: world, session: session.text, mutation: scenario.mutation)
     hub = HubState(registrationTimeout: .seconds(30))
     heart = HeartMonitorState(maximumMisses: 10, now: world.instant)
+    returning = ReturningClients(secret: session.text)
     backlog = JournalBacklog(holdsMessages: scenario.sync == .always)
     // Small, so that much happens.
     limits = JournalLimits(segmentSize: 8 << 10, blockSize: 2 << 10, keptBytes: 32 << 10, snapshotDistance: 64 << 10)
@@ -102,7 +107,7 @@ final class ControllerProcess: Process {
     guard life > 1, wasCutShort else { return false }
     var restorer = Restorer()
     cluster.disk.read(into: &restorer)
-    let restored = restorer.finish()
+    var restored = restorer.finish()
     if configuration.sync == .always, cluster.scenario.fullDisks == 0 {
       for task in restored.tasks where !(cluster.ledger.tasks[task.id]?.ends.isEmpty ?? true) {
         world.fail("\(task.id) has ended for its client, and the disk has not heard of it")
@@ -122,6 +127,7 @@ final class ControllerProcess: Process {
     }
     let engines = hub.lost.keys.sorted { $0.text < $1.text }
     world.note("\(name) restores \(restored.tasks.count) tasks, \(restored.results.count) results, \(engines.count) engines")
+    returning.readdress(&restored.tasks, &restored.results)
     let goesOn = limits.goOn(with: restored)
     if goesOn {
       world.note("\(name) goes on with the journal")
@@ -134,13 +140,7 @@ final class ControllerProcess: Process {
       tasks.restore(restored, engines: engines, configuration, now: world.instant, wall: world.timestamp, effects: &sink)
       sink.isRestoring = false
     }
-    let latest = restored.results.last?.time ?? Timestamp(microseconds: 0)
-    let results = tasks.resultsForStockClients(since: latest.advanced(by: .zero - JournalLimits.lastMoments))
-    expected = (
-      Set(restored.tasks.compactMap(\.request.client) + results.compactMap(\.client)),
-      world.now + configuration.resultTime.microseconds
-    )
-    for result in results { if let client = result.client { send(result.reply, to: client) } }
+    welcome(restored)
     return goesOn
   }
 
@@ -199,29 +199,6 @@ final class ControllerProcess: Process {
       case .reply(let reply, let client): send(reply, to: client)
       }
     }
-  }
-
-  private func send(_ reply: Envelope, to client: Frame) {
-    if let link = clients[client], link.isOpen {
-      if let receiver = cluster.stockClients.first(where: { $0.identity == client }) {
-        return link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver] in receiver?.replied(reply) }
-      }
-      guard let receiver = cluster.clients.first(where: { $0.identity == client }) else { return }
-      link.toDialer("reply to \(reply.parentID?.text ?? "?")") { [weak receiver, self] in
-        if let id = reply.parentID { if isAlive { checkWritten(id) } else { cluster.ledger.isLastWord(of: id) } }
-        receiver?.replied(reply)
-      }
-    } else if expected.clients.contains(client), world.now < expected.until {
-      waitingReplies[client, default: []].append(reply)
-    }
-  }
-
-  /// Tasks whose replies wait for clients that have not come back.
-  var undelivered: [MessageID] { waitingReplies.values.joined().compactMap(\.parentID) }
-
-  func clientConnected(_ identity: Frame, by link: Link) {
-    clients[identity] = link
-    for reply in waitingReplies.removeValue(forKey: identity) ?? [] { send(reply, to: identity) }
   }
 
   func engineConnected(_ engine: EngineProcess, shell link: Link) {

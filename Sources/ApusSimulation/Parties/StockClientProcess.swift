@@ -2,19 +2,19 @@
 import ApusMessaging
 import Transport
 
-/// A client of ipyparallel: it sends its requests once, under one name for all its life, and waits.
+/// A client of ipyparallel: it sends its requests once, under the name that it is given with each connection, and waits.
 final class StockClientProcess: Process {
   unowned let cluster: Cluster
-  let identity: Frame
+  private var identity = Frame.empty
   private var link: (link: Link, controller: ControllerProcess)?
   private var unsent: [Envelope] = []
   private var lastNumber = 0
+  /// The latest controller that has a message of its.
+  private(set) weak var heardBy: ControllerProcess?
 
   init(_ cluster: Cluster, number: Int) {
     self.cluster = cluster
-    let name = "stock\(number)"
-    identity = Frame(name)
-    super.init(cluster.world, name)
+    super.init(cluster.world, "stock\(number)")
   }
 
   func begin() {
@@ -38,7 +38,11 @@ final class StockClientProcess: Process {
           dial()
         }, {}
       )
-      link.toListener("\(name) connects") { [unowned controller, identity] in controller.clientConnected(identity, by: link) }
+      let identity = controller.nextName()
+      self.identity = identity
+      link.toListener("\(name) connects") { [unowned self, unowned controller] in
+        controller.connected(identity, by: link, .stock(self))
+      }
       let queued = unsent
       unsent = []
       for message in queued { send(message) }
@@ -53,7 +57,7 @@ final class StockClientProcess: Process {
     }
   }
 
-  private func submit() {
+  func submit() {
     lastNumber += 1
     let id = MessageID("\(name)_\(lastNumber)")
     let retries = world.chance(30) ? world.pick(1...2) : 0
@@ -66,8 +70,8 @@ final class StockClientProcess: Process {
     world.note("\(name) submits \(id)")
     send(
       Envelope(
-        identities: [identity], signature: Frame("signed"),
-        header: Frame(["msg_id": .string(id.text), "msg_type": "apply_request"]),
+        signature: Frame("signed"),
+        header: Frame(["msg_id": .string(id.text), "msg_type": "apply_request", "session": .string(name)]),
         parentHeader: .emptyObject, metadata: retries > 0 ? Frame(["retries": .int(retries)]) : .emptyObject, content: .emptyObject)
     )
   }
@@ -75,15 +79,19 @@ final class StockClientProcess: Process {
   private func send(_ message: Envelope) {
     guard let id = message.messageID else { return }
     guard let (link, controller) = link, link.isOpen else { return unsent.append(message) }
-    link.toListener("apply_request \(id)") { [unowned controller, cluster] in
-      cluster.ledger.tasks[id]?.received = cluster.world.now
-      controller.submit(message)
+    let routed = message.routed(to: [identity])
+    link.toListener("apply_request \(id)") { [unowned self, unowned controller] in
+      cluster.ledger.tasks[id]?.received = world.now
+      heardBy = controller
+      controller.submit(routed)
     }
   }
 
-  func replied(_ reply: Envelope) {
-    // What it has had before is a stale result, which it ignores.
-    guard let id = reply.parentID, cluster.ledger.tasks[id]?.ends.isEmpty ?? false else { return }
+  func replied(_ reply: Envelope, by controller: ControllerProcess?) {
+    // What is somebody else's it lets go of.
+    guard let id = reply.parentID, let task = cluster.ledger.tasks[id], task.client == name else { return }
+    // What it has had before is a stale result, which it ignores if it can.
+    guard cluster.ledger.answered(task, by: controller) else { return }
     let content = try? reply.content()
     let how =
       content?["status"]?.stringValue == "error" ? content?["ename"]?.stringValue ?? "?" : content?["status"]?.stringValue ?? "?"

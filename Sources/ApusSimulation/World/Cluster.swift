@@ -98,9 +98,10 @@ final class Cluster {
     guard let controller, controller.isAlive else { return }
     controller.checkJournal()
     ledger.unwritten.formUnion(Set(controller.hub.ids.keys).subtracting(engineFile?.engines.values.map { $0 } ?? []))
-    ledger.loses(controller.undelivered)
     controller.die()
-    ledger.controllerDies(controller, isWritten: controller.isJournaled && !power)
+    ledger.controllerDies(
+      controller, isWritten: controller.isJournaled && !power,
+      hasHeard: Set(stockClients.filter { $0.heardBy === controller }.map(\.name)))
     if power {
       disk.losePower()
       ledger.mayHaveLost("power")

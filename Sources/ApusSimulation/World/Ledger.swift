@@ -41,8 +41,11 @@ final class TaskAccount {
   var isStock = false
   /// When the controller got it first.
   var received: Int?
-  /// Controllers that died since it ran first.
-  var deaths = 0
+  /// A stock client's: who has answered it last, and when.
+  weak var answerer: ControllerProcess?
+  var answered = 0
+  /// That one died before it could know, and write down, that its client has the answer.
+  var mayBeRepeated = false
   /// It, or its answer, was under way to nobody, and nobody knows.
   var mayBeLost = false
 
@@ -179,19 +182,23 @@ final class Ledger {
 
   /// A controller dies. What came to it in the last moments it had no time to write down.
   /// - Parameter isWritten: what it knew is in its journal.
-  func controllerDies(_ controller: Process, isWritten: Bool) {
-    let (submitted, ended) = (controller.moment(before: 10_000), controller.moment(before: 20_000))
+  /// - Parameter hasHeard: of whom there was a message.
+  func controllerDies(_ controller: ControllerProcess, isWritten: Bool, hasHeard: Set<String>) {
+    let (submitted, ended, answered) = (
+      controller.moment(before: 10_000), controller.moment(before: 20_000), controller.moment(before: 100_000)
+    )
     if !isWritten { wasForgetful = true }
     for id in openShares { broadcasts[id]?.mayBeLost = true }
     // Engines of ipyparallel keep no replies.
     if scenario.stockEngines > 0 { mayHaveLost("replies of stock engines") }
     for id in open {
       guard let task = tasks[id], task.isStock else { continue }
-      if task.successes + task.failures > 0 { task.deaths += 1 }
-      // The results of the last moments are sent again, once.
-      if !isWritten || task.received ?? .max > submitted || task.deaths > 1 { task.mayBeLost = true }
+      if !isWritten || task.received ?? .max > submitted { task.mayBeLost = true }
     }
     for task in tasks.values {
+      if task.answerer === controller, !isWritten || task.answered > answered || !hasHeard.contains(task.client) {
+        task.mayBeRepeated = true
+      }
       if task.ends.isEmpty {
         task.mayBeForgotten = true
       } else if task.ended > ended {
@@ -203,9 +210,20 @@ final class Ledger {
   /// Its client has its result, and nobody can have forgotten it.
   private func hasSurelySucceeded(_ id: MessageID) -> Bool { tasks[id].map { $0.ends == ["ok"] && !$0.endMayBeForgotten } ?? false }
 
-  /// These have ended for a controller that dies, and have waited for clients that did not come back to it in time: those of Apus ask, the others
-  /// are not told by the next one.
-  func loses(_ ended: [MessageID]) { for id in ended { if let task = tasks[id], task.isStock { task.mayBeLost = true } } }
+  /// A stock client gets an answer.
+  /// - Returns: whether it has waited for it.
+  func answered(_ task: TaskAccount, by controller: ControllerProcess?) -> Bool {
+    // It may be dead by now.
+    defer { (task.answerer, task.answered, task.mayBeRepeated) = (controller, world.now, !(controller?.isAlive ?? false)) }
+    if task.ends.isEmpty { return true }
+    count("answered again")
+    // What is lost with the power may be that it has left; and a task that runs again is answered again.
+    let isExplained = task.mayBeRepeated || scenario.powerFailures > 0 || task.successes + task.failures > task.retries + 1
+    if !isExplained, scenario.cuts == 0, task.losses == 0 {
+      world.fail("\(task.id) is answered again, and its client has its answer")
+    }
+    return false
+  }
 
   /// Its client hears of its end from a controller that is dead by now.
   func isLastWord(of id: MessageID) { tasks[id]?.endMayBeForgotten = true }

@@ -28,8 +28,11 @@ final class Link {
     latest.toListener = deliver(text, to: listener, after: latest.toListener, body)
   }
 
-  func toDialer(_ text: String, _ body: @escaping () -> Void) {
+  /// - Returns: when it arrives, unless the connection breaks before.
+  @discardableResult
+  func toDialer(_ text: String, _ body: @escaping () -> Void) -> Int {
     latest.toDialer = deliver(text, to: dialer, after: latest.toDialer, body)
+    return latest.toDialer
   }
 
   private func deliver(_ text: String, to receiver: Process, after latest: Int, _ body: @escaping () -> Void) -> Int {

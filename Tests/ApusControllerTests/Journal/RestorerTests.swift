@@ -66,6 +66,42 @@ struct RestorerTests {
     #expect(second.results.map(\.isDelivered) == [true, true])
   }
 
+  @Test("a small result of a stock client that has not left is sent by whatever controller comes, a large one after its moments")
+  func undelivered() {
+    let (before, end) = (Timestamp(microseconds: 1_000_000), Timestamp(microseconds: 31_000_000))
+    let ends = [("small", 100, before), ("large", 100_000, before), ("late", 100_000, end)].map { id, bytes, time in
+      TaskEvent(
+        MessageID(id), .task, at: time,
+        .finished(
+          reply: Messages.reply(to: MessageID(id), buffers: [Frame([UInt8](repeating: 0, count: bytes))]), engine: "e0",
+          outcome: .ok))
+    }
+    var bytes = Sample.segment([ends.map { JournalEntry.end($0, client: Frame("stock")) }])
+    // Two controllers come and go, and the client does not come.
+    for _ in 0..<3 {
+      let (found, _) = restored(bytes)
+      var state = TaskSchedulerState()
+      var effects = SchedulerRecorder()
+      state.restore(found, engines: [], JournalConfiguration(), now: .now, wall: .now(), effects: &effects)
+      let sent = state.resultsForStockClients(since: end.advanced(by: .zero - JournalLimits.lastMoments))
+      #expect(sent.map(\.id) == ["small", "late"])
+      bytes = Sample.block(state.snapshot(now: .now, wall: .now()))
+    }
+  }
+
+  @Test("what came to somebody else than its client is kept for it, and is not delivered any more")
+  func takenBack() {
+    let end = TaskEvent("a", .task, at: .now(), .finished(reply: Messages.reply(to: "a"), engine: "e0", outcome: .ok))
+    let (found, _) = restored(Sample.segment([[.end(end, client: Frame("stock")), .delivered(["a"])]]))
+    var state = TaskSchedulerState()
+    var effects = SchedulerRecorder()
+    state.restore(found, engines: [], JournalConfiguration(), now: .now, wall: .now(), effects: &effects)
+    #expect(state.resultsForStockClients(since: Timestamp(microseconds: 0)).isEmpty)
+    let taken = state.takeBack(["a", "x"]).map(\.id)
+    #expect(taken == ["a"])
+    #expect(state.resultsForStockClients(since: Timestamp(microseconds: 0)).map(\.id) == ["a"])
+  }
+
   @Test("a stock client does not ask: it is told that its result was too large to be kept, where its result would be")
   func largeResultOfStockClient() throws {
     guard case .event(let end) = Sample.finished("a", bytes: Restorer.resultBytesLimit) else { return }

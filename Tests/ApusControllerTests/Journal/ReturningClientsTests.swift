@@ -58,6 +58,116 @@ struct ReturningClientsTests {
     again[0].request.reroute(to: try #require(addresses[0]))
     let address = try #require(self.addresses(&third, again)[0])
     #expect(!addresses.contains(address))
-    #expect(third.heard(session, under: Self.name) == address)
+    let findings = third.heard(session, under: Self.name)
+    #expect(findings == [.name(Self.name, of: address)])
+  }
+
+  // MARK: names
+
+  private static let other = Frame([0, 1, 2, 3, 5])
+
+  /// One task of each of so many sessions, and what they are addressed to, as the controller behind so many others reads it.
+  private func addressed(_ names: Frame..., own: [Frame] = [], lives: Int = 1) throws -> (
+    clients: ReturningClients, sessions: [SessionID], addresses: [Frame]
+  ) {
+    var tasks = names.flatMap { self.tasks($0) }
+    let sessions = try tasks.map { try #require($0.message.sessionID) }
+    for (number, name) in own.enumerated() {
+      let id = MessageID("own\(number)")
+      tasks.append(RestatedTask(id: id, message: Messages.request(id).routed(to: [name])))
+    }
+    var clients = ReturningClients()
+    for life in 0..<lives {
+      if life > 0 { clients = ReturningClients() }
+      var results: [JournalResult] = []
+      clients.readdress(&tasks, &results)
+    }
+    return (clients, sessions, try tasks.prefix(names.count).map { try #require($0.request.client) })
+  }
+
+  /// A reply that is handed to the socket and leaves at once.
+  private func leaves(_ id: MessageID, for address: Frame, _ clients: inout ReturningClients) -> Bool {
+    let round = clients.handed(id, to: address)
+    return clients.left(id, for: address, round: round)
+  }
+
+  @Test("one that keeps quiet and is alone has its former name, also later, and what leaves is delivered", arguments: 1...3)
+  func alone(lives: Int) throws {
+    var (clients, _, addresses) = try addressed(Self.name, lives: lives)
+    let guesses = clients.silent()
+    #expect(guesses.map(\.address) == addresses && guesses.map(\.name) == [Self.name])
+    let isDelivered = leaves("t", for: addresses[0], &clients)
+    #expect(isDelivered)
+  }
+
+  @Test("where others keep quiet too, what leaves is delivered when the session has spoken under that name")
+  func confirmed() throws {
+    var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
+    let round = clients.handed("waits", to: addresses[0])
+    let names = clients.silent().map(\.name)
+    #expect(Set(names) == [Self.name, Self.other])
+    var isDelivered = clients.left("waits", for: addresses[0], round: round)
+    #expect(!isDelivered)
+    isDelivered = leaves("t", for: addresses[0], &clients)
+    #expect(!isDelivered)
+    var findings = clients.heard(sessions[0], under: Self.name)
+    #expect(findings == [.delivered(["waits", "t"])])
+    isDelivered = leaves("u", for: addresses[0], &clients)
+    #expect(isDelivered)
+    findings = clients.heard(sessions[0], under: Self.name)
+    #expect(findings.isEmpty)
+  }
+
+  @Test("what somebody else got is sent again as soon as that is known, and does not count as delivered")
+  func swapped() throws {
+    var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
+    _ = clients.silent()
+    let rounds = [clients.handed("a", to: addresses[0]), clients.handed("b", to: addresses[1])]
+    // The first speaks under the other's name: both are misled.
+    var findings = clients.heard(sessions[0], under: Self.other)
+    #expect(findings == [.misled(addresses[1], to: nil, ["b"]), .misled(addresses[0], to: Self.other, ["a"])])
+    // These had left before.
+    var isDelivered = clients.left("a", for: addresses[0], round: rounds[0])
+    #expect(!isDelivered)
+    isDelivered = clients.left("b", for: addresses[1], round: rounds[1])
+    #expect(!isDelivered)
+    isDelivered = leaves("a", for: addresses[0], &clients)
+    #expect(isDelivered)
+    findings = clients.heard(sessions[1], under: Self.name)
+    #expect(findings == [.name(Self.name, of: addresses[1])])
+    isDelivered = leaves("b", for: addresses[1], &clients)
+    #expect(isDelivered)
+  }
+
+  @Test("an own client without a name of its own may have it, too, until it has spoken")
+  func own() throws {
+    var (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
+    var names = clients.silent().map(\.name)
+    #expect(names == [Self.name])
+    var isDelivered = leaves("t", for: addresses[0], &clients)
+    #expect(!isDelivered)
+    var findings = clients.heard(nil, under: Self.name)
+    #expect(findings == [.misled(addresses[0], to: nil, ["t"])])
+    findings = clients.heard(sessions[0], under: Self.other)
+    #expect(findings == [.name(Self.other, of: addresses[0])])
+    // It has spoken first.
+    (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
+    findings = clients.heard(nil, under: Self.other)
+    #expect(findings.isEmpty)
+    names = clients.silent().map(\.name)
+    #expect(names == [Self.name])
+    isDelivered = leaves("t", for: addresses[0], &clients)
+    #expect(isDelivered)
+  }
+
+  @Test("nobody is believed to have the name under which somebody else has spoken")
+  func taken() throws {
+    var (clients, sessions, addresses) = try addressed(Self.name)
+    var findings = clients.heard(nil, under: Self.name)
+    #expect(findings.isEmpty)
+    let guesses = clients.silent()
+    #expect(guesses.isEmpty)
+    findings = clients.heard(sessions[0], under: Self.other)
+    #expect(findings == [.name(Self.other, of: addresses[0])])
   }
 }

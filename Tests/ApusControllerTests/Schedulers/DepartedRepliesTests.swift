@@ -9,24 +9,29 @@ import Testing
     let departed = DepartedReplies()
     let wakes = Wakes()
     departed.onFirst { wakes.count.withLock { $0 += 1 } }
-    departed.left("a")
-    departed.left("b")
-    #expect(departed.look() == ([], true))
-    departed.left("c")
-    #expect(departed.look() == (["a", "b"], true))
+    departed.left(.init(id: "a"))
+    departed.left(.init(id: "b"))
+    #expect(look(departed) == ([], true))
+    departed.left(.init(id: "c"))
+    #expect(look(departed) == (["a", "b"], true))
     #expect(wakes.count.withLock { $0 } == 1)
-    #expect(departed.look() == (["c"], false))
-    #expect(departed.look() == ([], false))
-    departed.left("d")
+    #expect(look(departed) == (["c"], false))
+    #expect(look(departed) == ([], false))
+    departed.left(.init(id: "d"))
     #expect(wakes.count.withLock { $0 } == 2)
   }
 
   @Test("one that leaves before anybody wants to know is looked at all the same") func early() {
     let departed = DepartedReplies()
     let wakes = Wakes()
-    departed.left("a")
+    departed.left(.init(id: "a"))
     departed.onFirst { wakes.count.withLock { $0 += 1 } }
     #expect(wakes.count.withLock { $0 } == 1)
+  }
+
+  private func look(_ departed: DepartedReplies) -> ([MessageID], Bool) {
+    let (replies, isToBeContinued) = departed.look()
+    return (replies.map(\.id), isToBeContinued)
   }
 
   private final class Wakes: Sendable { let count = Mutex(0) }

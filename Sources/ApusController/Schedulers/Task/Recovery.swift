@@ -124,6 +124,14 @@ struct Recovery {
   /// These have left.
   mutating func delivered(_ ids: [MessageID]) { for id in ids { results[id]?.isDelivered = true } }
 
+  /// They came to somebody else.
+  mutating func takeBack(_ ids: [MessageID]) -> [JournalResult] {
+    ids.compactMap { id in
+      results[id]?.isDelivered = false
+      return results[id]
+    }
+  }
+
   mutating func changeDeferred<R>(_ body: (inout DeferredTasks) -> R) -> R { body(&deferred) }
 
   /// A task has come, or has ended.

@@ -11,7 +11,7 @@ extension TaskScheduler {
     let engines = former.engines
     var restored = (consume former).restored
     let (resultCount, latest) = (restored.results.count, restored.results.last?.time ?? Timestamp(microseconds: 0))
-    returning.readdress(&restored.tasks, &restored.results)
+    wire.returning.readdress(&restored.tasks, &restored.results)
     var clients = Self.clients(of: restored.tasks)
     wire.isRestoring = true
     state.restore(taking: &restored, engines: engines, configuration, now: .now, wall: .now(), effects: &wire)
@@ -21,23 +21,26 @@ extension TaskScheduler {
     clients.formUnion(results.compactMap(\.client))
     clients.remove(ReturningClients.nobody)
     wire.front.expect(clients, until: .now + configuration.resultTime)
-    for result in results {
-      guard let client = result.client, client != ReturningClients.nobody else { continue }
-      // Under a new header: stock clients raise an error for a signature that they have seen.
-      let reply = wire.session.signed(
-        header: wire.session.header(result.reply.messageType ?? .applyReply, id: wire.session.nextID()),
-        parentHeader: result.reply.parentHeaderFrame, metadata: result.reply.metadataFrame, content: result.reply.contentFrame,
-        buffers: Array(result.reply.buffers))
-      wire.relay(reply, toStockClient: client)
-    }
+    for result in results { sendAgain(result) }
     logger.notice(
       "the tasks of the controller before are here again",
       metadata: ["tasks": "\(state.tasks.count)", "engines": "\(engines.count)", "results": "\(resultCount)"])
-    if !returning.isEmpty {
+    if !wire.returning.isEmpty {
       believeSilentLater()
-      loop.schedule(after: configuration.resultTime) { [unowned self] in self.assumeIsolated { $0.returning.end() } }
+      loop.schedule(after: configuration.resultTime) { [unowned self] in self.assumeIsolated { $0.wire.returning.end() } }
     }
     afterEvents()
+  }
+
+  /// To a stock client.
+  private func sendAgain(_ result: JournalResult) {
+    guard let client = result.client, client != ReturningClients.nobody else { return }
+    // Under a new header: stock clients raise an error for a signature that they have seen.
+    let reply = wire.session.signed(
+      header: wire.session.header(result.reply.messageType ?? .applyReply, id: wire.session.nextID()),
+      parentHeader: result.reply.parentHeaderFrame, metadata: result.reply.metadataFrame, content: result.reply.contentFrame,
+      buffers: Array(result.reply.buffers))
+    wire.relay(reply, toStockClient: client)
   }
 
   private func believeSilentLater() {
@@ -45,7 +48,7 @@ extension TaskScheduler {
       self.assumeIsolated {
         // Nobody is heard while there is no room.
         if $0.isPaused { return $0.believeSilentLater() }
-        for one in $0.returning.silent() { $0.wire.front.know(one.address, as: one.name) }
+        for one in $0.wire.returning.silent() { $0.wire.know(one.address, as: one.name) }
       }
     }
   }
@@ -56,8 +59,22 @@ extension TaskScheduler {
   /// A client may be one of before, under another name.
   func hear(_ message: Envelope) {
     guard let name = message.identities.first else { return }
-    let session = KeptRequest.message(message).isOwn ? nil : message.sessionID
-    if let address = returning.heard(session, under: name) { wire.front.know(address, as: name) }
+    hear(KeptRequest.message(message).isOwn ? nil : message.sessionID, under: name)
+  }
+
+  /// - Parameter session: as of `ReturningClients.heard`.
+  func hear(_ session: SessionID?, under name: Frame) {
+    for finding in wire.returning.heard(session, under: name) {
+      switch finding {
+      case .name(let name, let address): wire.know(address, as: name)
+      case .misled(let address, let name, let replies):
+        wire.know(address, as: name, isMisled: true)
+        for result in state.takeBack(replies) { sendAgain(result) }
+      case .delivered(let replies):
+        wire.noteDelivered(replies)
+        state.delivered(replies)
+      }
+    }
   }
 
   private static func clients(of tasks: [RestatedTask]) -> Set<Frame> {

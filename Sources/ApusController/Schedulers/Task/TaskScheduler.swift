@@ -24,8 +24,6 @@ actor TaskScheduler: DeliversLater {
   private(set) var tellEngine: (@Sendable (EngineUUID, [MessageID]) -> Void)?
   private var deadline: (instant: ContinuousClock.Instant, timer: EventLoop.TimerID)?
   var deliveryTimer: EventLoop.TimerID?
-  /// Clients of the controller before that have no names of their own.
-  @exclusivity(unchecked) var returning = ReturningClients()
   /// Clients that have come back, and are not answered yet; and for how many turns.
   var resumptions: [Envelope] = []
   var turnsBeforeResuming = 0
@@ -165,11 +163,11 @@ actor TaskScheduler: DeliversLater {
       // Only now: somebody without the key says nothing of a client.
       if batch != nil {
         wire.clientTakesBatches(client)
-        if !returning.isEmpty { _ = returning.heard(nil, under: client) }
+        if !wire.returning.isEmpty { hear(nil, under: client) }
       }
       while let message = next(of: &batch) { submit(consume message, now: now) }
     } else if let message = open(consume frames, identities: 1, .request(.task)) {
-      if !returning.isEmpty { hear(message) }
+      if !wire.returning.isEmpty { hear(message) }
       submit(consume message, now: now, byLine: byLine)
     }
   }

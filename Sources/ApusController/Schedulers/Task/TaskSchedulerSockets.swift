@@ -21,6 +21,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   private let journal: JournalFeed?
   /// Replies that have left for stock clients.
   let departed = DepartedReplies()
+  /// Clients of the controller before that have no names of their own.
+  var returning = ReturningClients()
   /// While tasks are restored the journal has what is said of them, but for what ends at once.
   var isRestoring = false
   /// Of the task whose end is reported next.
@@ -141,10 +143,14 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   /// As of `DepartedReplies.look`.
   mutating func noteDeparted() -> (ids: [MessageID], isToBeContinued: Bool) {
-    let (ids, isToBeContinued) = departed.look()
-    if journal != nil, !ids.isEmpty { facts.append(.delivered(ids)) }
+    let (replies, isToBeContinued) = departed.look()
+    var ids: [MessageID] = []
+    for reply in replies where returning.left(reply.id, for: reply.client, round: reply.round) { ids.append(reply.id) }
+    noteDelivered(ids)
     return (ids, isToBeContinued)
   }
+
+  mutating func noteDelivered(_ ids: [MessageID]) { if journal != nil, !ids.isEmpty { facts.append(.delivered(ids)) } }
 
   mutating func noteStockClient(_ client: Frame, of task: MessageID) { if journal != nil { stockClient = (task, client) } }
 
@@ -179,6 +185,13 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   // MARK: the journal
+
+  /// What is learned of a client without a name.
+  mutating func know(_ address: Frame, as name: Frame?, isMisled: Bool = false) {
+    // What waits would overtake what is sent again, and is among it.
+    if isMisled { front.forget(address) }
+    front.know(address, as: name)
+  }
 
   /// Whether the disk is so much slower than the tasks that no more of them should come for now.
   var isJournalBehind: Bool { journal?.isBehind ?? false }
@@ -245,14 +258,15 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
       let takesBatches = batches.takesBatches(receiver)
       let isForOwn = message.isSealed && takesBatches
       let payload = isForOwn ? message.payload : message.payload(signedBy: session.signer)
-      // Of a large one nobody knows how much has left, and it would be lost; twice is better.
-      if journal != nil, isForStock, case .client(let client) = receiver, let id = message.parentID,
-        payload.reduce(0, { $0 + $1.count }) < BoundedRouter.largeMessage
-      {
-        front.send(client, identity, payload, whenLeft: { [departed] in departed.left(id) })
-      } else {
-        send(identity, payload, to: receiver)
+      guard journal != nil, isForStock, case .client(let client) = receiver, let id = message.parentID else {
+        return send(identity, payload, to: receiver)
       }
+      let reply = DepartedReplies.Reply(id: id, client: client, round: returning.handed(id, to: client))
+      // Of a large one nobody knows how much has left, and it would be lost; twice is better.
+      let size = payload.reduce(0) { $0 + $1.count }
+      var whenLeft: Departure.Action?
+      if size < BoundedRouter.largeMessage { whenLeft = { [departed] in departed.left(reply) } }
+      front.send(client, identity, payload, whenLeft: whenLeft)
     }
   }
 

@@ -459,10 +459,19 @@ extension TaskSchedulerState {
   /// Results that have been handed to the system on their way to stock clients.
   mutating func delivered(_ ids: [MessageID]) { recovery?.delivered(ids) }
 
-  /// Results for clients that do not ask: those of the last moments before the end, of which it is not known that they have left.
+  /// Results that have been sent to somebody else than their clients.
+  /// - Returns: those that are still kept.
+  mutating func takeBack(_ ids: [MessageID]) -> [JournalResult] { recovery?.takeBack(ids) ?? [] }
+
+  /// Results for clients that do not ask, of which it is not known that they have left: the small ones, and large ones of the last moments before the
+  /// end, of which nothing is ever known.
   func resultsForStockClients(since moment: Timestamp) -> [JournalResult] {
     let results = (recovery?.results.values).map(Array.init) ?? []
-    let missing = results.filter { !$0.isOwnClient && !$0.isDelivered && $0.client != nil && $0.time >= moment }
-    return missing.sorted { $0.time < $1.time }
+    let missing = results.filter {
+      !$0.isOwnClient && !$0.isDelivered && $0.client != nil
+        && ($0.time >= moment || $0.reply.byteCount < JournalLimits.smallResult)
+    }
+    // In an order, so that the same history sends the same.
+    return missing.sorted { ($0.time, $0.id.text) < ($1.time, $1.id.text) }
   }
 }
