@@ -217,6 +217,13 @@ struct BoundedRouter: ~Copyable {
     return false
   }
 
+  /// How many messages wait for each of these.
+  func counts(of peers: [Frame]) -> [Frame: Int] {
+    var counts: [Frame: Int] = [:]
+    for peer in peers { counts[peer] = waiting[peer].map { $0.messages.count + $0.spooledActions.count } }
+    return counts
+  }
+
   /// What waits for this peer will never be sent.
   mutating func forget(_ peer: Frame) { waiting[peer] = nil }
 

@@ -82,13 +82,15 @@ extension ControllerProcess {
     )
     for result in results { if let client = result.client { send(result.reply, to: client) } }
     guard !returning.isEmpty else { return }
-    after(1_000_000) { [self] in
-      for (address, name) in returning.silent() {
-        world.note("\(self.name) believes in a former name")
-        know(address, as: name)
-      }
-    }
+    believeSilentLater()
     after(configuration.resultTime.microseconds) { [self] in returning.end() }
+  }
+
+  private func believeSilentLater() {
+    after(1_000_000) { [self] in
+      scheduler { follow(returning.silent { waitingReplies[$0]?.count ?? 0 }) }
+      if !returning.silentAddresses.isEmpty { believeSilentLater() }
+    }
   }
 
   private func know(_ address: Frame, as name: Frame?) {
@@ -99,9 +101,15 @@ extension ControllerProcess {
   /// As `TaskScheduler.hear`.
   func hear(_ session: SessionID?, under name: Frame) {
     if returning.isEmpty { return }
-    for finding in returning.heard(session, under: name) {
+    follow(returning.heard(session, under: name) { waitingReplies[$0]?.count ?? 0 })
+  }
+
+  private func follow(_ findings: [ReturningClients.Finding]) {
+    for finding in findings {
       switch finding {
-      case .name(let name, let address): know(address, as: name)
+      case .name(let name, let address):
+        world.note("\(self.name) knows a name")
+        know(address, as: name)
       case .misled(let address, let name, let replies):
         world.note("\(self.name) was wrong")
         waitingReplies[address] = nil

@@ -58,7 +58,7 @@ struct ReturningClientsTests {
     again[0].request.reroute(to: try #require(addresses[0]))
     let address = try #require(self.addresses(&third, again)[0])
     #expect(!addresses.contains(address))
-    let findings = third.heard(session, under: Self.name)
+    let findings = third.heard(session, under: Self.name) { _ in 0 }
     #expect(findings == [.name(Self.name, of: address)])
   }
 
@@ -91,12 +91,24 @@ struct ReturningClientsTests {
     return clients.left(id, for: address, round: round)
   }
 
+  /// As `ReturningClients.heard`; nothing waits here.
+  private func heard(_ session: SessionID?, under name: Frame, _ clients: inout ReturningClients) -> [ReturningClients.Finding] {
+    clients.heard(session, under: name) { _ in 0 }
+  }
+
+  private func silent(_ clients: inout ReturningClients, waiting: Int = 0) -> [ReturningClients.Finding] {
+    clients.silent { _ in waiting }
+  }
+
   @Test("one that keeps quiet and is alone has its former name, also later, and what leaves is delivered", arguments: 1...3)
   func alone(lives: Int) throws {
     var (clients, _, addresses) = try addressed(Self.name, lives: lives)
-    let guesses = clients.silent()
-    #expect(guesses.map(\.address) == addresses && guesses.map(\.name) == [Self.name])
-    let isDelivered = leaves("t", for: addresses[0], &clients)
+    let round = clients.handed("waits", to: addresses[0])
+    #expect(silent(&clients) == [.name(Self.name, of: addresses[0])])
+    #expect(silent(&clients).isEmpty)
+    var isDelivered = clients.left("waits", for: addresses[0], round: round)
+    #expect(isDelivered)
+    isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(isDelivered)
   }
 
@@ -104,28 +116,30 @@ struct ReturningClientsTests {
   func confirmed() throws {
     var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
     let round = clients.handed("waits", to: addresses[0])
-    let names = clients.silent().map(\.name)
-    #expect(Set(names) == [Self.name, Self.other])
+    let findings = silent(&clients)
+    #expect(findings.count == 2)
+    #expect(findings.contains(.name(Self.name, of: addresses[0])) && findings.contains(.name(Self.other, of: addresses[1])))
     var isDelivered = clients.left("waits", for: addresses[0], round: round)
     #expect(!isDelivered)
     isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(!isDelivered)
-    var findings = clients.heard(sessions[0], under: Self.name)
-    #expect(findings == [.delivered(["waits", "t"])])
+    #expect(heard(sessions[0], under: Self.name, &clients) == [.delivered(["waits", "t"])])
     isDelivered = leaves("u", for: addresses[0], &clients)
     #expect(isDelivered)
-    findings = clients.heard(sessions[0], under: Self.name)
-    #expect(findings.isEmpty)
+    #expect(heard(sessions[0], under: Self.name, &clients).isEmpty)
   }
 
   @Test("what somebody else got is sent again as soon as that is known, and does not count as delivered")
   func swapped() throws {
     var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
-    _ = clients.silent()
+    _ = silent(&clients)
     let rounds = [clients.handed("a", to: addresses[0]), clients.handed("b", to: addresses[1])]
-    // The first speaks under the other's name: both are misled.
-    var findings = clients.heard(sessions[0], under: Self.other)
-    #expect(findings == [.misled(addresses[1], to: nil, ["b"]), .misled(addresses[0], to: Self.other, ["a"])])
+    // The first speaks under the other's name: both were misled, and there is one name only that is left for the second.
+    #expect(
+      heard(sessions[0], under: Self.other, &clients) == [
+        .misled(addresses[0], to: Self.other, ["a"]), .misled(addresses[1], to: Self.name, ["b"]),
+      ])
+    #expect(silent(&clients).isEmpty)
     // These had left before.
     var isDelivered = clients.left("a", for: addresses[0], round: rounds[0])
     #expect(!isDelivered)
@@ -133,41 +147,77 @@ struct ReturningClientsTests {
     #expect(!isDelivered)
     isDelivered = leaves("a", for: addresses[0], &clients)
     #expect(isDelivered)
-    findings = clients.heard(sessions[1], under: Self.name)
-    #expect(findings == [.name(Self.name, of: addresses[1])])
     isDelivered = leaves("b", for: addresses[1], &clients)
     #expect(isDelivered)
+  }
+
+  @Test("those that all keep quiet get what is theirs under whichever of the names they have, each once")
+  func turns() throws {
+    let third = Frame([0, 1, 2, 3, 6])
+    var (clients, sessions, addresses) = try addressed(Self.name, Self.other, own: [third])
+    _ = silent(&clients)
+    var got: [Frame: [MessageID]] = [:]
+    var name = Self.name
+    func reply(_ id: MessageID) {
+      got[name, default: []].append(id)
+      let isDelivered = leaves(id, for: addresses[0], &clients)
+      #expect(!isDelivered)
+    }
+    reply("a")
+    for turn in 0..<7 {
+      for case .misled(addresses[0], let next?, let missing) in silent(&clients) {
+        name = next
+        for id in missing { reply(id) }
+      }
+      if turn == 3 { reply("b") }
+    }
+    #expect(got.count == 3 && got.values.allSatisfy { $0.sorted { $0.text < $1.text } == ["a", "b"] })
+    // It has had both under this name.
+    let last = name
+    #expect(heard(sessions[0], under: Self.other, &clients).contains(.delivered(["a", "b"])) || last == Self.other)
+  }
+
+  @Test("what still waits for one name is for the next, and for the first again") func waits() throws {
+    var (clients, _, addresses) = try addressed(Self.name, Self.other)
+    _ = silent(&clients)
+    for id in ["a", "b"] as [MessageID] { _ = clients.handed(id, to: addresses[0]) }
+    // One of them has not been taken by the socket.
+    var findings = silent(&clients, waiting: 1)
+    #expect(findings.contains(.misled(addresses[0], to: Self.other, ["a", "b"])))
+    for id in ["a", "b"] as [MessageID] { _ = clients.handed(id, to: addresses[0]) }
+    findings = silent(&clients)
+    #expect(findings.contains(.misled(addresses[0], to: Self.name, ["b"])))
   }
 
   @Test("an own client without a name of its own may have it, too, until it has spoken")
   func own() throws {
     var (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
-    var names = clients.silent().map(\.name)
-    #expect(names == [Self.name])
+    #expect(silent(&clients) == [.name(Self.name, of: addresses[0])])
     var isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(!isDelivered)
-    var findings = clients.heard(nil, under: Self.name)
-    #expect(findings == [.misled(addresses[0], to: nil, ["t"])])
-    findings = clients.heard(sessions[0], under: Self.other)
-    #expect(findings == [.name(Self.other, of: addresses[0])])
-    // It has spoken first.
-    (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
-    findings = clients.heard(nil, under: Self.other)
-    #expect(findings.isEmpty)
-    names = clients.silent().map(\.name)
-    #expect(names == [Self.name])
+    // The other name is the only one that is left.
+    #expect(heard(nil, under: Self.name, &clients) == [.misled(addresses[0], to: Self.other, ["t"])])
+    #expect(silent(&clients).isEmpty)
     isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(isDelivered)
+    #expect(heard(sessions[0], under: Self.other, &clients) == [.delivered(["t"])])
+    // It has spoken first.
+    (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
+    #expect(heard(nil, under: Self.other, &clients).isEmpty)
+    #expect(silent(&clients) == [.name(Self.name, of: addresses[0])])
+    isDelivered = leaves("t", for: addresses[0], &clients)
+    #expect(isDelivered)
+    // Or under the session's.
+    (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
+    #expect(heard(nil, under: Self.name, &clients).isEmpty)
+    #expect(silent(&clients) == [.name(Self.other, of: addresses[0])])
   }
 
   @Test("nobody is believed to have the name under which somebody else has spoken")
   func taken() throws {
     var (clients, sessions, addresses) = try addressed(Self.name)
-    var findings = clients.heard(nil, under: Self.name)
-    #expect(findings.isEmpty)
-    let guesses = clients.silent()
-    #expect(guesses.isEmpty)
-    findings = clients.heard(sessions[0], under: Self.other)
-    #expect(findings == [.name(Self.other, of: addresses[0])])
+    #expect(heard(nil, under: Self.name, &clients).isEmpty)
+    #expect(silent(&clients).isEmpty)
+    #expect(heard(sessions[0], under: Self.other, &clients) == [.name(Self.other, of: addresses[0])])
   }
 }

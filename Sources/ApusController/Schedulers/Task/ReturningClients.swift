@@ -4,8 +4,9 @@ import Transport
 /// Clients of ipyparallel after a restart. They have no names of their own: libzmq gives one to each, in the order in which they connect, and to the
 /// new controller they come in another. What is for a client of before is addressed to its session, whose new name it tells with its next message.
 ///
-/// One that keeps quiet is believed to have its former name. Somebody else may have it, who lets go of what he does not know: until the session has
-/// spoken, what it was sent is not delivered, as far as anybody can tell, unless there is nobody else who could have taken the name.
+/// One that keeps quiet is believed to have its former name, and then, one after the other, the names of before that nobody has spoken under. Whoever
+/// has a name lets go of what he does not know: until the session has spoken, what was sent is not delivered, as far as anybody can tell, unless there
+/// is one name only that it can have.
 struct ReturningClients {
   /// Where results go that are for the task database alone: no client is called so, and nothing is sent there.
   static let nobody = Frame("<APUS|NOBODY>")
@@ -23,26 +24,63 @@ struct ReturningClients {
     /// What it is called now, as it has said itself.
     var name: Frame?
     var guess: Guess?
-    /// Replies for it that were handed to the socket before it has spoken.
-    var handed: [MessageID] = []
-    /// How many times these were for nothing: what was handed over before the last time is not heard of any more.
-    var round = 0
+    /// Replies for it that were handed to the socket before it has spoken, each once.
+    private(set) var handed: [MessageID] = []
+    private var known: Set<MessageID> = []
+    /// To whom the replies of each round went: a round ends when the name is another one.
+    private(set) var rounds: [Frame?] = [nil]
+    /// Replies of this round, in their order.
+    private var sent: [MessageID] = []
+    /// What the socket has taken for these names, and what of that has left.
+    private var taken: [Frame: Set<MessageID>] = [:]
+    private var left: [Frame: Set<MessageID>] = [:]
+
+    init(address: Frame, former: Frame?) { (self.address, self.former) = (address, former) }
+
+    var round: Int { rounds.count - 1 }
+
+    mutating func hand(_ reply: MessageID) {
+      if known.insert(reply).inserted { handed.append(reply) }
+      sent.append(reply)
+    }
+
+    mutating func left(_ reply: MessageID, for name: Frame) { left[name, default: []].insert(reply) }
+
+    /// What waits for its name goes to this one.
+    mutating func believe(_ name: Frame) {
+      rounds[round] = name
+      guess = Guess(name: name, isSure: false)
+    }
+
+    /// - Parameter waiting: so many of the last replies are still kept here, and are forgotten.
+    /// - Returns: what the next name has not got yet.
+    mutating func turn(to name: Frame?, waiting: Int) -> [MessageID] {
+      if let former = rounds[round] { taken[former, default: []].formUnion(sent.dropLast(waiting)) }
+      sent = []
+      rounds.append(name)
+      guess = name.map { Guess(name: $0, isSure: false) }
+      guard let name, let taken = taken[name] else { return handed }
+      return handed.filter { !taken.contains($0) }
+    }
+
+    /// - Returns: what has left for it under this name already.
+    mutating func spoke(_ name: Frame) -> [MessageID] {
+      let delivered = left[name].map { left in handed.filter(left.contains) } ?? []
+      (self.name, guess, handed, known, sent, taken, left) = (name, nil, [], [], [], [:], [:])
+      return delivered
+    }
   }
 
   private struct Guess {
     let name: Frame
-    /// Nobody else is known who could have the name.
-    let isSure: Bool
-    /// Replies that have left since.
-    var left: [MessageID] = []
+    /// There is no other name that it can have.
+    var isSure: Bool
   }
 
   private var sessions: [SessionID: Returning] = [:]
   private var addresses: [Frame: SessionID] = [:]
   /// Whose names these are now; `nil` is one of Apus's own clients.
   private var owners: [Frame: SessionID?] = [:]
-  /// Sessions that are believed to have these names.
-  private var guesses: [Frame: [SessionID]] = [:]
   /// Names that own clients had for the controller before: they have others now, too.
   private var formerOwn: Set<Frame> = []
 
@@ -119,76 +157,114 @@ struct ReturningClients {
   enum Finding: Equatable {
     /// What is for the address goes to the client of this name from now on.
     case name(Frame, of: Frame)
-    /// Somebody else has the name that it was believed to have, and these replies; `nil` where it still keeps quiet.
+    /// It has, or may have, another name than it was believed to have, whose owner has not got these replies; `nil` where there is none.
     case misled(Frame, to: Frame?, [MessageID])
     /// What has left for it has come to it.
     case delivered([MessageID])
   }
 
   /// A message has come.
-  /// - Parameter session: `nil` for one of Apus's own clients.
-  mutating func heard(_ session: SessionID?, under name: Frame) -> [Finding] {
-    guard Self.isNameless(name) else { return [] }
+  /// - Parameters:
+  ///   - session: `nil` for one of Apus's own clients.
+  ///   - waiting: how many replies for this address are still kept here.
+  mutating func heard(_ session: SessionID?, under name: Frame, waiting: (Frame) -> Int) -> [Finding] {
+    guard isNews(session, under: name) else { return [] }
     owners[name] = .some(session)
     var findings: [Finding] = []
-    for other in guesses.removeValue(forKey: name) ?? [] where other != session {
-      if let finding = mislead(other, to: nil) { findings.append(finding) }
+    // Before the others are believed to have other names.
+    if let session, let one = sessions[session], one.name != name { findings = spoke(session, one, under: name, waiting) }
+    for (other, one) in inOrder where other != session && one.guess?.name == name {
+      findings.append(turn(other, one, to: next(one, behind: name), waiting))
     }
-    guard let session, let one = sessions[session], one.name != name else { return findings }
-    if let guess = one.guess, guess.name == name {
-      if !guess.isSure, !guess.left.isEmpty { findings.append(.delivered(guess.left)) }
-    } else if one.guess != nil, let finding = mislead(session, to: name) {
-      findings.append(finding)
-    } else {
-      findings.append(.name(name, of: one.address))
-    }
-    sessions[session]?.name = name
-    sessions[session]?.guess = nil
-    sessions[session]?.handed = []
     return findings
   }
 
-  /// The session does not have the name that it was believed to have.
-  private mutating func mislead(_ session: SessionID, to name: Frame?) -> Finding? {
-    guard let one = sessions[session], one.guess != nil else { return nil }
-    sessions[session]?.guess = nil
-    sessions[session]?.handed = []
-    sessions[session]?.round += 1
-    return .misled(one.address, to: name, one.handed)
+  /// Whether this one was not heard under that name before. Else nothing is learned: nobody is believed to have it any more.
+  func isNews(_ session: SessionID?, under name: Frame) -> Bool { Self.isNameless(name) && owners[name] != .some(session) }
+
+  private mutating func spoke(
+    _ session: SessionID, _ one: Returning, under name: Frame, _ waiting: (Frame) -> Int
+  ) -> [Finding] {
+    var findings: [Finding] = []
+    if one.guess == nil {
+      findings.append(.name(name, of: one.address))
+    } else if one.guess?.name != name {
+      findings.append(turn(session, one, to: name, waiting))
+    }
+    if let delivered = sessions[session]?.spoke(name), !delivered.isEmpty { findings.append(.delivered(delivered)) }
+    return findings
   }
 
-  /// Those that keep quiet have their former names, as far as nobody else has spoken under them: one that is alone gets the same again.
-  mutating func silent() -> [(address: Frame, name: Frame)] {
-    let silent = sessions.filter { $0.value.name == nil }.sorted { $0.key.text < $1.key.text }
-    let isSure = silent.count == 1 && formerOwn.count <= owners.values.count { $0 == nil }
-    return silent.compactMap { session, one in
-      guard let former = one.former, owners[former] == nil else { return nil }
-      sessions[session]?.guess = Guess(name: former, isSure: isSure)
-      guesses[former, default: []].append(session)
-      return (one.address, former)
+  /// The session has, or is believed to have, another name.
+  private mutating func turn(_ session: SessionID, _ one: Returning, to name: Frame?, _ waiting: (Frame) -> Int) -> Finding {
+    .misled(one.address, to: name, sessions[session]?.turn(to: name, waiting: waiting(one.address)) ?? [])
+  }
+
+  /// Those that keep quiet have their former names, or other ones under which nobody has spoken. Looked at again and again, each of these gets its turn:
+  /// whoever does not know a result lets go of it.
+  /// - Parameter waiting: as of `heard`.
+  mutating func silent(waiting: (Frame) -> Int) -> [Finding] {
+    var findings: [Finding] = []
+    for (session, one) in inOrder where one.name == nil && one.guess?.isSure != true {
+      guard let guess = one.guess else {
+        guard let name = next(one, behind: nil) else { continue }
+        sessions[session]?.believe(name)
+        findings.append(.name(name, of: one.address))
+        continue
+      }
+      if let name = next(one, behind: guess.name), name != guess.name { findings.append(turn(session, one, to: name, waiting)) }
     }
+    let silent = sessions.values.filter { $0.name == nil }
+    let isSure = silent.count == 1 && silent.allSatisfy { names(for: $0).count == 1 }
+    if isSure, formerOwn.count <= owners.values.count(where: { $0 == nil }) {
+      for session in sessions.keys where sessions[session]?.name == nil { sessions[session]?.guess?.isSure = true }
+    }
+    return findings
+  }
+
+  private var inOrder: [(SessionID, Returning)] { sessions.sorted { $0.key.text < $1.key.text }.map { ($0.key, $0.value) } }
+
+  /// The name that it is believed to have next.
+  private func next(_ one: Returning, behind name: Frame?) -> Frame? {
+    let names = names(for: one)
+    guard let place = name.flatMap(names.firstIndex) else { return names.first }
+    return names[(place + 1) % names.count]
+  }
+
+  /// The names that it may have: its former one, and others of before, if nobody has spoken under them.
+  private func names(for one: Returning) -> [Frame] {
+    let former = Set(sessions.values.compactMap(\.former)).union(formerOwn)
+    let free = former.filter { owners[$0] == nil }.sorted(by: Self.precedes)
+    return free.filter { $0 == one.former } + free.filter { $0 != one.former }
+  }
+
+  private static func precedes(_ one: Frame, _ other: Frame) -> Bool {
+    one.withUnsafeBytes { one in other.withUnsafeBytes { one.lexicographicallyPrecedes($0) } }
   }
 
   /// Whoever has not been heard by now is not waited for any more.
-  mutating func end() { (sessions, addresses, owners, guesses, formerOwn) = ([:], [:], [:], [:], []) }
+  mutating func end() { (sessions, addresses, owners, formerOwn) = ([:], [:], [:], []) }
 
   // MARK: replies
+
+  /// Those who may be believed to have another name than now.
+  var silentAddresses: [Frame] { sessions.values.filter { $0.name == nil }.map(\.address) }
 
   /// A reply for this client goes to the socket, which may keep it until the client's name is known.
   /// - Returns: what `left` is to be told.
   mutating func handed(_ reply: MessageID, to client: Frame) -> Int {
     guard let session = addresses[client], let one = sessions[session] else { return 0 }
-    if one.name == nil { sessions[session]?.handed.append(reply) }
+    if one.name == nil { sessions[session]?.hand(reply) }
     return one.round
   }
 
   /// The reply has left.
   /// - Returns: whether it was for the client, as far as anybody can tell.
   mutating func left(_ reply: MessageID, for client: Frame, round: Int) -> Bool {
-    guard let session = addresses[client], let one = sessions[session] else { return true }
-    guard one.round == round else { return false }
-    guard one.name == nil, let guess = one.guess, !guess.isSure else { return true }
-    sessions[session]?.guess?.left.append(reply)
-    return false
+    guard let session = addresses[client], let one = sessions[session], one.rounds.indices.contains(round) else { return true }
+    guard let receiver = one.rounds[round] else { return one.name != nil }
+    if let name = one.name { return receiver == name }
+    sessions[session]?.left(reply, for: receiver)
+    return one.guess.map { $0.isSure && $0.name == receiver } ?? false
   }
 }

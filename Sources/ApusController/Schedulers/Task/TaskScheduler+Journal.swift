@@ -48,12 +48,13 @@ extension TaskScheduler {
       self.assumeIsolated {
         // Nobody is heard while there is no room.
         if $0.isPaused { return $0.believeSilentLater() }
-        for one in $0.wire.returning.silent() { $0.wire.know(one.address, as: one.name) }
+        $0.follow($0.wire.silent())
+        if !$0.wire.returning.silentAddresses.isEmpty { $0.believeSilentLater() }
       }
     }
   }
 
-  /// How long a client without a name of its own may take until it is believed to have the same as before.
+  /// How long a client without a name of its own may take until it is believed to have the same as before, and then another one.
   private static let silence = Duration.seconds(1)
 
   /// A client may be one of before, under another name.
@@ -64,7 +65,11 @@ extension TaskScheduler {
 
   /// - Parameter session: as of `ReturningClients.heard`.
   func hear(_ session: SessionID?, under name: Frame) {
-    for finding in wire.returning.heard(session, under: name) {
+    follow(wire.heard(session, under: name))
+  }
+
+  private func follow(_ findings: [ReturningClients.Finding]) {
+    for finding in findings {
       switch finding {
       case .name(let name, let address): wire.know(address, as: name)
       case .misled(let address, let name, let replies):
