@@ -202,6 +202,29 @@ def test_what_was_sent_to_certain_engines_ends_with_the_reason(journaled):
     assert not client.outstanding
 
 
+def test_what_is_sent_to_an_engine_that_is_not_back_yet_waits_for_it(journaled, wait_until):
+    cluster, client = journaled(2)
+    pids = client[:].apply_sync(os.getpid)
+    view = client[1]
+    os.kill(pids[1], signal.SIGSTOP)
+    try:
+        kill_controller(cluster)
+        wait_until(lambda: client.ids == [0], 60)
+        tasks = [view.apply_async(os.getpid), client[1].apply_async(os.getpid), view.execute("import os; x = os.getpid()", block=False)]
+        both = client.direct_view([0, 1]).apply_async(os.getpid)
+        wide = client.broadcast_view([0, 1]).apply_async(os.getpid)
+        # What names nobody is for who is there.
+        assert client[:].apply_async(os.getpid).get(30) == pids[:1]
+        assert not any(task.done() for task in [*tasks, both, wide])
+        with pytest.raises(IndexError, match="No such engine: 2"):
+            client[2]
+    finally:
+        os.kill(pids[1], signal.SIGCONT)
+    assert [task.get(60) for task in tasks[:2]] == [pids[1]] * 2
+    tasks[2].get(60)
+    assert both.get(60) == pids and wide.get(60) == pids and view["x"] == pids[1]
+
+
 def test_a_stock_client_gets_what_it_waits_for(start_cluster, wait_until):
     cluster = start_cluster(2, ["--journal"])
     client = cluster.client()

@@ -55,7 +55,7 @@ class BroadcastView(DirectView):
             number = numbers[0] - 1
             base = f"{dispatcher.prefix}{number}_"
             messages = [
-                Message.sent(share, form, dispatcher, now, flags, target, base + dispatcher.engines.table[target], label)
+                Message.sent(share, form, dispatcher, now, flags, target, base + dispatcher.engines.uuid(target), label)
                 for share, target in zip(numbers, ids)
             ]
         for history in (client.history, self.history):

@@ -206,8 +206,10 @@ class Client(EngineWait, Control, Hub, Scaling, Story):
 
     def _build_targets(self, targets):
         """(uuids as bytes, ids) of the engines that `targets` names. Raises NoEnginesRegistered, IndexError, TypeError."""
-        ids = self._dispatcher.engines.ids
-        if not ids:
+        engines = self._dispatcher.engines
+        ids = engines.ids
+        is_named = isinstance(targets, (tuple, list, range)) or (isinstance(targets, int) and targets >= 0)
+        if not ids and not (is_named and engines.awaited):
             raise error.NoEnginesRegistered("Can't build targets without any engines")
         if targets is None or (isinstance(targets, str) and targets.lower() == "all"):
             targets = ids
@@ -221,9 +223,8 @@ class Client(EngineWait, Control, Hub, Scaling, Story):
             targets = ids[targets]
         if not isinstance(targets, (tuple, list, range)):
             raise TypeError(f"targets by int/slice/collection of ints only, not {type(targets)}")
-        table = self._dispatcher.engines.table
         try:
-            return [dict.__getitem__(table, target).encode() for target in targets], list(targets)
+            return [engines.uuid(target).encode() for target in targets], list(targets)
         except KeyError as failure:
             raise IndexError(f"No such engine: {failure.args[0]}") from None
 

@@ -41,6 +41,9 @@ class Engines:
         self.table = EngineTable()
         #: uuid -> id of every engine that ever was.
         self.known = {}
+        #: id -> uuid of those that a restarted controller has not back yet: what names them is sent, and waits for them.
+        self.awaited = {}
+        self._own_awaited = set()
         self._own = set()
         self.are_all_own = False
         for engine_id, uuid, kind, is_own in present:
@@ -63,9 +66,21 @@ class Engines:
             self._own.discard(engine_id)
         self._count()
 
+    def awaits(self, engines):
+        """These engines, which are not there, are waited for: all of them."""
+        self.awaited = {engine_id: uuid for engine_id, uuid, _, _ in engines}
+        self._own_awaited = {engine_id for engine_id, _, kind, is_own in engines if is_own and kind == "python"}
+
     def _count(self):
         self.are_all_own = bool(self.ids) and len(self._own) == len(self.ids)
 
     def are_own(self, ids):
         """Whether all of these are Apus's Python engines."""
+        if self.awaited:
+            return all(engine_id in (self._own if engine_id in self.ids else self._own_awaited) for engine_id in ids)
         return self.are_all_own or self._own.issuperset(ids)
+
+    def uuid(self, engine_id):
+        """The name of an engine that is there, or is awaited. Raises KeyError."""
+        uuid = dict.get(self.table, engine_id)
+        return self.awaited[engine_id] if uuid is None else uuid

@@ -166,7 +166,8 @@ public final class BlockingClient: Sendable {
   }
 
   private func engines(_ ids: [EngineID]) throws(ClientError) -> [RegisteredEngine] {
-    let known = Dictionary(client.engines.map { ($0.id, $0) }) { first, _ in first }
+    let all = client.roster.all
+    let known = Dictionary((all.present + all.awaited).map { ($0.id, $0) }) { first, _ in first }
     var engines: [RegisteredEngine] = []
     for id in ids {
       guard let engine = known[id] else { throw ClientError(.unknownEngine, "there is no engine \(id)") }

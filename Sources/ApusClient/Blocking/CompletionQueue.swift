@@ -24,6 +24,8 @@ public final class CompletionQueue: Sendable {
     /// Also said of an engine that is there, when more is known of it.
     case arrived(RegisteredEngine)
     case departed(RegisteredEngine)
+    /// What is submitted to these engines, which are not there, waits for them: all of them.
+    case awaited([RegisteredEngine])
     /// The client is over; the last event.
     case closed(ClientError)
   }
@@ -112,6 +114,8 @@ public final class CompletionQueue: Sendable {
     case .departed(let engine): append(.departed(engine))
     }
   }
+
+  func await(_ engines: [RegisteredEngine]) { append(.awaited(engines)) }
 
   func enginesAreKnown() {
     contents.withLock { $0.areEnginesKnown = true }

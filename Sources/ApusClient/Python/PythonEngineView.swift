@@ -19,7 +19,7 @@ extension PythonEngineView {
 
 extension DirectView: PythonEngineView {
   public func ofPythonEngines() throws(ClientError) -> DirectView {
-    let selection = try targets.ofPythonEngines(among: client.engines)
+    let selection = try targets.ofPythonEngines(among: client.engines, awaited: client.roster.all.awaited)
     guard selection != targets else { return self }
     var view = self
     view.targets = selection
@@ -34,7 +34,7 @@ extension BroadcastView: PythonEngineView {
         .invalidArgument, "the replies of a coalescing view come as one, and cannot be told apart by engine",
         advice: "Set isCoalescing to false for Python calls.")
     }
-    let selection = try targets.ofPythonEngines(among: client.engines)
+    let selection = try targets.ofPythonEngines(among: client.engines, awaited: client.roster.all.awaited)
     guard selection != targets else { return self }
     var view = self
     view.targets = selection
@@ -67,7 +67,9 @@ extension LoadBalancedView: PythonEngineView {
 
 extension EngineSelection {
   /// The same selection without engines that do not run Python.
-  func ofPythonEngines(among registered: [RegisteredEngine]) throws(ClientError) -> EngineSelection {
+  func ofPythonEngines(
+    among registered: [RegisteredEngine], awaited: [RegisteredEngine] = []
+  ) throws(ClientError) -> EngineSelection {
     guard registered.contains(where: { $0.kind != .python }) else { return self }
     switch self {
     case .all: return .kind(.python)
@@ -75,7 +77,7 @@ extension EngineSelection {
     case .kind(let kind):
       throw ClientError(.noEngines, "engines of the kind \(kind) do not run Python", advice: "Select .kind(.python).")
     case .engines:
-      guard let other = try resolve(among: registered).first(where: { $0.kind != .python }) else { return self }
+      guard let other = try resolve(among: registered, awaited: awaited).first(where: { $0.kind != .python }) else { return self }
       throw ClientError(
         .invalidArgument, "engine \(other) is of the kind \(other.kind) and does not run Python",
         advice: "Select Python engines, for instance .kind(.python).")

@@ -13,6 +13,9 @@ protocol ClientEffects: ~Copyable {
   /// Nothing is accepted from callers any more; said before the first of them learns why.
   mutating func refuse(with error: ClientError)
   mutating func announce(_ event: EngineEvent)
+  /// What is submitted to these engines, which are not there, waits for them; said before they depart, and after they have arrived.
+  /// - Parameter engines: all of them, by id.
+  mutating func awaits(_ engines: [RegisteredEngine])
   /// An engine that was announced is of another kind than was known then.
   mutating func kindLearned(of engine: RegisteredEngine)
   /// Asks the hub which engines there are; the answer comes as `engines(_:asOf:)`.

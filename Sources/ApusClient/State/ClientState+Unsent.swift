@@ -12,7 +12,7 @@ extension ClientState {
 
   /// What is sent while nobody knows who is at the other end would be run for a client that has been told that it is lost.
   mutating func sendOrKeep(_ request: Request, effects: inout some ClientEffects & ~Copyable) {
-    if let channel = request.route.channel, broken.channels.contains(channel) || isBehindUnsent(request) {
+    if let channel = request.route.channel, broken.channels.contains(channel) || isForAbsent(request) || isBehindUnsent(request) {
       unsent[request.number] = request
     } else {
       effects.send(request)
@@ -50,27 +50,47 @@ extension ClientState {
 
   // MARK: engines that have not come back
 
-  /// Whether others wait for an engine that it has in common with them. Nothing is submitted to an engine that is not there, but a broadcast
-  /// to several may wait for another one of them.
+  /// Whether the engine is there, or may come back: a restarted controller does not name an engine of before that only needs longer than this client
+  /// to find it. Control requests do not wait.
+  func mayTake(_ engine: RegisteredEngine, _ route: Request.Route) -> Bool {
+    engines[engine.uuid] != nil || absent[engine.uuid] != nil && route.channel != nil
+  }
+
+  private func isForAbsent(_ request: Request) -> Bool {
+    !absent.isEmpty && request.route.targets.contains { absent[$0] != nil }
+  }
+
+  /// Whether others wait for an engine that it has in common with them: a broadcast to several may wait for another one of them.
   private func isBehindUnsent(_ request: Request) -> Bool {
     guard !absent.isEmpty, request.route.channel == .broadcast else { return false }
     let targets = Set(request.route.targets)
     return unsent.values.contains { $0.route.channel == .broadcast && !targets.isDisjoint(with: $0.route.targets) }
   }
 
-  /// A restarted controller does not name an engine of before, which may only need longer than this client to come back.
-  func isAwaited(_ uuid: EngineUUID) -> Bool { unsent.values.contains { $0.route.targets.contains(uuid) } }
+  /// Why a request for an engine that is not there ends without having left.
+  func notSent(to engine: RegisteredEngine, task: MessageID) -> RemoteError {
+    absent[engine.uuid] == nil ? .engineGone(engine, task: task) : .engineAbsent(engine, task: task)
+  }
+
+  mutating func changeAbsent(
+    effects: inout some ClientEffects & ~Copyable, _ change: (inout [EngineUUID: RegisteredEngine]) -> Void
+  ) {
+    let wasEmpty = absent.isEmpty
+    change(&absent)
+    if absent.isEmpty { absenceDeadline = nil }
+    if !absent.isEmpty || !wasEmpty { effects.awaits(absent.values.sorted()) }
+  }
 
   mutating func engineIsBack(_ uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
-    guard absent.removeValue(forKey: uuid) != nil else { return }
-    if absent.isEmpty { absenceDeadline = nil }
+    guard absent[uuid] != nil else { return }
+    changeAbsent(effects: &effects) { $0[uuid] = nil }
     sendUnsentToPresent(effects: &effects)
   }
 
   /// It will not come.
   mutating func endAbsence(of uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
-    guard let engine = absent.removeValue(forKey: uuid) else { return }
-    if absent.isEmpty { absenceDeadline = nil }
+    guard let engine = absent[uuid] else { return }
+    changeAbsent(effects: &effects) { $0[uuid] = nil }
     for (number, entry) in entries.sorted(by: { $0.key.raw < $1.key.raw }) where entry.owed(by: uuid) {
       finishUnanswered(number, with: RemoteError.engineAbsent(engine, task: entry.handle.id), effects: &effects)
     }

@@ -65,7 +65,7 @@ struct ClientState {
   var broken: (channels: Set<Channel>, since: Int) = ([], 0)
   /// Requests that came after that, or had not left before it: they are lost with nobody.
   var unsent: [TaskNumber: Request] = [:]
-  /// Engines of such requests that a restarted controller has not named yet, and until when they are waited for.
+  /// Engines that a restarted controller has not named yet, and until when what is for them waits, unsent.
   var absent: [EngineUUID: RegisteredEngine] = [:]
   var absenceDeadline: ContinuousClock.Instant?
   /// Tasks that were aborted, and have not ended: balanced ones, of which the scheduler may not have heard it, and others that are unsent.
@@ -95,9 +95,9 @@ struct ClientState {
     switch request.route {
     case .hub, .balanced: break
     case .control(let engine), .direct(let engine):
-      guard engines[engine.uuid] != nil else { return refuse(request, lost: engine, effects: &effects) }
+      guard mayTake(engine, request.route) else { return refuse(request, for: engine, effects: &effects) }
     case .coalescing(let targets):
-      if let lost = targets.first(where: { engines[$0.uuid] == nil }) { return refuse(request, lost: lost, effects: &effects) }
+      if let gone = targets.first(where: { !mayTake($0, request.route) }) { return refuse(request, for: gone, effects: &effects) }
     case .broadcast(let targets):
       return submitShares(of: request, to: targets, effects: &effects)
     }
@@ -115,8 +115,8 @@ struct ClientState {
   ) {
     var numbers: [EngineUUID: TaskNumber] = [:]
     for (engine, handle) in zip(targets, request.handles) {
-      guard engines[engine.uuid] != nil else {
-        end(handle, RemoteError.engineLost(engine, task: handle.id), effects: &effects)
+      guard mayTake(engine, request.route) else {
+        end(handle, notSent(to: engine, task: handle.id), effects: &effects)
         continue
       }
       numbers[engine.uuid] = handle.number
@@ -132,8 +132,8 @@ struct ClientState {
     for handle in request.handles { end(handle, error, effects: &effects) }
   }
 
-  private func refuse(_ request: Request, lost engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
-    for handle in request.handles { end(handle, RemoteError.engineLost(engine, task: handle.id), effects: &effects) }
+  private func refuse(_ request: Request, for engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
+    for handle in request.handles { end(handle, notSent(to: engine, task: handle.id), effects: &effects) }
   }
 
   /// A reply to one of our requests. Late ones, of tasks that were given up, are nobody's.
@@ -296,15 +296,17 @@ struct ClientState {
   /// - Parameter mayComeBack: what has not been sent to it waits for it.
   mutating func engineLost(_ uuid: EngineUUID, mayComeBack: Bool = false, effects: inout some ClientEffects & ~Copyable) {
     guard let engine = engines.removeValue(forKey: uuid)?.engine else { return endAbsence(of: uuid, effects: &effects) }
-    if mayComeBack, isAwaited(uuid) { absent[uuid] = engine }
+    if mayComeBack { changeAbsent(effects: &effects) { $0[uuid] = engine } }
     serial += 1
     departures[uuid] = serial
     effects.announce(.departed(engine))
     let owed = entries.filter { $0.value.owed(by: uuid) }.sorted { $0.key.raw < $1.key.raw }
     for (number, entry) in owed {
-      if mayComeBack, isUnsent(number, entry) { continue }
+      let isUnsent = isUnsent(number, entry)
+      if mayComeBack, isUnsent { continue }
       if entry.isOutstanding {
-        finishUnanswered(number, with: RemoteError.engineLost(engine, task: entry.handle.id), effects: &effects)
+        let error: RemoteError = isUnsent ? .engineGone(engine, task: entry.handle.id) : .engineLost(engine, task: entry.handle.id)
+        finishUnanswered(number, with: error, effects: &effects)
       } else {
         remove(number)
         effects.finishOutput(of: entry.handle)
@@ -369,7 +371,7 @@ struct ClientState {
     guard failure == nil else { return }
     failure = error
     hubLostDeadline = nil
-    (absent, absenceDeadline) = ([:], nil)
+    changeAbsent(effects: &effects) { $0 = [:] }
     effects.refuse(with: error)
     failOutstanding(error, effects: &effects, includingQueries: true)
     for known in engines.values.map(\.engine).sorted() {

@@ -72,18 +72,24 @@ extension RemoteError {
   /// Whether its engine was lost.
   public var isEngineLoss: Bool { name == "EngineError" }
 
-  /// In ipyparallel's words, which its users look for.
+  /// Of a task that the engine may have run, in ipyparallel's words, which its users look for.
   static func engineLost(_ engine: RegisteredEngine, task: MessageID) -> RemoteError {
-    let reason = "Engine '\(engine.uuid)' died while running task '\(task)'"
-    return RemoteError(
-      name: "EngineError", value: reason, traceback: [reason], engine: EngineInfo(uuid: engine.uuid, id: engine.id, method: "apply")
-    )
+    engineError("Engine '\(engine.uuid)' died while running task '\(task)'", engine)
   }
 
-  /// The same of a task that no engine has seen.
+  /// Of a task that no engine has seen: a restarted controller has not had its engine back in time.
   static func engineAbsent(_ engine: RegisteredEngine, task: MessageID) -> RemoteError {
-    let reason = "Task '\(task)' was not sent: its engine '\(engine.uuid)' has not come back since the controller was restarted"
-    return RemoteError(
+    engineError(
+      "Task '\(task)' was not sent: its engine '\(engine.uuid)' has not come back since the controller was restarted", engine)
+  }
+
+  /// The same: its engine had gone before the task could leave.
+  static func engineGone(_ engine: RegisteredEngine, task: MessageID) -> RemoteError {
+    engineError("Task '\(task)' was not sent: its engine '\(engine.uuid)' is gone", engine)
+  }
+
+  private static func engineError(_ reason: String, _ engine: RegisteredEngine) -> RemoteError {
+    RemoteError(
       name: "EngineError", value: reason, traceback: [reason], engine: EngineInfo(uuid: engine.uuid, id: engine.id, method: "apply")
     )
   }

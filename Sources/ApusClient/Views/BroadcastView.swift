@@ -18,7 +18,7 @@ public struct BroadcastView: EngineView {
   /// The engines of this moment.
   /// - Throws: `noEngines`, `unknownEngine`.
   public var engines: [RegisteredEngine] {
-    get throws(ClientError) { try targets.resolve(among: client.engines) }
+    get throws(ClientError) { try client.resolve(targets) }
   }
 
   /// - Returns: a task for each engine, or a single one if the view coalesces. `execute` never coalesces: its replies are not data.

@@ -15,10 +15,11 @@ public struct DirectView: EngineView {
     self.label = label
   }
 
-  /// The engines of this moment.
+  /// The engines of this moment. Ones that are named may be away, where a restarted controller has not all of them back yet: what is submitted to
+  /// them waits.
   /// - Throws: `noEngines`, `unknownEngine`.
   public var engines: [RegisteredEngine] {
-    get throws(ClientError) { try targets.resolve(among: client.engines) }
+    get throws(ClientError) { try client.resolve(targets) }
   }
 
   /// The same view of the engines of this moment, whoever comes later. One that leaves makes its calls throw.

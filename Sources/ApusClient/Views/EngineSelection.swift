@@ -14,15 +14,16 @@ public enum EngineSelection: Sendable, Hashable {
   public static func engine(_ id: EngineID) -> EngineSelection { .engines([id]) }
   public static func engine(_ number: Int) -> EngineSelection { .engines([EngineID(number)]) }
 
+  /// - Parameter awaited: those that are not registered, and may be named all the same.
   /// - Throws: `noEngines` where nothing is selected, `unknownEngine` where one is not registered.
-  func resolve(among registered: [RegisteredEngine]) throws(ClientError) -> [RegisteredEngine] {
+  func resolve(among registered: [RegisteredEngine], awaited: [RegisteredEngine] = []) throws(ClientError) -> [RegisteredEngine] {
     let selected: [RegisteredEngine]
     switch self {
     case .all: selected = registered
     case .engines(let ids):
       var found: [RegisteredEngine] = []
       for id in ids {
-        guard let engine = registered.first(where: { $0.id == id }) else {
+        guard let engine = registered.first(where: { $0.id == id }) ?? awaited.first(where: { $0.id == id }) else {
           let numbers = registered.map(\.id.description).joined(separator: ", ")
           throw ClientError(
             .unknownEngine, "engine \(id) is not registered",
@@ -52,5 +53,13 @@ public enum EngineSelection: Sendable, Hashable {
         advice: "Wait for engines (waitForEngines), or start some (apus engine).")
     }
     return selected
+  }
+}
+
+extension Client {
+  /// As `EngineSelection.resolve`, among the engines of this moment.
+  func resolve(_ selection: EngineSelection) throws(ClientError) -> [RegisteredEngine] {
+    let (present, awaited) = roster.all
+    return try selection.resolve(among: present, awaited: awaited)
   }
 }

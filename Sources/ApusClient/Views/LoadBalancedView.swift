@@ -44,7 +44,7 @@ public struct LoadBalancedView: EngineView {
   /// Lets only these engines run the view's tasks; `nil` lets any.
   /// - Throws: `noEngines`, `unknownEngine`.
   public mutating func setTargets(_ selection: EngineSelection?) throws(ClientError) {
-    if let selection { targets = try selection.resolve(among: client.engines) } else { targets = nil }
+    if let selection { targets = try client.resolve(selection) } else { targets = nil }
     metadata = encoded()
   }
 

@@ -342,6 +342,8 @@ struct ClientSockets: ~Copyable, ClientEffects {
     roster.apply(event)
   }
 
+  mutating func awaits(_ engines: [RegisteredEngine]) { roster.await(engines) }
+
   mutating func kindLearned(of engine: RegisteredEngine) { roster.replace(engine) }
 
   /// Stock clients say nothing, and are told nothing new.

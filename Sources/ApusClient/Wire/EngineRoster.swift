@@ -10,6 +10,7 @@ final class EngineRoster: Sendable {
 
   private struct Contents {
     var engines: [RegisteredEngine] = []
+    var awaited: [RegisteredEngine] = []
     var isKnown = false
     var waiters: [Int: Waiter] = [:]
     var lastWaiter = 0
@@ -37,6 +38,8 @@ final class EngineRoster: Sendable {
 
   /// By id.
   var engines: [RegisteredEngine] { contents.withLock { $0.engines } }
+  /// The same, and those that a restarted controller has not back yet. Whoever names one of them may submit to it.
+  var all: (present: [RegisteredEngine], awaited: [RegisteredEngine]) { contents.withLock { ($0.engines, $0.awaited) } }
 
   // MARK: the loop
 
@@ -52,6 +55,12 @@ final class EngineRoster: Sendable {
     listener?.apply(event)
     for stream in streams { stream.yield(event) }
     for waiter in waiters { waiter.continuation.resume() }
+  }
+
+  /// - Parameter engines: all that are awaited from here on.
+  func await(_ engines: [RegisteredEngine]) {
+    contents.withLock { $0.awaited = engines }
+    listener?.await(engines)
   }
 
   /// More is known of an engine that is there.

@@ -56,4 +56,10 @@ extension RemoteError {
     let reason = "Engine \(engine) died while running task \(task): \(cause)"
     return RemoteError(name: "EngineError", value: reason, traceback: [reason])
   }
+
+  /// The failure of a task for an engine that is not there: it has not had it.
+  static func notSent(_ task: MessageID, to engine: EngineUUID) -> RemoteError {
+    let reason = "Task \(task) was not sent: its engine \(engine) is not registered"
+    return RemoteError(name: "EngineError", value: reason, traceback: [reason])
+  }
 }

@@ -104,13 +104,7 @@ enum ClientFunctions {
   /// client_engines(handle) -> [(id, uuid, kind, is_own), ...]
   private static let engines: FastFunction = { _, arguments, count in
     guard let client = client(arguments, count, expected: 1, "client_engines(handle)") else { return nil }
-    return Python.list(
-      client.engines.map { engine in
-        Python.tuple([
-          PyLong_FromLong(engine.id.number), Python.string(engine.uuid.text), Python.string(engine.kind.rawValue),
-          Python.bool(engine.isOwn),
-        ])
-      })
+    return ClientObjects.engines(client.engines)
   }
 
   // MARK: requests

@@ -44,6 +44,7 @@ enum ClientObjects {
     case .sent(let number): return tuple(number, 12)
     case .arrived(let engine): return self.engine(engine, 20)
     case .departed(let engine): return self.engine(engine, 21)
+    case .awaited(let engines): return tuple(-1, 22, self.engines(engines))
     case .closed(let error):
       return tuple(-1, 30, Python.string(error.code.description), Python.string("\(error)"), Python.none(), Python.none())
     }
@@ -58,6 +59,17 @@ enum ClientObjects {
     tuple(
       engine.id.number, kind, Python.string(engine.uuid.text), Python.string(engine.kind.rawValue), Python.bool(engine.isOwn),
       Python.none())
+  }
+
+  /// [(id, uuid, kind, is_own), ...]. A new reference.
+  static func engines(_ engines: [RegisteredEngine]) -> Object? {
+    Python.list(
+      engines.map { engine in
+        Python.tuple([
+          PyLong_FromLong(engine.id.number), Python.string(engine.uuid.text), Python.string(engine.kind.rawValue),
+          Python.bool(engine.isOwn),
+        ])
+      })
   }
 
   private static func bytes(_ frame: Frame) -> Object? { frame.withUnsafeBytes { Python.bytes($0) } }

@@ -112,4 +112,72 @@ import Transport
     #expect(bench.state.nextDeadline == nil)
     #expect(bench.state.unsent.isEmpty && bench.state.absent.isEmpty)
   }
+
+  /// Nobody has noticed that anything had broken: everything comes when the next controller has told that the engine is not there yet.
+  @Test(arguments: Fate.allCases) private func whatIsSubmittedWhileItsEngineIsAwayWaits(_ fate: Fate) {
+    var bench = ClientBench()
+    let (e0, e1) = (bench.engine(0), bench.engine(1))
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    bench.effects.forget()
+    let hub = SessionID("other")
+    bench.step { [asked = bench.state.serial, now = bench.at(1)] in
+      $0.engines([e0], asOf: asked, hub: hub, journal: "j", isOwn: true, now: now, effects: &$1)
+    }
+    bench.effects.expect("-1")
+    let routes: [Request.Route] = [.direct(e1), .coalescing([e0, e1]), .broadcast([e0, e1]), .direct(e1)]
+    let tasks = routes.map { bench.submit($0) }
+    bench.effects.expect()
+    let share = TaskNumber(raw: tasks[2].raw + 2)
+    bench.abort(tasks[3])
+    // What is there need not wait, and what is asked of the engine's control channel cannot.
+    let (direct, control) = (bench.submit(.direct(e0)), bench.submit(.control(e1)))
+    bench.effects.expect("send \(direct.raw)", "\(control.raw): EngineError", "\(control.raw): silent")
+    #expect(bench.effects.reasons[control]?.contains("was not sent") ?? false)
+    bench.expire(at: 60)
+    bench.effects.expect()
+    switch fate {
+    case .comesBack: bench.step { $0.engineRegistered(e1, effects: &$1) }
+    case .isListed:
+      bench.step { [asked = bench.state.serial] in
+        $0.engines([e0, e1], asOf: asked, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1)
+      }
+    case .isGivenUp: bench.lose(1)
+    case .staysAway: bench.expire(at: 61)
+    }
+    let (first, second, third, last) = (tasks[0], tasks[1], tasks[2], tasks[3])
+    switch fate {
+    case .comesBack, .isListed:
+      bench.effects.expect(
+        "+1", "send \(first.raw)", "send \(second.raw)", "send \(third.raw)", "send \(last.raw)", "abort \(last.raw) on 1")
+      bench.reply(first, from: 1)
+      bench.effects.expect("\(first.raw): ok", "\(first.raw): silent")
+    case .isGivenUp, .staysAway:
+      let ended = [first, second, share, last]
+      #expect(
+        bench.effects.lines == ended.flatMap { ["\($0.raw): EngineError", "\($0.raw): silent"] } + ["send \(third.raw)"])
+      for task in ended {
+        #expect(bench.effects.reasons[task]?.hasSuffix("has not come back since the controller was restarted") ?? false)
+      }
+      bench.effects.forget()
+      // Nobody waits any more.
+      let late = bench.submit(.direct(e1))
+      bench.effects.expect("\(late.raw): EngineError", "\(late.raw): silent")
+      #expect(bench.effects.reasons[late]?.hasSuffix("was not sent: its engine 'e1' is gone") ?? false)
+    }
+    #expect(bench.state.nextDeadline == nil)
+    #expect(bench.state.unsent.isEmpty && bench.state.absent.isEmpty)
+  }
+
+  @Test func onlyWhatHadLeftMayHaveRun() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    bench.step { $0.engines([e0], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    let sent = bench.submit(.direct(e0))
+    let spared = [sent.raw].compactMap { bench.effects.sent[$0] }
+    bench.step { $0.connectionBroke(.direct, sparing: spared, effects: &$1) }
+    let unsent = bench.submit(.direct(e0))
+    bench.lose(0)
+    #expect(bench.effects.reasons[sent]?.contains("died while running") ?? false)
+    #expect(bench.effects.reasons[unsent]?.contains("was not sent") ?? false)
+  }
 }

@@ -10,6 +10,9 @@ struct ClientRecorder: ClientEffects {
   private(set) var ends: [TaskNumber: Int] = [:]
 
   private(set) var sent: [Int: Request] = [:]
+  /// What failures over there, and of engines, say.
+  private(set) var reasons: [TaskNumber: String] = [:]
+  private(set) var awaited: [RegisteredEngine] = []
 
   mutating func send(_ request: Request) {
     sent[request.number.raw] = request
@@ -33,7 +36,9 @@ struct ClientRecorder: ClientEffects {
     ends[handle.number, default: 0] += 1
     switch ending.outcome {
     case .success: lines.append("\(handle.number.raw): ok")
-    case .failure(let error as RemoteError): lines.append("\(handle.number.raw): \(error.name)")
+    case .failure(let error as RemoteError):
+      lines.append("\(handle.number.raw): \(error.name)")
+      reasons[handle.number] = error.value
     case .failure(let error as ClientError): lines.append("\(handle.number.raw): \(error.code)")
     case .failure(let error): lines.append("\(handle.number.raw): \(error)")
     }
@@ -47,6 +52,7 @@ struct ClientRecorder: ClientEffects {
     case .departed(let engine): lines.append("-\(engine)")
     }
   }
+  mutating func awaits(_ engines: [RegisteredEngine]) { awaited = engines }
   mutating func kindLearned(of engine: RegisteredEngine) { lines.append("\(engine) is \(engine.kind)") }
   mutating func askForEngines(asOf serial: Int) { lines.append("ask \(serial)") }
 
@@ -73,6 +79,7 @@ struct ClientBench {
   mutating func step(_ event: (inout ClientState, inout ClientRecorder) -> Void, at location: SourceLocation = #_sourceLocation) {
     event(&state, &effects)
     #expect(state.checkInvariants() == [], sourceLocation: location)
+    #expect(effects.awaited == state.absent.values.sorted(), sourceLocation: location)
   }
 
   mutating func arrive(_ numbers: Int...) {

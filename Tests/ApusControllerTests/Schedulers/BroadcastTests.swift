@@ -10,6 +10,8 @@ struct BroadcastRecorder: BroadcastEffects {
   private(set) var shares: [String: JSONObject] = [:]
   private(set) var events: [String] = []
   private(set) var stories = TaskStories()
+  /// What was last said of an engine that a broadcast did not have.
+  private(set) var reason = ""
 
   mutating func send(_ request: Envelope, id: MessageID, metadata: JSONObject, to engine: EngineUUID) {
     messages.append("\(id) → \(engine)")
@@ -19,6 +21,7 @@ struct BroadcastRecorder: BroadcastEffects {
   mutating func relay(_ reply: Envelope) { messages.append("relayed \(reply.frames[0].text)") }
 
   mutating func combine(_ combined: CombinedReply, to request: Envelope) -> Envelope {
+    if case .lost(let error) = combined.outcome { reason = error.value }
     let outcome =
       switch combined.outcome {
       case .succeeded(let replies): replies.map { $0.frames[0].text }.joined(separator: " ")
@@ -67,11 +70,13 @@ struct BroadcastTests {
     try bench.submit("b", to: [0, 1], coalescing: true)
     bench.complete("b", by: 0)
     bench.recorder.expect("a_e0 → e0", "a_e1 → e1", "b_e0 → e0", "b: EngineError")
+    #expect(bench.recorder.reason == "Task b was not sent: its engine e1 is not registered")
     bench.state.engineRegistered("e1")
     try bench.submit("c", to: [1], coalescing: true)
     bench.recorder.expect("c_e1 → e1")
     bench.state.giveUp(owed, of: "e1", cause: .disconnected, effects: &bench.recorder)
     bench.recorder.expect("a: EngineError")
+    #expect(bench.recorder.reason.contains("died while running"))
     bench.complete("c", by: 1)
     bench.recorder.expect("c: e1")
     #expect(bench.state.pendingCount == 0 && bench.state.checkInvariants() == [])

@@ -207,3 +207,21 @@ def test_engines_come_and_go(core, dispatcher):
     assert engines.ids == [3, 4] and not engines.are_all_own and engines.are_own([3]) and not engines.are_own([4])
     assert engines.table["three"] == 3 and engines.table[4] == "four" and engines.known["zero"] == 0
     assert seen[2] == {"event": "unregister", "id": 0, "uuid": "zero"}
+
+
+def test_engines_that_a_restarted_controller_has_not_back_have_their_names(core, dispatcher):
+    seen = []
+    dispatcher.engine_callbacks.append(seen.append)
+    core.give((0, 20, "zero", "python", True, None), (1, 20, "one", "python", True, None), (2, 20, "two", "swift", True, None))
+    away = [(1, "one", "python", True), (2, "two", "swift", True)]
+    core.give((-1, 22, away, None, None, None), (1, 21, "one", "python", True, None), (2, 21, "two", "swift", True, None))
+    dispatcher.wait_until(lambda: len(seen) == 5, 5)
+    engines = dispatcher.engines
+    assert engines.ids == [0] and [engines.uuid(engine_id) for engine_id in (0, 1, 2)] == ["zero", "one", "two"]
+    assert engines.are_own([0, 1]) and not engines.are_own([0, 2])
+    # Another one has its number meanwhile.
+    core.give((1, 20, "another", "swift", True, None), (-1, 22, [], None, None, None), (3, 20, "three", "python", True, None))
+    dispatcher.wait_until(lambda: len(seen) == 7, 5)
+    assert engines.uuid(1) == "another" and not engines.are_own([1]) and engines.are_own([0, 3])
+    with pytest.raises(KeyError):
+        engines.uuid(2)

@@ -186,7 +186,7 @@ struct BroadcastState {
     _ share: MessageID, of id: MessageID, to uuid: EngineUUID, effects: inout some BroadcastEffects & ~Copyable
   ) {
     _ = end(share, of: uuid)
-    let error = RemoteError.engineDied(uuid, running: id, cause: "it is not registered")
+    let error = RemoteError.notSent(id, to: uuid)
     effects.report(share, .finished(reply: Self.unsent(error), engine: uuid, outcome: .refused))
     lose(uuid, of: id, error, effects: &effects)
   }

@@ -199,8 +199,7 @@ actor RequestRelay: DeliversLater {
     if back.isKnown(identity) { return }
     // Nobody answers it, and a record without an end would be kept for ever.
     _ = requests.answered(id, by: uuid)
-    let reason = "Engine \(uuid) is not registered: task \(id) went nowhere"
-    end(id, on: uuid, .refused, RemoteError(name: "EngineError", value: reason, traceback: [reason]))
+    end(id, on: uuid, .refused, .notSent(id, to: uuid))
   }
 
   private func answered(_ reply: Envelope, id: MessageID, by uuid: EngineUUID) {
