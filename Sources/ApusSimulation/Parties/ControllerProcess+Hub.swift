@@ -44,8 +44,10 @@ extension ControllerProcess {
     for uuid in before.keys where hub.ids[uuid] == nil { heart.forget(uuid) }
   }
 
-  /// As the hub lists them.
-  var registered: [(id: EngineID, uuid: EngineUUID, arrival: Int)] { hub.sortedEngines.map { ($0.id, $0.uuid, $0.arrival) } }
+  /// As the hub lists them: none that the schedulers do not know yet.
+  var registered: [(id: EngineID, uuid: EngineUUID, arrival: Int)] {
+    hub.sortedEngines.filter { unannounced[$0.uuid] == nil }.map { ($0.id, $0.uuid, $0.arrival) }
+  }
 
   func hub(_ event: (inout HubState, inout HubSink) -> Void) {
     var effects = HubSink()
@@ -59,6 +61,7 @@ extension ControllerProcess {
     switch action {
     case .joined(let uuid, let id, let traits):
       world.note("\(name): \(uuid) joins as \(id)")
+      unannounced[uuid, default: 0] += 1
       toScheduler { [self] in
         known.insert(uuid)
         broadcasts.engineRegistered(uuid)
@@ -67,7 +70,10 @@ extension ControllerProcess {
             uuid, running: traits.running, accounts: traits.takesBatches, resources: traits.resources,
             wasCutOff: traits.wasCutOff, now: world.instant, effects: &sink)
         }
-        toHub { [self] in announce(uuid, id, isThere: true) }
+        toHub { [self] in
+          if let count = unannounced[uuid] { unannounced[uuid] = count > 1 ? count - 1 : nil }
+          announce(uuid, id, isThere: true)
+        }
       }
     case .drains(let uuid):
       world.note("\(name): \(uuid) drains")

@@ -45,6 +45,8 @@ final class ControllerProcess: Process {
   var registrars: [EngineUUID: (engine: EngineProcess, link: Link)] = [:]
   /// Engines that are registered: what is for them waits until they are connected.
   var known: Set<EngineUUID> = []
+  /// Those of which the schedulers have not heard, and how many times each has joined without that.
+  var unannounced: [EngineUUID: Int] = [:]
   /// Engines that it was to get rid of.
   var unwanted: Set<EngineUUID> = []
   private var waitingRequests: [EngineUUID: [Envelope]] = [:]
