@@ -277,9 +277,15 @@ final class EngineProcess: Process {
 
   private func send(_ reply: Envelope) {
     guard let (link, controller) = shell else { return }
-    link.toListener("reply of \(uuid) to \(reply.parentID?.text ?? "?")") { [unowned controller, uuid] in
-      controller.completed(reply, by: uuid)
+    func send(_ words: String) {
+      link.toListener("\(words) of \(uuid) to \(reply.parentID?.text ?? "?")") { [unowned controller, uuid] in
+        controller.completed(reply, by: uuid)
+      }
     }
+    send("reply")
+    // Its account brings again what was on its way by another one.
+    guard !isStock, cluster.scenario.duplicates > 0, world.chance(cluster.scenario.duplicates) else { return }
+    after(world.pick(0...3_000_000)) { if link.isOpen { send("the same reply") } }
   }
 
   // MARK: the shell

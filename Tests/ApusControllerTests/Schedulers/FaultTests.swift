@@ -43,6 +43,21 @@ struct FaultTests {
     bench.recorder.expect("b: answer of e0", "a → e1")
   }
 
+  @Test("a failure that comes twice is one, also where the next try is on the same engine: it says of which try it is")
+  func comesTwice() throws {
+    var bench = SchedulerBench(engines: 1)
+    bench.submit("a", retries: 2)
+    for attempt in [0, 0, 1, 0, 1, 2, 2] {
+      // As `ReplyMetadata` of an engine.
+      let metadata: JSONValue = ["dependencies_met": true, "engine": "e0", "attempt": .int(attempt), "status": "error"]
+      let reply = try #require(TaskReply(Messages.reply(to: "a", from: "e0", metadata: metadata)))
+      bench.state.completed(reply, by: SchedulerBench.engine(0), now: bench.now, effects: &bench.recorder)
+    }
+    bench.recorder.expect("a → e0", "a → e0", "a → e0", "a: answer of e0")
+    bench.recorder.expectNothingElse()
+    #expect(bench.recorder.attempts["a"] == [nil, 1, 2])
+  }
+
   @Test("a task that has failed everywhere goes round again, and its last error is the answer")
   func failsEverywhere() {
     var bench = SchedulerBench(engines: 2)
