@@ -151,7 +151,8 @@ public final class Controller: Service {
       former = Mutex(nil)
     }
     if let setAside = plan.setAside { Self.note(setAside, in: configuration.journalDirectory, logger: logger) }
-    journal = journalParts?.journal(for: tasks, on: schedulerLoop, tellEngine: control, logger: logger)
+    let damaged = former.withLock { $0?.restored.damaged }
+    journal = journalParts?.journal(for: tasks, on: schedulerLoop, tellEngine: control, damaged: damaged, logger: logger)
     let store = TaskStore(loop: storeLoop, database: database, logger: logger)
     self.store = store
     logLoop = EventLoop(name: "events")

@@ -26,7 +26,8 @@ public struct JournalDirectory: Sendable, Hashable {
   private static func isOwn(_ name: String) -> Bool {
     let stem = name.hasSuffix(".new") ? String(name.prefix { $0 != "." }) : name
     let isSegment = name.hasSuffix(".log") && name.dropLast(4).count >= 8 && name.dropLast(4).allSatisfy(\.isNumber)
-    return isSegment || ["id", JournalBeginning.attemptsName, "beginning", JournalBeginning.fileName].contains(stem)
+    return isSegment || JournalBeginning.isPutAside(name)
+      || ["id", JournalBeginning.attemptsName, "beginning", JournalBeginning.fileName].contains(stem)
   }
 
   /// For people: how large it is, and where.

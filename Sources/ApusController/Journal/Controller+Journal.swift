@@ -90,9 +90,13 @@ extension Controller {
       self.configuration = journal
     }
 
-    func journal(for tasks: TaskScheduler, on schedulerLoop: EventLoop, tellEngine: RequestRelay, logger: Logger) -> Journal {
+    /// - Parameter damaged: as of `Restorer.Restored`.
+    func journal(
+      for tasks: TaskScheduler, on schedulerLoop: EventLoop, tellEngine: RequestRelay, damaged: [String]?, logger: Logger
+    ) -> Journal {
       Journal(
-        loop: loop, feed: feed, files: JournalFiles(directory: directory, limit: configuration.sizeLimit),
+        loop: loop, feed: feed,
+        files: JournalFiles(directory: directory, limit: configuration.sizeLimit, damaged: damaged),
         configuration: configuration,
         audience: Journal.Audience(
           loop: schedulerLoop,

@@ -19,12 +19,16 @@ final class JournalFiles: JournalStorage {
   private(set) var closed: [(number: Int, bytes: Int)] = []
   /// The last one that was there before.
   private let former: Int
+  /// Those of them that could not be read, as a whole or in parts, until they are put aside; `nil` where nothing is damaged.
+  private var damaged: [String]?
   /// Bytes that the segments may have together: where they would be more, it is as if the disk were full.
   private let limit: Int
 
-  init(directory: String, limit: Int) {
+  /// - Parameter damaged: as of `Restorer.Restored`.
+  init(directory: String, limit: Int, damaged: [String]? = nil) {
     self.directory = directory
     self.limit = limit
+    self.damaged = damaged
     closed = Self.segments(in: directory)
     number = closed.last?.number ?? 0
     former = number
@@ -159,6 +163,29 @@ final class JournalFiles: JournalStorage {
     }
   }
 
+  var isFormerDamaged: Bool { damaged != nil }
+
+  func replaceFormer() {
+    guard let damaged else { return }
+    self.damaged = nil
+    closed.removeAll { number, _ in
+      guard number <= former else { return false }
+      let path = Self.path(number, in: directory)
+      return damaged.contains(path) ? Self.putAside(path) : unlink(path) == 0
+    }
+  }
+
+  /// Gives a segment a name by which nobody reads it, for a person to look at.
+  /// - Returns: whether it has that.
+  private static func putAside(_ path: String) -> Bool {
+    for number in 1... {
+      let aside = "\(path.dropLast(4))\(number == 1 ? "" : "-\(number)")\(JournalBeginning.damagedSuffix)"
+      var status = stat()
+      if lstat(aside, &status) != 0 { return rename(path, aside) == 0 }
+    }
+    return false
+  }
+
   /// Removes what was written here, and leaves what was there before.
   func removeWritten() {
     endSegment()
@@ -175,6 +202,9 @@ final class JournalFiles: JournalStorage {
   /// After an end in order.
   func removeDirectory() {
     removeAll()
+    for name in DirectoryListing.names(in: directory) where JournalBeginning.isPutAside(name) {
+      if unlink("\(directory)/\(name)") != 0 { rmdir("\(directory)/\(name)") }
+    }
     for name in [JournalBeginning.fileName, "id"] { unlink("\(directory)/\(name)") }
     Self.endAttempts(directory)
     rmdir(directory)

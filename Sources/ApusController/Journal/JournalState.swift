@@ -168,7 +168,9 @@ struct JournalState<Storage: JournalStorage> {
       isReplacing = false
       snapshotBytes = bytesSinceSnapshot
       // Before anything older goes.
-      if configuration.sync != .never { try storage.sync() }
+      if configuration.sync != .never || storage.isFormerDamaged { try storage.sync() }
+      // The next controller would find the same damage again.
+      if storage.isFormerDamaged { storage.replaceFormer() }
     }
   }
 

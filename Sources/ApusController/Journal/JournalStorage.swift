@@ -14,6 +14,10 @@ protocol JournalStorage: AnyObject {
   func sync() throws(FileError)
   /// The same of what was there before.
   func syncFormer() throws(FileError)
+  /// Whether something of what was there before could not be read.
+  var isFormerDamaged: Bool { get }
+  /// What was there before, and is damaged, goes: all of it that could be read is in a snapshot. Segments that could not are put aside.
+  func replaceFormer()
   func removeClosed(while isObsolete: (_ number: Int, _ bytesLeft: Int) -> Bool)
   func removeWritten()
   func removeAll()

@@ -24,6 +24,8 @@ struct Restorer {
   private var expectedTasks = 0
   /// Sentences about what could not be read.
   private(set) var damages: [String] = []
+  /// The segments that they are about.
+  private var damaged: [String] = []
   /// Bytes at the end of segments that were cut off in the middle of a write: what happens when the power fails.
   private(set) var tornBytes = 0
 
@@ -125,18 +127,29 @@ struct Restorer {
       if damage.isTail {
         tornBytes += damage.count
       } else {
-        damages.append(
-          "\(segment.name): \(damage.count) bytes from \(damage.offset) on are damaged, and what they said is left out")
+        note(
+          "\(segment.name): \(damage.count) bytes from \(damage.offset) on are damaged, and what they said is left out",
+          of: segment.name)
       }
     }
     if segment.unknown > 0 {
-      damages.append(
-        "\(segment.name): \(segment.unknown) records cannot be read: another version wrote them, or they lean on what is damaged")
+      note(
+        "\(segment.name): \(segment.unknown) records cannot be read: another version wrote them, or they lean on what is damaged",
+        of: segment.name)
     }
   }
 
-  /// A segment that is there, and cannot be read.
-  mutating func leaveOut(_ error: FileError) { damages.append("\(error): what it says is left out") }
+  /// A segment that is there, and cannot be read, or a part of it.
+  mutating func leaveOut(_ error: FileError) {
+    let sentence = "\(error): what it says is left out"
+    // Of one segment it is said once.
+    if damages.last != sentence { note(sentence, of: error.path) }
+  }
+
+  private mutating func note(_ damage: String, of segment: String) {
+    damages.append(damage)
+    if damaged.last != segment { damaged.append(segment) }
+  }
 
   private mutating func apply(_ record: consuming JournalCodec.Record) {
     switch consume record {
@@ -248,6 +261,8 @@ struct Restorer {
     var bytes = (all: 0, tasks: 0)
     /// Nothing but a tail is missing: what is written behind it goes on with it.
     var isWhole = true
+    /// The segments of which something could not be read; `nil` where nothing is damaged.
+    var damaged: [String]?
     /// Of tasks that had ended before the last snapshot, the latest last.
     var ended: [EndedTasks] = []
     var isEmpty: Bool { tasks.isEmpty && outcomes.isEmpty && results.isEmpty && ended.isEmpty }
@@ -269,7 +284,8 @@ struct Restorer {
     for index in tasks.indices { taskBytes += tasks[index].bytesRead }
     return Restored(
       tasks: tasks, outcomes: outcomeOrder.compactMap { id in outcomes[id].map { (id, $0) } },
-      results: Array(results), bytes: (bytes, taskBytes), isWhole: isWhole, ended: ended)
+      results: Array(results), bytes: (bytes, taskBytes), isWhole: isWhole,
+      damaged: damages.isEmpty ? nil : damaged, ended: ended)
   }
 
   /// Where most of the tasks of a part have ended, the others shall not keep it in memory.

@@ -3,6 +3,11 @@ public struct JournalBeginning: Sendable, Hashable {
   public static let fileName = "beginning.json"
   /// Has a byte for each controller that began to read the journal, and did not come to the end of that.
   public static let attemptsName = "attempts"
+  /// Ends the names of segments that could not be read, and that nobody reads any more: `00000003.damaged`.
+  public static let damagedSuffix = ".damaged"
+
+  /// Whether it is the name of such a segment.
+  public static func isPutAside(_ name: String) -> Bool { name.hasSuffix(damagedSuffix) && name.prefix { $0.isNumber }.count >= 8 }
 
   /// Tasks of the controller before that had not ended: they go on.
   public var tasks = 0
@@ -57,7 +62,8 @@ public struct JournalBeginning: Sendable, Hashable {
     }
     if !damages.isEmpty {
       let more = damages.count > 3 ? "\nand \(damages.count - 3) more of the kind, in the controller's log" : ""
-      sentences.append((true, "the journal was damaged:\n" + damages.prefix(3).joined(separator: "\n") + more))
+      let kept = "\nDamaged segments are kept as \(directory)/*\(Self.damagedSuffix), until the cluster ends in order"
+      sentences.append((true, "the journal was damaged:\n" + damages.prefix(3).joined(separator: "\n") + more + kept))
     }
     return sentences
   }

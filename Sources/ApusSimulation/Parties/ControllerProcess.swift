@@ -109,6 +109,7 @@ final class ControllerProcess: Process {
     guard life > 1, wasCutShort else { return false }
     var restorer = Restorer()
     cluster.disk.read(into: &restorer)
+    cluster.disk.isFormerDamaged = !restorer.damages.isEmpty
     var restored = restorer.finish()
     if configuration.sync == .always, cluster.scenario.fullDisks == 0 {
       for task in restored.tasks where !(cluster.ledger.tasks[task.id]?.ends.isEmpty ?? true) {

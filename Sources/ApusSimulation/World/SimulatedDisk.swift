@@ -17,6 +17,8 @@ final class SimulatedDisk: JournalStorage {
   private(set) var number = 0
   private var isOpen = false
   private var former = 0
+  /// As the controller that has read it found.
+  var isFormerDamaged = false
   private(set) var most = 0
   /// While it is full nothing can be written.
   var isFull = false
@@ -107,6 +109,11 @@ final class SimulatedDisk: JournalStorage {
       segments[number]?.synced = count
       segments[number]?.isNamed = true
     }
+  }
+
+  func replaceFormer() {
+    isFormerDamaged = false
+    if !keepsEverything { for number in segments.keys where number <= former { segments[number] = nil } }
   }
 
   func removeClosed(while isObsolete: (_ number: Int, _ bytesLeft: Int) -> Bool) {

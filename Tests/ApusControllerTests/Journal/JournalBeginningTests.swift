@@ -82,7 +82,10 @@ struct JournalBeginningTests {
     #expect(told.map(\.isWarning) == [true, false, true])
     #expect(told[0].text.contains("it cannot be read") && told[0].text.contains("/there"))
     #expect(told[1].text == "resumes 2 tasks of the controller before (journal /j, last written 2026-11-23 12:37:01 UTC)")
-    #expect(told[2].text == "the journal was damaged:\na\nb\nc\nand 1 more of the kind, in the controller's log")
+    #expect(
+      told[2].text
+        == "the journal was damaged:\na\nb\nc\nand 1 more of the kind, in the controller's log\n"
+        + "Damaged segments are kept as /j/*.damaged, until the cluster ends in order")
     #expect(JournalBeginning().sentences("/j").isEmpty)
   }
 

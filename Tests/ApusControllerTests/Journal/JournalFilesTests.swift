@@ -271,6 +271,54 @@ struct JournalFilesTests {
             ]))))
   }
 
+  @Test("what is damaged is put aside when all that could be read is restated: the next controller finds a journal without damage")
+  func putAside() async throws {
+    try await withDirectory { directory in
+      let old = JournalFiles(directory: directory, limit: 1 << 20)
+      for number in 0..<4 {
+        try old.beginSegment()
+        try old.append(JournalBlockTests.block([JournalBlockTests.submitted(MessageID("a\(number)"))]))
+        try old.append(JournalBlockTests.block([JournalBlockTests.submitted(MessageID("b\(number)"))]))
+      }
+      // A snapshot that goes over several segments, of which one is lost.
+      try old.append(JournalBlockTests.block([.snapshotBegins]))
+      let (second, third) = (JournalFiles.path(2, in: directory), JournalFiles.path(3, in: directory))
+      var bytes = [UInt8](try Data(contentsOf: URL(filePath: second)))
+      bytes[20] ^= 1
+      try Data(bytes).write(to: URL(filePath: second))
+      try FileManager.default.removeItem(atPath: third)
+      try FileManager.default.createDirectory(atPath: third, withIntermediateDirectories: false)
+      // One of before has its name.
+      let aside = "\(third.dropLast(4)).damaged"
+      try Data().write(to: URL(filePath: aside))
+
+      let read = restored(directory)
+      #expect(read.damaged == [second, third])
+      #expect(read.tasks.map(\.id) == ["a0", "b0", "b1", "a3", "b3"])
+      let files = JournalFiles(directory: directory, limit: 1 << 20, damaged: read.damaged)
+      var configuration = JournalConfiguration()
+      configuration.sync = .never
+      var effects = Effects()
+      var state = JournalState(files, configuration)
+      state.resume(effects: &effects)
+      func commit(_ entries: [JournalEntry]) {
+        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+      }
+      commit([.snapshotBegins] + read.tasks.map { .restated($0) })
+      #expect(restored(directory).damaged == [second, third], "the next one may need what can be read of it")
+      commit([.snapshotEnds(tasks: read.tasks.count)])
+      let next = restored(directory)
+      #expect(next.isWhole && next.tasks.map(\.id) == read.tasks.map(\.id))
+      let names = try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
+      #expect(
+        names == ["00000002.damaged", "00000003-2.damaged", "00000003.damaged", "00000005.log", "00000006.log", "id"], "\(names)")
+      #expect([UInt8](try Data(contentsOf: URL(filePath: "\(second.dropLast(4)).damaged"))) == bytes)
+      // And nothing is left after an end in order.
+      state.end(effects: &effects)
+      #expect(!FileManager.default.fileExists(atPath: directory))
+    }
+  }
+
   @Test("a journal that is gone on with, and finds no room, goes at once")
   func goesOnWithoutRoom() async throws {
     try await withDirectory { directory in

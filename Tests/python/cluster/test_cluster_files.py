@@ -363,5 +363,8 @@ def test_cleaning_up_removes_journals(make, profile, apus):
     (profile / "journal").rename(profile / "journal.aside-1")
     (profile / "journal").mkdir()
     (profile / "journal" / "00000001.log").write_bytes(b"")
+    # Segments that could not be read: of the second nobody knows what it was.
+    (profile / "journal" / "00000002.damaged").write_bytes(b"?")
+    (profile / "journal" / "00000003-2.damaged").mkdir()
     clean_cluster_files(str(profile))
     assert sorted(path.name for path in profile.iterdir() if path.name.startswith("journal")) == ["journal-notes"] and kept.exists()

@@ -258,7 +258,13 @@ def test_what_of_a_journal_cannot_be_read_is_told(run, parts, profile, file, wai
     started = run("start", "-n", "1", "--daemonize")
     assert started.returncode == 0 and "the journal was damaged:" in started.stderr, started.stderr
     assert "100 bytes from 0 on are damaged" in started.stderr and "resumes 1 task of the controller before" in started.stderr, started.stderr
+    assert f"Damaged segments are kept as {journal}/*.damaged" in started.stderr
+    # Its tasks are written anew, and the next controller finds nothing wrong.
+    wait_until(lambda: [path.name for path in journal.glob("*.damaged")] == [segment.stem + ".damaged"] and not segment.exists(), 20)
+    os.kill(controller(file), signal.SIGKILL)
+    wait_until(lambda: json.loads((journal / "beginning.json").read_text())["damages"] == [], 20)
     assert run("stop").returncode == 0
+    assert left(profile) == []
 
 
 def test_clean_removes_journals_and_nobody_elses(run, parts, profile, file, wait_until):
