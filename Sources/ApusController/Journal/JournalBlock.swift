@@ -56,22 +56,38 @@ enum JournalBlock {
     return damages
   }
 
+  /// What the first bytes of a block say of it.
+  struct Header {
+    /// Bytes of records.
+    let count: Int
+    /// Whether it is to be read behind the one before.
+    let isLeaning: Bool
+
+    /// - Parameter bytes: from the block's beginning on, a byte of its records among them where there are any.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+      guard bytes.count >= headerSize, word(0, of: bytes) == mark else { return nil }
+      count = Int(word(4, of: bytes))
+      isLeaning = JournalCodec.leansOnTheOneBefore(UnsafeRawBufferPointer(rebasing: bytes[headerSize...]))
+    }
+  }
+
   /// Where a segment can be divided: behind so many bytes of blocks, as far as their lengths tell. The last one is its end.
-  static func partition(_ bytes: UnsafeRawBufferPointer, size: Int) -> [Int] {
+  /// - Parameters:
+  ///   - count: bytes of the segment.
+  ///   - header: gives that of the block at an offset; `nil` where there is none.
+  static func partition(_ count: Int, size: Int, header: (Int) -> Header?) -> [Int] {
     var ends: [Int] = []
     var (start, offset) = (0, 0)
-    while bytes.count - offset >= headerSize, word(offset, of: bytes) == mark {
-      let count = Int(word(offset + 4, of: bytes))
-      guard count < bytes.count - offset - headerSize else { break }
-      offset += headerSize + count
+    var next = header(0)
+    while let block = next, block.count < count - offset - headerSize {
+      offset += headerSize + block.count
+      next = header(offset)
       // What is behind it is a block as well, or the rest would lose its beginning; and one that stands alone.
-      guard offset - start >= size, bytes.count - offset > headerSize, word(offset, of: bytes) == mark,
-        !JournalCodec.leansOnTheOneBefore(UnsafeRawBufferPointer(rebasing: bytes[(offset + headerSize)...]))
-      else { continue }
+      guard offset - start >= size, count - offset > headerSize, let next, !next.isLeaning else { continue }
       ends.append(offset)
       start = offset
     }
-    return ends + [bytes.count]
+    return ends + [count]
   }
 
   /// - Returns: how many bytes of records it has.

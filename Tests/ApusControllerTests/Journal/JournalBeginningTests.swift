@@ -98,7 +98,7 @@ struct JournalBeginningTests {
     #expect(JournalFiles.segments(in: directory).map(\.number) == [2])
     #expect(mkfifo("\(directory)/00000003.log", 0o600) == 0)
     // A pipe would keep the reader for ever.
-    #expect(throws: FileError.self) { try MappedSegment(3, in: directory) }
+    #expect(throws: FileError.self) { try SegmentFile(3, in: directory) }
     let files = JournalFiles(directory: directory, limit: 1000)
     try files.beginSegment()
     #expect(files.number == 4)

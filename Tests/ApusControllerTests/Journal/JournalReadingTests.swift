@@ -143,4 +143,58 @@ struct JournalReadingTests {
       }
     }
   }
+
+  @Test("a page that the disk does not give costs its part, and where headers are in it what is behind", arguments: [100, 30_000])
+  func brokenPage(frame: Int) throws {
+    try withDirectory { directory in
+      write((0..<60).map { task($0, function(UInt8($0), frame)) }, in: directory, limits: JournalLimits(aloneDistance: 0))
+      let path = JournalFiles.path(1, in: directory)
+      let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+      // In the middle of the function of a task.
+      let place = try #require(bytes.firstRange(of: [UInt8](repeating: 20, count: 100))?.lowerBound) + (frame > 4096 ? 8192 : 0)
+      let page = place & ~4095
+      let reading: SegmentFile.Reading = { descriptor, buffer, count, offset in
+        if (page..<page + 4096).contains(offset) {
+          errno = EIO
+          return -1
+        }
+        return pread(descriptor, buffer, offset < page ? min(count, page - offset) : count, offset)
+      }
+      var restorer = Restorer()
+      JournalReading(directory, partSize: 1, reading: reading).read(JournalFiles.segments(in: directory).map(\.number)) { result in
+        switch result {
+        case .success(let segment): restorer.read(segment)
+        case .failure(let error): restorer.leaveOut(error)
+        }
+      }
+      let restored = restorer.finish()
+      #expect(!restored.isWhole && restored.damaged == [path])
+      #expect(restorer.damages.count == 1 && restorer.damages[0].contains(path) && restorer.tornBytes == 0, "\(restorer.damages)")
+      let found = numbers(restored)
+      let missing = (0..<60).filter { !found.contains($0) }
+      #expect(found == found.sorted() && missing.contains(20) && !missing.contains { $0 < 10 })
+      // A few blocks that lean on each other are a part.
+      if frame > 4096 { #expect(missing.count <= 4, "\(missing)") }
+    }
+  }
+
+  @Test("a file that becomes shorter while it is read is missed from there on")
+  func cutOff() throws {
+    try withDirectory { directory in
+      write((0..<60).map { task($0, function(UInt8($0), 30_000)) }, in: directory, limits: JournalLimits(aloneDistance: 0))
+      let path = JournalFiles.path(1, in: directory)
+      var (restorer, isCut) = (Restorer(), false)
+      JournalReading(directory, partSize: 1).read([1]) { result in
+        if !isCut { #expect(truncate(path, 40_000) == 0) }
+        isCut = true
+        switch result {
+        case .success(let segment): restorer.read(segment)
+        case .failure(let error): restorer.leaveOut(error)
+        }
+      }
+      let restored = restorer.finish()
+      #expect(restored.damaged == [path] && restorer.damages.count == 1, "\(restorer.damages)")
+      #expect(numbers(restored).first == 0 && numbers(restored).count < 60)
+    }
+  }
 }
