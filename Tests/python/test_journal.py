@@ -218,6 +218,12 @@ def test_what_is_sent_to_an_engine_that_is_not_back_yet_waits_for_it(journaled, 
         assert not any(task.done() for task in [*tasks, both, wide])
         with pytest.raises(IndexError, match="No such engine: 2"):
             client[2]
+        # What is no task does not wait, and is for who is there.
+        for call in (client.clear, client.shutdown, client.queue_status, client.drain, client.restart_engines):
+            with pytest.raises(IndexError, match="No such engine: 1"):
+                call(1)
+        with pytest.raises(IndexError, match="No such engine: 1"):
+            client.purge_hub_results(targets=[1])
     finally:
         os.kill(pids[1], signal.SIGCONT)
     assert [task.get(60) for task in tasks[:2]] == [pids[1]] * 2

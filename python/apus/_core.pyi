@@ -117,8 +117,8 @@ _Event = (
     | tuple[int, Literal[11, 12], None, None, None, None]
     # Engine arrived, departed; the number is its id: UUID, kind, whether it is Apus's.
     | tuple[int, Literal[20, 21], str, Literal["python", "swift"], bool, None]
-    # Engines that are not there, and for which what names them waits: all of them, as of `client_engines`.
-    | tuple[int, Literal[22], list[tuple[int, str, Literal["python", "swift"], bool]], None, None, None]
+    # Engines that are not there, and for which what names them waits; those that do not come: as of `client_engines`.
+    | tuple[int, Literal[22, 23], list[tuple[int, str, Literal["python", "swift"], bool]], None, None, None]
     # The client is over: code, text. The last event.
     | tuple[int, Literal[30], str, str, None, None]
 )

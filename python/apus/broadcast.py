@@ -76,7 +76,7 @@ class BroadcastView(DirectView):
         block = self.block if block is None else block
         track = self.track if track is None else track
         label = self.label if label is None else label
-        ids = self.client._build_targets(self.targets if targets is None else targets)[1]
+        ids = self.client._build_targets(self.targets if targets is None else targets, may_wait=True)[1]
         are_own = self.client._dispatcher.engines.are_own(ids)
         frames, is_codec = self._pack_call(are_own, f, args, kwargs)
         if self.is_coalescing:

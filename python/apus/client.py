@@ -204,12 +204,15 @@ class Client(EngineWait, Control, Hub, Scaling, Story):
             raise TypeError(f"key by int/slice/iterable of ints only, not {type(key)}")
         return self.direct_view(key)
 
-    def _build_targets(self, targets):
-        """(uuids as bytes, ids) of the engines that `targets` names. Raises NoEnginesRegistered, IndexError, TypeError."""
+    def _build_targets(self, targets, may_wait=False):
+        """(uuids as bytes, ids) of the engines that `targets` names. Raises NoEnginesRegistered, IndexError, TypeError.
+
+        may_wait: for tasks, which wait for engines that a restarted controller has not back yet.
+        """
         engines = self._dispatcher.engines
         ids = engines.ids
         is_named = isinstance(targets, (tuple, list, range)) or (isinstance(targets, int) and targets >= 0)
-        if not ids and not (is_named and engines.awaited):
+        if not ids and not (may_wait and is_named and engines.awaited):
             raise error.NoEnginesRegistered("Can't build targets without any engines")
         if targets is None or (isinstance(targets, str) and targets.lower() == "all"):
             targets = ids
@@ -224,7 +227,7 @@ class Client(EngineWait, Control, Hub, Scaling, Story):
         if not isinstance(targets, (tuple, list, range)):
             raise TypeError(f"targets by int/slice/collection of ints only, not {type(targets)}")
         try:
-            return [engines.uuid(target).encode() for target in targets], list(targets)
+            return [engines.uuid(target, may_wait).encode() for target in targets], list(targets)
         except KeyError as failure:
             raise IndexError(f"No such engine: {failure.args[0]}") from None
 
@@ -234,7 +237,7 @@ class Client(EngineWait, Control, Hub, Scaling, Story):
 
         is_single = isinstance(targets, int)
         if not (isinstance(targets, str) and targets == "all"):
-            targets = self._build_targets(targets)[1]
+            targets = self._build_targets(targets, may_wait=True)[1]
         return DirectView(client=self, targets=targets[0] if is_single else targets, **kwargs)
 
     def load_balanced_view(self, targets=None, **kwargs):
@@ -244,14 +247,14 @@ class Client(EngineWait, Control, Hub, Scaling, Story):
         if isinstance(targets, str) and targets == "all":
             targets = None
         if targets is not None:
-            targets = self._build_targets(targets)[1]
+            targets = self._build_targets(targets, may_wait=True)[1]
         return LoadBalancedView(client=self, targets=targets, **kwargs)
 
     def broadcast_view(self, targets="all", is_coalescing=False, **kwargs):
         """A BroadcastView: one message for many engines. is_coalescing: and one reply."""
         from .broadcast import BroadcastView
 
-        view = BroadcastView(client=self, targets=self._build_targets(targets)[1], **kwargs)
+        view = BroadcastView(client=self, targets=self._build_targets(targets, may_wait=True)[1], **kwargs)
         view.is_coalescing = is_coalescing
         return view
 
@@ -279,7 +282,7 @@ class Client(EngineWait, Control, Hub, Scaling, Story):
         code, text = failure.args
         if code in ("closed", "controllerLost"):
             raise RuntimeError("Client cannot be used after its sockets have been closed") from None
-        if code == "noEngine":
+        if code in ("unknownEngine", "noEngines"):
             raise error.EngineError(text) from None
         raise OSError(text) from None
 

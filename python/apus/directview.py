@@ -37,7 +37,7 @@ class DirectView(View):
         track = self.track if track is None else track
         targets = self.targets if targets is None else targets
         label = self.label if label is None else label
-        ids = client._build_targets(targets)[1]
+        ids = client._build_targets(targets, may_wait=True)[1]
         engines = client._dispatcher.engines
         are_own = engines.are_own(ids)
         frames, is_codec = self._pack_call(are_own, f, args, kwargs)
@@ -85,7 +85,7 @@ class DirectView(View):
         block = self.block if block is None else block
         targets = self.targets if targets is None else targets
         label = self.label if label is None else label
-        ids = self.client._build_targets(targets)[1]
+        ids = self.client._build_targets(targets, may_wait=True)[1]
         messages = self._send_code(code, silent, ids, label)
         children = messages[0] if isinstance(targets, int) else messages
         result = AsyncResult(self.client, children, fname="execute", targets=ids, owner=True)
@@ -149,7 +149,7 @@ class DirectView(View):
         Returns an AsyncResult; None with `block`.
         """
         block = self.block if block is None else block
-        ids = self.client._build_targets(self.targets if targets is None else targets)[1]
+        ids = self.client._build_targets(self.targets if targets is None else targets, may_wait=True)[1]
         mapping = dists[dist]()
         messages, lengths = [], []
         for index, engine_id in enumerate(ids):
@@ -167,7 +167,7 @@ class DirectView(View):
     def gather(self, key, dist="b", targets=None, block=None):
         """Put together what `scatter` has given out. Returns an AsyncMapResult, or with `block` the sequence."""
         block = self.block if block is None else block
-        ids = self.client._build_targets(self.targets if targets is None else targets)[1]
+        ids = self.client._build_targets(self.targets if targets is None else targets, may_wait=True)[1]
         messages = [message for engine_id in ids for message in self.pull(key, block=False, targets=engine_id)._children]
         return self._finish(AsyncMapResult(self.client, messages, dists[dist](), fname="gather"), block)
 

@@ -19,7 +19,7 @@ from .message import UNTIL_REPLY, printed
 #: Guards the state of all messages and results of this process. One lock, because a wait may be for results of several clients.
 LOCK = threading.RLock()
 
-_ENGINE_ARRIVED, _ENGINE_DEPARTED, _ENGINES_AWAITED, _OVER = 20, 21, 22, 30
+_ENGINE_ARRIVED, _ENGINE_DEPARTED, _ENGINES_AWAITED, _ENGINES_GIVEN_UP, _OVER = 20, 21, 22, 23, 30
 _OUTPUT, _OUTPUT_COMPLETE, _SENT = 10, 11, 12
 
 #: Milliseconds after which a leader looks again, if the core cannot wake it.
@@ -187,6 +187,8 @@ class Dispatcher:
             self._engines_changed("unregister", number, event[2])
         elif kind == _ENGINES_AWAITED:
             self.engines.awaits(event[2])
+        elif kind == _ENGINES_GIVEN_UP:
+            self.engines.gives_up(event[2])
         elif kind == _OVER:
             self.over = event[2], event[3]
             self._early.clear()

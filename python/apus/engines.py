@@ -51,12 +51,14 @@ class Engines:
 
     def arrived(self, engine_id, uuid, kind, is_own):
         self.table[engine_id] = uuid
-        self.known[uuid] = engine_id
+        former, self.known[uuid] = self.known.get(uuid), engine_id
         # Swift engines know no pickles at all; they are as foreign to Python's codec as a stock engine is.
         if is_own and kind == "python":
             self._own.add(engine_id)
         if engine_id not in self.ids:
             self.ids = sorted([*self.ids, engine_id])
+        if self.awaited:
+            self._await_no_longer(former, uuid)
         self._count()
 
     def departed(self, engine_id):
@@ -67,9 +69,21 @@ class Engines:
         self._count()
 
     def awaits(self, engines):
-        """These engines, which are not there, are waited for: all of them."""
-        self.awaited = {engine_id: uuid for engine_id, uuid, _, _ in engines}
-        self._own_awaited = {engine_id for engine_id, _, kind, is_own in engines if is_own and kind == "python"}
+        """These engines, which are not there, are waited for from here on, until they arrive or are given up."""
+        for engine_id, uuid, kind, is_own in engines:
+            (self._own_awaited.add if is_own and kind == "python" else self._own_awaited.discard)(engine_id)
+            self.awaited[engine_id] = uuid
+
+    def gives_up(self, engines):
+        """These will not come."""
+        for engine_id, uuid, _, _ in engines:
+            self._await_no_longer(engine_id, uuid)
+
+    def _await_no_longer(self, engine_id, uuid):
+        # Another one may have had the same id since.
+        if self.awaited.get(engine_id) == uuid:
+            del self.awaited[engine_id]
+            self._own_awaited.discard(engine_id)
 
     def _count(self):
         self.are_all_own = bool(self.ids) and len(self._own) == len(self.ids)
@@ -80,7 +94,11 @@ class Engines:
             return all(engine_id in (self._own if engine_id in self.ids else self._own_awaited) for engine_id in ids)
         return self.are_all_own or self._own.issuperset(ids)
 
-    def uuid(self, engine_id):
-        """The name of an engine that is there, or is awaited. Raises KeyError."""
-        uuid = dict.get(self.table, engine_id)
-        return self.awaited[engine_id] if uuid is None else uuid
+    def uuid(self, engine_id, may_wait=True):
+        """The name of an engine that is there or, with `may_wait`, is awaited. Raises KeyError."""
+        # It may come back, or be awaited, between two looks.
+        for names in (self.table, self.awaited, self.table) if may_wait else (self.table,):
+            uuid = dict.get(names, engine_id)
+            if uuid is not None:
+                return uuid
+        raise KeyError(engine_id)

@@ -105,7 +105,7 @@ class LoadBalancedView(View):
         """The flags of a call, as its metadata has them."""
         if not isinstance(retries, int):
             raise TypeError(f"retries must be int, not {type(retries)!r}")
-        uuids = [] if targets is None else [uuid.decode() for uuid in self.client._build_targets(targets)[0]]
+        uuids = [] if targets is None else [uuid.decode() for uuid in self.client._build_targets(targets, may_wait=True)[0]]
         fields = {
             "after": self._render_dependency(after), "follow": self._render_dependency(follow), "timeout": timeout, "targets": uuids,
             "retries": retries, "label": label, "time_limit": self.time_limit, "kill_after": self.kill_after,
@@ -190,7 +190,7 @@ class LoadBalancedView(View):
 
     def _are_own(self, targets):
         engines = self.client._dispatcher.engines
-        return engines.are_all_own if targets is None else engines.are_own(self.client._build_targets(targets)[1])
+        return engines.are_all_own if targets is None else engines.are_own(self.client._build_targets(targets, may_wait=True)[1])
 
     def _refuse_flags(self, f, fields):
         text = "Pure ZMQ scheduler doesn't support the following flags: follow, after, retries, targets, timeout"
@@ -247,7 +247,10 @@ class LoadBalancedView(View):
         )  # fmt: skip
         result._view = self
         targets = self.targets
-        engine_count = (lambda: len(client._dispatcher.engines.ids)) if targets is None else (lambda: len(self.client._build_targets(targets)[1]))
+        if targets is None:
+            engine_count = lambda: len(client._dispatcher.engines.ids)  # noqa: E731
+        else:
+            engine_count = lambda: len(client._build_targets(targets, may_wait=True)[1])  # noqa: E731
         result._start_batches(Batches(result, submit, client._dispatcher.register, engine_count, sequences, count))
         return result
 

@@ -103,7 +103,7 @@ class ParallelFunction(RemoteFunction):
 
                 warnings.warn("`chunksize` is ignored unless load balancing", UserWarning, stacklevel=3)
             targets = view.targets
-            ids = view.client._build_targets(targets)[1] if not isinstance(targets, list) else targets
+            ids = view.client._build_targets(targets, may_wait=True)[1] if not isinstance(targets, list) else targets
             parts, messages = len(ids), []
             flags = {name: value for name, value in self.flags.items() if value is not None}
             for index, engine_id in enumerate(ids):

@@ -105,7 +105,8 @@ public final class BlockingClient: Sendable {
     var requests: [Request]
     switch route {
     case .hub: requests = [request(submission, client.queue.ids.next(), .hub, cost: 0, deadline)]
-    case .control(let ids): requests = try self.requests(submission, engines(ids), cost: 0, deadline) { .control($0) }
+    case .control(let ids):
+      requests = try self.requests(submission, engines(ids, mayWait: false), cost: 0, deadline) { .control($0) }
     case .balanced: requests = [request(submission, client.queue.ids.next(), .balanced, cost: held(by: submission), deadline)]
     case .direct(let ids):
       requests = try self.requests(submission, engines(ids), cost: held(by: submission), deadline) { .direct($0) }
@@ -165,9 +166,10 @@ public final class BlockingClient: Sendable {
     for number in numbers { client.queue.post(.abort(TaskNumber(raw: number), cancellation)) }
   }
 
-  private func engines(_ ids: [EngineID]) throws(ClientError) -> [RegisteredEngine] {
+  /// - Parameter mayWait: until they are back.
+  private func engines(_ ids: [EngineID], mayWait: Bool = true) throws(ClientError) -> [RegisteredEngine] {
     let all = client.roster.all
-    let known = Dictionary((all.present + all.awaited).map { ($0.id, $0) }) { first, _ in first }
+    let known = Dictionary((all.present + (mayWait ? all.awaited : [])).map { ($0.id, $0) }) { first, _ in first }
     var engines: [RegisteredEngine] = []
     for id in ids {
       guard let engine = known[id] else { throw ClientError(.unknownEngine, "there is no engine \(id)") }

@@ -24,8 +24,9 @@ public final class CompletionQueue: Sendable {
     /// Also said of an engine that is there, when more is known of it.
     case arrived(RegisteredEngine)
     case departed(RegisteredEngine)
-    /// What is submitted to these engines, which are not there, waits for them: all of them.
+    /// What is submitted to these engines, which are not there, waits for them, until they arrive or are given up.
     case awaited([RegisteredEngine])
+    case givenUp([RegisteredEngine])
     /// The client is over; the last event.
     case closed(ClientError)
   }
@@ -116,6 +117,7 @@ public final class CompletionQueue: Sendable {
   }
 
   func await(_ engines: [RegisteredEngine]) { append(.awaited(engines)) }
+  func giveUp(_ engines: [RegisteredEngine]) { append(.givenUp(engines)) }
 
   func enginesAreKnown() {
     contents.withLock { $0.areEnginesKnown = true }

@@ -19,7 +19,7 @@ extension PythonEngineView {
 
 extension DirectView: PythonEngineView {
   public func ofPythonEngines() throws(ClientError) -> DirectView {
-    let selection = try targets.ofPythonEngines(among: client.engines, awaited: client.roster.all.awaited)
+    let selection = try targets.ofPythonEngines(among: client.roster.all)
     guard selection != targets else { return self }
     var view = self
     view.targets = selection
@@ -34,7 +34,7 @@ extension BroadcastView: PythonEngineView {
         .invalidArgument, "the replies of a coalescing view come as one, and cannot be told apart by engine",
         advice: "Set isCoalescing to false for Python calls.")
     }
-    let selection = try targets.ofPythonEngines(among: client.engines, awaited: client.roster.all.awaited)
+    let selection = try targets.ofPythonEngines(among: client.roster.all)
     guard selection != targets else { return self }
     var view = self
     view.targets = selection
@@ -44,8 +44,9 @@ extension BroadcastView: PythonEngineView {
 
 extension LoadBalancedView: PythonEngineView {
   public func ofPythonEngines() throws(ClientError) -> LoadBalancedView {
-    let engines = client.engines
-    // Without engines the tasks wait for some.
+    let (present, awaited) = client.roster.all
+    // Without engines the tasks wait for some; only targets need not be there.
+    let engines = targets == nil ? present : present + awaited
     guard engines.contains(where: { $0.kind != .python }) else { return self }
     var view = self
     guard let targets else {
@@ -67,10 +68,14 @@ extension LoadBalancedView: PythonEngineView {
 
 extension EngineSelection {
   /// The same selection without engines that do not run Python.
+  /// - Parameter engines: of one moment.
   func ofPythonEngines(
-    among registered: [RegisteredEngine], awaited: [RegisteredEngine] = []
+    among engines: (present: [RegisteredEngine], awaited: [RegisteredEngine])
   ) throws(ClientError) -> EngineSelection {
-    guard registered.contains(where: { $0.kind != .python }) else { return self }
+    let (registered, awaited) = engines
+    // Only who is named need not be there.
+    let eligible = if case .engines = self { registered + awaited } else { registered }
+    guard eligible.contains(where: { $0.kind != .python }) else { return self }
     switch self {
     case .all: return .kind(.python)
     case .kind(.python): return self

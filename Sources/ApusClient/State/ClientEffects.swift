@@ -13,9 +13,12 @@ protocol ClientEffects: ~Copyable {
   /// Nothing is accepted from callers any more; said before the first of them learns why.
   mutating func refuse(with error: ClientError)
   mutating func announce(_ event: EngineEvent)
-  /// What is submitted to these engines, which are not there, waits for them; said before they depart, and after they have arrived.
-  /// - Parameter engines: all of them, by id.
+  /// What is submitted to these engines, which are not there, waits for them from here on; said before they depart. One that arrives is awaited no
+  /// longer.
+  /// - Parameter engines: by id; others may be awaited already.
   mutating func awaits(_ engines: [RegisteredEngine])
+  /// These do not come back.
+  mutating func givesUp(_ engines: [RegisteredEngine])
   /// An engine that was announced is of another kind than was known then.
   mutating func kindLearned(of engine: RegisteredEngine)
   /// Asks the hub which engines there are; the answer comes as `engines(_:asOf:)`.

@@ -50,6 +50,7 @@ extension ClientState {
       wrong.append("engines are waited for without an end, or the end is of nothing")
     }
     for uuid in absent.keys where engines[uuid] != nil { wrong.append("\(uuid) is waited for, and is there") }
+    if failure != nil, doubt != nil { wrong.append("the hub is in doubt after the end") }
     for number in unwanted.keys where entries[number] == nil { wrong.append("\(number.raw) is not wanted, and is done") }
     if failure != nil, !engines.isEmpty { wrong.append("engines are known after the end") }
     return wrong

@@ -68,6 +68,31 @@ extension ClientState {
     return number
   }
 
+  // MARK: doubt
+
+  /// The connection to the hub broke. By another one it may be heard before it has answered who comes to it, and whether it is the same.
+  mutating func beginDoubt() {
+    guard failure == nil else { return }
+    // An answer that is under way is of the controller before.
+    beginAnew()
+    doubt = (serial, doubt?.arrivals ?? [])
+  }
+
+  /// - Returns: whether what its arrival means is not known yet; it is kept then.
+  mutating func isInDoubt(_ engine: RegisteredEngine) -> Bool {
+    guard doubt != nil else { return false }
+    doubt?.arrivals.removeAll { $0.uuid == engine.uuid }
+    doubt?.arrivals.append(engine)
+    return true
+  }
+
+  /// - Returns: the arrivals that count now: those that the hub's answer has, too, and others behind it.
+  mutating func endDoubt(asOf asked: Int) -> [RegisteredEngine] {
+    guard let ended = doubt, asked >= ended.since else { return [] }
+    doubt = nil
+    return ended.arrivals
+  }
+
   // MARK: dependencies
 
   /// Whether the task depends on others of which the scheduler may know nothing yet: it would be told that there are none.

@@ -26,12 +26,13 @@ extension ClientState {
   }
 
   /// In their order, which those that wait for an engine keep with those behind them that have an engine in common with them.
-  private mutating func sendUnsentToPresent(effects: inout some ClientEffects & ~Copyable) {
-    guard !unsent.isEmpty, broken.channels.isEmpty else { return }
+  mutating func sendUnsentToPresent(effects: inout some ClientEffects & ~Copyable) {
+    guard !unsent.isEmpty else { return }
     var sent: [Request] = []
     var waiting: [Channel: Set<EngineUUID>] = [:]
     for request in unsent.values.sorted(by: { $0.number.raw < $1.number.raw }) {
-      if !absent.isEmpty, let channel = request.route.channel {
+      guard let channel = request.route.channel, !broken.channels.contains(channel) else { continue }
+      if !absent.isEmpty {
         let targets = request.route.targets
         if targets.contains(where: { absent[$0] != nil || waiting[channel]?.contains($0) ?? false }) {
           waiting[channel, default: []].formUnion(targets)
@@ -72,27 +73,31 @@ extension ClientState {
     absent[engine.uuid] == nil ? .engineGone(engine, task: task) : .engineAbsent(engine, task: task)
   }
 
-  mutating func changeAbsent(
-    effects: inout some ClientEffects & ~Copyable, _ change: (inout [EngineUUID: RegisteredEngine]) -> Void
-  ) {
-    let wasEmpty = absent.isEmpty
-    change(&absent)
-    if absent.isEmpty { absenceDeadline = nil }
-    if !absent.isEmpty || !wasEmpty { effects.awaits(absent.values.sorted()) }
+  /// A restarted controller does not name these engines of before.
+  mutating func beginAbsence(of engines: [RegisteredEngine], effects: inout some ClientEffects & ~Copyable) {
+    guard !engines.isEmpty else { return }
+    for engine in engines { absent[engine.uuid] = engine }
+    effects.awaits(engines)
   }
 
+  /// It has been announced.
   mutating func engineIsBack(_ uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
-    guard absent[uuid] != nil else { return }
-    changeAbsent(effects: &effects) { $0[uuid] = nil }
+    guard absent.removeValue(forKey: uuid) != nil else { return }
+    if absent.isEmpty { absenceDeadline = nil }
     sendUnsentToPresent(effects: &effects)
   }
 
-  /// It will not come.
-  mutating func endAbsence(of uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
-    guard let engine = absent[uuid] else { return }
-    changeAbsent(effects: &effects) { $0[uuid] = nil }
-    for (number, entry) in entries.sorted(by: { $0.key.raw < $1.key.raw }) where entry.owed(by: uuid) {
-      finishUnanswered(number, with: RemoteError.engineAbsent(engine, task: entry.handle.id), effects: &effects)
+  /// They will not come: `nil` is all of them.
+  mutating func endAbsence(of uuid: EngineUUID? = nil, effects: inout some ClientEffects & ~Copyable) {
+    let gone = uuid.map { absent[$0].map { [$0] } ?? [] } ?? absent.values.sorted()
+    guard !gone.isEmpty else { return }
+    for engine in gone { absent[engine.uuid] = nil }
+    if absent.isEmpty { absenceDeadline = nil }
+    effects.givesUp(gone)
+    for engine in gone {
+      for (number, entry) in entries.sorted(by: { $0.key.raw < $1.key.raw }) where entry.owed(by: engine.uuid) {
+        finishUnanswered(number, with: RemoteError.engineAbsent(engine, task: entry.handle.id), effects: &effects)
+      }
     }
     sendUnsentToPresent(effects: &effects)
   }

@@ -68,6 +68,8 @@ struct ClientState {
   /// Engines that a restarted controller has not named yet, and until when what is for them waits, unsent.
   var absent: [EngineUUID: RegisteredEngine] = [:]
   var absenceDeadline: ContinuousClock.Instant?
+  /// Since when it is not known which controller the hub's is, and the arrivals that were announced since then of engines that are there.
+  var doubt: (since: Int, arrivals: [RegisteredEngine])?
   /// Tasks that were aborted, and have not ended: balanced ones, of which the scheduler may not have heard it, and others that are unsent.
   var unwanted: [TaskNumber: Cancellation] = [:]
   private(set) var isHubReachable = false
@@ -273,6 +275,8 @@ struct ClientState {
         guard known.engine.kind != engine.kind || known.engine.isOwn != engine.isOwn else { return }
         return effects.kindLearned(of: engine)
       }
+      // It may have come to another controller, and have lost nothing.
+      if isInDoubt(engine) { return }
       // What was said of it before it went and came back.
       if let before, let now, now < before { return }
       engineLost(engine.uuid, effects: &effects)
@@ -293,17 +297,19 @@ struct ClientState {
   }
 
   /// What it owes will not come. Balanced tasks are the scheduler's business: it may try them elsewhere.
-  /// - Parameter mayComeBack: what has not been sent to it waits for it.
+  /// - Parameter mayComeBack: what has not been sent to it waits for it, as `beginAbsence` has said.
   mutating func engineLost(_ uuid: EngineUUID, mayComeBack: Bool = false, effects: inout some ClientEffects & ~Copyable) {
+    doubt?.arrivals.removeAll { $0.uuid == uuid }
     guard let engine = engines.removeValue(forKey: uuid)?.engine else { return endAbsence(of: uuid, effects: &effects) }
-    if mayComeBack { changeAbsent(effects: &effects) { $0[uuid] = engine } }
     serial += 1
     departures[uuid] = serial
     effects.announce(.departed(engine))
     let owed = entries.filter { $0.value.owed(by: uuid) }.sorted { $0.key.raw < $1.key.raw }
+    var hasEndedUnsent = false
     for (number, entry) in owed {
       let isUnsent = isUnsent(number, entry)
       if mayComeBack, isUnsent { continue }
+      hasEndedUnsent = hasEndedUnsent || isUnsent
       if entry.isOutstanding {
         let error: RemoteError = isUnsent ? .engineGone(engine, task: entry.handle.id) : .engineLost(engine, task: entry.handle.id)
         finishUnanswered(number, with: error, effects: &effects)
@@ -312,6 +318,8 @@ struct ClientState {
         effects.finishOutput(of: entry.handle)
       }
     }
+    // Others may have waited behind that.
+    if hasEndedUnsent { sendUnsentToPresent(effects: &effects) }
   }
 
   /// What the hub has been asked before says nothing of what comes now.
@@ -329,6 +337,7 @@ struct ClientState {
     now: ContinuousClock.Instant, effects: inout some ClientEffects & ~Copyable
   ) {
     let isRestarted = hub != nil && session != nil && hub != session
+    let announced = endDoubt(asOf: asked)
     if isRestarted {
       forgetArrivals()
       controllerWasRestarted(journal: journal, effects: &effects)
@@ -339,12 +348,12 @@ struct ClientState {
     hub = session ?? hub
     self.journal = journal
     let listed = Set(list.map(\.uuid))
-    for known in engines.values.sorted(by: { $0.engine < $1.engine })
-    where known.serial <= asked && !listed.contains(known.engine.uuid) {
-      engineLost(known.engine.uuid, mayComeBack: isRestarted, effects: &effects)
-    }
+    let lost = engines.values.filter { $0.serial <= asked && !listed.contains($0.engine.uuid) }.map(\.engine).sorted()
+    if isRestarted { beginAbsence(of: lost, effects: &effects) }
+    for engine in lost { engineLost(engine.uuid, mayComeBack: isRestarted, effects: &effects) }
     if isRestarted, !absent.isEmpty { absenceDeadline = now + grace }
     for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
+    for engine in announced { engineRegistered(engine, effects: &effects) }
     // Answers from before now are older than whatever comes next.
     departures = departures.filter { $0.value > asked }
     if asked >= broken.since { sendUnsent(effects: &effects) }
@@ -363,6 +372,7 @@ struct ClientState {
 
   mutating func hubDisconnected(now: ContinuousClock.Instant) {
     isHubReachable = false
+    beginDoubt()
     if failure == nil { hubLostDeadline = hubLostDeadline ?? now + grace }
   }
 
@@ -371,7 +381,8 @@ struct ClientState {
     guard failure == nil else { return }
     failure = error
     hubLostDeadline = nil
-    changeAbsent(effects: &effects) { $0 = [:] }
+    if !absent.isEmpty { effects.givesUp(absent.values.sorted()) }
+    (absent, absenceDeadline, doubt) = ([:], nil, nil)
     effects.refuse(with: error)
     failOutstanding(error, effects: &effects, includingQueries: true)
     for known in engines.values.map(\.engine).sorted() {
@@ -424,9 +435,7 @@ struct ClientState {
         advice: "See whether the controller still runs (apus list), then connect again.")
       return close(error, effects: &effects)
     }
-    if let deadline = absenceDeadline, deadline <= now {
-      for engine in absent.values.sorted() { endAbsence(of: engine.uuid, effects: &effects) }
-    }
+    if let deadline = absenceDeadline, deadline <= now { endAbsence(effects: &effects) }
     for (number, deadline) in deadlines where deadline <= now {
       finishUnanswered(number, with: ClientError(.timeout, "no answer came in time"), effects: &effects)
     }

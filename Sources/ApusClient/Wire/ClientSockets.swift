@@ -343,6 +343,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
   }
 
   mutating func awaits(_ engines: [RegisteredEngine]) { roster.await(engines) }
+  mutating func givesUp(_ engines: [RegisteredEngine]) { roster.giveUp(engines) }
 
   mutating func kindLearned(of engine: RegisteredEngine) { roster.replace(engine) }
 

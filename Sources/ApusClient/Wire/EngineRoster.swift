@@ -47,6 +47,7 @@ final class EngineRoster: Sendable {
     let (streams, waiters) = contents.withLock { contents in
       switch event {
       case .arrived(let engine):
+        if !contents.awaited.isEmpty { contents.awaited.removeAll { $0.uuid == engine.uuid } }
         contents.engines.insert(engine, at: contents.engines.firstIndex { $0.id > engine.id } ?? contents.engines.endIndex)
       case .departed(let engine): contents.engines.removeAll { $0 == engine }
       }
@@ -57,10 +58,16 @@ final class EngineRoster: Sendable {
     for waiter in waiters { waiter.continuation.resume() }
   }
 
-  /// - Parameter engines: all that are awaited from here on.
+  /// These are awaited from here on, until they arrive or are given up.
   func await(_ engines: [RegisteredEngine]) {
-    contents.withLock { $0.awaited = engines }
+    contents.withLock { $0.awaited = ($0.awaited + engines).sorted() }
     listener?.await(engines)
+  }
+
+  func giveUp(_ engines: [RegisteredEngine]) {
+    let gone = Set(engines.map(\.uuid))
+    contents.withLock { $0.awaited.removeAll { gone.contains($0.uuid) } }
+    listener?.giveUp(engines)
   }
 
   /// More is known of an engine that is there.

@@ -45,6 +45,7 @@ enum ClientObjects {
     case .arrived(let engine): return self.engine(engine, 20)
     case .departed(let engine): return self.engine(engine, 21)
     case .awaited(let engines): return tuple(-1, 22, self.engines(engines))
+    case .givenUp(let engines): return tuple(-1, 23, self.engines(engines))
     case .closed(let error):
       return tuple(-1, 30, Python.string(error.code.description), Python.string("\(error)"), Python.none(), Python.none())
     }

@@ -78,6 +78,7 @@ final class ClientProcess: Process {
     mutating func refuse(with error: ClientError) { actions.append(.refuse("\(error)")) }
     mutating func announce(_ event: EngineEvent) {}
     mutating func awaits(_ engines: [RegisteredEngine]) {}
+    mutating func givesUp(_ engines: [RegisteredEngine]) {}
     mutating func kindLearned(of engine: RegisteredEngine) {}
     mutating func askForEngines(asOf serial: Int) { actions.append(.ask(serial)) }
   }

@@ -244,9 +244,9 @@ struct ClientStateTests {
     bench.step { [now = bench.at(1)] state, _ in state.hubDisconnected(now: now) }
     #expect(bench.state.nextDeadline == bench.at(6))
     bench.step { $0.hubConnected(effects: &$1) }
-    bench.effects.expect("ask 1")
+    bench.effects.expect("ask 2")
     #expect(bench.state.nextDeadline == nil)
-    bench.step { $0.engines([e0], asOf: 1, hub: SessionID("other"), now: .now, effects: &$1) }
+    bench.step { $0.engines([e0], asOf: 2, hub: SessionID("other"), now: .now, effects: &$1) }
     bench.effects.expect("0: controllerLost", "0: silent")
   }
 
@@ -263,8 +263,8 @@ struct ClientStateTests {
     // It is going to be restarted, which may take a while.
     #expect(bench.state.nextDeadline == bench.at(61))
     bench.step { $0.hubConnected(effects: &$1) }
-    bench.step { $0.engines([], asOf: 1, hub: SessionID("other"), journal: "j", now: .now, effects: &$1) }
-    bench.effects.expect("ask 1", "1: controllerLost", "1: silent", "resume 0,3", "-0")
+    bench.step { $0.engines([], asOf: 2, hub: SessionID("other"), journal: "j", now: .now, effects: &$1) }
+    bench.effects.expect("ask 2", "1: controllerLost", "1: silent", "resume 0,3", "-0")
     bench.resumed(unknown: 3, 9)
     bench.effects.expect("send 3")
     bench.reply(TaskNumber(raw: 0))

@@ -180,4 +180,97 @@ import Transport
     #expect(bench.effects.reasons[sent]?.contains("died while running") ?? false)
     #expect(bench.effects.reasons[unsent]?.contains("was not sent") ?? false)
   }
+
+  @Test func eachEngineThatIsAwaitedIsNamedOnce() {
+    var bench = ClientBench()
+    let engines = (0..<40).map { bench.engine($0) }
+    bench.step { $0.engines(engines, asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    bench.step { [asked = bench.state.serial, now = bench.at(1)] in
+      $0.engines([], asOf: asked, hub: SessionID("other"), journal: "j", isOwn: true, now: now, effects: &$1)
+    }
+    #expect(bench.effects.awaited == engines && bench.effects.awaitedTold == 40)
+    // Who arrives need not be named again, and those that do not come are named once, too.
+    for engine in engines[..<20] { bench.step { $0.engineRegistered(engine, effects: &$1) } }
+    for number in 20..<30 { bench.lose(number) }
+    bench.expire(at: 61)
+    #expect(bench.effects.awaited.isEmpty && bench.effects.awaitedTold == 60)
+    #expect(bench.state.nextDeadline == nil)
+  }
+
+  /// Another connection that is broken does not concern it.
+  @Test func whatComesLaterDoesNotOvertakeWhatHasWaitedForItsEngine() {
+    var bench = ClientBench()
+    let (e0, e1) = (bench.engine(0), bench.engine(1))
+    let hub = SessionID("other")
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    bench.step { [asked = bench.state.serial, now = bench.at(1)] in
+      $0.engines([e0], asOf: asked, hub: hub, journal: "j", isOwn: true, now: now, effects: &$1)
+    }
+    let first = bench.submit(.direct(e1))
+    bench.step { $0.connectionBroke(.broadcast, effects: &$1) }
+    let wide = bench.submit(.broadcast([e0, e1]))
+    bench.effects.forget()
+    bench.step { $0.engineRegistered(e1, effects: &$1) }
+    bench.effects.expect("+1", "send \(first.raw)")
+    let second = bench.submit(.direct(e1))
+    bench.effects.expect("send \(second.raw)")
+    bench.step { [asked = bench.state.serial] in
+      $0.engines([e0, e1], asOf: asked, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1)
+    }
+    bench.effects.expect("send \(wide.raw)")
+  }
+
+  @Test func whatHasEndedKeepsNothingBehindIt() {
+    var bench = ClientBench()
+    let engines = (0..<3).map { bench.engine($0) }
+    bench.step { $0.engines(engines, asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    bench.step { [asked = bench.state.serial, now = bench.at(1)] in
+      $0.engines(
+        [engines[0], engines[2]], asOf: asked, hub: SessionID("other"), journal: "j", isOwn: true, now: now, effects: &$1)
+    }
+    let first = bench.submit(.coalescing([engines[0], engines[1]]))
+    let second = bench.submit(.broadcast([engines[0], engines[2]]))
+    bench.effects.forget()
+    bench.lose(0)
+    let share = second.raw + 1
+    bench.effects.expect(
+      "-0", "\(first.raw): EngineError", "\(first.raw): silent", "\(share): EngineError", "\(share): silent", "send \(second.raw)")
+    #expect(bench.state.absent.count == 1 && bench.state.unsent.isEmpty)
+  }
+
+  private enum Answer: CaseIterable { case ofAnother, ofAnotherWithout, ofTheSame, ofTheSameBefore }
+
+  /// What the hub announces goes by another connection than what it answers.
+  @Test(arguments: Answer.allCases) private func anArrivalThatOvertakesTheAnswerEndsNothing(_ answer: Answer) {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    func come(_ arrival: Int) -> RegisteredEngine { RegisteredEngine(id: e0.id, uuid: e0.uuid, arrival: arrival) }
+    bench.step { $0.engines([come(3)], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    let task = bench.submit(.direct(e0))
+    bench.effects.forget()
+    let late = bench.state.serial
+    bench.step { state, _ in state.hubDisconnected(now: .now) }
+    bench.step { $0.engineRegistered(come(4), effects: &$1) }
+    bench.step { $0.hubConnected(effects: &$1) }
+    // One that was under way says nothing.
+    bench.step { $0.engines([come(3)], asOf: late, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    #expect(bench.effects.ends.isEmpty)
+    bench.effects.forget()
+    let isOther = answer == .ofAnother || answer == .ofAnotherWithout
+    let list = answer == .ofAnotherWithout ? [] : [come(answer == .ofTheSameBefore ? 3 : 4)]
+    bench.step { [asked = bench.state.serial, now = bench.at(1)] in
+      $0.engines(list, asOf: asked, hub: SessionID(isOther ? "other" : "h"), journal: "j", isOwn: true, now: now, effects: &$1)
+    }
+    let lost = ["\(task.raw): controllerLost", "\(task.raw): silent"]
+    switch answer {
+    case .ofAnother: #expect(bench.effects.lines == lost)
+    case .ofAnotherWithout: #expect(bench.effects.lines == lost + ["-0", "+0"])
+    case .ofTheSame, .ofTheSameBefore:
+      #expect(bench.effects.lines == ["-0", "\(task.raw): EngineError", "\(task.raw): silent", "+0"])
+    }
+    // Nothing is in doubt any more.
+    bench.effects.forget()
+    bench.step { $0.engineRegistered(come(5), effects: &$1) }
+    bench.effects.expect("-0", "+0")
+  }
 }

@@ -43,6 +43,18 @@ struct WordTests {
     #expect(Frame("{}" as String).joined(with: two) == two)
   }
 
+  @Test func aNamedEngineRunsPythonThoughItIsAwaited() throws {
+    func engine(_ id: Int, _ kind: EngineKind) -> RegisteredEngine {
+      RegisteredEngine(id: EngineID(id), uuid: EngineUUID("e\(id)"), kind: kind)
+    }
+    let engines = ([engine(0, .python)], [engine(1, .python), engine(2, .swift)])
+    let (swift, python) = ([EngineID(0), EngineID(2)], [EngineID(0), EngineID(1)])
+    #expect(try EngineSelection.engines(python).ofPythonEngines(among: engines) == .engines(python))
+    #expect(throws: ClientError.self) { try EngineSelection.engines(swift).ofPythonEngines(among: engines) }
+    // What names nobody is for who is there.
+    #expect(try EngineSelection.all.ofPythonEngines(among: engines) == .all)
+  }
+
   @Test func viewsSettingsAreMetadata() async throws {
     try await withTestCluster(engines: 1) { _, client in
       var view = client.loadBalancedView()

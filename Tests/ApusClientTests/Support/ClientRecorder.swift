@@ -12,7 +12,10 @@ struct ClientRecorder: ClientEffects {
   private(set) var sent: [Int: Request] = [:]
   /// What failures over there, and of engines, say.
   private(set) var reasons: [TaskNumber: String] = [:]
+  /// As a listener knows them, who is told what changes.
   private(set) var awaited: [RegisteredEngine] = []
+  /// How many were named to it for that.
+  private(set) var awaitedTold = 0
 
   mutating func send(_ request: Request) {
     sent[request.number.raw] = request
@@ -48,11 +51,20 @@ struct ClientRecorder: ClientEffects {
   mutating func refuse(with error: ClientError) { lines.append("refuse: \(error.code)") }
   mutating func announce(_ event: EngineEvent) {
     switch event {
-    case .arrived(let engine): lines.append("+\(engine)")
+    case .arrived(let engine):
+      lines.append("+\(engine)")
+      awaited.removeAll { $0.uuid == engine.uuid }
     case .departed(let engine): lines.append("-\(engine)")
     }
   }
-  mutating func awaits(_ engines: [RegisteredEngine]) { awaited = engines }
+  mutating func awaits(_ engines: [RegisteredEngine]) {
+    awaited = (awaited + engines).sorted()
+    awaitedTold += engines.count
+  }
+  mutating func givesUp(_ engines: [RegisteredEngine]) {
+    awaited.removeAll { engines.contains($0) }
+    awaitedTold += engines.count
+  }
   mutating func kindLearned(of engine: RegisteredEngine) { lines.append("\(engine) is \(engine.kind)") }
   mutating func askForEngines(asOf serial: Int) { lines.append("ask \(serial)") }
 

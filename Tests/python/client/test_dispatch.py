@@ -220,8 +220,31 @@ def test_engines_that_a_restarted_controller_has_not_back_have_their_names(core,
     assert engines.ids == [0] and [engines.uuid(engine_id) for engine_id in (0, 1, 2)] == ["zero", "one", "two"]
     assert engines.are_own([0, 1]) and not engines.are_own([0, 2])
     # Another one has its number meanwhile.
-    core.give((1, 20, "another", "swift", True, None), (-1, 22, [], None, None, None), (3, 20, "three", "python", True, None))
+    core.give((1, 20, "another", "swift", True, None), (-1, 23, away, None, None, None), (3, 20, "three", "python", True, None))
     dispatcher.wait_until(lambda: len(seen) == 7, 5)
     assert engines.uuid(1) == "another" and not engines.are_own([1]) and engines.are_own([0, 3])
     with pytest.raises(KeyError):
         engines.uuid(2)
+
+
+def test_engines_are_awaited_until_they_arrive_or_are_given_up():
+    engines = Engines()
+    engines.awaits([(1, "one", "python", True)])
+    engines.awaits([(2, "two", "python", True), (3, "three", "swift", True)])
+    assert engines.are_own([1, 2]) and not engines.are_own([3]) and engines.uuid(1) == "one"
+    # Tasks wait; what does not is for engines that are there.
+    with pytest.raises(KeyError):
+        engines.uuid(1, may_wait=False)
+    engines.known["one"] = 1
+    engines.arrived(7, "one", "python", True)
+    assert engines.uuid(7, may_wait=False) == "one" and engines.awaited == {2: "two", 3: "three"}
+    engines.gives_up([(2, "another", "python", True), (3, "three", "swift", True)])
+    assert engines.awaited == {2: "two"} and engines.are_own([2, 7])
+
+
+@pytest.mark.parametrize("code", ["unknownEngine", "noEngines"])
+def test_an_engine_that_the_core_no_longer_knows_is_an_engine_error(code):
+    from apus import Client, error
+
+    with pytest.raises(error.EngineError, match="no engine 5"):
+        Client._raise(None, Exception(code, "there is no engine 5"))
