@@ -26,6 +26,8 @@ struct Restorer {
   private(set) var damages: [String] = []
   /// The segments that they are about.
   private var damaged: [String] = []
+  /// The last one of which the disk did not give everything.
+  private var unreadable: String?
   /// Bytes at the end of segments that were cut off in the middle of a write: what happens when the power fails.
   private(set) var tornBytes = 0
 
@@ -139,11 +141,12 @@ struct Restorer {
     }
   }
 
-  /// A segment that is there, and cannot be read, or a part of it.
+  /// A segment that is there, and cannot be read, or something of it.
   mutating func leaveOut(_ error: FileError) {
-    let sentence = "\(error): what it says is left out"
     // Of one segment it is said once.
-    if damages.last != sentence { note(sentence, of: error.path) }
+    if unreadable == error.path { return }
+    unreadable = error.path
+    note("\(error): what cannot be read is left out", of: error.path)
   }
 
   private mutating func note(_ damage: String, of segment: String) {

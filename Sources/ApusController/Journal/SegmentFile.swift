@@ -34,16 +34,59 @@ final class SegmentFile: Sendable {
 
   deinit { close(descriptor) }
 
-  /// Fills the buffer with what is there from the offset on.
-  /// - Throws: where the disk does not give it, or the file has become shorter.
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(FileError) {
-    var done = 0
-    while done < buffer.count {
-      let count = reading(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, offset + done)
+  /// - Returns: how many bytes came before the disk gave no more, at least one.
+  /// - Throws: where it gives none, or the file has become shorter.
+  private func readSome(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(FileError) -> Int {
+    while true {
+      let count = reading(descriptor, buffer.baseAddress, buffer.count, offset)
+      if count > 0 { return count }
       if count < 0, errno == EINTR { continue }
-      guard count > 0 else { throw FileError(path: path, action: "read", code: count == 0 ? EIO : errno) }
-      done += count
+      throw FileError(path: path, action: "read", code: count == 0 ? EIO : errno)
     }
+  }
+
+  private static let pageSize = 4096
+
+  /// Fills the buffer with what is there from the offset on, and with zeros where nothing comes: blocks behind a broken page are found by their marks.
+  /// - Returns: why something is missing, the first reason of several.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) -> FileError? {
+    var failure: FileError?
+    var done = 0
+    // Pages that are left out at the next failure: each attempt may take the disk seconds.
+    var pages = 1
+    while done < buffer.count {
+      // Behind a failure by pages: a longer request would fail for one of them.
+      let pageEnd = min(buffer.count, ((offset + done) / Self.pageSize + 1) * Self.pageSize - offset)
+      let end = failure == nil ? buffer.count : pageEnd
+      do throws(FileError) {
+        done += try readSome(into: UnsafeMutableRawBufferPointer(rebasing: buffer[done..<end]), at: offset + done)
+        pages = 1
+      } catch {
+        defer { failure = failure ?? error }
+        // The request may have been too long.
+        if failure == nil, end > pageEnd { continue }
+        let skipped = min(buffer.count, pageEnd + (pages - 1) * Self.pageSize)
+        buffer[done..<skipped].initializeMemory(as: UInt8.self, repeating: 0)
+        done = skipped
+        pages *= 2
+      }
+    }
+    return failure
+  }
+
+  /// Reads at least so many bytes, and as many more as come.
+  /// - Returns: `nil` where fewer come.
+  private func bytes(_ wanted: Int, upTo most: Int, at offset: Int) -> [UInt8]? {
+    var done = 0
+    let bytes = [UInt8](unsafeUninitializedCapacity: most) { buffer, count in
+      while done < most {
+        let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[done...])
+        guard let some = try? readSome(into: rest, at: offset + done) else { break }
+        done += some
+      }
+      count = done
+    }
+    return done >= wanted ? bytes : nil
   }
 
   /// Where it can be divided, as of `JournalBlock.partition`. Of what cannot be read nobody knows how long it is: that, and all behind it, is one part.
@@ -67,17 +110,8 @@ final class SegmentFile: Sendable {
       guard wanted > 0 else { return nil }
       if offset < start || offset + wanted > start + bytes.count {
         start = offset
-        bytes = [UInt8](repeating: 0, count: min(Self.size, file.size - offset))
-        do throws(FileError) {
-          var failure: FileError?
-          bytes.withUnsafeMutableBytes { buffer in
-            do throws(FileError) { try file.read(into: buffer, at: offset) } catch { failure = error }
-          }
-          if let failure { throw failure }
-        } catch {
-          bytes = []
-          return nil
-        }
+        bytes = file.bytes(wanted, upTo: min(Self.size, file.size - offset), at: offset) ?? []
+        if bytes.isEmpty { return nil }
       }
       return bytes.withUnsafeBytes { JournalBlock.Header(UnsafeRawBufferPointer(rebasing: $0[(offset - start)...])) }
     }

@@ -1,5 +1,6 @@
 import ApusMessaging
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 import Transport
@@ -144,37 +145,97 @@ struct JournalReadingTests {
     }
   }
 
-  @Test("a page that the disk does not give costs its part, and where headers are in it what is behind", arguments: [100, 30_000])
-  func brokenPage(frame: Int) throws {
+  @Test(
+    "a page that the disk does not give costs the blocks that are in it, and nothing before or behind them",
+    arguments: [100, 30_000], [false, true])
+  func brokenPage(frame: Int, givesWhatIsBefore: Bool) throws {
     try withDirectory { directory in
       write((0..<60).map { task($0, function(UInt8($0), frame)) }, in: directory, limits: JournalLimits(aloneDistance: 0))
       let path = JournalFiles.path(1, in: directory)
       let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
       // In the middle of the function of a task.
       let place = try #require(bytes.firstRange(of: [UInt8](repeating: 20, count: 100))?.lowerBound) + (frame > 4096 ? 8192 : 0)
-      let page = place & ~4095
-      let reading: SegmentFile.Reading = { descriptor, buffer, count, offset in
-        if (page..<page + 4096).contains(offset) {
-          errno = EIO
-          return -1
+      let broken = Self.broken(place & ~4095, givesWhatIsBefore: givesWhatIsBefore)
+      for partSize in [1, 4 << 20] {
+        var restorer = Restorer()
+        JournalReading(directory, partSize: partSize, reading: broken).read([1]) { result in
+          switch result {
+          case .success(let segment): restorer.read(segment)
+          case .failure(let error): restorer.leaveOut(error)
+          }
         }
-        return pread(descriptor, buffer, offset < page ? min(count, page - offset) : count, offset)
+        let restored = restorer.finish()
+        #expect(!restored.isWhole && restored.damaged == [path])
+        #expect(restorer.damages.allSatisfy { $0.contains(path) } && restorer.tornBytes == 0, "\(restorer.damages)")
+        #expect(restorer.damages.filter { $0.contains("cannot be read is left out") }.count == 1)
+        let found = numbers(restored)
+        let missing = (0..<60).filter { !found.contains($0) }
+        #expect(found == found.sorted() && missing.contains(20))
+        // Small ones are some hundred bytes; of large ones a few lean on each other.
+        #expect(missing.allSatisfy { abs($0 - 20) <= (frame > 4096 ? 3 : 20) }, "\(missing)")
       }
-      var restorer = Restorer()
-      JournalReading(directory, partSize: 1, reading: reading).read(JournalFiles.segments(in: directory).map(\.number)) { result in
-        switch result {
-        case .success(let segment): restorer.read(segment)
-        case .failure(let error): restorer.leaveOut(error)
-        }
+    }
+  }
+
+  /// A disk on which nothing can be read of a page.
+  /// - Parameter givesWhatIsBefore: as Linux does; else a request that goes over it fails.
+  private static func broken(_ page: Int, givesWhatIsBefore: Bool) -> SegmentFile.Reading {
+    return { descriptor, buffer, count, offset in
+      let count = givesWhatIsBefore && offset < page ? min(count, page - offset) : count
+      if offset < page + 4096, offset + count > page {
+        errno = EIO
+        return -1
       }
-      let restored = restorer.finish()
-      #expect(!restored.isWhole && restored.damaged == [path])
-      #expect(restorer.damages.count == 1 && restorer.damages[0].contains(path) && restorer.tornBytes == 0, "\(restorer.damages)")
-      let found = numbers(restored)
-      let missing = (0..<60).filter { !found.contains($0) }
-      #expect(found == found.sorted() && missing.contains(20) && !missing.contains { $0 < 10 })
-      // A few blocks that lean on each other are a part.
-      if frame > 4096 { #expect(missing.count <= 4, "\(missing)") }
+      return pread(descriptor, buffer, count, offset)
+    }
+  }
+
+  @Test("a header is read though the page behind it cannot be")
+  func headerBeforeABrokenPage() throws {
+    try withDirectory { directory in
+      write((0..<60).map { task($0, function(UInt8($0), 30_000)) }, in: directory, limits: JournalLimits(aloneDistance: 0))
+      let whole = try SegmentFile(1, in: directory).partition(partSize: 1)
+      #expect(whole.count > 10)
+      // All of it is there.
+      let header = try #require(whole.dropFirst(5).first { $0.lowerBound % 4096 < 4000 }).lowerBound
+      let file = try SegmentFile(1, in: directory, reading: Self.broken(header & ~4095 + 4096, givesWhatIsBefore: true))
+      #expect(file.partition(partSize: 1) == whole)
+    }
+  }
+
+  @Test("a disk that gives nothing is not asked for each page")
+  func brokenDisk() throws {
+    try withDirectory { directory in
+      write((0..<60).map { task($0, function(UInt8($0), 30_000)) }, in: directory)
+      let requests = Mutex(0)
+      let file = try SegmentFile(1, in: directory) { _, _, _, _ in
+        requests.withLock { $0 += 1 }
+        errno = EIO
+        return -1
+      }
+      var bytes = [UInt8](repeating: 1, count: file.size)
+      let failure = bytes.withUnsafeMutableBytes { file.read(into: $0, at: 0) }
+      #expect(failure != nil && bytes.allSatisfy { $0 == 0 })
+      #expect(requests.withLock { $0 } < 16 && file.size > 60 * 30_000)
+    }
+  }
+
+  @Test("parts that are begun are bounded in number and in bytes, and one is always begun")
+  func begun() throws {
+    var begun = JournalReading.Begun(width: 3, mostBytes: 100)
+    #expect(begun.hasRoom(for: 1000))
+    (begun.count, begun.bytes) = (1, 60)
+    #expect(begun.hasRoom(for: 40) && !begun.hasRoom(for: 41))
+    (begun.count, begun.bytes) = (3, 60)
+    #expect(!begun.hasRoom(for: 1))
+    try withDirectory { directory in
+      write((0..<60).map { task($0, function(UInt8($0), 30_000)) }, in: directory, limits: JournalLimits(aloneDistance: 0))
+      // One after the other.
+      var found: [Int] = []
+      JournalReading(directory, partSize: 1, bounds: JournalReading.Begun(mostBytes: 1)).read([1]) { result in
+        if case .success(let segment) = result { found.append(segment.taskCount) }
+      }
+      #expect(found.reduce(0, +) == 60 && found.count > 10)
     }
   }
 
@@ -193,7 +254,7 @@ struct JournalReadingTests {
         }
       }
       let restored = restorer.finish()
-      #expect(restored.damaged == [path] && restorer.damages.count == 1, "\(restorer.damages)")
+      #expect(restored.damaged == [path] && restorer.damages.contains { $0.contains("cannot be read") }, "\(restorer.damages)")
       #expect(numbers(restored).first == 0 && numbers(restored).count < 60)
     }
   }
