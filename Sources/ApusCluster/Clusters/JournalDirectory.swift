@@ -25,7 +25,8 @@ public struct JournalDirectory: Sendable, Hashable {
 
   private static func isOwn(_ name: String) -> Bool {
     let stem = name.hasSuffix(".new") ? String(name.prefix { $0 != "." }) : name
-    let isSegment = name.hasSuffix(".log") && name.dropLast(4).count >= 8 && name.dropLast(4).allSatisfy(\.isNumber)
+    let number = name.dropLast(4).utf8
+    let isSegment = name.hasSuffix(".log") && number.count >= 8 && number.allSatisfy { (48...57).contains($0) }
     return isSegment || JournalBeginning.isPutAside(name)
       || ["id", JournalBeginning.attemptsName, "beginning", JournalBeginning.fileName].contains(stem)
   }

@@ -193,18 +193,19 @@ final class JournalFiles: JournalStorage {
     closed.removeAll { $0.number > former }
   }
 
-  /// Removes all segments: there is nothing that a restarted controller should know.
+  /// Removes all segments, those that were put aside, too: there is nothing that a restarted controller should know.
   func removeAll() {
     endSegment()
     removeClosed { _, _ in true }
+    // They may be what fills the disk.
+    for name in DirectoryListing.names(in: directory) where JournalBeginning.isPutAside(name) {
+      if unlink("\(directory)/\(name)") != 0 { rmdir("\(directory)/\(name)") }
+    }
   }
 
   /// After an end in order.
   func removeDirectory() {
     removeAll()
-    for name in DirectoryListing.names(in: directory) where JournalBeginning.isPutAside(name) {
-      if unlink("\(directory)/\(name)") != 0 { rmdir("\(directory)/\(name)") }
-    }
     for name in [JournalBeginning.fileName, "id"] { unlink("\(directory)/\(name)") }
     Self.endAttempts(directory)
     rmdir(directory)

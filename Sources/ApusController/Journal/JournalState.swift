@@ -165,10 +165,10 @@ struct JournalState<Storage: JournalStorage> {
       try writeBlock()
       isInSnapshot = false
       isSnapshotDue = false
-      isReplacing = false
       snapshotBytes = bytesSinceSnapshot
       // Before anything older goes.
       if configuration.sync != .never || storage.isFormerDamaged { try storage.sync() }
+      isReplacing = false
       // The next controller would find the same damage again.
       if storage.isFormerDamaged { storage.replaceFormer() }
     }

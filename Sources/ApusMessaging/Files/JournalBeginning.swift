@@ -6,8 +6,13 @@ public struct JournalBeginning: Sendable, Hashable {
   /// Ends the names of segments that could not be read, and that nobody reads any more: `00000003.damaged`.
   public static let damagedSuffix = ".damaged"
 
-  /// Whether it is the name of such a segment.
-  public static func isPutAside(_ name: String) -> Bool { name.hasSuffix(damagedSuffix) && name.prefix { $0.isNumber }.count >= 8 }
+  /// Whether it is the name of such a segment, which may have a number of its own: `00000003-2.damaged`.
+  public static func isPutAside(_ name: String) -> Bool {
+    guard name.hasSuffix(damagedSuffix) else { return false }
+    let numbers = name.utf8.dropLast(damagedSuffix.utf8.count).split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+    return (1...2).contains(numbers.count) && numbers[0].count >= 8
+      && numbers.allSatisfy { !$0.isEmpty && $0.allSatisfy { (48...57).contains($0) } }
+  }
 
   /// Tasks of the controller before that had not ended: they go on.
   public var tasks = 0
@@ -62,7 +67,8 @@ public struct JournalBeginning: Sendable, Hashable {
     }
     if !damages.isEmpty {
       let more = damages.count > 3 ? "\nand \(damages.count - 3) more of the kind, in the controller's log" : ""
-      let kept = "\nDamaged segments are kept as \(directory)/*\(Self.damagedSuffix), until the cluster ends in order"
+      let kept =
+        "\nWhen the rest is written anew, damaged segments will be kept as \(directory)/*\(Self.damagedSuffix) until the cluster ends in order"
       sentences.append((true, "the journal was damaged:\n" + damages.prefix(3).joined(separator: "\n") + more + kept))
     }
     return sentences

@@ -85,8 +85,20 @@ struct JournalBeginningTests {
     #expect(
       told[2].text
         == "the journal was damaged:\na\nb\nc\nand 1 more of the kind, in the controller's log\n"
-        + "Damaged segments are kept as /j/*.damaged, until the cluster ends in order")
+        + "When the rest is written anew, damaged segments will be kept as /j/*.damaged until the cluster ends in order")
     #expect(JournalBeginning().sentences("/j").isEmpty)
+  }
+
+  @Test("what was put aside is known by its name, and nothing else is taken for it")
+  func namesOfWhatWasPutAside() {
+    for name in ["00000001.damaged", "123456789.damaged", "00000001-2.damaged"] {
+      #expect(JournalBeginning.isPutAside(name), "\(name)")
+    }
+    for name in [
+      "1.damaged", "20240101-notes.damaged", "20240101notes.damaged", "00000001-.damaged", "00000001-2-3.damaged",
+      "-00000001.damaged",
+      "00000001.damaged.damaged", "٠٠٠٠٠٠٠١.damaged", "00000001.log", ".damaged",
+    ] { #expect(!JournalBeginning.isPutAside(name), "\(name)") }
   }
 
   @Test("names that are no segments' are not taken for some")

@@ -352,6 +352,9 @@ def test_cleaning_up_removes_journals(make, profile, apus):
     kept = profile / "journal-notes" / "monday.txt"
     kept.parent.mkdir()
     kept.write_text("mine")
+    # Nor is this a segment's name.
+    (profile / "journal-diary").mkdir()
+    (profile / "journal-diary" / "20240101-notes.damaged").write_text("mine")
     d = json.loads((profile / "security" / "cluster-.json").read_text())
     os.kill(d["supervisor"]["state"]["pid"], signal.SIGKILL)
     with pytest.raises(ValueError, match="runs"):
@@ -367,4 +370,5 @@ def test_cleaning_up_removes_journals(make, profile, apus):
     (profile / "journal" / "00000002.damaged").write_bytes(b"?")
     (profile / "journal" / "00000003-2.damaged").mkdir()
     clean_cluster_files(str(profile))
-    assert sorted(path.name for path in profile.iterdir() if path.name.startswith("journal")) == ["journal-notes"] and kept.exists()
+    assert sorted(path.name for path in profile.iterdir() if path.name.startswith("journal")) == ["journal-diary", "journal-notes"]
+    assert kept.exists() and (profile / "journal-diary" / "20240101-notes.damaged").exists()

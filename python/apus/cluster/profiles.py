@@ -110,7 +110,7 @@ def leftovers(directory):
 
 
 #: All that a controller writes into its journal.
-_OF_JOURNAL = re.compile(r"\d{8,}\.log|\d{8,}(-\d+)?\.damaged|(id|attempts|beginning\.json)(\..+\.new)?")
+_OF_JOURNAL = re.compile(r"[0-9]{8,}\.log|[0-9]{8,}(-[0-9]+)?\.damaged|(id|attempts|beginning\.json)(\..+\.new)?")
 
 
 def journals(directory, in_use=False):
