@@ -53,6 +53,8 @@ public enum Mutation: String, CaseIterable, Sendable {
   case ignoresDraining = "ignores-draining"
   /// The broadcast scheduler is not told that an engine was lost.
   case hidesLossesFromBroadcasts = "hides-losses-from-broadcasts"
+  /// What has left for a client without a name counts as delivered, whoever got it.
+  case trustsNames = "trusts-names"
 }
 
 extension Mutation {

@@ -50,7 +50,9 @@ final class StockClientProcess: Process {
   }
 
   private func submitLater() {
-    after(Int(1e6 * cluster.scenario.pause * world.logarithmic(0.3...5))) { [self] in
+    // Now and then it only waits, for long: nobody hears then under which name it has come back.
+    let rest = world.chance(3) ? world.pick(3...20) : 0
+    after(rest * 1_000_000 + Int(1e6 * cluster.scenario.pause * world.logarithmic(0.3...5))) { [self] in
       guard cluster.isBusy else { return }
       submit()
       submitLater()

@@ -35,7 +35,7 @@ actor TaskScheduler: DeliversLater {
   static let batch = 256
   private static let largeQueue = 64 << 20
   /// Between two looks for replies that have left.
-  private static let departureInterval = Duration.milliseconds(20)
+  private static let departureInterval = Duration.milliseconds(5)
 
   init(loop: EventLoop, state: TaskSchedulerState, wire: consuming TaskSchedulerSockets, byteLimit: Int, logger: Logger) {
     self.loop = loop
