@@ -83,15 +83,8 @@ extension ControllerProcess {
     )
     for result in results { if let client = result.client { send(result.reply, to: client) } }
     guard !returning.isEmpty else { return }
-    believeSilentLater()
+    after(1_000_000) { [self] in scheduler { follow(returning.silent()) } }
     after(configuration.resultTime.microseconds) { [self] in returning.end() }
-  }
-
-  private func believeSilentLater() {
-    after(1_000_000) { [self] in
-      scheduler { follow(returning.silent { waitingReplies[$0]?.count ?? 0 }) }
-      if !returning.silentAddresses.isEmpty { believeSilentLater() }
-    }
   }
 
   private func know(_ address: Frame, as name: Frame?) {
@@ -113,7 +106,6 @@ extension ControllerProcess {
         know(address, as: name)
       case .misled(let address, let name, let replies):
         world.note("\(self.name) was wrong")
-        waitingReplies[address] = nil
         know(address, as: name)
         for result in tasks.takeBack(replies) { send(result.reply, to: address) }
       case .delivered(let replies): noteDelivered(replies)

@@ -96,16 +96,14 @@ struct ReturningClientsTests {
     clients.heard(session, under: name) { _ in 0 }
   }
 
-  private func silent(_ clients: inout ReturningClients, waiting: Int = 0) -> [ReturningClients.Finding] {
-    clients.silent { _ in waiting }
-  }
-
   @Test("one that keeps quiet and is alone has its former name, also later, and what leaves is delivered", arguments: 1...3)
   func alone(lives: Int) throws {
     var (clients, _, addresses) = try addressed(Self.name, lives: lives)
     let round = clients.handed("waits", to: addresses[0])
-    #expect(silent(&clients) == [.name(Self.name, of: addresses[0])])
-    #expect(silent(&clients).isEmpty)
+    var findings = clients.silent()
+    #expect(findings == [.name(Self.name, of: addresses[0])])
+    findings = clients.silent()
+    #expect(findings.isEmpty)
     var isDelivered = clients.left("waits", for: addresses[0], round: round)
     #expect(isDelivered)
     isDelivered = leaves("t", for: addresses[0], &clients)
@@ -116,30 +114,32 @@ struct ReturningClientsTests {
   func confirmed() throws {
     var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
     let round = clients.handed("waits", to: addresses[0])
-    let findings = silent(&clients)
+    let findings = clients.silent()
     #expect(findings.count == 2)
     #expect(findings.contains(.name(Self.name, of: addresses[0])) && findings.contains(.name(Self.other, of: addresses[1])))
     var isDelivered = clients.left("waits", for: addresses[0], round: round)
     #expect(!isDelivered)
     isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(!isDelivered)
-    #expect(heard(sessions[0], under: Self.name, &clients) == [.delivered(["waits", "t"])])
+    var heard = heard(sessions[0], under: Self.name, &clients)
+    #expect(heard == [.delivered(["waits", "t"])])
     isDelivered = leaves("u", for: addresses[0], &clients)
     #expect(isDelivered)
-    #expect(heard(sessions[0], under: Self.name, &clients).isEmpty)
+    heard = self.heard(sessions[0], under: Self.name, &clients)
+    #expect(heard.isEmpty)
   }
 
   @Test("what somebody else got is sent again as soon as that is known, and does not count as delivered")
   func swapped() throws {
     var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
-    _ = silent(&clients)
+    _ = clients.silent()
     let rounds = [clients.handed("a", to: addresses[0]), clients.handed("b", to: addresses[1])]
     // The first speaks under the other's name: both were misled, and there is one name only that is left for the second.
+    let findings = heard(sessions[0], under: Self.other, &clients)
     #expect(
-      heard(sessions[0], under: Self.other, &clients) == [
-        .misled(addresses[0], to: Self.other, ["a"]), .misled(addresses[1], to: Self.name, ["b"]),
+      findings == [
+        .misled(addresses[0], to: Self.other, ["a"]), .misled(addresses[1], to: nil, ["b"]), .name(Self.name, of: addresses[1]),
       ])
-    #expect(silent(&clients).isEmpty)
     // These had left before.
     var isDelivered = clients.left("a", for: addresses[0], round: rounds[0])
     #expect(!isDelivered)
@@ -151,73 +151,88 @@ struct ReturningClientsTests {
     #expect(isDelivered)
   }
 
-  @Test("those that all keep quiet get what is theirs under whichever of the names they have, each once")
-  func turns() throws {
-    let third = Frame([0, 1, 2, 3, 6])
-    var (clients, sessions, addresses) = try addressed(Self.name, Self.other, own: [third])
-    _ = silent(&clients)
-    var got: [Frame: [MessageID]] = [:]
-    var name = Self.name
-    func reply(_ id: MessageID) {
-      got[name, default: []].append(id)
-      let isDelivered = leaves(id, for: addresses[0], &clients)
-      #expect(!isDelivered)
-    }
-    reply("a")
-    for turn in 0..<7 {
-      for case .misled(addresses[0], let next?, let missing) in silent(&clients) {
-        name = next
-        for id in missing { reply(id) }
-      }
-      if turn == 3 { reply("b") }
-    }
-    #expect(got.count == 3 && got.values.allSatisfy { $0.sorted { $0.text < $1.text } == ["a", "b"] })
-    // It has had both under this name.
-    let last = name
-    #expect(heard(sessions[0], under: Self.other, &clients).contains(.delivered(["a", "b"])) || last == Self.other)
+  @Test("what still waits when its name turns out to be another one stays, and is not sent twice") func waits() throws {
+    var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
+    _ = clients.silent()
+    let rounds = (["a", "b"] as [MessageID]).map { clients.handed($0, to: addresses[0]) }
+    // One of them has not been taken by the socket.
+    let findings = clients.heard(sessions[0], under: Self.other) { _ in 1 }
+    #expect(findings.first == .misled(addresses[0], to: Self.other, ["a"]))
+    var isDelivered = clients.left("a", for: addresses[0], round: rounds[0])
+    #expect(!isDelivered)
+    isDelivered = clients.left("b", for: addresses[0], round: rounds[1])
+    #expect(isDelivered)
   }
 
-  @Test("what still waits for one name is for the next, and for the first again") func waits() throws {
-    var (clients, _, addresses) = try addressed(Self.name, Self.other)
-    _ = silent(&clients)
-    for id in ["a", "b"] as [MessageID] { _ = clients.handed(id, to: addresses[0]) }
-    // One of them has not been taken by the socket.
-    var findings = silent(&clients, waiting: 1)
-    #expect(findings.contains(.misled(addresses[0], to: Self.other, ["a", "b"])))
-    for id in ["a", "b"] as [MessageID] { _ = clients.handed(id, to: addresses[0]) }
-    findings = silent(&clients)
-    #expect(findings.contains(.misled(addresses[0], to: Self.name, ["b"])))
+  @Test("of several names of before the latest counts") func latest() throws {
+    var tasks = tasks(Self.name)
+    tasks.append(RestatedTask(id: "later", message: tasks[0].message.routed(to: [Self.other])))
+    var clients = ReturningClients()
+    let address = try #require(addresses(&clients, tasks).last ?? nil)
+    let findings = clients.silent()
+    #expect(findings == [.name(Self.other, of: address)])
+  }
+
+  @Test("who keeps quiet for longer than results are kept is known when he speaks") func late() throws {
+    var (clients, sessions, addresses) = try addressed(Self.name, Self.other)
+    _ = clients.silent()
+    _ = clients.handed("a", to: addresses[0])
+    clients.end()
+    let findings = heard(sessions[0], under: Self.other, &clients)
+    #expect(findings.first == .misled(addresses[0], to: Self.other, []))
+    clients.end()
+    #expect(!clients.isEmpty, "the other one has not spoken")
+    _ = heard(sessions[1], under: Self.name, &clients)
+    clients.end()
+    #expect(clients.isEmpty)
   }
 
   @Test("an own client without a name of its own may have it, too, until it has spoken")
   func own() throws {
     var (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
-    #expect(silent(&clients) == [.name(Self.name, of: addresses[0])])
+    var findings = clients.silent()
+    #expect(findings == [.name(Self.name, of: addresses[0])])
     var isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(!isDelivered)
     // The other name is the only one that is left.
-    #expect(heard(nil, under: Self.name, &clients) == [.misled(addresses[0], to: Self.other, ["t"])])
-    #expect(silent(&clients).isEmpty)
+    findings = heard(nil, under: Self.name, &clients)
+    #expect(findings == [.misled(addresses[0], to: nil, ["t"]), .name(Self.other, of: addresses[0])])
     isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(isDelivered)
-    #expect(heard(sessions[0], under: Self.other, &clients) == [.delivered(["t"])])
+    findings = heard(sessions[0], under: Self.other, &clients)
+    #expect(findings.isEmpty)
     // It has spoken first.
     (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
-    #expect(heard(nil, under: Self.other, &clients).isEmpty)
-    #expect(silent(&clients) == [.name(Self.name, of: addresses[0])])
+    findings = heard(nil, under: Self.other, &clients)
+    #expect(findings.isEmpty)
+    findings = clients.silent()
+    #expect(findings == [.name(Self.name, of: addresses[0])])
     isDelivered = leaves("t", for: addresses[0], &clients)
     #expect(isDelivered)
     // Or under the session's.
     (clients, sessions, addresses) = try addressed(Self.name, own: [Self.other])
-    #expect(heard(nil, under: Self.name, &clients).isEmpty)
-    #expect(silent(&clients) == [.name(Self.other, of: addresses[0])])
+    findings = heard(nil, under: Self.name, &clients)
+    #expect(findings.isEmpty)
+    findings = clients.silent()
+    #expect(findings == [.name(Self.other, of: addresses[0])])
   }
 
   @Test("nobody is believed to have the name under which somebody else has spoken")
   func taken() throws {
     var (clients, sessions, addresses) = try addressed(Self.name)
-    #expect(heard(nil, under: Self.name, &clients).isEmpty)
-    #expect(silent(&clients).isEmpty)
-    #expect(heard(sessions[0], under: Self.other, &clients) == [.name(Self.other, of: addresses[0])])
+    var findings = heard(nil, under: Self.name, &clients)
+    #expect(findings.isEmpty)
+    findings = clients.silent()
+    #expect(findings.isEmpty)
+    let round = clients.handed("waits", to: addresses[0])
+    findings = heard(sessions[0], under: Self.other, &clients)
+    #expect(findings == [.name(Self.other, of: addresses[0])])
+    var isDelivered = clients.left("waits", for: addresses[0], round: round)
+    #expect(isDelivered)
+    // By another connection it has another name.
+    findings = heard(sessions[0], under: Self.name, &clients)
+    #expect(findings == [.name(Self.name, of: addresses[0])])
+    isDelivered = leaves("t", for: addresses[0], &clients)
+    #expect(isDelivered)
   }
 }

@@ -4,9 +4,9 @@ import Transport
 /// Clients of ipyparallel after a restart. They have no names of their own: libzmq gives one to each, in the order in which they connect, and to the
 /// new controller they come in another. What is for a client of before is addressed to its session, whose new name it tells with its next message.
 ///
-/// One that keeps quiet is believed to have its former name, and then, one after the other, the names of before that nobody has spoken under. Whoever
-/// has a name lets go of what he does not know: until the session has spoken, what was sent is not delivered, as far as anybody can tell, unless there
-/// is one name only that it can have.
+/// One that keeps quiet is believed to have its former name; where somebody else has spoken under that, the only one of before that is left, if there is
+/// one. Whoever has a name lets go of what he does not know: until the session has spoken, what was sent is not delivered, as far as anybody can tell,
+/// unless there is nobody else who could have taken the name.
 struct ReturningClients {
   /// Where results go that are for the task database alone: no client is called so, and nothing is sent there.
   static let nobody = Frame("<APUS|NOBODY>")
@@ -19,68 +19,85 @@ struct ReturningClients {
 
   private struct Returning {
     let address: Frame
-    /// What it was called by a controller before.
-    let former: Frame?
+    /// What it was called by a controller before, at last.
+    var former: Frame?
     /// What it is called now, as it has said itself.
-    var name: Frame?
-    var guess: Guess?
-    /// Replies for it that were handed to the socket before it has spoken, each once.
-    private(set) var handed: [MessageID] = []
-    private var known: Set<MessageID> = []
+    private(set) var name: Frame?
+    private(set) var guess: Guess?
+    /// Nothing is noted any more.
+    private var isOver = false
+    /// Replies for it that were handed to the socket before it has spoken.
+    private var handed: [MessageID] = []
     /// To whom the replies of each round went: a round ends when the name is another one.
-    private(set) var rounds: [Frame?] = [nil]
-    /// Replies of this round, in their order.
-    private var sent: [MessageID] = []
-    /// What the socket has taken for these names, and what of that has left.
-    private var taken: [Frame: Set<MessageID>] = [:]
-    private var left: [Frame: Set<MessageID>] = [:]
+    private var rounds: [Frame?] = [nil]
+    /// Replies that have still waited when their round ended, and belong to the next one.
+    private var moved: Set<MessageID> = []
+    /// What has left for the name that it is believed to have.
+    private var left: [MessageID] = []
 
     init(address: Frame, former: Frame?) { (self.address, self.former) = (address, former) }
 
-    var round: Int { rounds.count - 1 }
-
-    mutating func hand(_ reply: MessageID) {
-      if known.insert(reply).inserted { handed.append(reply) }
-      sent.append(reply)
+    /// - Returns: the round.
+    mutating func hand(_ reply: MessageID) -> Int {
+      if name == nil, !isOver { handed.append(reply) }
+      return rounds.count - 1
     }
 
-    mutating func left(_ reply: MessageID, for name: Frame) { left[name, default: []].insert(reply) }
+    /// - Returns: whether it was for the client, as far as anybody can tell.
+    mutating func left(_ reply: MessageID, round: Int) -> Bool {
+      if isOver { return true }
+      let receiver = rounds.indices.contains(round) && !moved.contains(reply) ? rounds[round] : rounds[rounds.count - 1]
+      if let name { return receiver == name }
+      guard let guess, guess.name == receiver else { return false }
+      if guess.isSure { return true }
+      left.append(reply)
+      return false
+    }
 
     /// What waits for its name goes to this one.
-    mutating func believe(_ name: Frame) {
-      rounds[round] = name
-      guess = Guess(name: name, isSure: false)
+    mutating func believe(_ name: Frame, isSure: Bool) {
+      rounds[rounds.count - 1] = name
+      guess = Guess(name: name, isSure: isSure)
     }
 
-    /// - Parameter waiting: so many of the last replies are still kept here, and are forgotten.
-    /// - Returns: what the next name has not got yet.
+    /// It does not have the name that it was believed to have.
+    /// - Parameter waiting: so many of the last replies are still kept here.
+    /// - Returns: the others, which came to somebody else.
     mutating func turn(to name: Frame?, waiting: Int) -> [MessageID] {
-      if let former = rounds[round] { taken[former, default: []].formUnion(sent.dropLast(waiting)) }
-      sent = []
+      let taken = Array(handed.dropLast(waiting))
+      handed = handed.suffix(waiting)
+      moved = Set(handed)
+      left = []
       rounds.append(name)
-      guess = name.map { Guess(name: $0, isSure: false) }
-      guard let name, let taken = taken[name] else { return handed }
-      return handed.filter { !taken.contains($0) }
+      guess = nil
+      return taken
     }
 
     /// - Returns: what has left for it under this name already.
     mutating func spoke(_ name: Frame) -> [MessageID] {
-      let delivered = left[name].map { left in handed.filter(left.contains) } ?? []
-      (self.name, guess, handed, known, sent, taken, left) = (name, nil, [], [], [], [:], [:])
+      let delivered = left
+      // What has waited for it goes there.
+      if rounds[rounds.count - 1] == nil { rounds[rounds.count - 1] = name }
+      if rounds[rounds.count - 1] != name { rounds.append(name) }
+      (self.name, guess, handed, left) = (name, nil, [], [])
       return delivered
     }
+
+    mutating func end() { (isOver, handed, rounds, moved, left) = (true, [], [nil], [], []) }
   }
 
   private struct Guess {
     let name: Frame
-    /// There is no other name that it can have.
-    var isSure: Bool
+    /// Nobody else is known who could have the name.
+    let isSure: Bool
   }
 
   private var sessions: [SessionID: Returning] = [:]
   private var addresses: [Frame: SessionID] = [:]
   /// Whose names these are now; `nil` is one of Apus's own clients.
   private var owners: [Frame: SessionID?] = [:]
+  /// Who has not spoken by now keeps quiet.
+  private var isSilenceOver = false
   /// Names that own clients had for the controller before: they have others now, too.
   private var formerOwn: Set<Frame> = []
 
@@ -130,7 +147,11 @@ struct ReturningClients {
     let isNameless = Self.isNameless(name)
     // The controller before may have waited for it in vain. A task that the hub has submitted is of its session as well, and is nobody's.
     guard isNameless || name.text.hasPrefix(Self.mark) else { return nil }
-    if let one = sessions[session] { return one.address }
+    if let one = sessions[session] {
+      // The later one counts.
+      if isNameless { sessions[session]?.former = name }
+      return one.address
+    }
     let former = isNameless ? name : Self.former(in: name.text)
     let address = Frame([Self.mark + secret, session.text, former.map(Self.digits) ?? ""].joined(separator: "|"))
     sessions[session] = Returning(address: address, former: former)
@@ -157,7 +178,7 @@ struct ReturningClients {
   enum Finding: Equatable {
     /// What is for the address goes to the client of this name from now on.
     case name(Frame, of: Frame)
-    /// It has, or may have, another name than it was believed to have, whose owner has not got these replies; `nil` where there is none.
+    /// Somebody else has the name that it was believed to have, and these replies; `nil` where it still keeps quiet.
     case misled(Frame, to: Frame?, [MessageID])
     /// What has left for it has come to it.
     case delivered([MessageID])
@@ -172,99 +193,82 @@ struct ReturningClients {
     owners[name] = .some(session)
     var findings: [Finding] = []
     // Before the others are believed to have other names.
-    if let session, let one = sessions[session], one.name != name { findings = spoke(session, one, under: name, waiting) }
-    for (other, one) in inOrder where other != session && one.guess?.name == name {
-      findings.append(turn(other, one, to: next(one, behind: name), waiting))
+    if let session, let one = sessions[session], one.name != name {
+      if one.guess == nil {
+        findings.append(.name(name, of: one.address))
+      } else if one.guess?.name != name {
+        findings.append(turn(session, to: name, waiting))
+      }
+      if let delivered = sessions[session]?.spoke(name), !delivered.isEmpty { findings.append(.delivered(delivered)) }
     }
+    for other in inOrder where other != session && sessions[other]?.guess?.name == name {
+      findings.append(turn(other, to: nil, waiting))
+    }
+    // There may be one name only that is left.
+    if isSilenceOver { findings += silent() }
     return findings
   }
 
   /// Whether this one was not heard under that name before. Else nothing is learned: nobody is believed to have it any more.
   func isNews(_ session: SessionID?, under name: Frame) -> Bool { Self.isNameless(name) && owners[name] != .some(session) }
 
-  private mutating func spoke(
-    _ session: SessionID, _ one: Returning, under name: Frame, _ waiting: (Frame) -> Int
-  ) -> [Finding] {
-    var findings: [Finding] = []
-    if one.guess == nil {
-      findings.append(.name(name, of: one.address))
-    } else if one.guess?.name != name {
-      findings.append(turn(session, one, to: name, waiting))
+  private mutating func turn(_ session: SessionID, to name: Frame?, _ waiting: (Frame) -> Int) -> Finding {
+    let address = sessions[session]?.address ?? .empty
+    return .misled(address, to: name, sessions[session]?.turn(to: name, waiting: waiting(address)) ?? [])
+  }
+
+  private var inOrder: [SessionID] { sessions.keys.sorted { $0.text < $1.text } }
+
+  /// Those that keep quiet have their former names, as far as nobody else has spoken under them: one that is alone gets the same again. Who cannot have
+  /// his has the only other one that is left.
+  mutating func silent() -> [Finding] {
+    isSilenceOver = true
+    guard sessions.values.contains(where: { $0.name == nil && $0.guess == nil }) else { return [] }
+    let (last, isSure) = (onlyName, mayBeSure)
+    return inOrder.compactMap { session in
+      guard let one = sessions[session], one.name == nil, one.guess == nil else { return nil }
+      let former = one.former.flatMap { owners[$0] == nil ? $0 : nil }
+      guard let name = former ?? last else { return nil }
+      sessions[session]?.believe(name, isSure: isSure)
+      return .name(name, of: one.address)
     }
-    if let delivered = sessions[session]?.spoke(name), !delivered.isEmpty { findings.append(.delivered(delivered)) }
-    return findings
   }
 
-  /// The session has, or is believed to have, another name.
-  private mutating func turn(_ session: SessionID, _ one: Returning, to name: Frame?, _ waiting: (Frame) -> Int) -> Finding {
-    .misled(one.address, to: name, sessions[session]?.turn(to: name, waiting: waiting(one.address)) ?? [])
+  /// Of one session only nothing is known, and of no own client.
+  private var mayBeSure: Bool {
+    formerOwn.count <= owners.values.count { $0 == nil } && sessions.values.count { $0.name == nil } == 1
   }
 
-  /// Those that keep quiet have their former names, or other ones under which nobody has spoken. Looked at again and again, each of these gets its turn:
-  /// whoever does not know a result lets go of it.
-  /// - Parameter waiting: as of `heard`.
-  mutating func silent(waiting: (Frame) -> Int) -> [Finding] {
-    var findings: [Finding] = []
-    for (session, one) in inOrder where one.name == nil && one.guess?.isSure != true {
-      guard let guess = one.guess else {
-        guard let name = next(one, behind: nil) else { continue }
-        sessions[session]?.believe(name)
-        findings.append(.name(name, of: one.address))
-        continue
-      }
-      if let name = next(one, behind: guess.name), name != guess.name { findings.append(turn(session, one, to: name, waiting)) }
+  /// The name of before that nobody has spoken under, if one session only can have it.
+  private var onlyName: Frame? {
+    let free = Set(sessions.values.compactMap(\.former)).union(formerOwn).filter { owners[$0] == nil }
+    return free.count == 1 && sessions.values.count { $0.name == nil } == 1 ? free.first : nil
+  }
+
+  /// Nothing is kept any more that could be sent again. Whoever has not been heard by now is still known when he speaks: his tasks may take long.
+  mutating func end() {
+    for (session, one) in sessions where one.name != nil {
+      sessions[session] = nil
+      addresses[one.address] = nil
     }
-    let silent = sessions.values.filter { $0.name == nil }
-    let isSure = silent.count == 1 && silent.allSatisfy { names(for: $0).count == 1 }
-    if isSure, formerOwn.count <= owners.values.count(where: { $0 == nil }) {
-      for session in sessions.keys where sessions[session]?.name == nil { sessions[session]?.guess?.isSure = true }
-    }
-    return findings
+    for session in sessions.keys { sessions[session]?.end() }
+    if sessions.isEmpty { (owners, formerOwn) = ([:], []) }
   }
-
-  private var inOrder: [(SessionID, Returning)] { sessions.sorted { $0.key.text < $1.key.text }.map { ($0.key, $0.value) } }
-
-  /// The name that it is believed to have next.
-  private func next(_ one: Returning, behind name: Frame?) -> Frame? {
-    let names = names(for: one)
-    guard let place = name.flatMap(names.firstIndex) else { return names.first }
-    return names[(place + 1) % names.count]
-  }
-
-  /// The names that it may have: its former one, and others of before, if nobody has spoken under them.
-  private func names(for one: Returning) -> [Frame] {
-    let former = Set(sessions.values.compactMap(\.former)).union(formerOwn)
-    let free = former.filter { owners[$0] == nil }.sorted(by: Self.precedes)
-    return free.filter { $0 == one.former } + free.filter { $0 != one.former }
-  }
-
-  private static func precedes(_ one: Frame, _ other: Frame) -> Bool {
-    one.withUnsafeBytes { one in other.withUnsafeBytes { one.lexicographicallyPrecedes($0) } }
-  }
-
-  /// Whoever has not been heard by now is not waited for any more.
-  mutating func end() { (sessions, addresses, owners, formerOwn) = ([:], [:], [:], []) }
 
   // MARK: replies
-
-  /// Those who may be believed to have another name than now.
-  var silentAddresses: [Frame] { sessions.values.filter { $0.name == nil }.map(\.address) }
 
   /// A reply for this client goes to the socket, which may keep it until the client's name is known.
   /// - Returns: what `left` is to be told.
   mutating func handed(_ reply: MessageID, to client: Frame) -> Int {
-    guard let session = addresses[client], let one = sessions[session] else { return 0 }
-    if one.name == nil { sessions[session]?.hand(reply) }
-    return one.round
+    addresses.isEmpty ? 0 : addresses[client].flatMap { sessions[$0]?.hand(reply) } ?? 0
   }
 
   /// The reply has left.
   /// - Returns: whether it was for the client, as far as anybody can tell.
   mutating func left(_ reply: MessageID, for client: Frame, round: Int) -> Bool {
-    guard let session = addresses[client], let one = sessions[session], one.rounds.indices.contains(round) else { return true }
-    guard let receiver = one.rounds[round] else { return one.name != nil }
-    if let name = one.name { return receiver == name }
-    sessions[session]?.left(reply, for: receiver)
-    return one.guess.map { $0.isSure && $0.name == receiver } ?? false
+    addresses.isEmpty ? true : addresses[client].flatMap { sessions[$0]?.left(reply, round: round) } ?? true
   }
+
+  /// Those of whom nobody knows what they are called.
+  var silentAddresses: [Frame] { sessions.values.filter { $0.name == nil }.map(\.address) }
 }

@@ -48,13 +48,13 @@ extension TaskScheduler {
       self.assumeIsolated {
         // Nobody is heard while there is no room.
         if $0.isPaused { return $0.believeSilentLater() }
-        $0.follow($0.wire.silent())
-        if !$0.wire.returning.silentAddresses.isEmpty { $0.believeSilentLater() }
+        $0.follow($0.wire.returning.silent())
+        $0.afterEvents()
       }
     }
   }
 
-  /// How long a client without a name of its own may take until it is believed to have the same as before, and then another one.
+  /// How long a client without a name of its own may take until it is believed to have the same as before.
   private static let silence = Duration.seconds(1)
 
   /// A client may be one of before, under another name.
@@ -73,7 +73,7 @@ extension TaskScheduler {
       switch finding {
       case .name(let name, let address): wire.know(address, as: name)
       case .misled(let address, let name, let replies):
-        wire.know(address, as: name, isMisled: true)
+        wire.know(address, as: name)
         for result in state.takeBack(replies) { sendAgain(result) }
       case .delivered(let replies):
         wire.noteDelivered(replies)

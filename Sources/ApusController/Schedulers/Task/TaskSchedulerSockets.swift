@@ -187,23 +187,14 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   // MARK: the journal
 
   /// As of `ReturningClients`.
-  mutating func silent() -> [ReturningClients.Finding] {
-    let waiting = front.counts(of: returning.silentAddresses)
-    return returning.silent { waiting[$0] ?? 0 }
-  }
-
   mutating func heard(_ session: SessionID?, under name: Frame) -> [ReturningClients.Finding] {
     guard returning.isNews(session, under: name) else { return [] }
     let waiting = front.counts(of: returning.silentAddresses)
     return returning.heard(session, under: name) { waiting[$0] ?? 0 }
   }
 
-  /// What is learned of a client without a name.
-  mutating func know(_ address: Frame, as name: Frame?, isMisled: Bool = false) {
-    // What waits would overtake what is sent again, and is among it.
-    if isMisled { front.forget(address) }
-    front.know(address, as: name)
-  }
+  /// What is learned of a client without a name. What waits for it stays.
+  mutating func know(_ address: Frame, as name: Frame?) { front.know(address, as: name) }
 
   /// Whether the disk is so much slower than the tasks that no more of them should come for now.
   var isJournalBehind: Bool { journal?.isBehind ?? false }
