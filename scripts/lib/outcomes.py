@@ -89,14 +89,15 @@ def _run_once(arguments, lines, env, cwd, root, log, case_limit, deadline, outco
         process = subprocess.Popen(
             command, env=env | {"PYTHONPATH": search, "APUS_OUTCOMES": str(lines)}, cwd=cwd, stdin=subprocess.DEVNULL,
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-        seen, quiet_since = -1, time.monotonic()
+        seen, quiet_since, limit = -1, time.monotonic(), case_limit
         while process.poll() is None:
             size = lines.stat().st_size
             if size != seen:
                 seen, quiet_since = size, time.monotonic()
                 progress(*_progress(lines, outcomes))
+                limit = max(case_limit, _limit(lines))
             # The case's own limit comes first. This one catches an interpreter that no signal reaches any more.
-            if time.monotonic() > deadline or time.monotonic() > quiet_since + case_limit + 30:
+            if time.monotonic() > deadline or time.monotonic() > quiet_since + limit + 30:
                 os.kill(process.pid, signal.SIGKILL)
             time.sleep(0.05)
     progress(*_progress(lines, outcomes))
@@ -109,6 +110,17 @@ def _events(lines: Path):
             yield json.loads(line)
         except ValueError:
             pass  # the last line of an interpreter that was killed while it wrote
+
+
+def _limit(lines: Path) -> float:
+    """The seconds that the case which runs may take, where it says so itself; else 0."""
+    limits, running = {}, None
+    for event in _events(lines):
+        if event["event"] == "collected":
+            limits[event["case"]] = event.get("limit")
+        else:
+            running = event["case"] if event["event"] == "began" else None
+    return limits.get(running) or 0
 
 
 def _progress(lines: Path, before: Outcomes) -> tuple[int, int, int]:

@@ -117,6 +117,8 @@ public enum ClusterStopper {
     let needsCleaning = ownsJournal || status.deadController != nil || hadToKillController
     try whileOurs(status) { () throws(ClusterError) in
       FileSystem.remove(status.path)
+      // Its launcher may have been killed while it wrote it.
+      FileSystem.removeUnfinished(status.path)
       if status.file.controllerElsewhere != nil {
         ControllerLeftovers.removeFiles(of: status.file)
       } else if needsCleaning {

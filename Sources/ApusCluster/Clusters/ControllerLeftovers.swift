@@ -39,12 +39,7 @@ enum ControllerLeftovers {
     if areUsedAgain(file.controllerArguments) { return }
     let profile = ProfileDirectory(file.profile)
     for kind in ["client", "engine"] {
-      let path = profile.connectionFile(kind, clusterID: file.clusterID)
-      // It was killed while it wrote it.
-      let directory = Path.parent(path)
-      for name in FileSystem.entries(of: directory) where name.hasPrefix(Path.name(path) + ".") && name.hasSuffix(".new") {
-        FileSystem.remove(Path.join(directory, name))
-      }
+      FileSystem.removeUnfinished(profile.connectionFile(kind, clusterID: file.clusterID))
     }
     removeConnections(profile, clusterID: file.clusterID, former: file.formerFiles)
   }

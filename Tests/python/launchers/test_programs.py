@@ -86,6 +86,9 @@ def test_what_a_killed_program_has_left_ends_with_the_next_stop(make_cluster, na
     finally:
         running.kill()
         running.wait(5)
+    # It was killed while it wrote its file, too.
+    [file] = (cluster.profile / "security").glob("cluster-program-*.json")
+    file.with_name(f"{file.name}.{running.pid}-7.new").write_text("{")
     assert cluster.run("list").stdout.splitlines()[1].split()[2] == "False"
     stopped = cluster.run(*command)
     assert stopped.returncode == 0, stopped.stderr

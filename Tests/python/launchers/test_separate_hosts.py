@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import Cluster, Stand
+from launcher_stands import Cluster, Stand
 from systems.separate import SeparateHosts
 from test_restarts import wait_for
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: writes one JSON line as each case is collected, begins and ends, to the file APUS_OUTCOMES.
+"""A pytest plugin: writes one JSON line as each case is collected (with the seconds that it may take by its own mark), begins and ends, to the file APUS_OUTCOMES.
 
 A report written at the end is lost when the interpreter dies or must be killed, and that is when it is needed most.
 """
@@ -18,7 +18,9 @@ def _write(**line: object) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     for item in session.items:
-        _write(event="collected", case=item.nodeid)
+        marker = item.get_closest_marker("timeout")
+        own = marker.args[0] if marker and marker.args else marker.kwargs.get("timeout") if marker else None
+        _write(event="collected", case=item.nodeid, limit=own)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
