@@ -59,3 +59,19 @@ public struct SocketMonitor: ~Copyable {
     return nil
   }
 }
+
+/// Whether the other end refuses one handshake after the other. One that ends while it shakes hands leaves the same event as one that refuses
+/// (libzmq has no detail of either): a single failure says nothing.
+public struct HandshakeRecord: Sendable {
+  private var failures = 0
+
+  public init() {}
+
+  /// - Returns: whether it is a refusal, and the first of its row that is known as one.
+  public mutating func failed() -> Bool {
+    failures += 1
+    return failures == 2
+  }
+
+  public mutating func succeeded() { failures = 0 }
+}

@@ -59,6 +59,30 @@ struct SocketMonitorTests {
     }
   }
 
+  @Test("a peer that refuses is told from one that ends while it shakes hands")
+  func refusals() throws {
+    let context = try Context()
+    let server = try CurveKeyPair.generate()
+    let router = try Socket(.router, in: context)
+    try router.serveCurve(server)
+    let endpoint = try router.bind("tcp://127.0.0.1:*")
+    let dealer = try Socket(.dealer, in: context)
+    // The key of somebody else.
+    try dealer.useCurve(CurveKeyPair.generate(), server: CurveKeyPair.generate().publicKey)
+    let monitor = try SocketMonitor(of: dealer, in: context, name: uniqueName(), tellsReadiness: true)
+    try dealer.connect(endpoint)
+    var record = HandshakeRecord()
+    var failures: [Bool] = []
+    while failures.count < 4, let event = try monitor.nextEvent() {
+      if case .handshakeFailed = event { failures.append(record.failed()) }
+      if case .ready = event { Issue.record("a wrong key was taken") }
+    }
+    // Said once, and not of the first.
+    #expect(failures == [false, true, false, false])
+    record.succeeded()
+    #expect([record.failed(), record.failed()] == [false, true])
+  }
+
   @Test("a monitor may outlive its socket")
   func outlives() throws {
     let context = try Context()

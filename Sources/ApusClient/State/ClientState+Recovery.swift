@@ -75,22 +75,47 @@ extension ClientState {
     guard failure == nil else { return }
     // An answer that is under way is of the controller before.
     beginAnew()
-    doubt = (serial, doubt?.arrivals ?? [])
+    doubt = (serial, doubt?.news ?? [])
   }
 
-  /// - Returns: whether what its arrival means is not known yet; it is kept then.
-  mutating func isInDoubt(_ engine: RegisteredEngine) -> Bool {
-    guard doubt != nil else { return false }
-    doubt?.arrivals.removeAll { $0.uuid == engine.uuid }
-    doubt?.arrivals.append(engine)
-    return true
+  /// What a hub has announced while it was not known whether it is the one that is there.
+  struct News {
+    /// Of the hub that says so.
+    let session: SessionID?
+    let engine: RegisteredEngine
+    let isThere: Bool
   }
 
-  /// - Returns: the arrivals that count now: those that the hub's answer has, too, and others behind it.
-  mutating func endDoubt(asOf asked: Int) -> [RegisteredEngine] {
+  /// More than clusters have engines: the oldest go.
+  private static let mostNews = 1 << 16
+
+  /// Whether it is another hub than the one that answered last: one of before, whose words come late, or one that has not answered yet.
+  func isForeign(_ session: SessionID?) -> Bool { session != nil && hub != nil && session != hub }
+
+  /// It counts if that hub is the one that answers next.
+  mutating func keep(_ news: News, effects: inout some ClientEffects & ~Copyable) {
+    guard failure == nil else { return }
+    if doubt == nil {
+      beginDoubt()
+      askForEngines(effects: &effects)
+    }
+    doubt?.news.removeAll { $0.engine.uuid == news.engine.uuid && $0.session == news.session }
+    if let count = doubt?.news.count, count >= Self.mostNews { doubt?.news.removeFirst() }
+    doubt?.news.append(news)
+  }
+
+  /// A hub says that an engine has gone.
+  mutating func engineLeft(_ engine: RegisteredEngine, by session: SessionID?, effects: inout some ClientEffects & ~Copyable) {
+    if isForeign(session) { return keep(News(session: session, engine: engine, isThere: false), effects: &effects) }
+    engineLost(engine.uuid, effects: &effects)
+  }
+
+  /// - Parameter session: of the hub that has answered.
+  /// - Returns: what counts now of what was announced: what the hub's answer has, too, and news that are behind it.
+  mutating func endDoubt(asOf asked: Int, by session: SessionID?) -> [News] {
     guard let ended = doubt, asked >= ended.since else { return [] }
     doubt = nil
-    return ended.arrivals
+    return ended.news.filter { $0.session == nil || session == nil || $0.session == session }
   }
 
   // MARK: dependencies

@@ -50,7 +50,7 @@ struct ClientState {
   /// When engines left, counted in changes: an older answer of the hub must not bring them back.
   private var departures: [EngineUUID: Int] = [:]
   private(set) var serial = 0
-  private var hub: SessionID?
+  private(set) var hub: SessionID?
   /// The journal of the controller: one that is restarted with it knows our tasks.
   private(set) var journal: String?
   /// The last question for the tasks of before, until it is answered.
@@ -68,8 +68,8 @@ struct ClientState {
   /// Engines that a restarted controller has not named yet, and until when what is for them waits, unsent.
   var absent: [EngineUUID: RegisteredEngine] = [:]
   var absenceDeadline: ContinuousClock.Instant?
-  /// Since when it is not known which controller the hub's is, and the arrivals that were announced since then of engines that are there.
-  var doubt: (since: Int, arrivals: [RegisteredEngine])?
+  /// Since when it is not known which controller the hub's is, and what has been announced since then.
+  var doubt: (since: Int, news: [News])?
   /// Tasks that were aborted, and have not ended: balanced ones, of which the scheduler may not have heard it, and others that are unsent.
   var unwanted: [TaskNumber: Cancellation] = [:]
   private(set) var isHubReachable = false
@@ -267,7 +267,11 @@ struct ClientState {
 
   // MARK: engines
 
-  mutating func engineRegistered(_ engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
+  /// - Parameter session: of the hub that says so.
+  mutating func engineRegistered(
+    _ engine: RegisteredEngine, by session: SessionID? = nil, effects: inout some ClientEffects & ~Copyable
+  ) {
+    if isForeign(session) { return keep(News(session: session, engine: engine, isThere: true), effects: &effects) }
     if let known = engines[engine.uuid] {
       let (before, now) = (known.engine.arrival ?? engine.arrival, engine.arrival ?? known.engine.arrival)
       if known.engine == engine, before == now {
@@ -276,7 +280,7 @@ struct ClientState {
         return effects.kindLearned(of: engine)
       }
       // It may have come to another controller, and have lost nothing.
-      if isInDoubt(engine) { return }
+      if session == nil, doubt != nil { return keep(News(session: nil, engine: engine, isThere: true), effects: &effects) }
       // What was said of it before it went and came back.
       if let before, let now, now < before { return }
       engineLost(engine.uuid, effects: &effects)
@@ -299,7 +303,7 @@ struct ClientState {
   /// What it owes will not come. Balanced tasks are the scheduler's business: it may try them elsewhere.
   /// - Parameter mayComeBack: what has not been sent to it waits for it, as `beginAbsence` has said.
   mutating func engineLost(_ uuid: EngineUUID, mayComeBack: Bool = false, effects: inout some ClientEffects & ~Copyable) {
-    doubt?.arrivals.removeAll { $0.uuid == uuid }
+    doubt?.news.removeAll { $0.session == nil && $0.engine.uuid == uuid }
     guard let engine = engines.removeValue(forKey: uuid)?.engine else { return endAbsence(of: uuid, effects: &effects) }
     serial += 1
     departures[uuid] = serial
@@ -337,7 +341,7 @@ struct ClientState {
     now: ContinuousClock.Instant, effects: inout some ClientEffects & ~Copyable
   ) {
     let isRestarted = hub != nil && session != nil && hub != session
-    let announced = endDoubt(asOf: asked)
+    let announced = endDoubt(asOf: asked, by: session)
     if isRestarted {
       forgetArrivals()
       controllerWasRestarted(journal: journal, effects: &effects)
@@ -353,7 +357,9 @@ struct ClientState {
     for engine in lost { engineLost(engine.uuid, mayComeBack: isRestarted, effects: &effects) }
     if isRestarted, !absent.isEmpty { absenceDeadline = now + grace }
     for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
-    for engine in announced { engineRegistered(engine, effects: &effects) }
+    for news in announced {
+      if news.isThere { engineRegistered(news.engine, effects: &effects) } else { engineLost(news.engine.uuid, effects: &effects) }
+    }
     // Answers from before now are older than whatever comes next.
     departures = departures.filter { $0.value > asked }
     if asked >= broken.since { sendUnsent(effects: &effects) }

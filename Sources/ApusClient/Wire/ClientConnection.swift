@@ -18,6 +18,7 @@ actor ClientConnection {
   private(set) var areEnginesKnown = false
   /// The connection by which the hub tells who comes and goes has broken.
   private var wasDeaf = false
+  private var handshakes = HandshakeRecord()
   /// The session of the hub that answered last.
   private var lastHub: SessionID?
   /// A further attempt at what waits for a line.
@@ -327,13 +328,13 @@ actor ClientConnection {
       }
       switch type {
       case .registrationNotification:
-        if let engine = Self.engine(content) { state.engineRegistered(engine, effects: &wire) }
+        if let engine = Self.engine(content) { state.engineRegistered(engine, by: message.sessionID, effects: &wire) }
       case .unregistrationNotification:
         guard let engine = Self.engine(content) else { continue }
         // What it answered may wait in other sockets.
         readLines(atMost: .max)
         for channel in [Channel.mux, .broadcast, .control] { readReplies(channel, atMost: .max) }
-        state.engineLost(engine.uuid, effects: &wire)
+        state.engineLeft(engine, by: message.sessionID, effects: &wire)
       case .shutdownNotification:
         readLines(atMost: .max)
         for channel in [Channel.query, .mux, .task, .broadcast, .control] { readReplies(channel, atMost: .max) }
@@ -358,8 +359,9 @@ actor ClientConnection {
       switch event {
       case .connected: state.hubConnected(effects: &wire)
       case .disconnected: state.hubDisconnected(now: .now)
-      case .handshakeFailed: wire.warn("the controller refused the handshake", "is its CURVE key another one?")
-      case .ready: break
+      case .handshakeFailed:
+        if handshakes.failed() { wire.warn("the controller refuses the handshake", "is its CURVE key another one?") }
+      case .ready: handshakes.succeeded()
       }
     }
     afterEvents()

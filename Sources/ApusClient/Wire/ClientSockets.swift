@@ -105,7 +105,7 @@ struct ClientSockets: ~Copyable, ClientEffects {
       try broadcast.connect(route.endpoint(broadcastPort))
       let control = try connected(.dealer, file.control)
       let query = try socket(.dealer)
-      let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)")
+      let monitor = try SocketMonitor(of: query, in: context, name: "client-\(ids.prefix)", tellsReadiness: true)
       try query.connect(route.endpoint(file.registration))
       return ClientSockets(
         query: query, monitor: monitor, resultMonitors: resultMonitors, task: task, mux: mux, control: control,

@@ -19,6 +19,8 @@ struct EngineTraits: Hashable, Sendable {
   var ending = Ending.no
   /// Its connections broke since it was here last: what was on its way to it is lost.
   var wasCutOff = false
+  /// It was another controller's before, whether or not this one's journal knows it.
+  var isOfBefore = false
 
   enum Ending: Int, Hashable, Sendable {
     case no

@@ -23,7 +23,8 @@ struct EngineAudience: Sendable {
       broadcast.assumeIsolated { $0.engineRegistered(uuid, id: id, isOwn: takesBatches) }
       tasks.assumeIsolated {
         $0.engineRegistered(
-          uuid, takesBatches: takesBatches, running: traits.running, resources: traits.resources, wasCutOff: traits.wasCutOff)
+          uuid, takesBatches: takesBatches, running: traits.running, resources: traits.resources, wasCutOff: traits.wasCutOff,
+          isOfBefore: traits.isOfBefore)
       }
       done()
     }

@@ -137,12 +137,14 @@ struct HubState {
       pending[uuid]?.connection = connection
       pending[uuid]?.traits = traits
       pending[uuid]?.traits.goOnEnding(as: waiting.traits)
+      pending[uuid]?.traits.isOfBefore = waiting.traits.isOfBefore
       pending[uuid]?.traits.wasCutOff = wasCutOff || waiting.traits.wasCutOff
       return waiting.id
     }
     let id = allocate(wanted: lost[uuid]?.id ?? wanted)
     var traits = traits
     if let former = lost[uuid]?.traits { traits.goOnEnding(as: former) }
+    traits.isOfBefore = resumes && lost[uuid] == nil
     forgetLost(uuid)
     traits.wasCutOff = wasCutOff
     pending[uuid] = Pending(id: id, traits: traits, connection: connection, deadline: now + registrationTimeout)
@@ -326,7 +328,7 @@ struct HubState {
 
   private mutating func remember(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits, connection: Int32?) {
     var traits = traits
-    traits.wasCutOff = false
+    (traits.wasCutOff, traits.isOfBefore) = (false, false)
     if lost.updateValue(Lost(id: id, traits: traits, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
     while lostOrder.count > Self.lostKept { lost[lostOrder.removeFirst()] = nil }
   }

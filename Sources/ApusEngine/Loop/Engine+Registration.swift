@@ -63,7 +63,7 @@ extension Engine {
     registrar = nil
     route = ControllerRoute(connection, location: configuration.location)
     let fresh = try socket(.dealer, linger: 1000)
-    let watcher = try monitor(of: fresh, named: "registrar")
+    let watcher = try monitor(of: fresh, named: "registrar", tellsReadiness: true)
     let endpoint = endpoint(connection.registration)
     EngineLog.log(.info, "Registering with the controller at \(endpoint)")
     try fresh.connect(endpoint)
@@ -162,8 +162,9 @@ extension Engine {
       switch event {
       case .connected: decide { $0.connected(effects: &$1) }
       case .disconnected: if !isLeaving { decide { $0.disconnected(effects: &$1) } }
-      case .handshakeFailed: EngineLog.log(.warning, "The controller refused the handshake: is its CURVE key another one?")
-      case .ready: break
+      case .handshakeFailed:
+        if handshakes.failed() { EngineLog.log(.warning, "The controller refuses the handshake: is its CURVE key another one?") }
+      case .ready: handshakes.succeeded()
       }
     }
   }

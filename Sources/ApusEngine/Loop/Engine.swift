@@ -70,6 +70,8 @@ public actor Engine {
   var wasShutdownAnnounced = false
   /// A look at the connection file is due.
   var isWatchingFile = false
+  /// Those with the hub.
+  var handshakes = HandshakeRecord()
   private var monitorCount = 0
 
   enum Place: Hashable {

@@ -256,12 +256,13 @@ final class ClientProcess: Process {
     }
   }
 
-  func engine(_ uuid: EngineUUID, _ id: EngineID, arrival: Int?, isThere: Bool) {
+  func engine(_ uuid: EngineUUID, _ id: EngineID, arrival: Int?, isThere: Bool, by session: SessionID) {
+    let engine = RegisteredEngine(id: id, uuid: uuid, isOwn: true, arrival: arrival)
     decide {
       if isThere {
-        $0.engineRegistered(RegisteredEngine(id: id, uuid: uuid, isOwn: true, arrival: arrival), effects: &$1)
+        $0.engineRegistered(engine, by: session, effects: &$1)
       } else {
-        $0.engineLost(uuid, effects: &$1)
+        $0.engineLeft(engine, by: session, effects: &$1)
       }
     }
   }

@@ -68,7 +68,7 @@ extension ControllerProcess {
         scheduler {
           tasks.engineRegistered(
             uuid, running: traits.running, accounts: traits.takesBatches, resources: traits.resources,
-            wasCutOff: traits.wasCutOff, now: world.instant, effects: &sink)
+            wasCutOff: traits.wasCutOff, isOfBefore: traits.isOfBefore, now: world.instant, effects: &sink)
         }
         toHub { [self] in
           if let count = unannounced[uuid] { unannounced[uuid] = count > 1 ? count - 1 : nil }
@@ -140,8 +140,8 @@ extension ControllerProcess {
 
   private func notify(_ client: ClientProcess, _ link: Link, _ uuid: EngineUUID, _ id: EngineID, isThere: Bool) {
     let arrival = hub.engines[id].flatMap { $0.uuid == uuid ? $0.arrival : nil }
-    link.toDialer("\(uuid) \(isThere ? "came" : "left")") { [unowned client] in
-      client.engine(uuid, id, arrival: arrival, isThere: isThere)
+    link.toDialer("\(uuid) \(isThere ? "came" : "left")") { [unowned client, session] in
+      client.engine(uuid, id, arrival: arrival, isThere: isThere, by: session)
     }
   }
 

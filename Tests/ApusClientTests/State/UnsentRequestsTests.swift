@@ -273,4 +273,47 @@ import Transport
     bench.step { $0.engineRegistered(come(5), effects: &$1) }
     bench.effects.expect("-0", "+0")
   }
+
+  /// Found by the simulation, seed 1000000996: two controllers died while one client had not heard who is there.
+  @Test func whatADeadControllerAnnouncedIsNoNewsOfTheNext() {
+    var bench = ClientBench()
+    func answer(_ hub: String, _ numbers: Int...) {
+      bench.step { [asked = bench.state.serial, now = bench.at(1), list = numbers.map(bench.engine)] in
+        $0.engines(list, asOf: asked, hub: SessionID(hub), journal: "j", isOwn: true, now: now, effects: &$1)
+      }
+    }
+    func announce(_ hub: String, _ number: Int, arrival: Int, isThere: Bool = true) {
+      let engine = bench.engine(number)
+      let come = RegisteredEngine(id: engine.id, uuid: engine.uuid, arrival: arrival)
+      bench.step {
+        if isThere {
+          $0.engineRegistered(come, by: SessionID(hub), effects: &$1)
+        } else {
+          $0.engineLeft(come, by: SessionID(hub), effects: &$1)
+        }
+      }
+    }
+    answer("first", 0)
+    bench.step { state, _ in state.hubDisconnected(now: .now) }
+    announce("second", 0, arrival: 5)
+    announce("second", 2, arrival: 6)
+    bench.step { state, _ in state.hubDisconnected(now: .now) }
+    announce("third", 1, arrival: 1)
+    bench.step { $0.hubConnected(effects: &$1) }
+    bench.effects.forget()
+    // By nobody of now: neither is there.
+    answer("third")
+    bench.effects.expect("-0", "+1")
+    // Words of before come late; whoever speaks is asked, in case it is the next.
+    announce("second", 1, arrival: 6, isThere: false)
+    announce("second", 3, arrival: 7)
+    bench.effects.expect("ask \(bench.state.serial)")
+    answer("third", 1)
+    bench.effects.expect()
+    announce("fourth", 1, arrival: 1, isThere: false)
+    bench.effects.expect("ask \(bench.state.serial)")
+    answer("fourth", 1)
+    bench.effects.expect("-1")
+    #expect(bench.state.engines.isEmpty)
+  }
 }

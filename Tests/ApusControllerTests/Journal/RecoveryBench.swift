@@ -21,8 +21,14 @@ struct RecoveryBench {
       effects: &effects)
     check()
   }
-  mutating func register(_ uuid: EngineUUID, running: [MessageID: Int] = [:], accounts: Bool = true) {
-    state.engineRegistered(uuid, running: running, accounts: accounts, now: now, effects: &effects)
+  mutating func register(
+    _ uuid: EngineUUID, running: [MessageID: Int] = [:], accounts: Bool = true, isOfBefore: Bool = false
+  ) {
+    state.engineRegistered(uuid, running: running, accounts: accounts, isOfBefore: isOfBefore, now: now, effects: &effects)
+    check()
+  }
+  mutating func lose(_ uuid: EngineUUID) {
+    state.engineLost(uuid, cause: .disconnected, grace: .seconds(1), now: now, effects: &effects)
     check()
   }
   mutating func account(_ uuid: EngineUUID, _ ids: MessageID..., waiting: [MessageID: Int] = [:], failed: [MessageID: Int] = [:])

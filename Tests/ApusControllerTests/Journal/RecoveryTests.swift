@@ -106,6 +106,56 @@ struct RecoveryTests {
     #expect(bench.effects.answers == ["a": 1] && bench.effects.attempts.isEmpty, "it is not run again")
   }
 
+  /// Found by the simulation, seed 1000000322: it had joined in the last moments before the end.
+  @Test(
+    "an engine of before says what it has before it gets anything, whether the journal knows it or not, and whenever it comes",
+    arguments: [(true, true), (true, false), (false, true), (false, false)])
+  func engineOfTheLastMoments(isKnown: Bool, isLate: Bool) {
+    var bench = RecoveryBench()
+    bench.restore([], engines: isKnown ? ["e0", "e1"] : ["e0"])
+    #expect(bench.resume("a").unknown == ["a"])
+    bench.register("e0")
+    if !isLate { bench.register("e1", isOfBefore: true) }
+    #expect(bench.account("e0") == [])
+    if isLate {
+      // Nothing is held any more.
+      bench.pass(2)
+      bench.lose("e0")
+      bench.register("e1", isOfBefore: true)
+    }
+    bench.submit("a")
+    bench.effects.expect()
+    #expect(bench.account("e1", "a") == [])
+    bench.complete("a", by: "e1")
+    #expect(bench.effects.answers == ["a": 1] && bench.effects.attempts.isEmpty, "it is not run again")
+    // Once it has said so it is as any other.
+    bench.submit("b")
+    #expect(bench.effects.attempts.keys.contains("b"))
+  }
+
+  @Test("an engine of before that says nothing is not waited for longer than others, and one that goes is not waited for")
+  func silentLatecomers() {
+    var bench = RecoveryBench()
+    bench.restore([], engines: [])
+    for engine in ["e0", "e1", "e2"] as [EngineUUID] { bench.register(engine, isOfBefore: true) }
+    // This one has said it before it had its place.
+    #expect(bench.account("e3") == [])
+    bench.lose("e1")
+    bench.submit("a")
+    bench.effects.expect()
+    bench.register("e3", isOfBefore: true)
+    bench.effects.expect("a → e3")
+    bench.complete("a", by: "e3")
+    bench.lose("e3")
+    bench.submit("b")
+    bench.pass(1.9)
+    #expect(bench.effects.attempts["b"] == nil)
+    bench.pass(0.2)
+    #expect(bench.effects.attempts["b"] != nil)
+    for engine in ["e0", "e2"] as [EngineUUID] { bench.complete("b", by: engine) }
+    #expect(bench.effects.answers == ["a": 1, "b": 1])
+  }
+
   @Test("a failure that the journal has counted is not counted again when its engine, which was not told, sends it once more")
   func countedFailure() {
     var bench = RecoveryBench()

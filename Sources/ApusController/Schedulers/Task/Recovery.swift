@@ -15,6 +15,11 @@ struct Recovery {
   var isHolding = true
   /// Engines that came back meanwhile, in their order.
   var arrivals: [EngineUUID] = []
+  /// Those that have said what they have.
+  var accounted: Set<Int> = []
+  /// Engines that came back when that was over, and have not said what they have; and how long they are waited for.
+  var latecomers: [Int: ContinuousClock.Instant] = [:]
+  private let holdTime: Duration
   /// Tasks that the journal knows to be on an engine, which has not confirmed it.
   var unconfirmed: [Int: Set<MessageID>] = [:]
   /// Tasks that engines have, and that nobody has submitted as far as the journal knows: their clients will send them again.
@@ -49,8 +54,9 @@ struct Recovery {
   private static let orphanLimit = 64 << 20
   private static let resultLimit = 64 << 20
 
-  init(awaited: Set<Int>, results: [JournalResult], now: ContinuousClock.Instant, wall: Timestamp) {
+  init(awaited: Set<Int>, results: [JournalResult], holdTime: Duration, now: ContinuousClock.Instant, wall: Timestamp) {
     self.awaited = awaited
+    self.holdTime = holdTime
     silent = awaited
     began = (now, wall)
     for result in results { keep(result) }
@@ -73,6 +79,13 @@ struct Recovery {
 
   /// It has said what it has, or is given up.
   mutating func heard(_ engine: Int) { silent.remove(engine) }
+
+  /// - Returns: how long the engine's account is waited for; `nil` if nobody does.
+  mutating func awaitAccount(of engine: Int, now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+    guard !isOver else { return nil }
+    latecomers[engine] = now + holdTime
+    return latecomers[engine]
+  }
 
   /// - Parameter attempt: as of `Claim`.
   /// - Returns: whether nobody has a better claim.

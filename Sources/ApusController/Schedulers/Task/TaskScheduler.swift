@@ -89,13 +89,15 @@ actor TaskScheduler: DeliversLater {
   ///   - takesBatches: it is one of Apus's own.
   ///   - running: tasks that an engine runs that comes back, and how many times each had come back before.
   ///   - wasCutOff: its connections broke before that.
+  ///   - isOfBefore: it was another controller's.
   func engineRegistered(
     _ uuid: EngineUUID, takesBatches: Bool, running: [MessageID: Int] = [:], resources: [String: Double] = [:],
-    wasCutOff: Bool = false
+    wasCutOff: Bool = false, isOfBefore: Bool = false
   ) {
     wire.engineRegistered(uuid, takesBatches: takesBatches)
     state.engineRegistered(
-      uuid, running: running, accounts: takesBatches, resources: resources, wasCutOff: wasCutOff, now: .now, effects: &wire)
+      uuid, running: running, accounts: takesBatches, resources: resources, wasCutOff: wasCutOff, isOfBefore: isOfBefore,
+      now: .now, effects: &wire)
     afterEvents()
   }
 

@@ -17,6 +17,7 @@ extension TaskSchedulerState {
         case .rest(let id): tasks[id]?.constraints.restsUntil == deadline.instant
         case .loss(let engine): losses[engine]?.deadline == deadline.instant
         case .hold: recovery?.isHolding ?? false
+        case .latecomer(let engine): recovery?.latecomers[engine] == deadline.instant
         case .deferred, .results: true
         }
       })

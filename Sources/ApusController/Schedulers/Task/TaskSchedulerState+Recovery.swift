@@ -29,7 +29,8 @@ extension TaskSchedulerState {
     }
     var awaited = Set(known.map { engines.know($0) })
     for index in restored.tasks.indices { if let engine = restored.tasks[index].engine { awaited.insert(engines.know(engine)) } }
-    recovery = Recovery(awaited: awaited, results: restored.results, now: now, wall: wall)
+    recovery = Recovery(
+      awaited: awaited, results: restored.results, holdTime: configuration.holdTime, now: now, wall: wall)
     for engine in awaited.sorted() { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
     // Whatever they are sent to may have had them from the controller before, and takes no message twice.
     lastRestored = lastSequence + restored.tasks.count
@@ -112,24 +113,30 @@ extension TaskSchedulerState {
   /// - Parameters:
   ///   - running: what it ran when it asked for its place, as far as it says so, and which try of it: by now that may have come to an end.
   ///   - accounts: it will say what it has, and send what it has answered: one of Apus's own.
+  ///   - isOfBefore: it was another controller's. It may have come to that one after all that is in the journal.
   /// - Returns: whether that is all for now.
   mutating func returned(
-    _ uuid: EngineUUID, running: [MessageID: Int], accounts: Bool, now: ContinuousClock.Instant,
+    _ uuid: EngineUUID, running: [MessageID: Int], accounts: Bool, isOfBefore: Bool, now: ContinuousClock.Instant,
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) -> Bool {
     guard recovery != nil else { return false }
     let index = engines.know(uuid)
-    guard recovery?.awaited.remove(index) != nil else { return hold(uuid, now: now, effects: &effects) }
+    let wasAwaited = recovery?.awaited.remove(index) != nil
+    guard wasAwaited || isOfBefore else { return hold(uuid, now: now, effects: &effects) }
+    // The journal may know nothing of one that came in the last moments, and of what it has.
+    let hasSaid = recovery?.accounted.contains(index) ?? false
+    if !wasAwaited, !hasSaid, recovery?.isHolding == true { recovery?.silent.insert(index) }
     // What an engine of others has not answered by then is lost, though it is here: it does not say what it has.
-    if accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
+    if wasAwaited, accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
     var relieved: [Int: Int] = [:]
     for (id, attempt) in running.sorted(by: { $0.key.text < $1.key.text }) where tasks[id].map({ $0.attempt <= attempt }) ?? true {
       claim(id, attempt, by: index, relieving: &relieved, effects: &effects)
     }
     // One that is busy says the rest later.
-    if !accounts || !running.isEmpty { recovery?.heard(index) }
+    let isHeard = !accounts || !running.isEmpty || hasSaid
+    if isHeard { recovery?.heard(index) }
     serve(relieved, now: now, effects: &effects)
-    return hold(uuid, now: now, effects: &effects)
+    return hold(uuid, now: now, effects: &effects) || !isHeard && holdLatecomer(index, now: now)
   }
 
   private mutating func hold(
@@ -139,6 +146,24 @@ extension TaskSchedulerState {
     if recovery?.arrivals.contains(uuid) == false { recovery?.arrivals.append(uuid) }
     endHoldIfComplete(now: now, effects: &effects)
     return true
+  }
+
+  /// Tasks are placed again, and what this engine has may be among them: it would be given what it has had.
+  /// - Returns: whether it is to say first what it has.
+  private mutating func holdLatecomer(_ index: Int, now: ContinuousClock.Instant) -> Bool {
+    guard let deadline = recovery?.awaitAccount(of: index, now: now) else { return false }
+    deadlines.insert(Deadline(instant: deadline, kind: .latecomer(engine: index)))
+    return true
+  }
+
+  /// It has said what it has, or takes too long for that.
+  mutating func endLatecomer(
+    _ index: Int, at instant: ContinuousClock.Instant? = nil, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
+  ) {
+    guard let deadline = recovery?.latecomers[index], instant ?? deadline == deadline else { return }
+    recovery?.latecomers[index] = nil
+    joined(engines[index].uuid, now: now, effects: &effects)
   }
 
   /// An engine that came back says all that it has: tasks that wait there, and replies that it has kept and sends now.
@@ -185,7 +210,9 @@ extension TaskSchedulerState {
     // It is here, and all that it has is known.
     if losses[index]?.cause == .absent, !isAwaited(index) { losses[index] = nil }
     recovery?.heard(index)
+    recovery?.accounted.insert(index)
     endHoldIfComplete(now: now, effects: &effects)
+    endLatecomer(index, now: now, effects: &effects)
     return ended
   }
 
@@ -314,11 +341,20 @@ extension TaskSchedulerState {
     recovery?.forgetClaims(of: index)
     recovery?.heard(index)
     engines.stayedAway(index)
-    if let place = recovery?.arrivals.firstIndex(of: uuid) {
-      recovery?.arrivals.remove(at: place)
+    let wasLatecomer = recovery?.latecomers.removeValue(forKey: index) != nil
+    let place = recovery?.arrivals.firstIndex(of: uuid)
+    if let place { recovery?.arrivals.remove(at: place) }
+    if wasLatecomer || place != nil {
       if engines[index].load > 0 { lose(index, cause: cause, deadline: deadline) }
     }
     endHoldIfComplete(now: now, effects: &effects)
+  }
+
+  struct Loss {
+    let cause: EngineLoss
+    let deadline: ContinuousClock.Instant
+    /// Of an engine that came back before that over another connection: what it had before, and which try of it; all that it has otherwise.
+    var doubtful: [MessageID: Int]?
   }
 
   /// It is there, and has the task already.
@@ -414,64 +450,7 @@ extension TaskSchedulerState {
   /// Whether it may, or is back and has its place in a moment.
   func mayCome(_ engine: Int) -> Bool {
     guard let recovery else { return false }
-    return recovery.awaited.contains(engine) || recovery.arrivals.contains(engines[engine].uuid)
-  }
-
-  // MARK: clients that come back
-
-  /// What a client that has come back waits for.
-  struct Resumption: Equatable {
-    /// Tasks that nobody knows: the client sends them again.
-    var unknown: [MessageID] = []
-    /// Tasks that have ended and whose results are not kept any more.
-    var gone: [MessageID] = []
-  }
-
-  /// More than clients have under way; those of clients that have gone since are among them.
-  private static let unknownLimit = 1 << 20
-
-  /// - Parameter client: the identity that it has now.
-  mutating func resumed(_ ids: [MessageID], by client: Frame, effects: inout some TaskSchedulerEffects & ~Copyable) -> Resumption {
-    var resumption = Resumption()
-    for id in ids {
-      if let task = tasks[id] {
-        messageBytes -= task.request.byteCount
-        task.reroute(to: client)
-        messageBytes += task.request.byteCount
-      } else if rerouteDeferred(id, to: client) {
-        // It waits for what other clients are about to send.
-      } else if let result = recovery?.results[id] {
-        // It stays: a client may ask again while this is on its way.
-        let request = Envelope(
-          identities: [client], signature: .empty, header: Frame(["msg_id": .string(id.text)]), parentHeader: .emptyObject,
-          metadata: .emptyObject, content: .emptyObject)
-        effects.relay(result.reply, to: request)
-      } else if hasEnded(id) {
-        resumption.gone.append(id)
-      } else {
-        resumption.unknown.append(id)
-        if unknown.count < Self.unknownLimit { unknown.insert(id) }
-      }
-    }
-    return resumption
-  }
-
-  /// Results that have been handed to the system on their way to stock clients.
-  mutating func delivered(_ ids: [MessageID]) { recovery?.delivered(ids) }
-
-  /// Results that have been sent to somebody else than their clients.
-  /// - Returns: those that are still kept.
-  mutating func takeBack(_ ids: [MessageID]) -> [JournalResult] { recovery?.takeBack(ids) ?? [] }
-
-  /// Results for clients that do not ask, of which it is not known that they have left: the small ones, and large ones of the last moments before the
-  /// end, of which nothing is ever known.
-  func resultsForStockClients(since moment: Timestamp) -> [JournalResult] {
-    let results = (recovery?.results.values).map(Array.init) ?? []
-    let missing = results.filter {
-      !$0.isOwnClient && !$0.isDelivered && $0.client != nil
-        && ($0.time >= moment || $0.reply.byteCount < JournalLimits.smallResult)
-    }
-    // In an order, so that the same history sends the same.
-    return missing.sorted { ($0.time, $0.id.text) < ($1.time, $1.id.text) }
+    return recovery.awaited.contains(engine) || recovery.latecomers[engine] != nil
+      || recovery.arrivals.contains(engines[engine].uuid)
   }
 }

@@ -45,15 +45,8 @@ struct TaskSchedulerState {
   private let isPure: Bool
   private var lookAhead: LookAhead
 
-  struct Loss {
-    let cause: EngineLoss
-    let deadline: ContinuousClock.Instant
-    /// Of an engine that came back before that over another connection: what it had before, and which try of it; all that it has otherwise.
-    var doubtful: [MessageID: Int]?
-  }
-
   struct Deadline: Comparable {
-    enum Kind { case task(MessageID), rest(MessageID), loss(engine: Int), hold, deferred, results }
+    enum Kind { case task(MessageID), rest(MessageID), loss(engine: Int), hold, latecomer(engine: Int), deferred, results }
     let instant: ContinuousClock.Instant
     let kind: Kind
     static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
@@ -181,10 +174,11 @@ struct TaskSchedulerState {
 
   mutating func engineRegistered(
     _ uuid: EngineUUID, running: [MessageID: Int] = [:], accounts: Bool = true, resources: [String: Double] = [:],
-    wasCutOff: Bool = false, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
+    wasCutOff: Bool = false, isOfBefore: Bool = false, now: ContinuousClock.Instant,
+    effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     engines.offer(resources, of: engines.know(uuid))
-    if returned(uuid, running: running, accounts: accounts, now: now, effects: &effects) { return }
+    if returned(uuid, running: running, accounts: accounts, isOfBefore: isOfBefore, now: now, effects: &effects) { return }
     joined(uuid, wasCutOff: wasCutOff, now: now, effects: &effects)
   }
 
@@ -272,6 +266,7 @@ struct TaskSchedulerState {
         giveUp(engine, loss, now: now, effects: &effects)
         gaveUpWaiting(for: engine, now: now, effects: &effects)
       case .hold: endHold(now: now, effects: &effects)
+      case .latecomer(let engine): endLatecomer(engine, at: next.instant, now: now, effects: &effects)
       case .deferred: deferralIsOver(now: now, effects: &effects)
       case .results: recovery?.forgetResults()
       }
