@@ -75,47 +75,40 @@ extension ClientState {
     guard failure == nil else { return }
     // An answer that is under way is of the controller before.
     beginAnew()
-    doubt = (serial, doubt?.news ?? [])
+    doubt = (serial, doubt?.news ?? EngineNews())
   }
 
-  /// What a hub has announced while it was not known whether it is the one that is there.
-  struct News {
-    /// Of the hub that says so.
-    let session: SessionID?
-    let engine: RegisteredEngine
-    let isThere: Bool
-  }
-
-  /// More than clusters have engines: the oldest go.
-  private static let mostNews = 1 << 16
-
-  /// Whether it is another hub than the one that answered last: one of before, whose words come late, or one that has not answered yet.
-  func isForeign(_ session: SessionID?) -> Bool { session != nil && hub != nil && session != hub }
+  /// Whether it is not known to be the hub that answered last: it may be one of before, whose words come late, or one that has not answered yet.
+  func isForeign(_ session: SessionID?) -> Bool { session != nil && session != hub && (hub != nil || doubt != nil) }
 
   /// It counts if that hub is the one that answers next.
-  mutating func keep(_ news: News, effects: inout some ClientEffects & ~Copyable) {
+  mutating func keep(_ news: EngineNews.Item, effects: inout some ClientEffects & ~Copyable) {
     guard failure == nil else { return }
     if doubt == nil {
       beginDoubt()
       askForEngines(effects: &effects)
     }
-    doubt?.news.removeAll { $0.engine.uuid == news.engine.uuid && $0.session == news.session }
-    if let count = doubt?.news.count, count >= Self.mostNews { doubt?.news.removeFirst() }
-    doubt?.news.append(news)
+    doubt?.news.keep(news)
   }
 
   /// A hub says that an engine has gone.
   mutating func engineLeft(_ engine: RegisteredEngine, by session: SessionID?, effects: inout some ClientEffects & ~Copyable) {
-    if isForeign(session) { return keep(News(session: session, engine: engine, isThere: false), effects: &effects) }
+    if isForeign(session) { return keep(EngineNews.Item(session: session, engine: engine, isThere: false), effects: &effects) }
+    leave(engine, effects: &effects)
+  }
+
+  mutating func leave(_ engine: RegisteredEngine, effects: inout some ClientEffects & ~Copyable) {
+    // It is here again, and that is known already.
+    if let stay = engine.arrival, let known = engines[engine.uuid]?.engine.arrival, stay < known { return }
     engineLost(engine.uuid, effects: &effects)
   }
 
   /// - Parameter session: of the hub that has answered.
   /// - Returns: what counts now of what was announced: what the hub's answer has, too, and news that are behind it.
-  mutating func endDoubt(asOf asked: Int, by session: SessionID?) -> [News] {
+  mutating func endDoubt(asOf asked: Int, by session: SessionID?) -> [EngineNews.Item] {
     guard let ended = doubt, asked >= ended.since else { return [] }
     doubt = nil
-    return ended.news.filter { $0.session == nil || session == nil || $0.session == session }
+    return ended.news.items(of: session)
   }
 
   // MARK: dependencies

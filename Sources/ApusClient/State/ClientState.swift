@@ -69,7 +69,7 @@ struct ClientState {
   var absent: [EngineUUID: RegisteredEngine] = [:]
   var absenceDeadline: ContinuousClock.Instant?
   /// Since when it is not known which controller the hub's is, and what has been announced since then.
-  var doubt: (since: Int, news: [News])?
+  var doubt: (since: Int, news: EngineNews)?
   /// Tasks that were aborted, and have not ended: balanced ones, of which the scheduler may not have heard it, and others that are unsent.
   var unwanted: [TaskNumber: Cancellation] = [:]
   private(set) var isHubReachable = false
@@ -271,7 +271,7 @@ struct ClientState {
   mutating func engineRegistered(
     _ engine: RegisteredEngine, by session: SessionID? = nil, effects: inout some ClientEffects & ~Copyable
   ) {
-    if isForeign(session) { return keep(News(session: session, engine: engine, isThere: true), effects: &effects) }
+    if isForeign(session) { return keep(EngineNews.Item(session: session, engine: engine, isThere: true), effects: &effects) }
     if let known = engines[engine.uuid] {
       let (before, now) = (known.engine.arrival ?? engine.arrival, engine.arrival ?? known.engine.arrival)
       if known.engine == engine, before == now {
@@ -280,7 +280,9 @@ struct ClientState {
         return effects.kindLearned(of: engine)
       }
       // It may have come to another controller, and have lost nothing.
-      if session == nil, doubt != nil { return keep(News(session: nil, engine: engine, isThere: true), effects: &effects) }
+      if session == nil, doubt != nil {
+        return keep(EngineNews.Item(session: nil, engine: engine, isThere: true), effects: &effects)
+      }
       // What was said of it before it went and came back.
       if let before, let now, now < before { return }
       engineLost(engine.uuid, effects: &effects)
@@ -303,7 +305,7 @@ struct ClientState {
   /// What it owes will not come. Balanced tasks are the scheduler's business: it may try them elsewhere.
   /// - Parameter mayComeBack: what has not been sent to it waits for it, as `beginAbsence` has said.
   mutating func engineLost(_ uuid: EngineUUID, mayComeBack: Bool = false, effects: inout some ClientEffects & ~Copyable) {
-    doubt?.news.removeAll { $0.session == nil && $0.engine.uuid == uuid }
+    doubt?.news.forget(uuid, of: nil)
     guard let engine = engines.removeValue(forKey: uuid)?.engine else { return endAbsence(of: uuid, effects: &effects) }
     serial += 1
     departures[uuid] = serial
@@ -352,13 +354,16 @@ struct ClientState {
     hub = session ?? hub
     self.journal = journal
     let listed = Set(list.map(\.uuid))
-    let lost = engines.values.filter { $0.serial <= asked && !listed.contains($0.engine.uuid) }.map(\.engine).sorted()
+    // What another hub has said is no newer, whenever it was heard.
+    if isRestarted { departures = [:] }
+    let lost = engines.values.filter { (isRestarted || $0.serial <= asked) && !listed.contains($0.engine.uuid) }
+      .map(\.engine).sorted()
     if isRestarted { beginAbsence(of: lost, effects: &effects) }
     for engine in lost { engineLost(engine.uuid, mayComeBack: isRestarted, effects: &effects) }
     if isRestarted, !absent.isEmpty { absenceDeadline = now + grace }
     for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
     for news in announced {
-      if news.isThere { engineRegistered(news.engine, effects: &effects) } else { engineLost(news.engine.uuid, effects: &effects) }
+      if news.isThere { engineRegistered(news.engine, effects: &effects) } else { leave(news.engine, effects: &effects) }
     }
     // Answers from before now are older than whatever comes next.
     departures = departures.filter { $0.value > asked }

@@ -54,6 +54,7 @@ struct EngineReasons {
       switch obstacle {
       case .notTarget: "\(name) is none of those that it is limited to"
       case .awaited: "\(name) has not come back since the controller was restarted"
+      case .unaccounted: "\(name) is back since the controller was restarted, and has not said yet what it had"
       case .gone: "\(name), which it is limited to, is gone"
       case .declined: "\(name) declined it: a functional dependency is not met there"
       case .failedThere: "it has failed on \(name), and others are tried first"
@@ -73,6 +74,7 @@ struct EngineReasons {
       switch obstacle {
       case .notTarget: "\(count) engines are none of those that it is limited to"
       case .awaited: "\(count) engines have not come back since the controller was restarted"
+      case .unaccounted: "\(count) engines are back since the controller was restarted, and have not said yet what they had"
       case .gone: "\(count) engines that it is limited to are gone"
       case .declined: "\(count) engines declined it: a functional dependency is not met there"
       case .failedThere: "it has failed on \(count) engines, and others are tried first"
@@ -91,6 +93,7 @@ extension EngineObstacle {
     switch self {
     case .notTarget: "not_target"
     case .awaited: "awaited"
+    case .unaccounted: "unaccounted"
     case .gone: "gone"
     case .declined: "declined"
     case .failedThere: "failed_there"

@@ -28,6 +28,12 @@ struct EngineTraits: Hashable, Sendable {
     case atOnce
   }
 
+  /// Of an engine that comes back: what it does not say itself.
+  mutating func goOn(as former: EngineTraits) {
+    goOnEnding(as: former)
+    isOfBefore = former.isOfBefore
+  }
+
   /// An engine that comes back is on its way out as it was before, whatever became of the message that said so.
   mutating func goOnEnding(as former: EngineTraits) {
     isDraining = isDraining || former.isDraining

@@ -84,14 +84,25 @@ actor Hub: DeliversLater {
     state.retireIdle(effects: &wire)
   }
 
-  func announce(_ type: MessageType, _ uuid: EngineUUID, _ id: EngineID) {
-    if type == .registrationNotification {
+  /// What clients are told of an engine.
+  enum News: Sendable {
+    case joined
+    /// - Parameter arrival: which of its stays has ended: another one may have begun.
+    case left(arrival: Int)
+  }
+
+  func announce(_ news: News, _ uuid: EngineUUID, _ id: EngineID) {
+    switch news {
+    case .joined:
       wire.isAnnounced(uuid)
       let now = ContinuousClock.now
       announced.removeAll { now - $0.at > Self.announcementMemory }
       announced.append((uuid, id, now))
+      wire.notify(.registrationNotification, .object(description(of: uuid, id)))
+    case .left(let arrival):
+      wire.notify(
+        .unregistrationNotification, ["id": .int(id.number), "uuid": .string(uuid.text), "arrival": .int(arrival)])
     }
-    wire.notify(type, .object(description(of: uuid, id)))
   }
 
   /// An engine as notifications have it. Its kind is told where it is not Python, and that it is one of ours: stock peers have

@@ -75,7 +75,7 @@ struct HubSockets: ~Copyable, HubEffects {
   /// The journal's name; `nil` without one.
   let journal: String?
   /// Called when an engine's coming or going is to be announced; runs on the schedulers' loop.
-  private let announce: @Sendable (MessageType, EngineUUID, EngineID) -> Void
+  private let announce: @Sendable (Hub.News, EngineUUID, EngineID) -> Void
   /// Called, on the schedulers' loop, when an engine gets no more tasks.
   private let drained: @Sendable (EngineUUID) -> Void
   /// Engines of which the schedulers do not know yet, and how many times each has joined without that.
@@ -89,7 +89,7 @@ struct HubSockets: ~Copyable, HubEffects {
     events: TaskEventStream, logger: Logger, heartbeatPeriod: Duration, connectionInfo: JSONValue,
     journal: String? = nil,
     drained: @escaping @Sendable (EngineUUID) -> Void = { _ in },
-    announce: @escaping @Sendable (MessageType, EngineUUID, EngineID) -> Void
+    announce: @escaping @Sendable (Hub.News, EngineUUID, EngineID) -> Void
   ) {
     self.query = query
     self.monitor = monitor
@@ -139,7 +139,7 @@ struct HubSockets: ~Copyable, HubEffects {
     logger.info("engine registered", metadata: ["engine": "\(id)", "uuid": "\(uuid)"])
     unannounced[uuid, default: 0] += 1
     let announce = announce
-    audience.engineJoined(uuid, id: id, traits: traits) { announce(.registrationNotification, uuid, id) }
+    audience.engineJoined(uuid, id: id, traits: traits) { announce(.joined, uuid, id) }
   }
 
   /// The schedulers know that it has joined.
@@ -148,7 +148,7 @@ struct HubSockets: ~Copyable, HubEffects {
     unannounced[uuid] = count > 1 ? count - 1 : nil
   }
 
-  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, arrival: Int, cause: EngineLoss, grace: Duration) {
     enginesChanged = true
     let metadata: Logger.Metadata = ["engine": "\(id)", "uuid": "\(uuid)", "cause": "\(cause.sentence)"]
     if cause.isOrderly {
@@ -157,7 +157,7 @@ struct HubSockets: ~Copyable, HubEffects {
       logger.warning("engine lost", metadata: metadata)
     }
     let announce = announce
-    audience.engineLeft(uuid, id: id, cause: cause, grace: grace) { announce(.unregistrationNotification, uuid, id) }
+    audience.engineLeft(uuid, id: id, cause: cause, grace: grace) { announce(.left(arrival: arrival), uuid, id) }
   }
 
   mutating func engineDrains(_ uuid: EngineUUID) {

@@ -6,7 +6,8 @@ protocol HubEffects: ~Copyable {
   /// The engine can work: schedulers and clients learn of it.
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits)
   /// The engine is gone: schedulers and clients learn of it. `grace` is how long replies on their way may take.
-  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration)
+  /// - Parameter arrival: which of its stays it was.
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, arrival: Int, cause: EngineLoss, grace: Duration)
   /// The task scheduler is to give it no more tasks, and says when it does not.
   mutating func engineDrains(_ uuid: EngineUUID)
   /// It has nothing to do any more, and is told to end.
@@ -126,7 +127,7 @@ struct HubState {
     if let id = ids[uuid] {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is in use by engine \(id)") }
       var traits = traits
-      if let former = engines[id]?.traits { traits.goOnEnding(as: former) }
+      if let former = engines[id]?.traits { traits.goOn(as: former) }
       engines[id]?.connection = connection
       engines[id]?.traits = traits
       goOnEnding(id, effects: &effects)
@@ -136,15 +137,13 @@ struct HubState {
       guard resumes else { throw RemoteError(name: "KeyError", value: "the uuid \(uuid) is about to be engine \(waiting.id)") }
       pending[uuid]?.connection = connection
       pending[uuid]?.traits = traits
-      pending[uuid]?.traits.goOnEnding(as: waiting.traits)
-      pending[uuid]?.traits.isOfBefore = waiting.traits.isOfBefore
+      pending[uuid]?.traits.goOn(as: waiting.traits)
       pending[uuid]?.traits.wasCutOff = wasCutOff || waiting.traits.wasCutOff
       return waiting.id
     }
     let id = allocate(wanted: lost[uuid]?.id ?? wanted)
     var traits = traits
-    if let former = lost[uuid]?.traits { traits.goOnEnding(as: former) }
-    traits.isOfBefore = resumes && lost[uuid] == nil
+    if let former = lost[uuid]?.traits { traits.goOn(as: former) } else { traits.isOfBefore = resumes }
     forgetLost(uuid)
     traits.wasCutOff = wasCutOff
     pending[uuid] = Pending(id: id, traits: traits, connection: connection, deadline: now + registrationTimeout)
@@ -214,7 +213,9 @@ struct HubState {
     formersDeadline = engines.isEmpty ? nil : deadline
     for (id, uuid) in engines.sorted(by: { $0.key < $1.key }) where (0...Self.largestWanted).contains(id.number) {
       let isOwn = own.contains(id)
-      remember(uuid, id: id, traits: EngineTraits(kind: kinds[id] ?? .python, takesBatches: isOwn), connection: nil)
+      var traits = EngineTraits(kind: kinds[id] ?? .python, takesBatches: isOwn)
+      traits.isOfBefore = true
+      remember(uuid, id: id, traits: traits, connection: nil)
       lost[uuid]?.mustRegister = isOwn
       lost[uuid]?.isFormer = true
       self.nextID = max(self.nextID, id.number + 1)
@@ -323,12 +324,12 @@ struct HubState {
       remember(engine.uuid, id: id, traits: engine.traits, connection: cause == .disconnected ? nil : engine.connection)
     }
     let grace = cause == .silent ? graceAfterSilence : Self.graceAfterDisconnection
-    effects.engineLeft(engine.uuid, id: id, cause: cause, grace: grace)
+    effects.engineLeft(engine.uuid, id: id, arrival: engine.arrival, cause: cause, grace: grace)
   }
 
   private mutating func remember(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits, connection: Int32?) {
     var traits = traits
-    (traits.wasCutOff, traits.isOfBefore) = (false, false)
+    traits.wasCutOff = false
     if lost.updateValue(Lost(id: id, traits: traits, connection: connection), forKey: uuid) == nil { lostOrder.append(uuid) }
     while lostOrder.count > Self.lostKept { lost[lostOrder.removeFirst()] = nil }
   }

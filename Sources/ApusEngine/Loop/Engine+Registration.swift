@@ -64,6 +64,7 @@ extension Engine {
     route = ControllerRoute(connection, location: configuration.location)
     let fresh = try socket(.dealer, linger: 1000)
     let watcher = try monitor(of: fresh, named: "registrar", tellsReadiness: true)
+    handshakes = HandshakeRecord()
     let endpoint = endpoint(connection.registration)
     EngineLog.log(.info, "Registering with the controller at \(endpoint)")
     try fresh.connect(endpoint)

@@ -72,7 +72,7 @@ extension ControllerProcess {
         }
         toHub { [self] in
           if let count = unannounced[uuid] { unannounced[uuid] = count > 1 ? count - 1 : nil }
-          announce(uuid, id, isThere: true)
+          announce(uuid, id)
         }
       }
     case .drains(let uuid):
@@ -86,7 +86,7 @@ extension ControllerProcess {
         toHub { [self] in hub { $0.drained(uuid, effects: &$1) } }
       }
     case .retires(let uuid): retire(uuid)
-    case .left(let uuid, let id, let cause, let grace):
+    case .left(let uuid, let id, let arrival, let cause, let grace):
       world.note("\(name): \(uuid) leaves: \(cause)")
       cluster.ledger.mayHaveLost(uuid.text)
       cluster.ledger.lostEngines.insert(uuid.text)
@@ -101,7 +101,7 @@ extension ControllerProcess {
         // What was placed there in between is lost as well.
         cluster.ledger.mayHaveLost(uuid.text)
         scheduler { tasks.engineLost(uuid, cause: cause, grace: grace, now: world.instant, effects: &sink) }
-        toHub { [self] in announce(uuid, id, isThere: false) }
+        toHub { [self] in announce(uuid, id, ended: arrival) }
       }
     }
   }
@@ -129,17 +129,19 @@ extension ControllerProcess {
     link.toDialer("shutdown_request to \(uuid)") { [unowned engine] in engine.retire() }
   }
 
-  private func announce(_ uuid: EngineUUID, _ id: EngineID, isThere: Bool) {
-    if isThere {
+  /// - Parameter stay: which has ended; `nil` of one that has come.
+  private func announce(_ uuid: EngineUUID, _ id: EngineID, ended stay: Int? = nil) {
+    if stay == nil {
       announced.removeAll { world.now - $0.at > 10_000_000 }
       announced.append((uuid, id, world.now))
     }
     notifications.removeAll { !$0.link.isOpen }
-    for (client, link) in notifications { notify(client, link, uuid, id, isThere: isThere) }
+    for (client, link) in notifications { notify(client, link, uuid, id, ended: stay) }
   }
 
-  private func notify(_ client: ClientProcess, _ link: Link, _ uuid: EngineUUID, _ id: EngineID, isThere: Bool) {
-    let arrival = hub.engines[id].flatMap { $0.uuid == uuid ? $0.arrival : nil }
+  private func notify(_ client: ClientProcess, _ link: Link, _ uuid: EngineUUID, _ id: EngineID, ended stay: Int? = nil) {
+    let arrival = stay ?? hub.engines[id].flatMap { $0.uuid == uuid ? $0.arrival : nil }
+    let isThere = stay == nil
     link.toDialer("\(uuid) \(isThere ? "came" : "left")") { [unowned client, session] in
       client.engine(uuid, id, arrival: arrival, isThere: isThere, by: session)
     }
@@ -148,7 +150,7 @@ extension ControllerProcess {
   func subscribed(_ client: ClientProcess, by link: Link) {
     notifications.append((client, link))
     for (uuid, id, at) in announced where world.now - at <= 10_000_000 && hub.ids[uuid] == id {
-      notify(client, link, uuid, id, isThere: true)
+      notify(client, link, uuid, id)
     }
   }
 

@@ -114,14 +114,14 @@ extension TaskEvent {
 struct HubSink: HubEffects {
   enum Action {
     case joined(EngineUUID, EngineID, EngineTraits)
-    case left(EngineUUID, EngineID, EngineLoss, grace: Duration)
+    case left(EngineUUID, EngineID, arrival: Int, EngineLoss, grace: Duration)
     case drains(EngineUUID), retires(EngineUUID)
   }
   var actions: [Action] = []
 
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) { actions.append(.joined(uuid, id, traits)) }
-  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
-    actions.append(.left(uuid, id, cause, grace: grace))
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, arrival: Int, cause: EngineLoss, grace: Duration) {
+    actions.append(.left(uuid, id, arrival: arrival, cause, grace: grace))
   }
   mutating func engineDrains(_ uuid: EngineUUID) { actions.append(.drains(uuid)) }
   mutating func retire(_ uuid: EngineUUID) { actions.append(.retires(uuid)) }

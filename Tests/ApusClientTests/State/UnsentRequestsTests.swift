@@ -316,4 +316,62 @@ import Transport
     bench.effects.expect("-1")
     #expect(bench.state.engines.isEmpty)
   }
+
+  /// The same in the other order: words of the former hub come behind the question, and before the answer of the next.
+  @Test func whatTheFormerHubSaysLastIsNoNewerThanTheNextOnesList() {
+    var bench = ClientBench()
+    let (e0, e1, e2) = (bench.engine(0), bench.engine(1), bench.engine(2))
+    func answer(_ list: RegisteredEngine..., hub: String, asOf asked: Int) {
+      bench.step { [now = bench.at(1)] in
+        $0.engines(list, asOf: asked, hub: SessionID(hub), journal: "j", isOwn: true, now: now, effects: &$1)
+      }
+    }
+    answer(e0, e2, hub: "h", asOf: 0)
+    bench.step { state, _ in state.hubDisconnected(now: .now) }
+    bench.step { $0.hubConnected(effects: &$1) }
+    let asked = bench.state.serial
+    bench.step { $0.engineRegistered(e1, by: SessionID("h"), effects: &$1) }
+    bench.step { $0.engineLeft(e2, by: SessionID("h"), effects: &$1) }
+    bench.effects.forget()
+    answer(e0, e2, hub: "other", asOf: asked)
+    bench.effects.expect("-1", "+2")
+    #expect(Set(bench.state.engines.keys) == [e0.uuid, e2.uuid])
+  }
+
+  /// Which of its stays has ended, the hub tells.
+  @Test func aDepartureThatComesLateIsOfAnEarlierStay() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    func come(_ arrival: Int) -> RegisteredEngine { RegisteredEngine(id: e0.id, uuid: e0.uuid, arrival: arrival) }
+    bench.step { $0.engines([come(7)], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    bench.submit(.direct(e0))
+    bench.effects.forget()
+    bench.step { $0.engineLeft(come(6), by: SessionID("h"), effects: &$1) }
+    bench.effects.expect()
+    // Kept, and behind a list that has the later one.
+    bench.step { $0.engineLeft(come(3), by: SessionID("other"), effects: &$1) }
+    bench.step { [asked = bench.state.serial] in
+      $0.engines([come(4)], asOf: asked, hub: SessionID("other"), journal: nil, isOwn: true, now: .now, effects: &$1)
+    }
+    #expect(bench.state.engines[e0.uuid] != nil)
+    bench.effects.forget()
+    bench.step { $0.engineLeft(come(4), by: SessionID("other"), effects: &$1) }
+    bench.effects.expect("-0")
+  }
+
+  /// Another controller may have come while the first was asked.
+  @Test func whatComesBeforeTheFirstAnswerIsOfTheHubThatAnswers() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    func come(_ arrival: Int) -> RegisteredEngine { RegisteredEngine(id: e0.id, uuid: e0.uuid, arrival: arrival) }
+    bench.step { state, _ in state.hubDisconnected(now: .now) }
+    bench.step { $0.engineRegistered(come(9), by: SessionID("first"), effects: &$1) }
+    bench.step { $0.engineRegistered(come(2), by: SessionID("second"), effects: &$1) }
+    bench.effects.forget()
+    bench.step { [asked = bench.state.serial] in
+      $0.engines([], asOf: asked, hub: SessionID("second"), journal: "j", isOwn: true, now: .now, effects: &$1)
+    }
+    bench.effects.expect("+0")
+    #expect(bench.state.engines[e0.uuid]?.engine.arrival == 2)
+  }
 }

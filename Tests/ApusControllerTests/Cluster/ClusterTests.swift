@@ -24,7 +24,8 @@ struct ClusterTests {
           #expect(try await client.engines() == [0: engines[0].uuid, 1: engines[1].uuid])
           try await engines[0].unregister()
           let gone = try #require(try await client.notification(.unregistrationNotification))
-          #expect(try gone.content() == ["id": 0, "uuid": .string(engines[0].uuid)] as JSONObject)
+          let arrival = try #require(try first.content()["arrival"])
+          #expect(try gone.content() == ["id": 0, "uuid": .string(engines[0].uuid), "arrival": arrival] as JSONObject)
           #expect(try await client.engines() == [1: engines[1].uuid])
         }
       }

@@ -351,6 +351,12 @@ struct TaskExplanationTests {
     #expect(found.facts["restored"] == true)
     #expect(found.reasons[0].sentence == "the controller was restarted and places nothing yet: 1 engine has not said what it had")
     #expect(bench.explain("r").codes == ["runs", "restored"])
+    // It comes when nothing is held any more, and is heard first.
+    bench.advance(.seconds(3))
+    bench.register(0)
+    let late = bench.explain("t")
+    #expect(late.codes == ["unaccounted", "restored"])
+    #expect(late.reasons[0].sentence == "engine 0 is back since the controller was restarted, and has not said yet what it had")
   }
 
   @Test("a broadcast: who has answered, and who has not")

@@ -7,7 +7,9 @@ import Transport
 private struct Recorder: HubEffects {
   var done: [String] = []
   mutating func engineJoined(_ uuid: EngineUUID, id: EngineID, traits: EngineTraits) { done.append("\(uuid) joined as \(id)") }
-  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) { done.append("\(uuid) left") }
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, arrival: Int, cause: EngineLoss, grace: Duration) {
+    done.append("\(uuid) left")
+  }
   mutating func engineDrains(_ uuid: EngineUUID) { done.append("\(uuid) drains") }
   mutating func retire(_ uuid: EngineUUID) { done.append("\(uuid) retires") }
   mutating func expect(_ expected: String..., at location: SourceLocation = #_sourceLocation) {

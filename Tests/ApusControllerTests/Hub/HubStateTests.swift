@@ -11,7 +11,7 @@ struct HubRecorder: HubEffects {
     messages.append("\(uuid) joined as \(id)")
     self.traits = traits
   }
-  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, cause: EngineLoss, grace: Duration) {
+  mutating func engineLeft(_ uuid: EngineUUID, id: EngineID, arrival: Int, cause: EngineLoss, grace: Duration) {
     messages.append("\(uuid) left \(id): \(cause)")
   }
   mutating func engineDrains(_ uuid: EngineUUID) { messages.append("\(uuid) drains") }
@@ -136,6 +136,34 @@ struct HubEngineTests {
     #expect(!bench.recorder.traits.takesBatches)
     bench.request("stock")
     #expect(bench.recorder.traits == EngineTraits())
+  }
+
+  /// What it had is not known until it has said so, whatever happens to its connections before.
+  @Test("that an engine was another controller's is known of it from then on")
+  func engineOfBefore() {
+    var bench = HubBench()
+    // From the file, from nowhere, and this one's own.
+    bench.state.restore([EngineID(0): "former"], own: [EngineID(0)], nextID: 1)
+    for (index, uuid) in (["former", "unknown", "own"] as [EngineUUID]).enumerated() {
+      let connection = Int32(4 + index)
+      let isOfBefore = uuid != "own"
+      bench.request(uuid, connection: connection, resumes: isOfBefore, takesBatches: true)
+      #expect(bench.recorder.traits.isOfBefore == isOfBefore)
+      if index == 1 {
+        // It went before it had joined.
+        bench.disconnects(connection)
+        bench.request(uuid, connection: connection, resumes: true, takesBatches: true)
+      }
+      bench.beats(uuid)
+      #expect(bench.recorder.traits.isOfBefore == isOfBefore)
+      bench.request(uuid, connection: connection, resumes: true, takesBatches: true)
+      bench.request(uuid, connection: connection, resumes: true, takesBatches: true, wasCutOff: true)
+      bench.beats(uuid)
+      #expect(bench.recorder.traits.isOfBefore == isOfBefore)
+      bench.stops(uuid)
+      bench.beats(uuid)
+      #expect(bench.recorder.traits.isOfBefore == isOfBefore)
+    }
   }
 
   @Test("an engine's kind is kept while it is away, and told where it is not Python")

@@ -43,8 +43,11 @@ struct RecoveryBench {
       effects: &effects)
     check()
   }
-  mutating func submit(_ id: MessageID, retries: Int = 0, after: Dependency = .none, follow: Dependency = .none) {
+  mutating func submit(
+    _ id: MessageID, retries: Int = 0, after: Dependency = .none, follow: Dependency = .none, targets: [EngineUUID] = []
+  ) {
     var request = TaskRequest(id: id, message: Messages.request(id))
+    request.targets = targets
     request.retries = retries
     (request.after, request.follow) = (after, follow)
     state.submit(request, now: now, effects: &effects)

@@ -85,7 +85,7 @@ struct RecoveryTests {
     var bench = RecoveryBench()
     bench.restore([RecoveryBench.task("a", on: "e0", retries: 2)], engines: ["e0"])
     bench.register("e0")
-    bench.pass(2.5)
+    for _ in 0..<2 { bench.pass(2.5) }
     bench.complete("a", by: "e0", .error, attempt: 0)
     #expect(bench.effects.attempts == ["a": [1]])
     #expect(bench.account("e0", "a", failed: ["a": 0]) == ["a"])
@@ -131,6 +131,64 @@ struct RecoveryTests {
     // Once it has said so it is as any other.
     bench.submit("b")
     #expect(bench.effects.attempts.keys.contains("b"))
+  }
+
+  @Test("an engine that is cut off before it has said what it has is waited for again, and one that has said it is not")
+  func cutOffBeforeItsAccount() {
+    var bench = RecoveryBench()
+    bench.restore([], engines: ["e0", "e1"])
+    #expect(bench.resume("a").unknown == ["a"])
+    bench.register("e0")
+    bench.register("e1", isOfBefore: true)
+    bench.lose("e1")
+    #expect(bench.account("e0") == [])
+    bench.lose("e0")
+    for _ in 0..<2 {
+      bench.register("e1", isOfBefore: true)
+      bench.submit("a")
+      bench.effects.expect()
+      bench.lose("e1")
+    }
+    // It runs something, perhaps for somebody else: it has as much to say.
+    bench.register("e1", running: ["x": 0], isOfBefore: true)
+    bench.effects.expect()
+    #expect(bench.account("e1", "a") == [])
+    bench.complete("a", by: "e1")
+    #expect(bench.effects.answers == ["a": 1] && bench.effects.attempts.isEmpty)
+    bench.lose("e1")
+    bench.register("e1", isOfBefore: true)
+    bench.submit("b")
+    #expect(bench.effects.attempts.keys.contains("b"))
+  }
+
+  @Test("an engine of the last moments has as long as others to say what it has, though nothing is held any more")
+  func endOfTheHold() {
+    var bench = RecoveryBench()
+    bench.restore([RecoveryBench.task("b")], engines: ["e0", "away"])
+    bench.register("e0")
+    #expect(bench.account("e0") == [])
+    bench.pass(1.9)
+    bench.register("e1", isOfBefore: true)
+    bench.pass(0.2)
+    bench.effects.expect("b → e0")
+    bench.submit("a")
+    bench.pass(1.5)
+    bench.effects.expect()
+    #expect(bench.account("e1", "a") == [])
+    bench.complete("a", by: "e1")
+    #expect(bench.effects.answers == ["a": 1] && bench.effects.attempts["a"] == nil)
+  }
+
+  @Test("a task for an engine that goes again before it has its place ends", arguments: [false, true])
+  func targetThatGoes(isLate: Bool) {
+    var bench = RecoveryBench()
+    bench.restore([], engines: ["e0"])
+    if isLate { bench.pass(2) }
+    bench.register("e0")
+    bench.submit("a", targets: ["e0"])
+    bench.effects.expect()
+    bench.lose("e0")
+    bench.effects.expect("a: ImpossibleDependency")
   }
 
   @Test("an engine of before that says nothing is not waited for longer than others, and one that goes is not waited for")

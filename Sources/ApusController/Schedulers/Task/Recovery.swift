@@ -15,8 +15,9 @@ struct Recovery {
   var isHolding = true
   /// Engines that came back meanwhile, in their order.
   var arrivals: [EngineUUID] = []
-  /// Those that have said what they have.
-  var accounted: Set<Int> = []
+  /// Those that have said what they have, and those that are here and have not.
+  private(set) var accounted: Set<Int> = []
+  private(set) var owing: Set<Int> = []
   /// Engines that came back when that was over, and have not said what they have; and how long they are waited for.
   var latecomers: [Int: ContinuousClock.Instant] = [:]
   private let holdTime: Duration
@@ -80,9 +81,18 @@ struct Recovery {
   /// It has said what it has, or is given up.
   mutating func heard(_ engine: Int) { silent.remove(engine) }
 
+  /// It is here, and will say what it has, unless it has done so.
+  mutating func owes(_ engine: Int) { if !accounted.contains(engine) { owing.insert(engine) } }
+
+  mutating func accounts(_ engine: Int) {
+    heard(engine)
+    owing.remove(engine)
+    accounted.insert(engine)
+  }
+
   /// - Returns: how long the engine's account is waited for; `nil` if nobody does.
   mutating func awaitAccount(of engine: Int, now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
-    guard !isOver else { return nil }
+    guard !isOver, owing.contains(engine) else { return nil }
     latecomers[engine] = now + holdTime
     return latecomers[engine]
   }

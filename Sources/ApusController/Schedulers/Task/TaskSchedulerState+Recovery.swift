@@ -124,19 +124,18 @@ extension TaskSchedulerState {
     let wasAwaited = recovery?.awaited.remove(index) != nil
     guard wasAwaited || isOfBefore else { return hold(uuid, now: now, effects: &effects) }
     // The journal may know nothing of one that came in the last moments, and of what it has.
-    let hasSaid = recovery?.accounted.contains(index) ?? false
-    if !wasAwaited, !hasSaid, recovery?.isHolding == true { recovery?.silent.insert(index) }
+    if accounts { recovery?.owes(index) }
+    if !wasAwaited, recovery?.isHolding == true, recovery?.owing.contains(index) == true { recovery?.silent.insert(index) }
     // What an engine of others has not answered by then is lost, though it is here: it does not say what it has.
     if wasAwaited, accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
     var relieved: [Int: Int] = [:]
     for (id, attempt) in running.sorted(by: { $0.key.text < $1.key.text }) where tasks[id].map({ $0.attempt <= attempt }) ?? true {
       claim(id, attempt, by: index, relieving: &relieved, effects: &effects)
     }
-    // One that is busy says the rest later.
-    let isHeard = !accounts || !running.isEmpty || hasSaid
-    if isHeard { recovery?.heard(index) }
+    // One that is busy says the rest later: the others need not wait for that.
+    if !accounts || !running.isEmpty { recovery?.heard(index) }
     serve(relieved, now: now, effects: &effects)
-    return hold(uuid, now: now, effects: &effects) || !isHeard && holdLatecomer(index, now: now)
+    return hold(uuid, now: now, effects: &effects) || holdLatecomer(index, now: now)
   }
 
   private mutating func hold(
@@ -209,8 +208,7 @@ extension TaskSchedulerState {
     serve(relieved, now: now, effects: &effects)
     // It is here, and all that it has is known.
     if losses[index]?.cause == .absent, !isAwaited(index) { losses[index] = nil }
-    recovery?.heard(index)
-    recovery?.accounted.insert(index)
+    recovery?.accounts(index)
     endHoldIfComplete(now: now, effects: &effects)
     endLatecomer(index, now: now, effects: &effects)
     return ended
@@ -344,10 +342,11 @@ extension TaskSchedulerState {
     let wasLatecomer = recovery?.latecomers.removeValue(forKey: index) != nil
     let place = recovery?.arrivals.firstIndex(of: uuid)
     if let place { recovery?.arrivals.remove(at: place) }
-    if wasLatecomer || place != nil {
-      if engines[index].load > 0 { lose(index, cause: cause, deadline: deadline) }
-    }
+    let wasComing = wasLatecomer || place != nil
+    if wasComing, engines[index].load > 0 { lose(index, cause: cause, deadline: deadline) }
     endHoldIfComplete(now: now, effects: &effects)
+    // It had no place yet, and tasks may have waited for it alone.
+    if wasComing { refuseHopeless(now: now, effects: &effects) }
   }
 
   struct Loss {
@@ -431,7 +430,7 @@ extension TaskSchedulerState {
     recovery?.isHolding = false
     let arrivals = recovery?.arrivals ?? []
     recovery?.arrivals = []
-    for uuid in arrivals { joined(uuid, now: now, effects: &effects) }
+    for uuid in arrivals where !holdLatecomer(engines.know(uuid), now: now) { joined(uuid, now: now, effects: &effects) }
   }
 
   /// The time is over in which an engine of the controller before may come back, or of an engine of others answer.

@@ -76,6 +76,8 @@ enum EngineObstacle: Sendable, Hashable {
   case notTarget
   /// It is not here, and is waited for after a restart.
   case awaited
+  /// It is back after a restart, and has not said what it had.
+  case unaccounted
   /// It is not here any more.
   case gone
   /// A functional dependency is not met there.
@@ -168,7 +170,7 @@ extension TaskSchedulerState {
   private func views(for constraints: QueuedTask.Constraints) -> ([TaskSituation.EngineView], more: Int) {
     let indices =
       constraints.targets.isEmpty ? Array(engines.engines.indices) : constraints.targets.compactMap { engines.index(of: $0) }
-    let relevant = indices.filter { engines[$0].isRegistered || isAwaited($0) || !constraints.targets.isEmpty }
+    let relevant = indices.filter { engines[$0].isRegistered || mayCome($0) || !constraints.targets.isEmpty }
     let shown = relevant.prefix(Self.mostListed).map { index in
       TaskSituation.EngineView(
         uuid: engines[index].uuid, load: engines[index].load, obstacles: obstacles(for: constraints, at: index))
@@ -181,7 +183,7 @@ extension TaskSchedulerState {
     let engine = engines[index]
     var found: [EngineObstacle] = []
     if !constraints.targets.isEmpty, !constraints.targets.contains(engine.uuid) { found.append(.notTarget) }
-    if !engine.isRegistered { found.append(isAwaited(index) ? .awaited : .gone) }
+    if !engine.isRegistered { found.append(isAwaited(index) ? .awaited : mayCome(index) ? .unaccounted : .gone) }
     if constraints.declined.contains(index) {
       found.append(.declined)
     } else if constraints.refused.contains(index) {
