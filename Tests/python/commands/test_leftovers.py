@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import processes
@@ -74,13 +75,15 @@ def test_a_cluster_that_ends_while_its_controller_is_dead_leaves_nothing(run, pa
 def test_a_start_that_is_cancelled_keeps_the_tasks_and_a_stop_drops_them(run, parts, profile, file, wait_until):
     """What a controller has left is for the next one that comes to serve."""
     journal = kept_journal(run, parts, profile, file, wait_until, tasks=1)
-    slow = f"--EngineLauncher.engine_cmd={['sleep', '600']!r}"
-    process = parts.start("apus", "start", "-n", "1", "--journal", "--ControllerLauncher.controller_cmd=" + repr(["sleep", "600"]), slow)
+    # It takes any arguments: one that did not know them would be dead before it is seen.
+    silent = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = parts.start("apus", "start", "-n", "1", "--journal", f"--ControllerLauncher.controller_cmd={silent!r}")
     wait_until(lambda: (parts.security / "cluster-.json").exists() and controller(file), 20)
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    assert process.wait(20) == 0, parts.log(process)
     assert (journal / "id").exists()
-    assert run("start", "-n", "1", "--daemonize").returncode == 0
+    resumed = run("start", "-n", "1", "--daemonize")
+    assert resumed.returncode == 0 and "resumes 1 task of the controller before" in resumed.stderr, resumed.stderr
     assert run("stop").returncode == 0
     assert left(profile) == []
 
