@@ -9,6 +9,9 @@ import time
 
 from .daemons import System, free_ports
 
+# A job that is started again waits until the credentials of its former run have expired, which takes two minutes by default: a node takes those of
+# the second in which it has ended the job for the former ones, and what scontrol hurried into that second would fail for good. No less: a busy
+# machine may take a while to begin what it has a credential for.
 _SETTINGS = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -16,6 +19,7 @@ SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/none
+AuthInfo=cred_expire=15
 CredType=cred/none
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from test_restarts import wait_for
@@ -18,27 +17,17 @@ def job_of(cluster) -> str:
     return job
 
 
-def hurry(cluster, job: str) -> None:
-    """Slurm would wait two minutes before it starts it again."""
-    system = cluster.stand.system
-    latest = 0.0
+def await_engines(cluster, client, job: str) -> None:
+    """Of a job that Slurm starts again; first it waits a while (AuthInfo in Tests/systems/slurm.py)."""
 
-    def runs() -> bool:
-        nonlocal latest
-        state = system.run("squeue", "-h", "-j", job, "-o", "%T|%r", check=False).strip()
-        # Asked again and again it would begin anew to wait; asked too early, it forgets it.
-        if state == "PENDING|BeginTime" and time.monotonic() - latest > 3:
-            latest = time.monotonic()
-            system.run("scontrol", "update", f"jobid={job}", "starttime=now", check=False)
-        elif state.endswith("held"):
-            # It came back to a node that had not ended it yet.
-            system.run("scontrol", "release", job, check=False)
-        return state.startswith("RUNNING")
+    def are_back() -> bool:
+        if len(client.ids) == 2:
+            return True
+        state = cluster.stand.system.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T %r").strip()
+        assert state.split()[0] in ("COMPLETING", "PENDING", "RUNNING") and "held" not in state, f"{state}\n{cluster.said}"
+        return False
 
-    # First it has to have ended there.
-    wait_for(lambda: not system.run("squeue", "-h", "-j", job, "-t", "running,completing", "-o", "%i").strip(), 90)
-    # Longer than those two minutes: it may not listen.
-    wait_for(runs, 150)
+    wait_for(are_back, 90)
 
 
 @pytest.fixture
@@ -57,8 +46,7 @@ def test_a_job_that_is_requeued_brings_its_engines_back(requeueing):
     job = job_of(cluster)
     cluster.stand.system.run("scontrol", "requeue", job)
     wait_for(lambda: len(client.ids) == 0)
-    hurry(cluster, job)
-    wait_for(lambda: len(client.ids) == 2, 60)
+    await_engines(cluster, client, job)
     assert list(client.ids) == ids and not set(before) & set(client[:].apply_sync(os.getpid))
     # It was in the queue, and is the same job: none of its engines has ended for good.
     assert job_of(cluster) == job and "died" not in cluster.said
@@ -75,8 +63,7 @@ def test_engines_come_back_on_another_node(requeueing):
         for pid in processes:
             os.kill(pid, signal.SIGKILL)
         wait_for(lambda: len(client.ids) == 0)
-        hurry(cluster, job)
-        wait_for(lambda: len(client.ids) == 2, 60)
+        await_engines(cluster, client, job)
         assert client[client.ids[0]].apply_sync(os.getenv, "SLURMD_NODENAME") != node
         assert cluster.interrupt() == 0, cluster.said
     finally:

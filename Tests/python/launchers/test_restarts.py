@@ -36,7 +36,7 @@ def wait_for(what, seconds: float = 40):
         found = what()
         if found:
             return found
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
         time.sleep(0.02)
 
 
