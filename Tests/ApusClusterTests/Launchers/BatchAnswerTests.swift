@@ -33,7 +33,7 @@ import Testing
     ("CANCELLED", "None", .ended(.cancelled(by: ""))), ("FAILED", "NonZeroExitCode", .ended(.exited(1))),
   ])
   func statesOfSlurm(_ name: String, _ reason: String, _ state: EngineState) {
-    let states = Slurm.states(of: [job("7")], squeue: "6|RUNNING|None|n2\n7|\(name)|\(reason)|n1\n")
+    let states = Slurm.states(of: [job("7")], squeue: "6|RUNNING|None|n2\n7|\(name)|\(reason)|n1\n") { _ in [:] }
     #expect(states == [0: state, 1: state, 2: state])
   }
 
@@ -121,5 +121,37 @@ import Testing
       Slurm.tasksEnded(in: before + ["apus: the job begins", "srun: error: n2: tasks 0,2: Exited with exit code 3"]) == [
         0: .exited(3), 2: .exited(3),
       ])
+  }
+
+  /// What srun says of tasks that end with a run which is to come back: the job is completing then, and the file says so until the next run begins.
+  @Test(arguments: ["COMPLETING", "RUNNING"])
+  func tasksOfARunThatComesBackHaveNotEnded(_ name: String) {
+    let directory = TemporaryDirectory()
+    var job = job("12")
+    job.outputFile = directory.path + "/output"
+    let words = ["apus: the job begins ", "srun: error: n1: task 1: Killed"]
+    func states(_ lines: [String], restarts: [String: Int]) -> [Int: EngineState] {
+      directory.write("output", lines.joined(separator: "\n"))
+      return Slurm.states(of: [job], squeue: "12|\(name)|None|n1\n") { ids in
+        #expect(ids == ["12"])
+        return restarts
+      }
+    }
+    let (running, killed) = (EngineState.running("n1"), EngineState.ended(.signaled(9)))
+    #expect(states(words, restarts: ["12": 1]) == [0: running, 1: running, 2: running])
+    #expect(states(words, restarts: ["12": 0]) == [0: running, 1: killed, 2: running])
+    #expect(states(words, restarts: [:]) == [0: running, 1: killed, 2: running])
+    let again = words + ["apus: the job begins 1", "srun: error: n1: task 0: Killed"]
+    #expect(states(again, restarts: ["12": 1]) == [0: killed, 1: running, 2: running])
+    #expect(states(again, restarts: ["12": 2]) == [0: running, 1: running, 2: running])
+    // Of a script of the user's own nobody knows which run it is.
+    #expect(states(Array(words.dropFirst()), restarts: [:]) == [0: running, 1: killed, 2: running])
+  }
+
+  @Test func squeueTellsOfRestarts() {
+    #expect(Slurm.restarts(squeue: "2                   0         \n1                   3         \nno\n") == ["2": 0, "1": 3])
+    #expect(Slurm.latestRun(in: ["apus: the job begins", "x"]) == 0)
+    #expect(Slurm.latestRun(in: ["apus: the job begins ", "apus: the job begins 2", "apus: the job begins x"]) == 2)
+    #expect(Slurm.latestRun(in: ["apus: a job begins"]) == nil)
   }
 }

@@ -44,12 +44,14 @@ def test_a_job_that_is_requeued_brings_its_engines_back(requeueing):
     client = cluster.client(2)
     ids, before = list(client.ids), client[:].apply_sync(os.getpid)
     job = job_of(cluster)
+    # One of them has to be killed, which srun tells; it has not ended for good either.
+    client[0].execute("import ctypes, signal; ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(1))", block=True)
     cluster.stand.system.run("scontrol", "requeue", job)
     wait_for(lambda: len(client.ids) == 0)
     await_engines(cluster, client, job)
     assert list(client.ids) == ids and not set(before) & set(client[:].apply_sync(os.getpid))
     # It was in the queue, and is the same job: none of its engines has ended for good.
-    assert job_of(cluster) == job and "died" not in cluster.said
+    assert job_of(cluster) == job and "died" not in cluster.said, cluster.said
     assert cluster.interrupt() == 0, cluster.said
     cluster.has_left_nothing()
 
@@ -65,6 +67,7 @@ def test_engines_come_back_on_another_node(requeueing):
         wait_for(lambda: len(client.ids) == 0)
         await_engines(cluster, client, job)
         assert client[client.ids[0]].apply_sync(os.getenv, "SLURMD_NODENAME") != node
+        assert "died" not in cluster.said, cluster.said
         assert cluster.interrupt() == 0, cluster.said
     finally:
         cluster.stand.system.repair(node)

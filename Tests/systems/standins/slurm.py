@@ -67,6 +67,11 @@ def squeue(words: list[str]) -> None:
     if not any(known.values()):
         jobs.leave("slurm_load_jobs error: Invalid job id specified", 1)
     for job, found in known.items():
+        if "-O" in words:
+            # Which is asked for with the number of restarts.
+            if found:
+                print(f"{job:<20}{0:<20}")
+            continue
         for element in found or []:
             name = state(element)
             print(f"{job}|{name}|{'Resources' if name == 'PENDING' else 'None'}|{'' if name == 'PENDING' else 'node1'}")

@@ -24,7 +24,7 @@ struct Slurm: BatchSystem {
     ]
     lines += arguments(options).map { "#SBATCH \($0)" }
     // Where somebody wants it nevertheless: what srun said of the run before is not of this one.
-    lines.append("echo '\(Self.runBegins)'")
+    lines.append("echo \"\(Self.runBegins) $SLURM_RESTART_COUNT\"")
     // One engine's death is not the others'.
     lines += ["srun --kill-on-bad-exit=0 --output={output_path}.%t {program_and_args}", ""]
     return lines.joined(separator: "\n")
@@ -65,16 +65,30 @@ struct Slurm: BatchSystem {
       if result.errors.contains("Invalid job id") { return [:] }
       throw BatchShell.failure(words, result)
     }
-    return Self.states(of: jobs, squeue: result.output)
+    return Self.states(of: jobs, squeue: result.output) { ids in
+      let words = ["squeue", "-h", "-t", "all", "-j", ids.joined(separator: ","), "-O", "jobid:20,restartcnt:20"]
+      return Self.restarts(squeue: (try? shell.output(words)) ?? "")
+    }
   }
 
-  static func states(of jobs: [BatchJob], squeue text: String) -> [Int: EngineState] {
-    var states: [Int: EngineState] = [:]
+  /// - Parameter restarts: how often Slurm has started jobs again; asked about those of which it matters.
+  static func states(of jobs: [BatchJob], squeue text: String, restarts: (_ ids: [String]) -> [String: Int]) -> [Int: EngineState] {
+    var found: [(job: BatchJob, state: EngineState, run: Int?, ended: [Int: EngineEnd])] = []
     for line in text.split(whereSeparator: \.isNewline) {
       let fields = line.split(separator: "|", omittingEmptySubsequences: false).map(String.init)
       guard fields.count >= 4, let job = jobs.first(where: { $0.id == fields[0].trimmed }) else { continue }
       let state = state(fields[1].trimmed, reason: fields[2].trimmed, node: fields[3].trimmed)
-      let ended = Self.tasksEnded(in: FileSystem.lastLines(of: job.outputFile, limit: 0))
+      let lines = FileSystem.lastLines(of: job.outputFile, limit: 0)
+      found.append((job, state, latestRun(in: lines), tasksEnded(in: lines)))
+    }
+    // After the words were read: Slurm counts first, and ends a run then.
+    let doubtful = found.filter { $0.run != nil && !$0.ended.isEmpty }.map(\.job.id)
+    let counts = doubtful.isEmpty ? [:] : restarts(doubtful)
+    var states: [Int: EngineState] = [:]
+    for (job, state, run, words) in found {
+      // While a job that is to come back is completing, and until its script has begun anew, they are of the run before.
+      let isOfFormerRun = run.map { $0 < counts[job.id] ?? 0 } ?? false
+      let ended = isOfFormerRun ? [:] : words
       for engine in job.engines {
         let task = ended[job.place(of: engine)]
         switch state {
@@ -107,14 +121,37 @@ struct Slurm: BatchSystem {
 
   private static let runBegins = "apus: the job begins"
 
+  /// What the script says at its beginning: how often the job had been started before.
+  private static func run(beginningWith line: String) -> Int? {
+    guard line.hasPrefix(runBegins) else { return nil }
+    let count = line.dropFirst(runBegins.count)
+    return count.allSatisfy(\.isWhitespace) ? 0 : Int(String(count).trimmed)
+  }
+
+  /// `nil` where the script does not say so, as users' own.
+  static func latestRun(in lines: [String]) -> Int? {
+    for line in lines.reversed() { if let run = run(beginningWith: line) { return run } }
+    return nil
+  }
+
+  /// Lines of `id count`.
+  static func restarts(squeue text: String) -> [String: Int] {
+    var counts: [String: Int] = [:]
+    for line in text.split(whereSeparator: \.isNewline) {
+      let fields = line.split(whereSeparator: \.isWhitespace)
+      if fields.count == 2, let count = Int(fields[1]) { counts[String(fields[0])] = count }
+    }
+    return counts
+  }
+
   /// More engines are in no job.
   private static let mostTasks = 1_000_000
 
   /// What `srun` says of tasks: `srun: error: n1: task 1: Exited with exit code 3`, `srun: error: n1: tasks 0-2,5: Killed`.
   static func tasksEnded(in lines: [String]) -> [Int: EngineEnd] {
     var ended: [Int: EngineEnd] = [:]
-    let run = lines.lastIndex(of: runBegins).map { lines[($0 + 1)...] } ?? lines[...]
-    for line in run where line.hasPrefix("srun: error: ") {
+    let latest = lines.lastIndex { run(beginningWith: $0) != nil }.map { lines[($0 + 1)...] } ?? lines[...]
+    for line in latest where line.hasPrefix("srun: error: ") {
       let parts = line.dropFirst("srun: error: ".count).split(separator: ":", maxSplits: 2).map { String($0).trimmed }
       guard parts.count == 3, parts[1].hasPrefix("task") else { continue }
       let list = parts[1].split(separator: " ").last.map(String.init) ?? ""
