@@ -45,6 +45,10 @@ struct ConnectionFiles: Sendable {
   func write(_ configuration: ControllerConfiguration) throws(ControllerError) {
     do {
       try Self.protect(configuration.securityDirectory)
+      // Of one before, which was killed while it wrote them.
+      for path in [configuration.curveFilePath, configuration.clientFilePath, configuration.engineFilePath] {
+        AtomicFile.removeUnfinished(path)
+      }
       if configuration.reuseFiles || configuration.journal != nil, let curve {
         let keys: JSONValue = ["curve_publickey": .string(curve.publicKey), "curve_secretkey": .string(curve.secretKey)]
         try AtomicFile.write(keys.encoded(pretty: true), to: configuration.curveFilePath)

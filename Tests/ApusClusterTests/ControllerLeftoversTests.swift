@@ -30,6 +30,21 @@ import Testing
     #expect(left == (keptJournal ? [] : ["00000001.log", "id", "ipcontroller-curve.json"]))
   }
 
+  /// The key is in them, too.
+  @Test func whatAKilledControllerWasWritingGoesWithIt() {
+    let unfinished = ["client", "engine", "curve"].map { "ipcontroller-\($0).json.17905-517103297.new" }
+    func leave() {
+      for name in unfinished + ["ipcontroller-other-client.json.7-7.new"] { directory.write("security/\(name)", "{") }
+    }
+    leave()
+    leaveJournal()
+    ControllerLeftovers.remove(profile, clusterID: "", controllerArguments: [], journal: true)
+    #expect(left == ["ipcontroller-other-client.json.7-7.new"])
+    leave()
+    ControllerLeftovers.removeNewJournal(profile, clusterID: "", controllerArguments: [])
+    #expect(left == ["ipcontroller-other-client.json.7-7.new"])
+  }
+
   /// It has its key there to use it again.
   @Test func connectionFilesWithTheirKeyStay() {
     leaveJournal()

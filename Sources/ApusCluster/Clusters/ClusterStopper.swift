@@ -118,7 +118,7 @@ public enum ClusterStopper {
     try whileOurs(status) { () throws(ClusterError) in
       FileSystem.remove(status.path)
       // Its launcher may have been killed while it wrote it.
-      FileSystem.removeUnfinished(status.path)
+      AtomicFile.removeUnfinished(status.path)
       if status.file.controllerElsewhere != nil {
         ControllerLeftovers.removeFiles(of: status.file)
       } else if needsCleaning {

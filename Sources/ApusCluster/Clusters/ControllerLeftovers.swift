@@ -10,6 +10,7 @@ enum ControllerLeftovers {
   static func remove(_ profile: ProfileDirectory, clusterID: String, controllerArguments: [String], journal keptJournal: Bool) {
     // No answer takes a second, in which another may have come.
     if areInUse(profile, clusterID: clusterID) || hasController(profile, clusterID: clusterID) { return }
+    removeUnfinished(["client", "engine", "curve"], profile, clusterID: clusterID)
     let journal = JournalDirectory(profile, clusterID: clusterID)
     let isJournalThere = FileSystem.isDirectory(journal.path)
     if keptJournal, isJournalThere { journal.remove() }
@@ -38,10 +39,13 @@ enum ControllerLeftovers {
   static func removeFiles(of file: ClusterFile) {
     if areUsedAgain(file.controllerArguments) { return }
     let profile = ProfileDirectory(file.profile)
-    for kind in ["client", "engine"] {
-      FileSystem.removeUnfinished(profile.connectionFile(kind, clusterID: file.clusterID))
-    }
+    removeUnfinished(["client", "engine"], profile, clusterID: file.clusterID)
     removeConnections(profile, clusterID: file.clusterID, former: file.formerFiles)
+  }
+
+  /// It was killed while it wrote them: the key is in them as in those that are finished.
+  private static func removeUnfinished(_ kinds: [String], _ profile: ProfileDirectory, clusterID: String) {
+    for kind in kinds { AtomicFile.removeUnfinished(profile.connectionFile(kind, clusterID: clusterID)) }
   }
 
   /// Those of a controller that was started elsewhere, and has ended.
@@ -56,6 +60,7 @@ enum ControllerLeftovers {
   /// What one has left that was to begin a journal and did not come to serve: the connection files are those of before, if there are any.
   static func removeNewJournal(_ profile: ProfileDirectory, clusterID: String, controllerArguments: [String]) {
     if hasController(profile, clusterID: clusterID) { return }
+    removeUnfinished(["client", "engine", "curve"], profile, clusterID: clusterID)
     JournalDirectory(profile, clusterID: clusterID).remove()
     if areUsedAgain(controllerArguments) || FileSystem.exists(profile.connectionFile("client", clusterID: clusterID)) { return }
     FileSystem.remove(profile.connectionFile("curve", clusterID: clusterID))

@@ -56,14 +56,6 @@ public enum FileSystem {
   @discardableResult
   public static func remove(_ path: String) -> Bool { unlink(path) == 0 || errno == ENOENT }
 
-  /// Removes what `AtomicFile` has left beside a file where its process was killed while it wrote. Nobody may be writing it any more.
-  static func removeUnfinished(_ path: String) {
-    let directory = Path.parent(path)
-    for name in entries(of: directory) where name.hasPrefix(Path.name(path) + ".") && name.hasSuffix(".new") {
-      remove(Path.join(directory, name))
-    }
-  }
-
   /// Waits until nobody holds a lock on a file (`flock`), there is no such file, or it has what is looked for.
   /// - Returns: false where somebody holds it on.
   @discardableResult

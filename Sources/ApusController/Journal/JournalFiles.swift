@@ -206,7 +206,10 @@ final class JournalFiles: JournalStorage {
   /// After an end in order.
   func removeDirectory() {
     removeAll()
-    for name in [JournalBeginning.fileName, "id"] { unlink("\(directory)/\(name)") }
+    for name in [JournalBeginning.fileName, "id"] {
+      unlink("\(directory)/\(name)")
+      AtomicFile.removeUnfinished("\(directory)/\(name)")
+    }
     Self.endAttempts(directory)
     rmdir(directory)
   }

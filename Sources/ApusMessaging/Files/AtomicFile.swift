@@ -1,3 +1,5 @@
+import Transport
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -74,4 +76,14 @@ public enum AtomicFile {
 extension AtomicFile {
   /// Removes a file; that it is gone already is no error.
   public static func remove(_ path: String) { unlink(path) }
+
+  /// Removes what is left beside a file of processes that were killed while they wrote it. Nobody may be writing it any more.
+  public static func removeUnfinished(_ path: String) {
+    let slash = path.lastIndex(of: "/")
+    let directory = slash.map { String(path[...$0]) } ?? "./"
+    let name = slash.map { path[path.index(after: $0)...] } ?? path[...]
+    for entry in DirectoryListing.names(in: directory) where entry.hasPrefix("\(name).") && entry.hasSuffix(".new") {
+      unlink(directory + entry)
+    }
+  }
 }

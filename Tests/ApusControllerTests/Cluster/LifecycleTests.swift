@@ -16,6 +16,10 @@ struct LifecycleTests {
   func files() async throws {
     let profile = try TestCluster.temporaryProfile()
     defer { try? FileManager.default.removeItem(atPath: profile) }
+    // One before was killed while it wrote them.
+    for side in ["client", "engine", "curve"] {
+      try AtomicFile.write([1], to: "\(profile)/security/ipcontroller-c1-\(side).json.12-345.new")
+    }
     try await TestCluster.with(in: profile) {
       $0.clusterID = "c1"
     } _: { cluster in

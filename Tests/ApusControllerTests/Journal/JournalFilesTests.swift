@@ -292,8 +292,11 @@ struct JournalFilesTests {
       #expect(JournalFiles.wasCutShort(directory))
       try AtomicFile.write([0, 200, 13], to: "\(directory)/id")
       #expect(try JournalFiles.id(in: directory) != name)
+      // Controllers were killed while they wrote.
+      for file in ["id", "beginning.json"] { try AtomicFile.write([1], to: "\(directory)/\(file).12-345.new") }
       JournalFiles(directory: directory, limit: 1).removeDirectory()
       #expect(!JournalFiles.wasCutShort(directory))
+      #expect(!FileManager.default.fileExists(atPath: directory))
     }
   }
 

@@ -76,6 +76,18 @@ final class AtomicFileTests {
     #expect(reads > 0)
   }
 
+  @Test("what killed processes were writing can be removed")
+  func unfinished() throws {
+    let path = "\(folder)/key.json"
+    try AtomicFile.write([1], to: path)
+    for name in ["key.json.12-345.new", "key.json.13-1.new", "other.json.12-345.new", "key.json.old"] {
+      try AtomicFile.write([1], to: "\(folder)/\(name)")
+    }
+    AtomicFile.removeUnfinished(path)
+    #expect(try names() == ["key.json", "key.json.old", "other.json.12-345.new"])
+    AtomicFile.removeUnfinished("\(folder)/no/such/folder/file")
+  }
+
   @Test("errors name the file and what was wrong; nothing is left behind")
   func errors() throws {
     let missing = "\(folder)/no/such/folder/file"
