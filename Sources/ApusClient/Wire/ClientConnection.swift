@@ -360,7 +360,11 @@ actor ClientConnection {
       case .connected: state.hubConnected(effects: &wire)
       case .disconnected: state.hubDisconnected(now: .now)
       case .handshakeFailed:
-        if handshakes.failed() { wire.warn("the controller refuses the handshake", "is its CURVE key another one?") }
+        if handshakes.failed() {
+          wire.warn(
+            "connections to the controller end while keys are exchanged",
+            "is its CURVE key another one, or is there a tunnel with nobody behind it?")
+        }
       case .ready: handshakes.succeeded()
       }
     }

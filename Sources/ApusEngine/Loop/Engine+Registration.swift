@@ -164,7 +164,12 @@ extension Engine {
       case .connected: decide { $0.connected(effects: &$1) }
       case .disconnected: if !isLeaving { decide { $0.disconnected(effects: &$1) } }
       case .handshakeFailed:
-        if handshakes.failed() { EngineLog.log(.warning, "The controller refuses the handshake: is its CURVE key another one?") }
+        if handshakes.failed() {
+          EngineLog.log(
+            .warning,
+            "Connections to the controller end while keys are exchanged: is its CURVE key another one, or is there a tunnel with nobody behind it?"
+          )
+        }
       case .ready: handshakes.succeeded()
       }
     }
