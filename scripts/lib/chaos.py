@@ -148,7 +148,8 @@ class Chaos:
         log = self.cluster.ipython_dir / f"engine{len(self.extra)}-{self.number}.log"
         with log.open("wb") as file:
             self.extra.append(subprocess.Popen(
-                [str(self.prefix / "bin" / "ipengine")], env=self.cluster.env, cwd=self.cluster.ipython_dir,
+                # One that is started where no controller is would give up after five seconds: nobody looks after it here.
+                [str(self.prefix / "bin" / "ipengine"), f"--timeout={PATIENCE:g}"], env=self.cluster.env, cwd=self.cluster.ipython_dir,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True))
 
     def pids(self, role: str) -> list[int]:
@@ -271,6 +272,13 @@ class Chaos:
         self.kinds[kind] += 1
         self.faults.append(f"{kind}: {what}")
 
+    def views_of_engines(self) -> str:
+        """Who sees which of them, and what the launcher says."""
+        seen = [sorted(client.ids) for client in (*self.own, self.stock)]
+        status = subprocess.run([str(self.prefix / "bin" / "apus"), "status"], env=self.cluster.env, capture_output=True, text=True,
+                                timeout=60, check=False)
+        return f"clients: {seen}; status: {status.stdout}{status.stderr}"
+
     def check(self) -> None:
         # All had the same time: what has not ended by then does not end, however many there are.
         end = time.monotonic() + PATIENCE
@@ -289,7 +297,11 @@ class Chaos:
         ran = Counter(int(line) for line in (self.marks / "ran").read_text().split())
         self.again = sum(ran.values()) - len(ran)
         client = self.own[0]
-        client.wait_for_engines(4, timeout=PATIENCE)
+        try:
+            client.wait_for_engines(4, timeout=PATIENCE)
+        except TimeoutError as error:
+            self.stuck += 1
+            self.found("an engine is missing", f"{error} {self.views_of_engines()}")
         answers = {engine: client.load_balanced_view(targets=[engine]).apply_async(pow, 2, 3) for engine in client.ids}
         end = time.monotonic() + PATIENCE
         for engine, answer in answers.items():

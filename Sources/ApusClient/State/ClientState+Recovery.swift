@@ -94,6 +94,7 @@ extension ClientState {
   /// A hub says that an engine has gone.
   mutating func engineLeft(_ engine: RegisteredEngine, by session: SessionID?, effects: inout some ClientEffects & ~Copyable) {
     if isForeign(session) { return keep(EngineNews.Item(session: session, engine: engine, isThere: false), effects: &effects) }
+    if let session { doubt?.news.forget(engine.uuid, of: session) }
     leave(engine, effects: &effects)
   }
 

@@ -272,6 +272,8 @@ struct ClientState {
     _ engine: RegisteredEngine, by session: SessionID? = nil, effects: inout some ClientEffects & ~Copyable
   ) {
     if isForeign(session) { return keep(EngineNews.Item(session: session, engine: engine, isThere: true), effects: &effects) }
+    // It was foreign until just now.
+    if let session { doubt?.news.forget(engine.uuid, of: session) }
     if let known = engines[engine.uuid] {
       let (before, now) = (known.engine.arrival ?? engine.arrival, engine.arrival ?? known.engine.arrival)
       if known.engine == engine, before == now {

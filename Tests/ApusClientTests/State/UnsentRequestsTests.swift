@@ -374,4 +374,25 @@ import Transport
     bench.effects.expect("+0")
     #expect(bench.state.engines[e0.uuid]?.engine.arrival == 2)
   }
+
+  /// It was kept until the hub had answered, to a question of before; what it says then is newer.
+  @Test func newerWordsOfAHubTakeThePlaceOfThoseThatWereKept() {
+    var bench = ClientBench()
+    let e0 = bench.engine(0)
+    let come = RegisteredEngine(id: e0.id, uuid: e0.uuid, arrival: 3)
+    func answer(asOf asked: Int, hub: String) {
+      bench.step { [now = bench.at(1)] in
+        $0.engines([], asOf: asked, hub: SessionID(hub), journal: "j", isOwn: true, now: now, effects: &$1)
+      }
+    }
+    answer(asOf: 0, hub: "h")
+    bench.step { state, _ in state.hubDisconnected(now: .now) }
+    let asked = bench.state.serial
+    bench.step { $0.engineRegistered(come, by: SessionID("other"), effects: &$1) }
+    bench.step { state, _ in state.hubDisconnected(now: .now) }
+    answer(asOf: asked, hub: "other")
+    bench.step { $0.engineLeft(come, by: SessionID("other"), effects: &$1) }
+    answer(asOf: bench.state.serial, hub: "other")
+    #expect(bench.state.engines.isEmpty)
+  }
 }

@@ -22,13 +22,14 @@ struct RecoveryBench {
     check()
   }
   mutating func register(
-    _ uuid: EngineUUID, running: [MessageID: Int] = [:], accounts: Bool = true, isOfBefore: Bool = false
+    _ uuid: EngineUUID, running: [MessageID: Int] = [:], accounts: Bool = true, wasCutOff: Bool = false, isOfBefore: Bool = false
   ) {
-    state.engineRegistered(uuid, running: running, accounts: accounts, isOfBefore: isOfBefore, now: now, effects: &effects)
+    state.engineRegistered(
+      uuid, running: running, accounts: accounts, wasCutOff: wasCutOff, isOfBefore: isOfBefore, now: now, effects: &effects)
     check()
   }
-  mutating func lose(_ uuid: EngineUUID) {
-    state.engineLost(uuid, cause: .disconnected, grace: .seconds(1), now: now, effects: &effects)
+  mutating func lose(_ uuid: EngineUUID, _ cause: EngineLoss = .disconnected) {
+    state.engineLost(uuid, cause: cause, grace: .seconds(1), now: now, effects: &effects)
     check()
   }
   mutating func account(_ uuid: EngineUUID, _ ids: MessageID..., waiting: [MessageID: Int] = [:], failed: [MessageID: Int] = [:])

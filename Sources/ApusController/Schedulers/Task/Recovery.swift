@@ -15,12 +15,13 @@ struct Recovery {
   var isHolding = true
   /// Engines that came back meanwhile, in their order.
   var arrivals: [EngineUUID] = []
-  /// Those that have said what they have, and those that are here and have not.
+  /// Those that have said what they have; and those that came and have not, with how long that is waited for.
   private(set) var accounted: Set<Int> = []
-  private(set) var owing: Set<Int> = []
-  /// Engines that came back when that was over, and have not said what they have; and how long they are waited for.
+  private(set) var owing: [Int: ContinuousClock.Instant] = [:]
+  /// Engines among these that came back when that was over, or have not said it by then.
   var latecomers: [Int: ContinuousClock.Instant] = [:]
   private let holdTime: Duration
+  let engineTimeout: Duration
   /// Tasks that the journal knows to be on an engine, which has not confirmed it.
   var unconfirmed: [Int: Set<MessageID>] = [:]
   /// Tasks that engines have, and that nobody has submitted as far as the journal knows: their clients will send them again.
@@ -55,9 +56,12 @@ struct Recovery {
   private static let orphanLimit = 64 << 20
   private static let resultLimit = 64 << 20
 
-  init(awaited: Set<Int>, results: [JournalResult], holdTime: Duration, now: ContinuousClock.Instant, wall: Timestamp) {
+  init(
+    awaited: Set<Int>, results: [JournalResult], _ configuration: JournalConfiguration, now: ContinuousClock.Instant,
+    wall: Timestamp
+  ) {
     self.awaited = awaited
-    self.holdTime = holdTime
+    (holdTime, engineTimeout) = (configuration.holdTime, configuration.engineTimeout)
     silent = awaited
     began = (now, wall)
     for result in results { keep(result) }
@@ -81,20 +85,22 @@ struct Recovery {
   /// It has said what it has, or is given up.
   mutating func heard(_ engine: Int) { silent.remove(engine) }
 
-  /// It is here, and will say what it has, unless it has done so.
-  mutating func owes(_ engine: Int) { if !accounted.contains(engine) { owing.insert(engine) } }
+  /// It is here, and will say what it has, unless it has done so. However often it comes, it is waited for once.
+  mutating func owes(_ engine: Int, now: ContinuousClock.Instant) {
+    if owing[engine] == nil, !accounted.contains(engine) { owing[engine] = now + holdTime }
+  }
 
   mutating func accounts(_ engine: Int) {
     heard(engine)
-    owing.remove(engine)
+    owing[engine] = nil
     accounted.insert(engine)
   }
 
   /// - Returns: how long the engine's account is waited for; `nil` if nobody does.
   mutating func awaitAccount(of engine: Int, now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
-    guard !isOver, owing.contains(engine) else { return nil }
-    latecomers[engine] = now + holdTime
-    return latecomers[engine]
+    guard !isOver, let deadline = owing[engine], deadline > now else { return nil }
+    latecomers[engine] = deadline
+    return deadline
   }
 
   /// - Parameter attempt: as of `Claim`.

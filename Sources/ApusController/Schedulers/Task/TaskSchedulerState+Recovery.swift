@@ -29,8 +29,7 @@ extension TaskSchedulerState {
     }
     var awaited = Set(known.map { engines.know($0) })
     for index in restored.tasks.indices { if let engine = restored.tasks[index].engine { awaited.insert(engines.know(engine)) } }
-    recovery = Recovery(
-      awaited: awaited, results: restored.results, holdTime: configuration.holdTime, now: now, wall: wall)
+    recovery = Recovery(awaited: awaited, results: restored.results, configuration, now: now, wall: wall)
     for engine in awaited.sorted() { lose(engine, cause: .absent, deadline: now + configuration.engineTimeout) }
     // Whatever they are sent to may have had them from the controller before, and takes no message twice.
     lastRestored = lastSequence + restored.tasks.count
@@ -116,18 +115,23 @@ extension TaskSchedulerState {
   ///   - isOfBefore: it was another controller's. It may have come to that one after all that is in the journal.
   /// - Returns: whether that is all for now.
   mutating func returned(
-    _ uuid: EngineUUID, running: [MessageID: Int], accounts: Bool, isOfBefore: Bool, now: ContinuousClock.Instant,
-    effects: inout some TaskSchedulerEffects & ~Copyable
+    _ uuid: EngineUUID, running: [MessageID: Int], accounts: Bool, wasCutOff: Bool, isOfBefore: Bool,
+    now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) -> Bool {
     guard recovery != nil else { return false }
     let index = engines.know(uuid)
     let wasAwaited = recovery?.awaited.remove(index) != nil
     guard wasAwaited || isOfBefore else { return hold(uuid, now: now, effects: &effects) }
     // The journal may know nothing of one that came in the last moments, and of what it has.
-    if accounts { recovery?.owes(index) }
-    if !wasAwaited, recovery?.isHolding == true, recovery?.owing.contains(index) == true { recovery?.silent.insert(index) }
+    if accounts { recovery?.owes(index, now: now) }
+    if !wasAwaited, recovery?.isHolding == true, recovery?.owing[index] != nil { recovery?.silent.insert(index) }
     // What an engine of others has not answered by then is lost, though it is here: it does not say what it has.
-    if wasAwaited, accounts || recovery?.unconfirmed[index] == nil { losses[index] = nil }
+    if !wasAwaited {
+      settleLoss(of: index, wasCutOff: wasCutOff)
+      for id in running.keys { losses[index]?.doubtful?[id] = nil }
+    } else if accounts || recovery?.unconfirmed[index] == nil {
+      losses[index] = nil
+    }
     var relieved: [Int: Int] = [:]
     for (id, attempt) in running.sorted(by: { $0.key.text < $1.key.text }) where tasks[id].map({ $0.attempt <= attempt }) ?? true {
       claim(id, attempt, by: index, relieving: &relieved, effects: &effects)
@@ -209,6 +213,7 @@ extension TaskSchedulerState {
     // It is here, and all that it has is known.
     if losses[index]?.cause == .absent, !isAwaited(index) { losses[index] = nil }
     recovery?.accounts(index)
+    loseAbsent(index, now: now)
     endHoldIfComplete(now: now, effects: &effects)
     endLatecomer(index, now: now, effects: &effects)
     return ended
@@ -327,6 +332,7 @@ extension TaskSchedulerState {
     placeUnsent(task, on: claim.engine, effects: &effects)
     if let attempt = claim.attempt { catchUp(task.id, to: attempt, on: claim.engine, effects: &effects) }
     if let reply = claim.reply { completed(reply, by: engines[claim.engine].uuid, now: now, effects: &effects) }
+    loseAbsent(claim.engine, now: now)
     return true
   }
 
@@ -356,6 +362,12 @@ extension TaskSchedulerState {
     var doubtful: [MessageID: Int]?
   }
 
+  /// It has tasks, as it has said, and is not here: it has no place yet, or has none any more. Somebody has to give them up.
+  private mutating func loseAbsent(_ index: Int, now: ContinuousClock.Instant) {
+    guard let recovery, engines[index].load > 0, losses[index] == nil, !engines[index].isRegistered, !mayCome(index) else { return }
+    lose(index, cause: .absent, deadline: now + recovery.engineTimeout)
+  }
+
   /// It is there, and has the task already.
   mutating func placeUnsent(_ task: QueuedTask, on engine: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
     task.phase = .placed(engine: engine)
@@ -373,6 +385,8 @@ extension TaskSchedulerState {
 
   /// An engine is here again before it was given up.
   mutating func settleLoss(of index: Int, wasCutOff: Bool) {
+    // It was here before it had its place, and it has been settled what is in doubt.
+    if losses[index]?.doubtful != nil, engines[index].load > 0 { return }
     switch losses[index]?.cause {
     case nil: return
     // Its connection broke, before or after it was silent: what was on its way is lost, and only the replies that have arrived are still to be read.
@@ -390,7 +404,8 @@ extension TaskSchedulerState {
     _ engine: Int, _ loss: Loss, now: ContinuousClock.Instant, effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     // Of one that came back, and says nothing of what it had, only that.
-    let doubtful = engines[engine].isRegistered ? recovery?.unconfirmed[engine] : nil
+    let isHere = engines[engine].isRegistered || mayCome(engine) && !isAwaited(engine)
+    let doubtful = isHere ? recovery?.unconfirmed[engine] : nil
     recovery?.unconfirmed[engine] = nil
     let lost = tasks.values.filter { task in
       guard case .placed(engine) = task.phase else { return false }

@@ -178,7 +178,9 @@ struct TaskSchedulerState {
     effects: inout some TaskSchedulerEffects & ~Copyable
   ) {
     engines.offer(resources, of: engines.know(uuid))
-    if returned(uuid, running: running, accounts: accounts, isOfBefore: isOfBefore, now: now, effects: &effects) { return }
+    let isAll = returned(
+      uuid, running: running, accounts: accounts, wasCutOff: wasCutOff, isOfBefore: isOfBefore, now: now, effects: &effects)
+    if isAll { return }
     joined(uuid, wasCutOff: wasCutOff, now: now, effects: &effects)
   }
 
