@@ -159,4 +159,19 @@ struct LatecomersTests {
     for engine in ["e0", "e2"] as [EngineUUID] { bench.complete("b", by: engine) }
     #expect(bench.effects.answers == ["a": 1, "b": 1])
   }
+
+  /// Found by the simulation, seed 1600002244.
+  @Test("a failure of a later try than the journal knows of counts for it, though it comes before the account that says so")
+  func failureBeforeTheAccount() {
+    var bench = RecoveryBench()
+    bench.restore([RecoveryBench.task("a", on: "e0", retries: 3)], engines: ["e0"])
+    bench.register("e0")
+    bench.complete("a", by: "e0", .error, attempt: 1)
+    #expect(bench.account("e0", "a", failed: ["a": 1]) == ["a"])
+    bench.complete("a", by: "e0", .error, attempt: 2)
+    bench.complete("a", by: "e0", .error, attempt: 3)
+    #expect(bench.effects.attempts == ["a": [2, 3]])
+    #expect(bench.effects.answers == ["a": 1])
+    #expect(bench.state.tasks.isEmpty)
+  }
 }

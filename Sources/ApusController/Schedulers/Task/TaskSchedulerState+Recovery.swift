@@ -225,6 +225,12 @@ extension TaskSchedulerState {
     return attempt < task.attempt
   }
 
+  /// The engine's failure is of a later try than the journal knows of, and comes before its account, which says the same.
+  mutating func catchUp(_ result: TaskReply, on index: Int, effects: inout some TaskSchedulerEffects & ~Copyable) {
+    guard recovery != nil, !result.isResult, let attempt = result.attempt else { return }
+    catchUp(result.id, to: attempt, on: index, effects: &effects)
+  }
+
   /// The engine has had a later try of its task than the journal knows of: those before it have failed, as far as anybody can tell.
   private mutating func catchUp(
     _ id: MessageID, to attempt: Int, on index: Int, effects: inout some TaskSchedulerEffects & ~Copyable

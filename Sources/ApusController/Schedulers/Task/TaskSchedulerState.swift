@@ -218,6 +218,7 @@ struct TaskSchedulerState {
       return completedUnplaced(result, by: uuid, now: now, effects: &effects)
     }
     if isOutdated(result, of: task) { return }
+    catchUp(result, on: index, effects: &effects)
     // It was there: what follows is not for the account to say, which may come later.
     recovery?.unconfirmed[index]?.remove(task.id)
     lookAhead.answered(index, now: now)
