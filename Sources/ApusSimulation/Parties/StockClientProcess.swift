@@ -11,10 +11,16 @@ final class StockClientProcess: Process {
   private var lastNumber = 0
   /// The latest controller that has a message of its.
   private(set) weak var heardBy: ControllerProcess?
+  private var heardSince = 0
 
   init(_ cluster: Cluster, number: Int) {
     self.cluster = cluster
     super.init(cluster.world, "stock\(number)")
+  }
+
+  /// Whether the controller has heard it, and had the time to write down what follows from that.
+  func wasHeard(by controller: ControllerProcess) -> Bool {
+    heardBy === controller && heardSince <= controller.moment(before: 20_000)
   }
 
   func begin() {
@@ -84,7 +90,7 @@ final class StockClientProcess: Process {
     let routed = message.routed(to: [identity])
     link.toListener("apply_request \(id)") { [unowned self, unowned controller] in
       cluster.ledger.tasks[id]?.received = world.now
-      heardBy = controller
+      if heardBy !== controller { (heardBy, heardSince) = (controller, world.now) }
       controller.submit(routed)
     }
   }

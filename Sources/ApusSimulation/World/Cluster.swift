@@ -101,7 +101,7 @@ final class Cluster {
     controller.die()
     ledger.controllerDies(
       controller, isWritten: controller.isJournaled && !power,
-      hasHeard: Set(stockClients.filter { $0.heardBy === controller }.map(\.name)))
+      hasHeard: Set(stockClients.filter { $0.wasHeard(by: controller) }.map(\.name)))
     if power {
       disk.losePower()
       ledger.mayHaveLost("power")
