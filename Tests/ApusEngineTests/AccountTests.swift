@@ -76,6 +76,16 @@ import Testing
     #expect(types(end) == ["batch", "tasks_held", "batch"])
     bench.reply("later")
     #expect(types(end) == ["batch"])
+    // The line ends, and with it perhaps what was in it.
+    let path = NSTemporaryDirectory() + "account-\(UUID().uuidString.prefix(8))"
+    let listener = try #require(LocalListener(path: path))
+    let renewed = try #require(LocalSocket(connectingTo: path))
+    let next = try #require(try listener.accept())
+    bench.engine.mailbox.put { ($0.local, $0.renewsLine) = (renewed, true) }
+    try bench.turn()
+    bench.welcome(next)
+    try bench.turn()
+    #expect(types(next) == ["tasks_held", "batch"])
   }
 
   @Test("the account goes before a request that waits") func beforeRequests() throws {

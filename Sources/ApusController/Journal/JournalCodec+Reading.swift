@@ -17,11 +17,12 @@ extension JournalCodec {
     case restated(RestatedTask)
     case snapshotEnds(tasks: Int)
     case delivered([MessageID])
+    case missed([MessageID])
 
     var isTask: Bool {
       switch self {
       case .submitted, .restated: true
-      case .placed, .retried, .finished, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds, .delivered: false
+      case .placed, .retried, .finished, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds, .delivered, .missed: false
       }
     }
   }
@@ -82,6 +83,7 @@ extension JournalCodec {
       return .snapshotEnds(tasks: Int(tasks))
     case .ended: return reader.ended().map { .ended($0) }
     case .delivered: return reader.ids().map { .delivered($0) }
+    case .missed: return reader.ids().map { .missed($0) }
     case .continues: return nil
     case .submitted, .placed, .retried, .finished, .outcome, .restated, .unwanted:
       guard let id = reader.text().map({ MessageID($0) }) else { return nil }
@@ -124,7 +126,7 @@ extension JournalCodec {
         RestatedTask(
           id: id, .stored(request), engine: engine, attempt: Int(attempt), spentRetries: Int(spent), restsSince: reader.time(),
           refused: refused, declined: declined, bytesRead: count))
-    case .snapshotBegins, .snapshotEnds, .ended, .continues, .delivered: return nil
+    case .snapshotBegins, .snapshotEnds, .ended, .continues, .delivered, .missed: return nil
     }
   }
 

@@ -10,7 +10,7 @@ import Transport
 enum JournalCodec {
   enum Kind: UInt8 {
     case submitted = 1
-    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds, unwanted, ended, continues, delivered
+    case placed, retried, finished, outcome, snapshotBegins, restated, snapshotEnds, unwanted, ended, continues, delivered, missed
   }
 
   /// The frames of the message before, of requests and of replies.
@@ -87,11 +87,8 @@ enum JournalCodec {
       finished(
         result.id, result.time, result.outcome, result.engine, result.reply, client: result.isOwnClient ? nil : result.client,
         &buffer, &former)
-    case .delivered(let ids):
-      record(.delivered, &buffer) { buffer in
-        append(number: UInt32(clamping: ids.count), to: &buffer)
-        for id in ids { append(id.text, to: &buffer) }
-      }
+    case .delivered(let ids): record(.delivered, &buffer) { append(ids, to: &$0) }
+    case .missed(let ids): record(.missed, &buffer) { append(ids, to: &$0) }
     case .snapshotEnds(let tasks): record(.snapshotEnds, &buffer) { append(number: UInt32(clamping: tasks), to: &$0) }
     case .accounted: break
     }
@@ -168,6 +165,11 @@ enum JournalCodec {
   private static func append(_ engines: Set<EngineUUID>, to buffer: inout [UInt8]) {
     append(number: UInt16(clamping: engines.count), to: &buffer)
     for engine in engines.sorted(by: { $0.text < $1.text }).prefix(Int(UInt16.max)) { append(engine, to: &buffer) }
+  }
+
+  private static func append(_ ids: [MessageID], to buffer: inout [UInt8]) {
+    append(number: UInt32(clamping: ids.count), to: &buffer)
+    for id in ids { append(id.text, to: &buffer) }
   }
 
   private static func append(_ ended: EndedTasks, to buffer: inout [UInt8]) {

@@ -20,6 +20,8 @@ enum JournalEntry: Sendable {
   case result(JournalResult)
   /// Results that have been handed to the system on their way to stock clients, which do not ask for them.
   case delivered([MessageID])
+  /// Results of which that was believed, and which came to somebody else.
+  case missed([MessageID])
   /// - Parameter tasks: how many were restated: fewer that can be read are damage.
   case snapshotEnds(tasks: Int)
   /// Not written, but in its place among what is: the engine need not keep these replies once everything before is written.
@@ -51,7 +53,7 @@ enum JournalEntry: Sendable {
   var footprint: Int {
     switch self {
     case .event(let event), .end(let event, _): event.footprint
-    case .accounted(_, let ids), .delivered(let ids): 64 * (ids.count + 1)
+    case .accounted(_, let ids), .delivered(let ids), .missed(let ids): 64 * (ids.count + 1)
     case .restated, .result, .outcome, .unwanted, .ended, .snapshotBegins, .snapshotEnds: 0
     }
   }

@@ -156,7 +156,7 @@ struct JournalState<Storage: JournalStorage> {
       if case .finished = event.kind { noteResult(event.time) }
     case .result(let result): noteResult(result.time)
     // It stays as long as what it is said of.
-    case .delivered: noteResult(now)
+    case .delivered, .missed: noteResult(now)
     case .outcome, .unwanted, .ended, .restated, .snapshotEnds, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer, after: &former)

@@ -182,6 +182,7 @@ struct Restorer {
       _ = tasks.remove(id)
       _ = snapshot?.tasks.remove(id)
     case .delivered(let ids): for id in ids where resultTimes[id] != nil { delivered.insert(id) }
+    case .missed(let ids): delivered.subtract(ids)
     case .ended(let part): snapshot?.ended.append(part)
     case .snapshotBegins:
       snapshot = Snapshot()

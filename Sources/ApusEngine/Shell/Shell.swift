@@ -63,8 +63,10 @@ public final class Shell {
   /// The controller is another one, and has not been told what this engine has.
   @exclusivity(unchecked) private var owesAccount = false
   @exclusivity(unchecked) private var owedSince: ContinuousClock.Instant?
-  /// It was told by the socket. Whoever connects there next may be another one, and is told as well: twice the same does no harm.
-  @exclusivity(unchecked) private var accountsBySocket = false
+  /// By which way it was told. Whoever is at the end of that way next may be another one, or has not got what was on its way: he is told as well.
+  /// Twice the same does no harm.
+  @exclusivity(unchecked) private var accountedBy: Way?
+  private enum Way { case socket, line }
   /// Verifies what comes in; replies are signed by `engineSession`.
   @exclusivity(unchecked) private var session: Session
   @exclusivity(unchecked) private var rejections = RejectionLog()
@@ -214,11 +216,11 @@ public final class Shell {
       defer { contents.owesAccount = false }
       return contents.owesAccount
     }
-    if isNewDebt { (owesAccount, owedSince, accountsBySocket) = (true, .now, false) }
+    if isNewDebt { (owesAccount, owedSince, accountedBy) = (true, .now, nil) }
     if let (fresh, freshLocal) = takeSockets() {
       replies.use(fresh, nil, ofAnother: isNewDebt)
       (socket, local) = (fresh, freshLocal)
-      hasHeardLine = false
+      lineHasChanged()
     } else if let renewed = mailbox.read({ contents -> LocalSocket?? in
       defer { contents.renewsLine = false }
       return contents.renewsLine ? .some(contents.local.take()) : nil
@@ -229,11 +231,11 @@ public final class Shell {
       readAll()
       replies.use(socket, nil, ofAnother: isNewDebt)
       local = renewed
-      hasHeardLine = false
+      lineHasChanged()
     }
     if let isConnected = mailbox.read({ $0.isConnected.take() }) {
       self.isConnected = isConnected
-      if isConnected, accountsBySocket { owesAccount = true }
+      if isConnected, accountedBy == .socket { owesAccount = true }
     }
     if let key = mailbox.read({ $0.key.take() }) { session = Session(id: SessionID(engineSession.uuid.text), key: key) }
     exitCode = mailbox.read { $0.exitCode }
@@ -244,13 +246,18 @@ public final class Shell {
     if let moment = mailbox.read({ $0.aborts.takeEverything() }) { abortQueued { ($0.date ?? moment) <= moment } }
   }
 
+  private func lineHasChanged() {
+    hasHeardLine = false
+    if accountedBy == .line { (owesAccount, owedSince) = (true, .now) }
+  }
+
   /// By the line when the controller has taken it, and by the socket when its connections have found their way, however long the controller takes to
   /// come. While nothing runs: that would be neither answered nor waiting.
   private func account() {
     guard hasHeardLine || isConnected else { return }
     owesAccount = false
     readAll()
-    accountsBySocket = !hasHeardLine
+    accountedBy = hasHeardLine ? .line : .socket
     replies.account(waiting: waiting[firstWaiting...].filter(\.isBalanced).map { ($0.id, $0.envelope.metadataFrame) })
   }
 

@@ -107,6 +107,7 @@ extension ControllerProcess {
       case .misled(let address, let name, let replies):
         world.note("\(self.name) was wrong")
         know(address, as: name)
+        if !replies.isEmpty { sink.facts.append(.missed(replies)) }
         for result in tasks.takeBack(replies) { send(result.reply, to: address) }
       case .delivered(let replies): noteDelivered(replies)
       }

@@ -24,6 +24,8 @@ final class EngineProcess: Process {
   private(set) var kept: KeptReplies?
   private var controllerSession: SessionID?
   private var owesAccount = false
+  /// To which controller it has given its account by its line: what was in that may be lost with it.
+  private var accountedByLine: SessionID?
   private var hasJoined = false
   private var isHeartWanted = true
 
@@ -162,6 +164,7 @@ final class EngineProcess: Process {
       link.toListener("\(uuid) connects") { [weak self, unowned controller] in
         if let self { controller.engineConnected(self, shell: link) }
       }
+      if hasLine, accountedByLine == controller.session { owe() }
       if isHeartWanted {
         isHeartWanted = false
         dialHeart(generation)
@@ -240,6 +243,7 @@ final class EngineProcess: Process {
   private func account() {
     owesAccount = false
     if hasLine, shell != nil {
+      accountedByLine = controllerSession
       owe()
     } else {
       for delay in [300_000, 1_000_000, 2_500_000] { after(delay) { [self] in owe() } }

@@ -58,6 +58,7 @@ struct JournalBlockTests {
       "restated \(task.id) \(task.engine?.text ?? "nowhere") \(task.attempt) \(task.spentRetries) \(task.refused.map(\.text).sorted()) "
         + "\(task.declined.map(\.text).sorted()) \(task.message.byteCount)"
     case .delivered(let ids): "delivered \(ids.map(\.text))"
+    case .missed(let ids): "missed \(ids.map(\.text))"
     case .snapshotEnds(let tasks): "end of \(tasks)"
     }
   }

@@ -97,6 +97,11 @@ struct RestorerTests {
     var effects = SchedulerRecorder()
     state.restore(found, engines: [], JournalConfiguration(), now: .now, wall: .now(), effects: &effects)
     #expect(state.resultsForStockClients(since: Timestamp(microseconds: 0)).isEmpty)
+    // The next controller knows it as well, and what follows.
+    var facts: [JournalEntry] = [.end(end, client: Frame("stock")), .delivered(["a"]), .missed(["x", "a"])]
+    #expect(restored(Sample.segment([facts])).0.results.map(\.isDelivered) == [false])
+    facts.append(.delivered(["a"]))
+    #expect(restored(Sample.segment([facts])).0.results.map(\.isDelivered) == [true])
     let taken = state.takeBack(["a", "x"]).map(\.id)
     #expect(taken == ["a"])
     #expect(state.resultsForStockClients(since: Timestamp(microseconds: 0)).map(\.id) == ["a"])

@@ -170,6 +170,10 @@ import Transport
         let name = LocalSocket.clientIdentity()
         let dealer = try Connector(cluster.client).connect(.dealer, identity: name, to: cluster.client.mux)
         let line = try client(cluster.client, .requests, as: name, &session)
+        // The scheduler knows the way by libzmq then: what is sent there before goes to nobody.
+        let first = session.message(.applyRequest, identities: [Frame(engines[0].uuid)], sealedFor: .request(.mux))
+        try dealer.send(first.frames)
+        #expect(try line.message().parentID == first.messageID)
         for buffer in [Frame("small"), Self.large] {
           let request = session.message(.applyRequest, buffers: [buffer], sealedFor: .request(.mux))
           try line.send([LocalSocket.Lane.mux, Frame(engines[0].uuid)] + request.frames)

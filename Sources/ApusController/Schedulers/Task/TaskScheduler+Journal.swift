@@ -74,6 +74,8 @@ extension TaskScheduler {
       case .name(let name, let address): wire.know(address, as: name)
       case .misled(let address, let name, let replies):
         wire.know(address, as: name)
+        // For the next controller, which would believe it as well.
+        wire.noteMissed(replies)
         for result in state.takeBack(replies) { sendAgain(result) }
       case .delivered(let replies):
         wire.noteDelivered(replies)

@@ -152,6 +152,8 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
 
   mutating func noteDelivered(_ ids: [MessageID]) { if journal != nil, !ids.isEmpty { facts.append(.delivered(ids)) } }
 
+  mutating func noteMissed(_ ids: [MessageID]) { if journal != nil, !ids.isEmpty { facts.append(.missed(ids)) } }
+
   mutating func noteStockClient(_ client: Frame, of task: MessageID) { if journal != nil { stockClient = (task, client) } }
 
   mutating func note(_ outcome: JournalOutcome, of task: MessageID) {
