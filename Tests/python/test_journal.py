@@ -409,8 +409,7 @@ def test_a_cluster_in_the_background_has_somebody_who_watches(run, supervised, t
     assert stopped.returncode == 0, stopped.stderr
     assert json.loads(run("apus", "list", "--json").stdout) == []
     for pid in (supervisor, after["controller"]["state"]["pid"]):
-        # Somebody may have to take the dead from the table first.
-        assert not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert not processes.runs(pid)
     profile = tmp_path / "ipython" / "profile_default"
     assert not (profile / "journal").exists()
 

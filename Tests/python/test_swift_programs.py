@@ -62,14 +62,6 @@ def programs(tmp_path, parts):
 SQUARES = {40: sum(i * i for i in range(40)), 4000: sum(i * i for i in range(4000))}
 
 
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 # Engines that die
 
 

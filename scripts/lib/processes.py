@@ -36,6 +36,15 @@ class Process:
         return "other"
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended: one that nobody has collected yet has."""
+    try:
+        return _state(Path(f"/proc/{pid}")) not in "ZX"
+    except OSError:
+        # It may go between any two looks at it.
+        return False
+
+
 def processes(mark: str) -> list[Process]:
     """The living processes that carry this mark, this one excepted."""
     wanted = f"{MARK}={mark}".encode()
@@ -47,10 +56,10 @@ def processes(mark: str) -> list[Process]:
             if wanted not in entry.joinpath("environ").read_bytes().split(b"\0"):
                 continue
             command = entry.joinpath("cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-            state = entry.joinpath("stat").read_text().rpartition(")")[2].split()[0]
-        except (OSError, IndexError):
+            state = _state(entry)
+        except OSError:
             continue
-        if state != "Z":
+        if state not in "ZX":
             found.append(Process(int(entry.name), [word.decode(errors="replace") for word in command]))
     return sorted(found, key=lambda process: process.pid)
 
@@ -80,6 +89,10 @@ def end(mark: str, patience: float = 3.0) -> list[Process]:
     for process in processes(mark):
         _signal(process.pid, signal.SIGKILL)
     return left
+
+
+def _state(entry: Path) -> str:
+    return entry.joinpath("stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _signal(pid: int, number: int) -> None:

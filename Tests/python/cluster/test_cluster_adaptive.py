@@ -65,7 +65,7 @@ def test_it_ends_with_a_killed_process(profile, python):
     assert program.stdout.readline() == "up\n", program.stderr.read()
     supervisor = json.loads((profile / "security/cluster-k.json").read_text())["supervisor"]["state"]["pid"]
     program.send_signal(signal.SIGKILL)
-    wait_for(lambda: not os.path.exists(f"/proc/{supervisor}"))
+    wait_for(lambda: not processes.runs(supervisor))
     wait_for(lambda: not list((profile / "security").iterdir()))
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import ipyparallel as ipp
+import processes
 import pytest
 
 HEAD = "PROFILE CLUSTER ID RUNNING ENGINES LAUNCHER".split()
@@ -19,13 +20,6 @@ def rows(result: subprocess.CompletedProcess) -> list[list[str]]:
     head, *rest = result.stdout.splitlines()
     assert head.split() == HEAD
     return [line.split() for line in rest]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture
@@ -177,7 +171,7 @@ def test_a_dead_controller_ends_the_cluster(start, cluster_file):
     os.kill(controller, signal.SIGKILL)
     assert process.wait(10) == 1
     assert "the controller died, with signal 9 (SIGKILL)" in process.words()
-    assert not alive(engine)
+    assert not processes.runs(engine)
 
 
 def test_what_does_not_end_is_killed(start, cluster_file, wait_until):
@@ -188,7 +182,7 @@ def test_what_does_not_end_is_killed(start, cluster_file, wait_until):
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0
     assert 0.9 < time.monotonic() - began < 4
-    assert not alive(engine)
+    assert not processes.runs(engine)
     assert "SIGKILL" in process.words()
 
 
@@ -380,7 +374,7 @@ def test_everybody_says_the_same_of_a_controller_that_died(start, run, parts, cl
     controller, *engines = pids(cluster_file)
     os.kill(controller, signal.SIGKILL)
     connection = parts.security / "ipcontroller-client.json"
-    while alive(controller):
+    while processes.runs(controller):
         time.sleep(0.01)
     assert rows(run("ipcluster", "list")) == [["default", "''", "False", "2", "Local"]]
     status = run("apus", "status")
@@ -405,7 +399,7 @@ def test_a_second_signal_says_what_it_does(start, cluster_file, wait_until):
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     assert "asked a second time: what has not ended yet is killed (SIGKILL)" in process.words()
-    assert not alive(engine)
+    assert not processes.runs(engine)
 
 
 def test_a_log_that_cannot_be_made_ends_the_start_at_that_engine(start, parts, run):

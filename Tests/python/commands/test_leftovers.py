@@ -131,7 +131,7 @@ def test_a_cluster_without_a_journal_leaves_that_of_one_before(run, parts, profi
         assert run("start", "-n", "1", "--no-journal", "--daemonize").returncode == 0
         pid = controller(file)
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not alive(pid), 10)
+        wait_until(lambda: not processes.runs(pid), 10)
         assert run("stop").returncode == 0
     else:
         process = parts.start("apus", "start", "-n", "1")
@@ -154,13 +154,6 @@ def test_a_cluster_without_a_journal_leaves_that_of_one_before(run, parts, profi
     assert resumed.returncode == 0 and "resumes 1 task of the controller before" in resumed.stderr, resumed.stderr
     assert run("stop").returncode == 0
     assert left(profile) == [] and list(parts.security.iterdir()) == []
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def long_journal(profile: Path) -> Path:

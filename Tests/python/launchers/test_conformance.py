@@ -279,20 +279,13 @@ def test_a_stop_from_elsewhere_waits_for_a_launcher_that_submits(make_cluster):
     cluster.has_left_nothing()
 
 
-def runs(pid: int) -> bool:
-    try:
-        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def kill_launcher_and_controller(cluster) -> None:
     shown = json.loads(cluster.run("list", "--json").stdout)[0]
     for party in ("supervisor", "controller"):
         pid = shown[party]["state"]["pid"]
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 10
-        while runs(pid):
+        while processes.runs(pid):
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -344,9 +337,9 @@ def test_asking_ends_no_rank(make_cluster, name):
         os.kill(pid, signal.SIGSTOP)
     os.kill(mpiexec, signal.SIGKILL)
     cluster.run("list")
-    left = [pid for pid in ranks if runs(pid)]
+    left = [pid for pid in ranks if processes.runs(pid)]
     cluster.run("list")
-    assert [pid for pid in left if runs(pid)] == left
+    assert [pid for pid in left if processes.runs(pid)] == left
     for pid in left:
         os.kill(pid, signal.SIGCONT)
     assert cluster.run("stop").returncode == 0

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import processes
 import pytest
 from launcher_names import PLAYED
 from test_restarts import make, wait_for
@@ -194,7 +195,7 @@ def test_a_controller_that_was_started_by_hand_meanwhile_keeps_its_files(make_cl
         pid = state["pid"]
     former = {path: path.stat().st_ino for path in files(cluster)}
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0])
+    wait_for(lambda: not processes.runs(pid))
     first = cluster.popen("controller")
     try:
         wait_for(lambda: all(path.stat().st_ino != inode for path, inode in former.items()))
