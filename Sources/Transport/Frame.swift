@@ -110,6 +110,14 @@ public struct Frame: @unchecked Sendable {
   /// Valid while the frame lives.
   @usableFromInline var storage: UnsafeRawBufferPointer { box.bytes }
 
+  /// That of one among others, who keep it alive.
+  static func storage(_ index: Int, _ frames: UnsafeBufferPointer<Frame>) -> UnsafeRawBufferPointer {
+    guard let start = frames.baseAddress else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    // A frame is nothing but a reference to its box.
+    return UnsafeRawPointer(start).load(fromByteOffset: index * MemoryLayout<Frame>.stride, as: Unmanaged<FrameBox>.self)
+      ._withUnsafeGuaranteedRef { $0.bytes }
+  }
+
   // Inlinable, because it is in every hot path: what is generic is not specialised across modules otherwise.
   @inlinable public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
     defer { withExtendedLifetime(self) {} }

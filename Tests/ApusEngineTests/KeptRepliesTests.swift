@@ -1,4 +1,5 @@
 import ApusMessaging
+import TestSupport
 import Testing
 import Transport
 
@@ -30,6 +31,35 @@ import Transport
     #expect(kept.all.map(\.reply.contentFrame.text) == ["b", "second"])
     kept.confirm(["a"])
     #expect(kept.all.map(\.id) == ["b"])
+  }
+
+  /// Against a list that is searched from its beginning.
+  @Test func whateverHappensItIsAsWithAList() {
+    let seed = SeededGenerator.seed()
+    var random = SeededGenerator(seed: seed)
+    for _ in 0..<50 {
+      let limit = Int.random(in: 50...2000, using: &random)
+      var kept = KeptReplies(limit: limit)
+      var list: [(id: MessageID, reply: Envelope, count: Int)] = []
+      for number in 0..<400 {
+        let id = MessageID("t\(Int.random(in: 0..<40, using: &random))")
+        if random.chance(60) {
+          let reply = reply("\(number)", bytes: Int.random(in: 1...100, using: &random))
+          kept.keep(reply, to: id)
+          let before = list.firstIndex { $0.id == id }.map { list.remove(at: $0).count } ?? 0
+          list.append((id, reply, before + 1))
+          while list.count > 1, list.reduce(0, { $0 + $1.reply.byteCount }) > limit { list.removeFirst() }
+        } else {
+          kept.confirm([id])
+          if let place = list.firstIndex(where: { $0.id == id }) {
+            list[place].count -= 1
+            if list[place].count == 0 { list.remove(at: place) }
+          }
+        }
+        #expect(kept.all.map(\.reply.contentFrame) == list.map(\.reply.contentFrame), "APUS_SEED=\(seed)")
+        #expect(kept.bytes == list.reduce(0) { $0 + $1.reply.byteCount } && kept.count == list.count, "APUS_SEED=\(seed)")
+      }
+    }
   }
 
   @Test func beyondItsLimitTheOldestGo() {

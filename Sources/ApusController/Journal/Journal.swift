@@ -51,11 +51,11 @@ actor Journal {
 
   private func commit() {
     let wasBehind = feed.isBehind
-    let taken = feed.take()
+    var taken = feed.take()
     // Clients wait, and need not any longer.
     if wasBehind { audience.loop.execute { [audience] in audience.written(0, [:]) } }
     perform { $0.commit(taken, effects: &$1) }
-    feed.recycle(taken.entries)
+    feed.recycle(&taken)
   }
 
   private func perform(_ event: (inout JournalState<JournalFiles>, inout Sink) -> Void) {

@@ -2,8 +2,11 @@ import ApusMessaging
 
 /// Facts that wait to be written, between the turn of the scheduler that made them and the commit of the journal that takes them.
 struct JournalBacklog: Sendable {
-  private var entries: [JournalEntry] = []
-  private var spare: [JournalEntry] = []
+  /// Those of each turn, as they were handed over: moving them together would take longer than writing them.
+  private var turns: [[JournalEntry]] = []
+  /// Empty ones, for turns to come.
+  private var spare: [[JournalEntry]] = []
+  private var count = 0
   private var bytes = 0
   /// How many hand-overs there were: whoever waits for what it handed over waits for this number.
   private var ticket = 0
@@ -17,6 +20,7 @@ struct JournalBacklog: Sendable {
   /// How long facts may wait for others to be written with.
   static let delay = Duration.milliseconds(2)
   private static let batch = 2048
+  private static let mostSpare = 32
   /// Bytes that may wait for a slow disk. Beyond them the journal is suspended.
   private static let limit = 256 << 20
 
@@ -31,8 +35,8 @@ struct JournalBacklog: Sendable {
   /// What waits is dropped, and what comes.
   mutating func close() {
     isOpen = false
-    entries = []
-    bytes = 0
+    turns = []
+    (count, bytes) = (0, 0)
     hasOverflowed = false
   }
 
@@ -53,34 +57,48 @@ struct JournalBacklog: Sendable {
     guard !new.isEmpty else { return (ticket, .not) }
     for entry in new { bytes += entry.footprint }
     if bytes > Self.limit { hasOverflowed = true }
-    if !hasOverflowed { entries.append(contentsOf: new) }
-    new.removeAll(keepingCapacity: new.count <= Self.batch)
+    if hasOverflowed {
+      new = []
+    } else {
+      count += new.count
+      var next = spare.popLast() ?? []
+      swap(&next, &new)
+      turns.append(next)
+    }
     ticket += 1
-    if isWoken { return (ticket, entries.count >= Self.batch && !holdsMessages ? .now : .not) }
+    if isWoken { return (ticket, count >= Self.batch && !holdsMessages ? .now : .not) }
     isWoken = true
     return (ticket, holdsMessages ? .now : .later)
   }
 
   struct Taken {
-    var entries: [JournalEntry]
+    /// By turns of the scheduler.
+    var turns: [[JournalEntry]]
     var ticket: Int
     /// More waited than there is room for, and was dropped.
     var hasOverflowed: Bool
+
+    /// Lets go of the entries, once they are written.
+    /// - Returns: the memory that they were in.
+    mutating func empty() -> [[JournalEntry]] {
+      var turns: [[JournalEntry]] = []
+      swap(&turns, &self.turns)
+      for index in turns.indices { turns[index].removeAll(keepingCapacity: true) }
+      return turns
+    }
   }
 
   mutating func take() -> Taken {
-    var taken: [JournalEntry] = []
-    swap(&taken, &spare)
-    swap(&taken, &entries)
-    bytes = 0
+    var taken: [[JournalEntry]] = []
+    swap(&taken, &turns)
+    (count, bytes) = (0, 0)
     isWoken = false
-    return Taken(entries: taken, ticket: ticket, hasOverflowed: hasOverflowed)
+    return Taken(turns: taken, ticket: ticket, hasOverflowed: hasOverflowed)
   }
 
-  /// Gives back the memory of what was taken.
-  mutating func recycle(_ entries: [JournalEntry]) {
-    guard entries.capacity <= 4 * Self.batch else { return }
-    spare = entries
-    spare.removeAll(keepingCapacity: true)
+  /// Gives back memory.
+  /// - Parameter empty: as of `Taken.empty`.
+  mutating func recycle(_ empty: inout [[JournalEntry]]) {
+    while spare.count < Self.mostSpare, let one = empty.popLast() { if one.capacity <= Self.batch { spare.append(one) } }
   }
 }

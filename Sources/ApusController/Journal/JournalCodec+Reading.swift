@@ -215,6 +215,8 @@ extension JournalCodec {
         let length = UInt32(littleEndian: lengths.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
         if length == JournalCodec.repeated {
           guard requests.repeatFrame() else { return nil }
+        } else if length == JournalCodec.altered {
+          guard let difference = difference(), requests.alterFrame(difference) else { return nil }
         } else {
           guard let bytes = bytes(Int(length)) else { return nil }
           requests.append(bytes)
@@ -241,8 +243,19 @@ extension JournalCodec {
       return message
     }
 
+    private mutating func difference() -> UnsafeRawBufferPointer? {
+      guard let count: UInt16 = number() else { return nil }
+      return bytes(Int(count))
+    }
+
     private mutating func frame(at index: Int, _ length: UInt32, _ former: [Frame]) -> Frame? {
       if length == JournalCodec.repeated { return index < former.count ? former[index] : nil }
+      if length == JournalCodec.altered {
+        guard let difference = difference(), index < former.count else { return nil }
+        var bytes: [UInt8] = []
+        let isOne = former[index].withUnsafeBytes { FrameDifference.read(difference, from: $0) { bytes.append(contentsOf: $0) } }
+        return isOne ? Frame(bytes) : nil
+      }
       guard let bytes = bytes(Int(length)) else { return nil }
       if index < former.count, former[index].hasBytes(bytes) { return former[index] }
       return bytes.count == JournalCodec.delimiterSize && Frame.delimiter.hasBytes(bytes) ? .delimiter : Frame(shared: bytes)

@@ -1,11 +1,13 @@
 import ApusMessaging
+import Glibc
 import Transport
 
 /// The records of a journal as bytes: a byte that says what it is, the length of the rest in four, the rest. Numbers are little-endian, texts and
 /// frames have their length in front. A reader skips kinds that it does not know.
 ///
 /// A frame of a message that is equal to the one at the same place of the message before has `repeated` for its length, and no bytes: of many
-/// calls of one function, the function is there once. That message may be in the block before, which is then named by its checksum: where it cannot
+/// calls of one function, the function is there once. One that differs from it in some bytes may have `altered` there, and the difference, with its
+/// length in two bytes, in place of the frame (`FrameDifference`). That message may be in the block before, which is then named by its checksum: where it cannot
 /// be read, nothing is taken for what it had.
 enum JournalCodec {
   enum Kind: UInt8 {
@@ -30,8 +32,8 @@ enum JournalCodec {
       reply = reply.map { $0.count >= JournalCodec.largeFrame ? $0 : Self.unlikeAny }
     }
 
-    /// Nobody else's frame is equal to it.
-    private static let unlikeAny = Frame(SessionID.random().text + SessionID.random().text)
+    /// Nobody else's frame is equal to it, and it is too short to differ from.
+    private static let unlikeAny = Frame(String(SessionID.random().text.prefix(FrameDifference.smallest - 1)))
 
     private static func largeBytes(_ frames: [Frame]) -> Int {
       frames.reduce(0) { $1.count >= JournalCodec.largeFrame ? $0 + $1.count : $0 }
@@ -39,6 +41,7 @@ enum JournalCodec {
   }
 
   static let repeated = UInt32.max
+  static let altered = UInt32.max - 1
   /// Bytes.
   static let largeFrame = 4096
 
@@ -188,19 +191,46 @@ enum JournalCodec {
     let frames = message.frames
     append(number: UInt32(clamping: frames.count), to: &buffer)
     let lengths = buffer.count
-    for index in frames.indices {
-      let isRepeated = index < former.count && frames[index] == former[index]
-      append(number: isRepeated ? repeated : UInt32(clamping: frames[index].count), to: &buffer)
-    }
-    for index in frames.indices where !isRepeated(index, lengths, buffer) {
-      frames[index].withUnsafeBytes { buffer.append(contentsOf: $0) }
+    buffer.append(contentsOf: repeatElement(0, count: 4 * frames.count))
+    Frame.compare(frames, with: former) { index, frame, former in
+      let length = append(frame, after: former, to: &buffer)
+      buffer.withUnsafeMutableBytes { $0.storeBytes(of: length.littleEndian, toByteOffset: lengths + 4 * index, as: UInt32.self) }
     }
     former = frames
   }
 
-  private static func isRepeated(_ index: Int, _ lengths: Int, _ buffer: [UInt8]) -> Bool {
-    buffer.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: lengths + 4 * index, as: UInt32.self)) }
-      == repeated
+  /// - Returns: what stands for its length.
+  private static func append(_ frame: UnsafeRawBufferPointer, after former: UnsafeRawBufferPointer?, to buffer: inout [UInt8])
+    -> UInt32
+  {
+    if let former {
+      if isEqual(frame, former) { return repeated }
+      if appendDifference(of: frame, from: former, to: &buffer) { return altered }
+    }
+    buffer.append(contentsOf: frame)
+    return UInt32(clamping: frame.count)
+  }
+
+  private static func isEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+    guard a.count == b.count else { return false }
+    guard let a = a.baseAddress, let other = b.baseAddress, a != other else { return true }
+    return memcmp(a, other, b.count) == 0
+  }
+
+  private static func appendDifference(
+    of frame: UnsafeRawBufferPointer, from former: UnsafeRawBufferPointer, to buffer: inout [UInt8]
+  ) -> Bool {
+    let small = FrameDifference.smallest..<largeFrame
+    guard small.contains(frame.count), small.contains(former.count) else { return false }
+    let place = buffer.count
+    append(number: UInt16(0), to: &buffer)
+    guard FrameDifference.append(of: frame, from: former, to: &buffer) else {
+      buffer.removeLast(buffer.count - place)
+      return false
+    }
+    let count = UInt16(clamping: buffer.count - place - 2)
+    buffer.withUnsafeMutableBytes { $0.storeBytes(of: count.littleEndian, toByteOffset: place, as: UInt16.self) }
+    return true
   }
 }
 

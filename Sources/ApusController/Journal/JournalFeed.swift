@@ -61,5 +61,8 @@ final class JournalFeed: Sendable {
   func take() -> JournalBacklog.Taken { state.withLock { $0.backlog.take() } }
 
   /// Gives back the memory of what was taken.
-  func recycle(_ entries: [JournalEntry]) { state.withLock { $0.backlog.recycle(entries) } }
+  func recycle(_ taken: inout JournalBacklog.Taken) {
+    var turns = taken.empty()
+    state.withLock { $0.backlog.recycle(&turns) }
+  }
 }

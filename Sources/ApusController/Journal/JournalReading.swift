@@ -19,7 +19,7 @@ struct JournalReading {
   ///   - bounds: what may be under way at once.
   ///   - reading: how bytes come from a file.
   init(
-    _ directory: String, partSize: Int = 4 << 20, bounds: Begun = Begun(),
+    _ directory: String, partSize: Int = 2 << 20, bounds: Begun = Begun(),
     reading: @escaping SegmentFile.Reading = { pread($0, $1, $2, $3) }
   ) {
     self.directory = directory

@@ -108,7 +108,7 @@ struct JournalState<Storage: JournalStorage> {
     guard case .writing = mode else { return }
     if taken.hasOverflowed { return suspend("the disk is slower than the tasks, and too much waits for it", effects: &effects) }
     do throws(FileError) {
-      for entry in taken.entries { try write(entry) }
+      for turn in taken.turns { for entry in turn { try write(entry) } }
       try writeBlock()
       if configuration.sync == .always { try sync() } else { syncLater(effects: &effects) }
     } catch { return suspend("\(error)", effects: &effects) }
@@ -311,8 +311,8 @@ struct JournalLimits: Sendable {
   /// `BoundedRouter.largeMessage`.
   static let smallResult = 63 << 10
   /// Written at least, before the tasks are restated.
-  var snapshotDistance = 192 << 20
+  var snapshotDistance = 96 << 20
 
   /// Whether a journal that was read is gone on with: all of its tasks once more would take a while, and nothing is placed before.
-  func goOn(with restored: Restorer.Restored) -> Bool { restored.isWhole && restored.bytes.tasks > snapshotDistance / 12 }
+  func goOn(with restored: Restorer.Restored) -> Bool { restored.isWhole && restored.bytes.tasks > snapshotDistance / 16 }
 }

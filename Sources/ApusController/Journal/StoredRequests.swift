@@ -94,6 +94,8 @@ final class StoredRequests: @unchecked Sendable {
     /// Where the frames of the request before are, and of the one that is being read.
     private var former: [Place] = []
     private var places: [Place] = []
+    /// The frame that is being read, where it comes as a difference.
+    private var altered: [UInt8] = []
     private var messageBytes = 0
     private var delimiter: Int?
     private static let delimiterSize = UInt32(Frame.delimiter.count)
@@ -103,7 +105,8 @@ final class StoredRequests: @unchecked Sendable {
 
     /// - Parameter expected: bytes of the part, about.
     init(expecting expected: Int = 0, limit: Int = Int(Place.largeMark) / 2) {
-      bytes.reserveCapacity(expected + expected / 4)
+      // Small messages take a third of their bytes in a journal; large frames are not among these bytes.
+      bytes.reserveCapacity(min(3 * expected, expected + 16 << 20))
       self.limit = limit
     }
 
@@ -123,6 +126,23 @@ final class StoredRequests: @unchecked Sendable {
       guard places.count < former.count else { return false }
       append(former[places.count])
       return true
+    }
+
+    /// The next frame is that of the request before but for a difference.
+    /// - Returns: false if that is none from a small frame.
+    mutating func alterFrame(_ difference: UnsafeRawBufferPointer) -> Bool {
+      guard places.count < former.count, former[places.count].largeIndex == nil else { return false }
+      let place = former[places.count]
+      var frame: [UInt8] = []
+      swap(&frame, &altered)
+      frame.removeAll(keepingCapacity: true)
+      let isOne = bytes.withUnsafeBytes { bytes in
+        let before = UnsafeRawBufferPointer(rebasing: bytes[Int(place.start)..<Int(place.start) + Int(place.count)])
+        return FrameDifference.read(difference, from: before) { frame.append(contentsOf: $0) }
+      }
+      if isOne { frame.withUnsafeBytes { append($0) } }
+      swap(&frame, &altered)
+      return isOne
     }
 
     mutating func append(_ frame: UnsafeRawBufferPointer) {
@@ -163,7 +183,9 @@ final class StoredRequests: @unchecked Sendable {
 
     /// After the last one.
     mutating func finish() {
-      (requests.bytes, requests.large) = (bytes, large)
+      // Where many are but differences nobody knows before how large they are together.
+      requests.bytes = bytes.capacity > bytes.count + bytes.count / 4 ? bytes.withUnsafeBytes { Array($0) } : bytes
+      requests.large = large
       requests.all = Amount(requests: count, bytes: bytes.count + large.reduce(0) { $0 + $1.count })
       (bytes, large, former, count) = ([], [], [], 0)
       requests = StoredRequests()

@@ -7,14 +7,16 @@ struct KeptReplies: Sendable {
   private struct Kept: Sendable {
     var reply: Envelope
     /// How many replies to this task are not confirmed: it may have been tried here before.
-    var count: Int
-    /// Where it stands in the order.
+    var count = 1
+    /// Where it stands in the order, counted from the first one that there ever was.
     var place: Int
   }
 
+  // Asked as seldom as can be: each id is made a number of once when its reply is kept, and once when that is confirmed.
   private var kept: [MessageID: Kept] = [:]
-  private var order = Deque<(id: MessageID, place: Int)>()
-  private var lastPlace = 0
+  /// `nil` for those that are gone.
+  private var order = Deque<MessageID?>()
+  private var firstPlace = 0
   private(set) var bytes = 0
   /// Bytes beyond which the oldest are let go of. Their tasks end as lost if the controller dies at that very moment.
   let limit: Int
@@ -24,32 +26,42 @@ struct KeptReplies: Sendable {
   var count: Int { kept.count }
 
   mutating func keep(_ reply: Envelope, to id: MessageID) {
-    lastPlace += 1
     bytes += reply.byteCount
-    var count = 1
-    if let before = kept[id] {
+    if let before = kept.updateValue(Kept(reply: reply, place: firstPlace + order.count), forKey: id) {
       bytes -= before.reply.byteCount
-      count += before.count
+      kept[id]?.count += before.count
+      order[before.place - firstPlace] = nil
     }
-    kept[id] = Kept(reply: reply, count: count, place: lastPlace)
-    order.append((id, lastPlace))
+    order.append(id)
     while bytes > limit, kept.count > 1, let oldest = order.popFirst() {
-      if kept[oldest.id]?.place == oldest.place { remove(oldest.id) }
+      firstPlace += 1
+      if let oldest, let removed = kept.removeValue(forKey: oldest) { bytes -= removed.reply.byteCount }
     }
-    if order.count > 2 * kept.count + 64 { order.removeAll { kept[$0.id]?.place != $0.place } }
+    if order.count > 2 * kept.count + 64 { close() }
   }
 
   /// What followed from the replies to these tasks is written.
   mutating func confirm(_ ids: [MessageID]) {
     for id in ids {
-      guard let one = kept[id] else { continue }
-      if one.count > 1 { kept[id]?.count -= 1 } else { remove(id) }
+      guard let one = kept.removeValue(forKey: id) else { continue }
+      if one.count > 1 {
+        kept[id] = Kept(reply: one.reply, count: one.count - 1, place: one.place)
+      } else {
+        bytes -= one.reply.byteCount
+        order[one.place - firstPlace] = nil
+      }
     }
-    while let first = order.first, kept[first.id]?.place != first.place { order.removeFirst() }
+    while case .some(.none) = order.first {
+      order.removeFirst()
+      firstPlace += 1
+    }
   }
 
-  private mutating func remove(_ id: MessageID) {
-    if let removed = kept.removeValue(forKey: id) { bytes -= removed.reply.byteCount }
+  /// Closes the gaps of the order: one that nobody confirms does not keep the places of all behind it.
+  private mutating func close() {
+    order.removeAll { $0 == nil }
+    firstPlace = 0
+    for (place, id) in order.enumerated() { if let id { kept[id]?.place = place } }
   }
 
   mutating func removeAll() {
@@ -103,6 +115,6 @@ struct KeptReplies: Sendable {
 
   /// In the order in which they were given.
   var all: [(id: MessageID, reply: Envelope)] {
-    order.compactMap { id, place in kept[id].flatMap { $0.place == place ? (id, $0.reply) : nil } }
+    order.compactMap { id in id.flatMap { id in kept[id].map { (id, $0.reply) } } }
   }
 }

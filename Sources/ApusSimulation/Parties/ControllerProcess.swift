@@ -257,12 +257,13 @@ final class ControllerProcess: Process {
 
   private func toJournal(_ delay: Int) {
     after(delay) { [self] in
-      let taken = backlog.take()
+      var taken = backlog.take()
       journal { $0.commit(taken, effects: &$1) }
       if !wroteSnapshot, journal.isWriting {
-        wroteSnapshot = taken.entries.contains { if case .snapshotEnds = $0 { true } else { false } }
+        wroteSnapshot = taken.turns.joined().contains { if case .snapshotEnds = $0 { true } else { false } }
       }
-      backlog.recycle(taken.entries)
+      var empty = taken.empty()
+      backlog.recycle(&empty)
     }
   }
 

@@ -55,7 +55,7 @@ struct FirstSnapshotTests {
       var state = JournalState(UnsyncedFiles(JournalFiles(directory: directory, limit: 1 << 20)), JournalConfiguration())
       let restated = RestatedTask(id: "old", message: Messages.request("old"))
       let snapshot = JournalBacklog.Taken(
-        entries: [.snapshotBegins, .restated(restated), .snapshotEnds(tasks: 1)], ticket: 1, hasOverflowed: false)
+        turns: [[.snapshotBegins, .restated(restated), .snapshotEnds(tasks: 1)]], ticket: 1, hasOverflowed: false)
       for attempt in 1...2 {
         state.resume(effects: &effects)
         state.commit(snapshot, effects: &effects)
@@ -75,8 +75,7 @@ struct FirstSnapshotTests {
       let files = JournalFiles(directory: directory, limit: 100)
       var effects = Effects()
       var state = JournalState(files, JournalConfiguration())
-      let large = JournalBacklog.Taken(
-        entries: [JournalBlockTests.finished("a", bytes: 1000)], ticket: 1, hasOverflowed: false)
+      let large = JournalBacklog.Taken(turns: [[JournalBlockTests.finished("a", bytes: 1000)]], ticket: 1, hasOverflowed: false)
       for _ in 1...2 {
         state.resume(effects: &effects)
         state.commit(large, effects: &effects)
@@ -144,7 +143,7 @@ struct FirstSnapshotTests {
       var state = JournalState(files, configuration)
       state.resume(effects: &effects)
       func commit(_ entries: [JournalEntry]) {
-        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+        state.commit(JournalBacklog.Taken(turns: [entries], ticket: 1, hasOverflowed: false), effects: &effects)
       }
       commit([.snapshotBegins] + read.tasks.map { .restated($0) })
       let again = restored(directory)

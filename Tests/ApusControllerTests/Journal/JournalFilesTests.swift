@@ -84,7 +84,7 @@ struct JournalFilesTests {
       var state = JournalState(JournalFiles(directory: directory, limit: old.totalBytes + 100), JournalConfiguration())
       let large = RestatedTask(id: "old", message: Messages.request("old", client: String(repeating: "c", count: 200)))
       let snapshot = JournalBacklog.Taken(
-        entries: [.snapshotBegins, .restated(large), .snapshotEnds(tasks: 1)], ticket: 1, hasOverflowed: false)
+        turns: [[.snapshotBegins, .restated(large), .snapshotEnds(tasks: 1)]], ticket: 1, hasOverflowed: false)
       for isKept in [true, false] {
         state.resume(effects: &effects)
         #expect(state.isWriting)
@@ -106,19 +106,19 @@ struct JournalFilesTests {
       var effects = Effects()
       var state = JournalState(files, JournalConfiguration(), limits: limits)
       func commit(_ entries: [JournalEntry]) {
-        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+        state.commit(JournalBacklog.Taken(turns: [entries], ticket: 1, hasOverflowed: false), effects: &effects)
       }
       state.resume(effects: &effects)
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
       commit([
         JournalBlockTests.submitted("a"), JournalBlockTests.placed("a", "e0"), JournalBlockTests.finished("a", "e0", at: began),
       ])
-      let tasks = (0..<200).map { RestatedTask(id: MessageID("t\($0)"), message: Messages.request(MessageID("t\($0)"))) }
+      let tasks = (0..<400).map { RestatedTask(id: MessageID("t\($0)"), message: Messages.request(MessageID("t\($0)"))) }
       commit([.snapshotBegins] + tasks.map { .restated($0) } + [.snapshotEnds(tasks: tasks.count)])
       commit([JournalBlockTests.submitted("b")])
       #expect(files.totalBytes > 3 * limits.keptBytes)
       let read = restored(directory)
-      #expect(read.results.map(\.id) == ["a"] && read.tasks.count == 201)
+      #expect(read.results.map(\.id) == ["a"] && read.tasks.count == 401)
       // All that an engine had ends at once, as when it is lost.
       for index in 0..<20 { commit([JournalBlockTests.finished(MessageID("r\(index)"), at: began, bytes: 1_000)]) }
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
@@ -138,7 +138,7 @@ struct JournalFilesTests {
       var effects = Effects()
       var state = JournalState(files, JournalConfiguration(), limits: limits)
       func commit(_ entries: [JournalEntry]) {
-        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+        state.commit(JournalBacklog.Taken(turns: [entries], ticket: 1, hasOverflowed: false), effects: &effects)
       }
       state.resume(effects: &effects)
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
@@ -160,7 +160,7 @@ struct JournalFilesTests {
       var effects = Effects()
       var state = JournalState(JournalFiles(directory: directory, limit: 1 << 20), configuration, limits: limits)
       func commit(_ entries: [JournalEntry]) {
-        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+        state.commit(JournalBacklog.Taken(turns: [entries], ticket: 1, hasOverflowed: false), effects: &effects)
       }
       state.resume(effects: &effects)
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
@@ -186,7 +186,7 @@ struct JournalFilesTests {
       var effects = Effects()
       var state = JournalState(JournalFiles(directory: directory, limit: 1 << 20), JournalConfiguration(), limits: limits)
       func commit(_ entries: [JournalEntry]) {
-        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+        state.commit(JournalBacklog.Taken(turns: [entries], ticket: 1, hasOverflowed: false), effects: &effects)
       }
       state.resume(effects: &effects)
       commit([.snapshotBegins, .snapshotEnds(tasks: 0)])
@@ -232,7 +232,7 @@ struct JournalFilesTests {
       state.syncIsDue(effects: &effects)
       #expect(state.isWriting)
       func commit(_ entries: [JournalEntry]) {
-        state.commit(JournalBacklog.Taken(entries: entries, ticket: 1, hasOverflowed: false), effects: &effects)
+        state.commit(JournalBacklog.Taken(turns: [entries], ticket: 1, hasOverflowed: false), effects: &effects)
       }
       commit([
         JournalBlockTests.submitted("new"), JournalBlockTests.placed("t0", "e0"), JournalBlockTests.finished("t1"),
@@ -259,7 +259,7 @@ struct JournalFilesTests {
       state.goOn(after: restored(directory), effects: &effects)
       #expect(state.isWriting)
       state.commit(
-        JournalBacklog.Taken(entries: [JournalBlockTests.submitted("new")], ticket: 1, hasOverflowed: false), effects: &effects)
+        JournalBacklog.Taken(turns: [[JournalBlockTests.submitted("new")]], ticket: 1, hasOverflowed: false), effects: &effects)
       #expect(effects.words == ["suspended", "close", "again after \(Duration.seconds(10))"])
       #expect(JournalFiles.segments(in: directory).isEmpty, "it would tell half of the truth")
     }
@@ -430,7 +430,7 @@ struct JournalFilesTests {
     }
     _ = feed.handOver(&entries)
     let taken = feed.take()
-    #expect(!taken.hasOverflowed && taken.entries.count == 1000)
+    #expect(!taken.hasOverflowed && taken.turns.joined().count == 1000)
   }
 
   @Test("where the disk is slow, clients are to wait before anything is dropped")
@@ -446,7 +446,7 @@ struct JournalFilesTests {
     #expect(!feed.isBehind)
     handOver(50)
     #expect(feed.isBehind)
-    #expect(feed.take().entries.count == 2 && !feed.isBehind)
+    #expect(feed.take().turns.joined().count == 2 && !feed.isBehind)
     handOver(200)
     #expect(feed.isBehind)
     feed.close()

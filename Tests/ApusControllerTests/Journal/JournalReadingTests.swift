@@ -36,15 +36,19 @@ struct JournalReadingTests {
 
   private func function(_ byte: UInt8, _ count: Int = 100_000) -> Frame { Frame([UInt8](repeating: byte, count: count)) }
 
-  /// Writes a commit of one task each.
+  /// Writes commits of so many tasks each, one after another.
   /// - Returns: the bytes of the segments.
   @discardableResult
-  private func write(_ tasks: [JournalEntry], in directory: String, limits: JournalLimits = JournalLimits()) -> Int {
+  private func write(_ tasks: [JournalEntry], in directory: String, limits: JournalLimits = JournalLimits(), turns: Int = 1) -> Int
+  {
     let files = JournalFiles(directory: directory, limit: 1 << 30)
     var effects = Effects()
     var state = JournalState(files, JournalConfiguration(), limits: limits)
     state.resume(effects: &effects)
-    for task in tasks { state.commit(JournalBacklog.Taken(entries: [task], ticket: 1, hasOverflowed: false), effects: &effects) }
+    for start in stride(from: 0, to: tasks.count, by: turns) {
+      let turns = tasks[start..<min(tasks.count, start + turns)].map { [$0] }
+      state.commit(JournalBacklog.Taken(turns: turns, ticket: 1, hasOverflowed: false), effects: &effects)
+    }
     return files.totalBytes
   }
 
@@ -63,6 +67,22 @@ struct JournalReadingTests {
   }
 
   private func numbers(_ restored: Restorer.Restored) -> [Int] { restored.tasks.compactMap { Int($0.id.text.dropFirst()) } }
+
+  @Test("a block that leans on another one differs from nothing that is small there, and each message is whole")
+  func leaning() throws {
+    // One task in a block, and several.
+    for turns in [1, 7] {
+      try withDirectory { directory in
+        let tasks = (0..<200).map { task($0, function(3)) }
+        write(tasks, in: directory, turns: turns)
+        let (restored, damages, _, _) = read(directory)
+        let sent: [[Frame]] = tasks.compactMap { entry in
+          if case .event(let event) = entry, case .submitted(let request, _) = event.kind { request.frames } else { nil }
+        }
+        #expect(damages.isEmpty && restored.tasks.map(\.message.frames) == sent)
+      }
+    }
+  }
 
   @Test("a large function is written once for many commits, and again from time to time and in each segment")
   func once() throws {

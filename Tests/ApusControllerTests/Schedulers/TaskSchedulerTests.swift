@@ -150,7 +150,7 @@ import Transport
       let end = ContinuousClock.now + .seconds(30 * patience)
       while !delivered.contains(where: { $0 == small.messageID }) {
         guard ContinuousClock.now < end else { throw TestFailure("nothing is noted") }
-        for entry in feed.take().entries { if case .delivered(let ids) = entry { delivered += ids } }
+        for entry in feed.take().turns.joined() { if case .delivered(let ids) = entry { delivered += ids } }
         await Task.yield()
       }
       #expect(delivered == [small.messageID])
