@@ -1,5 +1,6 @@
 import ApusMessaging
 import Foundation
+import Glibc
 import TestSupport
 import Testing
 
@@ -109,6 +110,60 @@ import Testing
     bench.welcome(next)
     guard case .request = bench.shell.next(milliseconds: 0) else { throw CancellationError() }
     #expect(types(next).contains("tasks_held"))
+  }
+
+  /// Its next controller has come, and has not taken the line yet.
+  private func another(_ bench: Bench) throws -> LocalSocket {
+    let path = NSTemporaryDirectory() + "account-\(UUID().uuidString.prefix(8))"
+    let listener = try #require(LocalListener(path: path))
+    let renewed = try #require(LocalSocket(connectingTo: path))
+    let next = try #require(try listener.accept())
+    bench.engine.mailbox.put { contents in
+      (contents.local, contents.renewsLine, contents.owesAccount) = (renewed, true, true)
+    }
+    return next
+  }
+
+  @Test("whoever only looks does not wait for the account, and is told when to look again") func looking() throws {
+    var bench = try Bench()
+    let end = try #require(try bench.listener.accept())
+    bench.engine.mailbox.put { ($0.local, $0.renewsLine) = (bench.line, true) }
+    bench.welcome(end)
+    for task in ["a", "b"] {
+      let request = bench.controller.message(.applyRequest, identities: [Frame("task_out"), Frame(task)])
+      #expect(end.send(request.frames) == .sent)
+    }
+    guard case .request = bench.shell.next(milliseconds: 0) else { throw CancellationError() }
+    bench.shell.finishWithoutReply()
+    let next = try another(bench)
+    // "b" is here, and may not begin yet.
+    try bench.turn()
+    try bench.turn()
+    bench.engine.loop.start()
+    defer { bench.engine.finish() }
+    var item = pollfd(fd: bench.engine.mailbox.descriptor, events: Int16(POLLIN), revents: 0)
+    #expect(poll(&item, 1, Int32(10_000 * patience)) == 1)
+    guard case .request = bench.shell.next(milliseconds: 0) else { throw CancellationError() }
+    withExtendedLifetime(next) {}
+  }
+
+  @Test("an engine that is to end gives its account first, of what is not confirmed") func end() throws {
+    var bench = try Bench()
+    bench.reply("task")
+    let next = try another(bench)
+    bench.engine.mailbox.put { $0.exitCode = 0 }
+    try bench.turn()
+    bench.welcome(next)
+    guard case .stopped(0) = bench.shell.next(milliseconds: -1) else { throw CancellationError() }
+    #expect(types(next).contains("tasks_held"))
+    // And not where there is nothing to say, or nobody to say it to.
+    let idle = try Bench()
+    let silent = try another(idle)
+    idle.engine.mailbox.put { $0.exitCode = 0 }
+    guard case .stopped(0) = idle.shell.next(milliseconds: 0) else { throw CancellationError() }
+    idle.reply("task")
+    guard case .stopped(0) = idle.shell.next(milliseconds: -1) else { throw CancellationError() }
+    withExtendedLifetime(silent) {}
   }
 
   @Test("where the line is not taken the account goes by the socket, when that is connected, and again when another one is")

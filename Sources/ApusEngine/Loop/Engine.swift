@@ -153,6 +153,11 @@ public actor Engine {
   /// Makes `Shell.next` return `.interrupted` once. From any thread.
   public nonisolated func nudgeKernel() { mailbox.put { $0.isNudged = true } }
 
+  /// Makes a descriptor of the shell readable, later.
+  nonisolated func wakeShell(after delay: Duration) {
+    loop.execute { [mailbox, loop] in loop.schedule(after: delay) { mailbox.put { _ in } } }
+  }
+
   /// Leaves the cluster and waits until the last messages are out. Close the shell first.
   public nonisolated func finish() {
     perform {

@@ -102,6 +102,9 @@ final class HeldReplies: Sendable {
   /// Whether replies are kept.
   var keepsReplies: Bool { state.withLock { $0.kept != nil } }
 
+  /// Whether there are some that only an account brings to the controller, as far as is known.
+  var hasUnconfirmed: Bool { state.withLock { $0.kept.map { $0.count > 0 } ?? false } }
+
   func confirm(_ ids: [MessageID]) { state.withLock { $0.kept?.confirm(ids) } }
 
   /// To a controller that took the place of another: what this engine has, then the replies that the other did not confirm.

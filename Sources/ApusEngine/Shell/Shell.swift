@@ -63,6 +63,8 @@ public final class Shell {
   /// The controller is another one, and has not been told what this engine has.
   @exclusivity(unchecked) private var owesAccount = false
   @exclusivity(unchecked) private var owedSince: ContinuousClock.Instant?
+  /// The debt at the end of whose patience the owner of the descriptors is woken.
+  @exclusivity(unchecked) private var wokenFor: ContinuousClock.Instant?
   /// By which way it was told. Whoever is at the end of that way next may be another one, or has not got what was on its way: he is told as well.
   /// Twice the same does no harm.
   @exclusivity(unchecked) private var accountedBy: Way?
@@ -130,14 +132,22 @@ public final class Shell {
         if !hasHeardLine { readAll() }
         account()
       }
-      if let exitCode { return .stopped(exitCode) }
+      let left = patienceForAccount
+      if let exitCode, left == nil { return .stopped(exitCode) }
       if isNudged {
         isNudged = false
         return .interrupted
       }
       do {
-        // Its reply, and all that the controller before has not taken, would wait for the next request as long as that takes.
-        if let left = patienceForWay, firstWaiting < waiting.count, try wait(left) { continue }
+        if let left {
+          let isWithin = milliseconds < 0 || left <= milliseconds
+          if try wait(isWithin ? left : milliseconds) { continue }
+          if !isWithin {
+            wakeLater(left)
+            return .timedOut
+          }
+          if exitCode != nil { continue }
+        }
         if let request = takeControlRequest() ?? takeWaiting() {
           if begin(request) { return .request(request) }
           continue
@@ -199,13 +209,21 @@ public final class Shell {
     [socket?.socket.pollDescriptor ?? -1, mailbox.descriptor, local?.descriptor ?? -1].filter { $0 >= 0 }
   }
 
-  /// Milliseconds for which a request that is here lets the account go first: the line is welcomed within some of them, and connections find their way
-  /// within a quarter of a second.
-  private var patienceForWay: Int? {
-    guard owesAccount, let owedSince else { return nil }
+  /// Milliseconds for which a request that is here lets the account go first, or the end does: the line is welcomed within some of them, and connections
+  /// find their way within a quarter of a second. This request's reply, and all that the controller before has not taken, would wait for the next one as
+  /// long as that takes; and after the end nobody would give them.
+  private var patienceForAccount: Int? {
+    guard owesAccount, let owedSince, exitCode == nil ? firstWaiting < waiting.count : replies.hasUnconfirmed else { return nil }
     let left = Self.longestPatience - (ContinuousClock.now - owedSince)
     guard left > .zero else { return nil }
     return Int(left / .milliseconds(1)) + 1
+  }
+
+  /// Whoever does not wait here looks at the descriptors, and what is here already makes none of them readable.
+  private func wakeLater(_ milliseconds: Int) {
+    guard wokenFor != owedSince else { return }
+    wokenFor = owedSince
+    engine.wakeShell(after: .milliseconds(milliseconds))
   }
 
   private static let longestPatience = Duration.milliseconds(300)
