@@ -193,8 +193,10 @@ struct HubState {
     if let deadline = formersDeadline, deadline <= now { formersDeadline = nil }
     let expired = pending.filter { $0.value.deadline <= now }.map(\.key)
     for uuid in expired {
-      guard let waiting = pending.removeValue(forKey: uuid), waiting.traits.isDraining else { continue }
-      // It may ask again, and is on its way out all the same.
+      guard let waiting = pending.removeValue(forKey: uuid), waiting.traits.isDraining || waiting.traits.takesBatches else {
+        continue
+      }
+      // It may ask again, and is on its way out all the same; and it is no other controller's for that.
       remember(uuid, id: waiting.id, traits: waiting.traits, connection: nil)
       lost[uuid]?.mustRegister = true
     }

@@ -166,6 +166,22 @@ struct HubEngineTests {
     }
   }
 
+  /// A scheduler that waits for what it has would wait in vain for that of one that has never been anywhere else.
+  @Test(
+    "an engine whose heart beats too late is as much another controller's as it was when it first came", arguments: [false, true])
+  func lateHeart(isOfBefore: Bool) {
+    var bench = HubBench()
+    bench.request("late", connection: 4, resumes: isOfBefore, takesBatches: true)
+    bench.now += .seconds(31)
+    #expect(bench.state.expire(now: bench.now) == ["late"])
+    bench.beats("late")
+    #expect(bench.state.engines.isEmpty)
+    bench.request("late", connection: 4, resumes: true, takesBatches: true)
+    bench.beats("late")
+    #expect(bench.state.engines.count == 1)
+    #expect(bench.recorder.traits.isOfBefore == isOfBefore)
+  }
+
   @Test("an engine's kind is kept while it is away, and told where it is not Python")
   func kinds() {
     var bench = HubBench()
