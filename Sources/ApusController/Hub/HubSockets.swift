@@ -48,12 +48,11 @@ extension EngineAudience {
   func clientComes(_ client: SessionID) { loop.execute { output.assumeIsolated { $0.awaitReader(client) } } }
   func clientGoes(_ client: SessionID) { loop.execute { output.assumeIsolated { $0.forgetReader(client) } } }
 
-  /// - Parameter done: as of `engineJoined`: whatever the scheduler gave it before is reported.
+  /// - Parameter done: as of `engineJoined`: whatever the scheduler gave it before is reported, and what it has of the time before a restart.
   func engineDrains(_ uuid: EngineUUID, done: @escaping @Sendable () -> Void) {
     loop.execute {
       events.report(.engineDrains(uuid))
-      tasks.assumeIsolated { $0.drain(uuid) }
-      done()
+      tasks.assumeIsolated { $0.drain(uuid, done: done) }
     }
   }
 }

@@ -6,7 +6,7 @@ extension HubState {
   enum Draining: Sendable, Hashable {
     /// Next: `asked`.
     case no
-    /// The task scheduler may still have given it something. Next: `drained`.
+    /// The task scheduler may still have given it something, or waits for it to say what it has. Next: `drained`.
     case asked(thenStop: Bool)
     /// It gets nothing more. Next: `told`, where it is to end, when it has nothing to do.
     case drained(thenStop: Bool)

@@ -80,10 +80,10 @@ extension ControllerProcess {
       if cluster.scenario.mutation == .ignoresDraining { return }
       toScheduler { [self] in
         scheduler {
+          draining.insert(uuid)
           tasks.drain(uuid, now: world.instant, effects: &sink)
           if tasks.engines.isRegistered(uuid) { sink.drained.insert(uuid) }
         }
-        toHub { [self] in hub { $0.drained(uuid, effects: &$1) } }
       }
     case .retires(let uuid): retire(uuid)
     case .left(let uuid, let id, let arrival, let cause, let grace):
@@ -95,6 +95,7 @@ extension ControllerProcess {
       if cluster.scenario.isMild { world.fail("\(uuid) is lost (\(cause)), though nothing has happened to it") }
       if cluster.scenario.mutation == .hidesLosses { return }
       toScheduler { [self] in
+        draining.remove(uuid)
         forgetWaiting(for: uuid)
         loseShares(of: uuid, cause: cause, grace: grace)
         sink.drained.remove(uuid)
@@ -107,6 +108,14 @@ extension ControllerProcess {
   }
 
   // MARK: draining
+
+  /// As `TaskScheduler.tellDrained`.
+  func tellDrained() {
+    for uuid in draining.sorted(by: { $0.text < $1.text }) where !tasks.awaitsAccount(of: uuid) {
+      draining.remove(uuid)
+      toHub { [self] in hub { $0.drained(uuid, effects: &$1) } }
+    }
+  }
 
   /// Somebody asks for it: the engine itself, a client or a launcher.
   func drain(_ uuid: EngineUUID, thenStop: Bool) {

@@ -49,6 +49,8 @@ final class ControllerProcess: Process {
   var unannounced: [EngineUUID: Int] = [:]
   /// Engines that it was to get rid of.
   var unwanted: Set<EngineUUID> = []
+  /// Those of which the hub is to hear that they get nothing more.
+  var draining: Set<EngineUUID> = []
   private var waitingRequests: [EngineUUID: [Envelope]] = [:]
   private var waitingNotices: [EngineUUID: [[MessageID]]] = [:]
   /// As of `BoundedRouter`.
@@ -153,6 +155,7 @@ final class ControllerProcess: Process {
     turn()
     checkOrder()
     deliver()
+    tellDrained()
     armDeadline()
     turns += 1
     if turns % max(1, tasks.tasks.count / 4) == 0 {

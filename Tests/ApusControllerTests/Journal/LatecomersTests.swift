@@ -160,6 +160,24 @@ struct LatecomersTests {
     #expect(bench.effects.answers == ["a": 1, "b": 1])
   }
 
+  @Test("of an engine that is drained it is known what it has before it may be told to end", arguments: [false, true])
+  func drainedBeforeItsAccount(isLate: Bool) {
+    var bench = RecoveryBench()
+    bench.restore([], engines: ["e0", "e1", "e2"])
+    if isLate { bench.pass(2.1) }
+    for engine in ["e0", "e1", "e2"] as [EngineUUID] {
+      bench.register(engine)
+      bench.state.drain(engine, now: bench.now, effects: &bench.effects)
+    }
+    bench.register("new")
+    #expect(bench.account("e0") == [])
+    bench.lose("e1")
+    #expect((["e0", "e1", "e2", "new"] as [EngineUUID]).map { bench.state.awaitsAccount(of: $0) } == [false, false, true, false])
+    // It says nothing.
+    bench.pass(2.1)
+    #expect(!bench.state.awaitsAccount(of: "e2"))
+  }
+
   /// Found by the simulation, seed 1600002244.
   @Test("a failure of a later try than the journal knows of counts for it, though it comes before the account that says so")
   func failureBeforeTheAccount() {

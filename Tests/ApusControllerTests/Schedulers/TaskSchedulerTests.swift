@@ -330,6 +330,25 @@ import Transport
     throw TestFailure("nothing came")
   }
 
+  /// It may have results that nobody knows of, and would end with them.
+  @Test("an engine of before that is drained is so for the hub when it has said what it has") func drainedBeforeItsAccount()
+    async throws
+  {
+    try await with { scheduler, _, engine in
+      await scheduler.restore(JournalConfiguration()) { Controller.Former(Restorer.Restored(), engines: [Self.engine]) }
+      await scheduler.start()
+      await scheduler.engineRegistered(Self.engine, takesBatches: true)
+      let (steps, step) = AsyncStream<String>.makeStream()
+      await scheduler.drain(Self.engine) { step.yield("is drained") }
+      step.yield("says what it has")
+      var session = Session(key: Self.key)
+      try engine.send(session.message(.tasksHeld, content: ["msg_ids": []], identities: [Frame("controller")]).frames)
+      var next = steps.makeAsyncIterator()
+      #expect(await next.next() == "says what it has")
+      #expect(await next.next() == "is drained")
+    }
+  }
+
   @Test("an engine of this host gets small messages by its local socket, large ones and those after its end by libzmq")
   func local() async throws {
     let listener = try #require(LocalListener(path: "/tmp/apus-test-\(UInt32.random(in: 0...UInt32.max))"))

@@ -29,6 +29,8 @@ actor TaskScheduler: DeliversLater {
   var turnsBeforeResuming = 0
   /// The clients' socket is read again for them, whatever the loop knows of it.
   private var readsForResumptions = false
+  /// Engines of which the hub is to hear that they have been drained.
+  private var draining: [EngineUUID: @Sendable () -> Void] = [:]
   let logger: Logger
 
   /// Messages taken from a socket before others get their turn.
@@ -103,13 +105,23 @@ actor TaskScheduler: DeliversLater {
 
   func engineLost(_ uuid: EngineUUID, cause: EngineLoss, grace: Duration) {
     wire.engineLost(uuid)
+    draining[uuid] = nil
     state.engineLost(uuid, cause: cause, grace: grace, now: .now, effects: &wire)
     afterEvents()
   }
 
-  func drain(_ uuid: EngineUUID) {
+  /// - Parameter done: called when it gets nothing more, and what it has is known: one that has nothing to do may be told to end.
+  func drain(_ uuid: EngineUUID, done: @escaping @Sendable () -> Void) {
     state.drain(uuid, now: .now, effects: &wire)
+    draining[uuid] = done
     afterEvents()
+  }
+
+  private func tellDrained() {
+    for (uuid, done) in draining where !state.awaitsAccount(of: uuid) {
+      draining[uuid] = nil
+      done()
+    }
   }
 
   /// A task that the hub submits in the name of the client that first did.
@@ -256,6 +268,7 @@ actor TaskScheduler: DeliversLater {
 
   func afterEvents() {
     wire.deliver()
+    if !draining.isEmpty { tellDrained() }
     armDeadline()
     deliverLater()
     let held = state.heldBytes

@@ -10,6 +10,12 @@ extension TaskSchedulerState {
     refuseHopeless(now: now, effects: &effects)
   }
 
+  /// Whether the engine is here, and is about to say what it has: that may be more than anybody knows of.
+  func awaitsAccount(of uuid: EngineUUID) -> Bool {
+    guard let recovery, let index = engines.index(of: uuid), recovery.owing[index] != nil else { return false }
+    return recovery.latecomers[index] != nil || recovery.arrivals.contains(uuid)
+  }
+
   /// Of the tasks that a lost engine had, those that it has not begun: it runs one after the other, and said which was the last. They are put back
   /// without counting as tried. Of an engine that could not say it nothing is known: what it had answered may have been lost with it.
   func notBegun(_ lost: [QueuedTask], cause: EngineLoss) -> Set<MessageID> {
