@@ -365,6 +365,30 @@ import Transport
     }
   }
 
+  /// A result of theirs may be on its way by libzmq, and would be overtaken by the line.
+  @Test("that tasks are unknown is said behind all results") func unknown() async throws {
+    let listener = try #require(LocalListener(path: "/tmp/apus-test-\(UInt32.random(in: 0...UInt32.max))"))
+    let context = try Context()
+    try await with(listener: listener, in: context) { scheduler, _, _ in
+      await scheduler.start()
+      let name = LocalSocket.clientIdentity()
+      var session = Session(key: Self.key)
+      let line = try #require(LocalSocket(connectingTo: listener.path))
+      let words = session.message(LocalSocket.greeting, content: ["client": .string(name), "lane": "tasks"])
+      #expect(line.send(words.frames) == .sent)
+      var item = pollfd(fd: line.descriptor, events: Int16(POLLIN), revents: 0)
+      guard poll(&item, 1, 10_000) == 1, case .message(let frames) = line.receive() else { throw TestFailure("no welcome") }
+      #expect(Envelope(frames)?.messageType == LocalSocket.welcome)
+      let client = try Socket(.dealer, in: context)
+      try client.set(.identity, Array(name.utf8))
+      try client.connect("inproc://front")
+      let question = session.message(.resumeRequest, content: ["msg_ids": ["long-ago"]], sealedFor: .request(.task))
+      try client.send(question.frames)
+      let answer = try client.next()
+      #expect(try answer?.content()["unknown"]?.stringArrayValue == ["long-ago"])
+    }
+  }
+
   private func localTasks(
     _ listener: LocalListener, _ session: inout Session, _ client: borrowing Socket, _ engine: borrowing Socket
   ) throws {

@@ -158,7 +158,10 @@ extension TaskScheduler {
       let reason = "task \(id) has ended, and its result was lost: with a connection that broke, or a controller that was restarted"
       wire.miss(request, RemoteError(name: RemoteError.resultLost, value: reason, traceback: [reason]))
     }
-    wire.reply(to: message, .resumeReply, ["status": "ok", "unknown": JSONValue(resumption.unknown.map(\.text))])
+    // Unknown is also what ended before the last ends that are kept in mind. Its result may be on its way still: nobody is to send it again before that.
+    wire.reply(
+      to: message, .resumeReply, ["status": "ok", "unknown": JSONValue(resumption.unknown.map(\.text))],
+      isLate: !resumption.unknown.isEmpty)
   }
 
   /// Tasks, and how many times each had come back.

@@ -165,11 +165,12 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   }
 
   /// Of the scheduler's own.
-  mutating func reply(to request: Envelope, _ type: MessageType, _ content: JSONValue) {
-    send(
-      session.message(
-        type, content: content, parentHeader: request.headerFrame, sealedFor: request.isSealed ? .reply(.task) : nil),
-      to: request)
+  /// - Parameter isLate: it goes behind all that is on its way.
+  mutating func reply(to request: Envelope, _ type: MessageType, _ content: JSONValue, isLate: Bool = false) {
+    let reply = session.message(
+      type, content: content, parentHeader: request.headerFrame, sealedFor: request.isSealed ? .reply(.task) : nil)
+    guard isLate else { return send(reply, to: request) }
+    if let client = request.identities.first { outbox.append(.lateReply(reply, client: client)) }
   }
 
   private mutating func send(_ reply: Envelope, to request: Envelope) {
