@@ -42,7 +42,7 @@ extension ClientState {
     }
     for number in held.keys where entries[number]?.isOutstanding != true { wrong.append("\(number.raw) is held, and is done") }
     if !held.isEmpty, cutOff.isEmpty, resumption == nil { wrong.append("tasks are held, and nothing is in doubt") }
-    for number in unsent.keys where entries[number]?.isOutstanding != true && shares[number] == nil {
+    for number in unsent.numbers where entries[number]?.isOutstanding != true && shares[number] == nil {
       wrong.append("\(number.raw) is unsent, and is done")
     }
     if !unsent.isEmpty, broken.channels.isEmpty, absent.isEmpty { wrong.append("requests are unsent, and no connection is broken") }

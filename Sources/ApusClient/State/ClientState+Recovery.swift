@@ -149,7 +149,7 @@ extension ClientState {
     effects: inout some ClientEffects & ~Copyable
   ) {
     guard failure == nil else { return }
-    for request in unsent where request.route.channel == channel && isAwaited(request) { self.unsent[request.number] = request }
+    for request in unsent where request.route.channel == channel && isAwaited(request) { self.unsent.insert(request) }
     let spared = Set(waiting.flatMap { $0.handles.map(\.number) })
     let before = cutOff.count
     for (number, entry) in entries

@@ -8,12 +8,14 @@ extension ClientState {
   }
 
   /// Whether it has not left: whatever becomes of the controller, no engine has it.
-  func isUnsent(_ number: TaskNumber, _ entry: Entry) -> Bool { !unsent.isEmpty && unsent[entry.share?.original ?? number] != nil }
+  func isUnsent(_ number: TaskNumber, _ entry: Entry) -> Bool {
+    !unsent.isEmpty && unsent.contains(entry.share?.original ?? number)
+  }
 
   /// What is sent while nobody knows who is at the other end would be run for a client that has been told that it is lost.
   mutating func sendOrKeep(_ request: Request, effects: inout some ClientEffects & ~Copyable) {
     if let channel = request.route.channel, broken.channels.contains(channel) || isForAbsent(request) || isBehindUnsent(request) {
-      unsent[request.number] = request
+      unsent.insert(request)
     } else {
       effects.send(request)
     }
@@ -28,21 +30,17 @@ extension ClientState {
   /// In their order, which those that wait for an engine keep with those behind them that have an engine in common with them.
   mutating func sendUnsentToPresent(effects: inout some ClientEffects & ~Copyable) {
     guard !unsent.isEmpty else { return }
-    var sent: [Request] = []
+    let (broken, absent) = (broken.channels, absent)
     var waiting: [Channel: Set<EngineUUID>] = [:]
-    for request in unsent.values.sorted(by: { $0.number.raw < $1.number.raw }) {
-      guard let channel = request.route.channel, !broken.channels.contains(channel) else { continue }
-      if !absent.isEmpty {
-        let targets = request.route.targets
-        if targets.contains(where: { absent[$0] != nil || waiting[channel]?.contains($0) ?? false }) {
-          waiting[channel, default: []].formUnion(targets)
-          continue
-        }
-      }
-      unsent[request.number] = nil
-      effects.send(request)
-      sent.append(request)
+    let sent = unsent.take { request in
+      guard let channel = request.route.channel, !broken.contains(channel) else { return false }
+      if absent.isEmpty { return true }
+      let targets = request.route.targets
+      let waits = targets.contains { absent[$0] != nil || waiting[channel]?.contains($0) ?? false }
+      if waits { waiting[channel, default: []].formUnion(targets) }
+      return !waits
     }
+    for request in sent { effects.send(request) }
     guard !unwanted.isEmpty else { return }
     for number in sent.flatMap({ $0.handles.map(\.number) }) {
       if let cancellation = unwanted[number] { abort([number], cancellation, effects: &effects) }
@@ -63,9 +61,7 @@ extension ClientState {
 
   /// Whether others wait for an engine that it has in common with them: a broadcast to several may wait for another one of them.
   private func isBehindUnsent(_ request: Request) -> Bool {
-    guard !absent.isEmpty, request.route.channel == .broadcast else { return false }
-    let targets = Set(request.route.targets)
-    return unsent.values.contains { $0.route.channel == .broadcast && !targets.isDisjoint(with: $0.route.targets) }
+    !absent.isEmpty && request.route.channel == .broadcast && unsent.hasBroadcast(to: request.route.targets)
   }
 
   /// Why a request for an engine that is not there ends without having left.
@@ -80,10 +76,16 @@ extension ClientState {
     effects.awaits(engines)
   }
 
-  /// It has been announced.
-  mutating func engineIsBack(_ uuid: EngineUUID, effects: inout some ClientEffects & ~Copyable) {
+  /// It has been announced. What waits for it leaves when all are known that have come back at the same time.
+  mutating func engineIsBack(_ uuid: EngineUUID) {
     guard absent.removeValue(forKey: uuid) != nil else { return }
     if absent.isEmpty { absenceDeadline = nil }
+    haveEnginesReturned = true
+  }
+
+  mutating func sendUnsentToReturned(effects: inout some ClientEffects & ~Copyable) {
+    guard haveEnginesReturned else { return }
+    haveEnginesReturned = false
     sendUnsentToPresent(effects: &effects)
   }
 
@@ -100,16 +102,5 @@ extension ClientState {
       }
     }
     sendUnsentToPresent(effects: &effects)
-  }
-}
-
-extension Request.Route {
-  /// The engines that it names.
-  fileprivate var targets: [EngineUUID] {
-    switch self {
-    case .hub, .balanced: []
-    case .control(let engine), .direct(let engine): [engine.uuid]
-    case .coalescing(let engines), .broadcast(let engines): engines.map(\.uuid)
-    }
   }
 }

@@ -64,10 +64,12 @@ struct ClientState {
   /// Connections for direct requests and broadcasts that have broken, until the hub has said who is at the other end now; and as of when that counts.
   var broken: (channels: Set<Channel>, since: Int) = ([], 0)
   /// Requests that came after that, or had not left before it: they are lost with nobody.
-  var unsent: [TaskNumber: Request] = [:]
+  var unsent = UnsentRequests()
   /// Engines that a restarted controller has not named yet, and until when what is for them waits, unsent.
   var absent: [EngineUUID: RegisteredEngine] = [:]
   var absenceDeadline: ContinuousClock.Instant?
+  /// Some of them are here, and what waits for them has not left yet.
+  var haveEnginesReturned = false
   /// Since when it is not known which controller the hub's is, and what has been announced since then.
   var doubt: (since: Int, news: EngineNews)?
   /// Tasks that were aborted, and have not ended: balanced ones, of which the scheduler may not have heard it, and others that are unsent.
@@ -181,12 +183,12 @@ struct ClientState {
   private mutating func remove(_ number: TaskNumber) {
     if !unwanted.isEmpty { unwanted[number] = nil }
     if !held.isEmpty { held[number] = nil }
-    if !unsent.isEmpty { unsent[number] = nil }
+    if !unsent.isEmpty { unsent.remove(number) }
     guard let entry = entries.removeValue(forKey: number), let share = entry.share else { return }
     shares[share.original]?[share.engine] = nil
     if shares[share.original]?.isEmpty == true {
       shares[share.original] = nil
-      unsent[share.original] = nil
+      unsent.remove(share.original)
     }
   }
 
@@ -271,6 +273,14 @@ struct ClientState {
   mutating func engineRegistered(
     _ engine: RegisteredEngine, by session: SessionID? = nil, effects: inout some ClientEffects & ~Copyable
   ) {
+    arrive(engine, by: session, effects: &effects)
+    sendUnsentToReturned(effects: &effects)
+  }
+
+  /// As `engineRegistered`, of one of many.
+  private mutating func arrive(
+    _ engine: RegisteredEngine, by session: SessionID? = nil, effects: inout some ClientEffects & ~Copyable
+  ) {
     if isForeign(session) { return keep(EngineNews.Item(session: session, engine: engine, isThere: true), effects: &effects) }
     // It was foreign until just now.
     if let session { doubt?.news.forget(engine.uuid, of: session) }
@@ -293,7 +303,7 @@ struct ClientState {
     engines[engine.uuid] = KnownEngine(engine: engine, serial: serial)
     departures[engine.uuid] = nil
     effects.announce(.arrived(engine))
-    engineIsBack(engine.uuid, effects: &effects)
+    engineIsBack(engine.uuid)
   }
 
   /// Another hub counts anew.
@@ -363,10 +373,11 @@ struct ClientState {
     if isRestarted { beginAbsence(of: lost, effects: &effects) }
     for engine in lost { engineLost(engine.uuid, mayComeBack: isRestarted, effects: &effects) }
     if isRestarted, !absent.isEmpty { absenceDeadline = now + grace }
-    for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { engineRegistered(engine, effects: &effects) }
+    for engine in list where departures[engine.uuid].map({ $0 <= asked }) ?? true { arrive(engine, effects: &effects) }
     for news in announced {
-      if news.isThere { engineRegistered(news.engine, effects: &effects) } else { leave(news.engine, effects: &effects) }
+      if news.isThere { arrive(news.engine, effects: &effects) } else { leave(news.engine, effects: &effects) }
     }
+    sendUnsentToReturned(effects: &effects)
     // Answers from before now are older than whatever comes next.
     departures = departures.filter { $0.value > asked }
     if asked >= broken.since { sendUnsent(effects: &effects) }

@@ -113,6 +113,43 @@ import Transport
     #expect(bench.state.unsent.isEmpty && bench.state.absent.isEmpty)
   }
 
+  @Test func requestsForEnginesThatReturnTogetherLeaveTogether() {
+    var bench = ClientBench()
+    let (e0, e1) = (bench.engine(0), bench.engine(1))
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    let hub = SessionID("other")
+    bench.step { [asked = bench.state.serial, now = bench.at(1)] in
+      $0.engines([], asOf: asked, hub: hub, journal: "j", isOwn: true, now: now, effects: &$1)
+    }
+    let tasks = [e1, e0, e1, e0].map { bench.submit(.direct($0)) }
+    bench.effects.forget()
+    bench.step { [asked = bench.state.serial] in
+      $0.engines([e0, e1], asOf: asked, hub: hub, journal: "j", isOwn: true, now: .now, effects: &$1)
+    }
+    #expect(bench.effects.lines == ["+0", "+1"] + tasks.map { "send \($0.raw)" })
+    #expect(bench.state.unsent.isEmpty)
+  }
+
+  @Test func theyKeepTheirOrderWhoeverGoesAndIsGivenBack() {
+    var bench = ClientBench()
+    let (e0, e1) = (bench.engine(0), bench.engine(1))
+    bench.step { $0.engines([e0, e1], asOf: 0, hub: SessionID("h"), journal: "j", isOwn: true, now: .now, effects: &$1) }
+    let routes: [Request.Route] = [.direct(e0), .broadcast([e0, e1]), .direct(e1)]
+    let numbers = (0..<300).map { bench.submit(routes[$0 % 3]).raw }
+    let requests = numbers.compactMap { bench.effects.sent[$0] }
+    var unsent = UnsentRequests()
+    for request in requests.suffix(200) + requests.prefix(100) + requests.prefix(3) { unsent.insert(request) }
+    #expect(unsent.hasBroadcast(to: [e1.uuid]) && !unsent.hasBroadcast(to: ["other"]))
+    for request in requests where request.number.raw % 5 == 0 { unsent.remove(request.number) }
+    let left = requests.filter { $0.number.raw % 5 != 0 }
+    #expect(Set(unsent.numbers) == Set(left.map(\.number)))
+    for isFirst in [true, false] {
+      let taken = unsent.take { !isFirst || $0.route == .direct(e0) }
+      #expect(taken.map(\.number.raw) == left.filter { ($0.route == .direct(e0)) == isFirst }.map(\.number.raw))
+    }
+    #expect(unsent.isEmpty && !unsent.hasBroadcast(to: [e0.uuid, e1.uuid]))
+  }
+
   /// Nobody has noticed that anything had broken: everything comes when the next controller has told that the engine is not there yet.
   @Test(arguments: Fate.allCases) private func whatIsSubmittedWhileItsEngineIsAwayWaits(_ fate: Fate) {
     var bench = ClientBench()
