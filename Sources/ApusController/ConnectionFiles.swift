@@ -46,7 +46,9 @@ struct ConnectionFiles: Sendable {
     do {
       try Self.protect(configuration.securityDirectory)
       // Of one before, which was killed while it wrote them.
-      for path in [configuration.curveFilePath, configuration.clientFilePath, configuration.engineFilePath] {
+      for path in [
+        configuration.curveFilePath, configuration.clientFilePath, configuration.engineFilePath, configuration.engineStatePath,
+      ] {
         AtomicFile.removeUnfinished(path)
       }
       if configuration.reuseFiles || configuration.journal != nil, let curve {

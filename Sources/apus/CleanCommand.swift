@@ -1,4 +1,5 @@
 import ApusCluster
+import ApusMessaging
 
 /// `apus clean`.
 struct CleanCommand {
@@ -53,7 +54,12 @@ struct CleanCommand {
     let logs = FileSystem.entries(of: profile.log).map { Path.join(profile.log, $0) }
     let connections = FileSystem.entries(of: profile.security).filter { $0.hasPrefix("ipcontroller-") && $0.hasSuffix(".json") }
       .map { Path.join(profile.security, $0) }
-    for path in profile.clusterFiles() + logs + connections where FileSystem.isFile(path) && !kept.contains(path) {
+    // Of processes that were killed while they wrote; the package for Python has names of its own.
+    let unfinished =
+      [profile.location, profile.security, profile.startup].flatMap { AtomicFile.unfinished(in: $0) }
+      .filter { !kept.contains($0.target) }.map(\.path)
+      + FileSystem.entries(of: profile.security).filter { $0.hasPrefix(".cluster-") }.map { Path.join(profile.security, $0) }
+    for path in profile.clusterFiles() + logs + connections + unfinished where FileSystem.isFile(path) && !kept.contains(path) {
       context.note(.debug, "removing \(path)")
       if !FileSystem.remove(path) { context.note(.error, "\(path) could not be removed") }
     }

@@ -30,7 +30,10 @@ import Testing
     let configuration = try configuration()
     var first = try LaunchedProcesses(configuration, announcer: Silent())
     var second = try LaunchedProcesses(configuration, announcer: Silent())
+    // A launcher before was killed while it wrote it.
+    directory.write("security/cluster-.json.12-345.new", "{")
     try first.claimClusterFile()
+    #expect(!FileSystem.entries(of: configuration.profile.security).contains { $0.hasSuffix(".new") })
     let written = try AtomicFile.read(first.clusterFile)
     do throws(ClusterError) {
       try second.claimClusterFile()

@@ -126,7 +126,9 @@ public enum ClusterStopper {
       }
       if status.file.program != nil {
         // No other controller of that name comes after this one.
-        FileSystem.remove(Path.join(ProfileDirectory(status.file.profile).log, "engines\(status.file.clusterID).json"))
+        let noted = ProfileDirectory(status.file.profile).engineStateFile(clusterID: status.file.clusterID)
+        FileSystem.remove(noted)
+        AtomicFile.removeUnfinished(noted)
       }
     }
     for process in processes where !process.outputFile.isEmpty { FileSystem.remove(process.outputFile) }

@@ -44,8 +44,9 @@ enum ControllerLeftovers {
   }
 
   /// It was killed while it wrote them: the key is in them as in those that are finished.
-  private static func removeUnfinished(_ kinds: [String], _ profile: ProfileDirectory, clusterID: String) {
+  static func removeUnfinished(_ kinds: [String], _ profile: ProfileDirectory, clusterID: String) {
     for kind in kinds { AtomicFile.removeUnfinished(profile.connectionFile(kind, clusterID: clusterID)) }
+    AtomicFile.removeUnfinished(profile.engineStateFile(clusterID: clusterID))
   }
 
   /// Those of a controller that was started elsewhere, and has ended.

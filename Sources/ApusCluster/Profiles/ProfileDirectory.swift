@@ -39,6 +39,9 @@ public struct ProfileDirectory: Sendable, Hashable {
     return isNew
   }
 
+  /// Where a controller notes its engines for the next one.
+  func engineStateFile(clusterID: String) -> String { Path.join(log, "engines\(clusterID).json") }
+
   /// The two files that a controller writes and that engines and clients look for.
   /// - Parameter kind: `client` or `engine`.
   public func connectionFile(_ kind: String, clusterID: String) -> String {
@@ -72,7 +75,7 @@ public struct ProfileDirectory: Sendable, Hashable {
   /// What it needs as long as it lives, and the next one when it does not end in order.
   public func files(ofController clusterID: String) -> [String] {
     ["client", "engine", "curve"].map { connectionFile($0, clusterID: clusterID) } + [
-      journal(clusterID: clusterID), Path.join(log, "engines\(clusterID).json"),
+      journal(clusterID: clusterID), engineStateFile(clusterID: clusterID),
     ]
   }
 

@@ -14,6 +14,8 @@ extension LaunchedProcesses {
     var driver: EngineDriver
     do throws(ClusterError) {
       try refuseToReplace()
+      // Of a launcher before, which was killed while it fetched them.
+      ControllerLeftovers.removeUnfinished(["client", "engine"], configuration.profile, clusterID: configuration.clusterID)
       driver = try EngineDriver(launcher, outputLimit: configuration.outputLimit)
     } catch {
       renounceClusterFile()

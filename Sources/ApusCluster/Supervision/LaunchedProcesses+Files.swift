@@ -27,6 +27,8 @@ extension LaunchedProcesses {
       {
         throw Self.alreadyRunning(status)
       }
+      // Of launchers that were killed while they wrote it: nobody else does now.
+      AtomicFile.removeUnfinished(clusterFile)
       try writeClusterFileAlone()
       return former
     }

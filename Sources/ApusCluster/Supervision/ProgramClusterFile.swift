@@ -25,7 +25,10 @@ struct ProgramClusterFile: Sendable {
   func write(_ state: JSONObject? = nil, of set: String = "") throws(ClusterError) {
     var file = file
     if let state { file.set(set, state) }
-    try ClusterFile.whileLocked(path) { () throws(ClusterError) in try file.write(to: path) }
+    try ClusterFile.whileLocked(path) { () throws(ClusterError) in
+      AtomicFile.removeUnfinished(path)
+      try file.write(to: path)
+    }
   }
 
   func remove() { FileSystem.remove(path) }

@@ -80,10 +80,30 @@ extension AtomicFile {
   /// Removes what is left beside a file of processes that were killed while they wrote it. Nobody may be writing it any more.
   public static func removeUnfinished(_ path: String) {
     let slash = path.lastIndex(of: "/")
-    let directory = slash.map { String(path[...$0]) } ?? "./"
-    let name = slash.map { path[path.index(after: $0)...] } ?? path[...]
-    for entry in DirectoryListing.names(in: directory) where entry.hasPrefix("\(name).") && entry.hasSuffix(".new") {
-      unlink(directory + entry)
+    let directory = slash.map { String(path[..<$0]) } ?? "."
+    for unfinished in unfinished(in: directory.isEmpty ? "/" : directory)
+    where slash == nil ? unfinished.target == "./\(path)" : unfinished.target == path {
+      unlink(unfinished.path)
     }
+  }
+
+  /// What processes are writing in a directory, or had been when they were killed, and which files were to become of it.
+  public static func unfinished(in directory: String) -> [(path: String, target: String)] {
+    let directory = directory.hasSuffix("/") ? directory : directory + "/"
+    return DirectoryListing.names(in: directory).sorted().compactMap { name in
+      target(of: name).map { (directory + name, directory + $0) }
+    }
+  }
+
+  /// - Parameter name: as of `write`: somebody else's file may have an ending like ours.
+  private static func target(of name: String) -> Substring? {
+    guard name.hasSuffix(".new") else { return nil }
+    let stem = name.dropLast(4)
+    guard let point = stem.lastIndex(of: "."), point != stem.startIndex else { return nil }
+    let numbers = stem[stem.index(after: point)...].split(separator: "-", omittingEmptySubsequences: false)
+    guard numbers.count == 2, numbers.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (48...57).contains($0) } }) else {
+      return nil
+    }
+    return stem[..<point]
   }
 }

@@ -76,6 +76,9 @@ import Testing
     #expect(launcher.jobs.map(\.engines) == [0..<1, 2..<3, 1..<3])
     #expect(Set(launcher.jobs.map(\.outputFile)).count == 3 && Set(launcher.jobs.map(\.script)).count == 3)
     #expect(Set(launcher.jobs.map(\.record)).count == 3)
+    for job in launcher.jobs { directory.write(String(job.script.dropFirst(directory.path.count + 1)) + ".12-345.new", "") }
+    launcher.removeFiles(logsOf: [])
+    #expect(!FileSystem.entries(of: job.profile.log).contains { $0.contains(".sbatch") })
   }
 
   @Test func whatWasNotSubmittedIsNotSubmittedByTheWay() throws {

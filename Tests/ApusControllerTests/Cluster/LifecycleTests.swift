@@ -20,6 +20,8 @@ struct LifecycleTests {
     for side in ["client", "engine", "curve"] {
       try AtomicFile.write([1], to: "\(profile)/security/ipcontroller-c1-\(side).json.12-345.new")
     }
+    let engines = "\(profile)/log/enginesc1.json.12-345.new"
+    try AtomicFile.write([1], to: engines)
     try await TestCluster.with(in: profile) {
       $0.clusterID = "c1"
     } _: { cluster in
@@ -30,6 +32,7 @@ struct LifecycleTests {
         #expect(file == (side == "client" ? cluster.client : cluster.engine))
         #expect(file.key.utf8.count == 33)
       }
+      #expect(!FileManager.default.fileExists(atPath: engines))
     }
     #expect(try FileManager.default.contentsOfDirectory(atPath: "\(profile)/security").isEmpty)
   }

@@ -215,6 +215,8 @@ def test_cleaning_up(make, profile):
     (profile / "log" / "ipengine-old.log").write_text("words")
     (profile / "security" / "cluster-old.json").write_text("{}")
     (profile / "security" / "ipcontroller-old-client.json").write_text("{}")
+    for name in "ipcontroller-client.json.12-345.new", "cluster-.json.12-345.new", ".cluster-x1":
+        (profile / "security" / name).write_text("{")
     clean_cluster_files(str(profile))
     assert list((profile / "security").iterdir()) == [] and list((profile / "log").iterdir()) == []
 

@@ -271,8 +271,15 @@ def test_clean_removes_journals_and_nobody_elses(run, parts, profile, file, wait
     (profile / "journal-notes" / "monday.txt").write_text("mine")
     own = parts.start("ipcontroller", "--journal", "--cluster-id=own")
     wait_until(lambda: "ready" in parts.log(own), 20)
+    # Of processes that were killed while they wrote: keys are in some. One of those that lives may be at work.
+    names = [".cluster-x1", "ipcontroller-client.json.12-345.new", "cluster-.json.12-345.new"]
+    unfinished = [*(parts.security / name for name in names), profile / "x_config.py.12-345.new"]
+    others = [parts.security / "ipcontroller-own-client.json.12-345.new", profile / "mine.new"]
+    for path in unfinished + others:
+        path.write_text("{")
     cleaned = run("clean")
     assert cleaned.returncode == 0, cleaned.stderr
+    assert [path for path in unfinished + others if path.exists()] == others
     assert f"removing a journal, and the tasks in it: 0.0 MB in {journal}" in cleaned.stderr
     # A controller that was started by hand has no cluster's file, and needs its own all the same.
     assert left(profile) == ["journal-notes", "journal-own"] and (parts.security / "ipcontroller-own-client.json").exists()

@@ -130,7 +130,7 @@ def clean_cluster_files(profile_dirs=None, *, log=None, force=False):
                 _require_ended(path, log)
             _remove(path, log)
         for path in profiles.leftovers(directory):
-            if path not in kept:
+            if profiles.target(path) not in kept:
                 _remove(path, log)
         for path in profiles.journals(directory, in_use=force):
             if path not in kept:

@@ -97,16 +97,26 @@ def cluster_files(directory):
 
 
 def leftovers(directory):
-    """Logs and connection files of a profile, whoever wrote them."""
+    """Logs and connection files of a profile, whoever wrote them, and files that somebody was writing who was killed meanwhile."""
     found = []
-    for part, start, end in (("log", "", ""), ("security", "ipcontroller-", ".json")):
+    for part, pattern in (
+            ("log", r".*"), ("security", r"ipcontroller-.*\.json|\.cluster-.*|" + _UNFINISHED), ("", _UNFINISHED), ("startup", _UNFINISHED)):
         folder = os.path.join(directory, part)
         try:
             names = sorted(os.listdir(folder))
         except OSError:
             continue
-        found += [os.path.join(folder, name) for name in names if name.startswith(start) and name.endswith(end)]
+        found += [os.path.join(folder, name) for name in names if re.fullmatch(pattern, name)]
     return [path for path in found if os.path.isfile(path)]
+
+
+#: What the commands write goes to its place when it is whole.
+_UNFINISHED = r".+\.[0-9]+-[0-9]+\.new"
+
+
+def target(path):
+    """What was to become of a file that is not whole; of others the path itself."""
+    return path.rsplit(".", 2)[0] if re.fullmatch(_UNFINISHED, os.path.basename(path)) else path
 
 
 #: All that a controller writes into its journal.

@@ -388,6 +388,8 @@ public struct BatchLauncher: Launcher {
     for job in jobs {
       removeRecord(of: job)
       if options.scriptPath == nil { FileSystem.remove(job.script) }
+      // Of a launcher that was killed while it wrote it.
+      AtomicFile.removeUnfinished(job.script)
       for engine in job.engines where engines.contains(engine) {
         FileSystem.remove("\(job.outputFile).\(job.place(of: engine) + kind.firstIndex)")
       }
