@@ -119,10 +119,14 @@ public struct ClusterStatus: Sendable, Hashable {
   private mutating func note(_ answer: SetInquiry.Answer, of set: String?) {
     guard let set else {
       // mpiexec is a process of this host: it stands in both.
-      if answer.live == 0 { (file.controller, file.originalController) = (nil, nil) }
+      if answer.live.isEmpty { (file.controller, file.originalController) = (nil, nil) }
       return
     }
-    if answer.live == 0 { file.engineSets[set] = nil } else { file.engineSets[set]?.count = answer.live }
+    if answer.live.isEmpty { file.engineSets[set] = nil } else { file.engineSets[set]?.count = answer.live.count }
+    for place in file.ended.indices
+    where file.ended[place].set == set && file.ended[place].consequence.isEmpty && answer.live.contains(file.ended[place].index) {
+      file.ended[place].consequence = EndedEngine.hasReturned
+    }
     // What ended in order is no news.
     for var engine in answer.ended
     where !engine.end.isSuccess && !file.ended.contains(where: { $0.set == set && $0.index == engine.index }) {

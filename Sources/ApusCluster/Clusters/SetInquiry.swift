@@ -7,7 +7,7 @@ import Synchronization
 final class SetInquiry: Sendable {
   struct Answer: Sendable {
     /// Engines that have not ended, or may be about to begin.
-    let live: Int
+    let live: Set<Int>
     let ended: [EndedEngine]
   }
 
@@ -38,7 +38,7 @@ final class SetInquiry: Sendable {
       var steps = LauncherSteps(try LauncherRegistry.reconnect(state, launcher: name, context), outputLimit: 20)
       defer { steps.leave() }
       let ended = try steps.takeOver().sorted { $0.index < $1.index }
-      return .success(Answer(live: steps.live.union(steps.launcher.unanswered).count, ended: ended))
+      return .success(Answer(live: steps.live.union(steps.launcher.unanswered), ended: ended))
     } catch { return .failure(error) }
   }
 

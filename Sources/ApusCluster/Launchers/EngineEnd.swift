@@ -113,6 +113,8 @@ public struct EndedEngine: Sendable, Hashable {
   /// What became of it: `started again after 1 s`; empty where nothing did.
   public var consequence = ""
 
+  static let hasReturned = "there again with its job, which its system has started anew"
+
   public init(index: Int, end: EngineEnd, place: String, lines: [String]) {
     self.index = index
     self.end = end

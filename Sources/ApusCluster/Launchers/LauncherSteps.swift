@@ -27,6 +27,8 @@ struct LauncherSteps: Sendable {
     case waiting(Int, String)
     case running(Int, String)
     case ended(EndedEngine)
+    /// One that had ended is there again, as its system has started its job anew; in which state, is told next.
+    case returned(Int)
     /// The system does not do what it is asked, or does not answer; it is asked again.
     case trouble(ClusterError)
     /// They should end, and nobody can say whether they have: their host does not answer. They are waited for no more.
@@ -151,8 +153,12 @@ struct LauncherSteps: Sendable {
     }
     var events: [Event] = []
     for (index, state) in found.sorted(by: { $0.key < $1.key }) {
-      guard let before = states[index], before != state, !before.isEnded else { continue }
+      guard let before = states[index], before != state, !before.isEnded || !state.isEnded else { continue }
       states[index] = state
+      if before.isEnded {
+        wellEnded.remove(index)
+        events.append(.returned(index))
+      }
       switch state {
       case .waiting(let reason): events.append(.waiting(index, reason))
       case .running(let host): events.append(.running(index, host))

@@ -157,7 +157,7 @@ public final class ClusterLauncher {
     case .running: lifecycle.controllerRuns(now: now)
     case .ended(let controller): lifecycle.controllerEnded(controller.end, now: now, &processes)
     case .unreachable: lifecycle.controllerUnreachable(&processes)
-    case .planned, .started, .refused, .trouble, .done: break
+    case .returned, .planned, .started, .refused, .trouble, .done: break
     }
   }
 
@@ -170,6 +170,7 @@ public final class ClusterLauncher {
       // What was never started ends with the refusal of all, which is told of instead.
       if case .refused = engine.end, processes.failure != nil { checkRefusal() }
       lifecycle.engineEnded(engine.index, engine.end, now: now, &processes)
+    case .returned(let index): lifecycle.engineReturned(index, now: now, &processes)
     case .unreachable(let engines): lifecycle.enginesUnreachable(engines, &processes)
     case .planned, .started, .refused, .trouble, .done: break
     }

@@ -74,7 +74,7 @@ public struct ClusterLifecycle: Sendable {
   public private(set) var registered = 0
   /// How many of those were there before ours; `nil` until the controller has answered.
   private var before: Int?
-  private var failedEngines = 0
+  private var failedEngines: Set<Int> = []
   /// Engines that a queue has.
   var waitingEngines: Set<Int> = []
   var restartPolicy: RestartPolicy
@@ -240,7 +240,7 @@ public struct ClusterLifecycle: Sendable {
     if comesBack(index, end, now: now, &effects) { return effects.updateClusterFile() }
     // Whoever wanted it to be started again is told; that is no failed start of the cluster.
     if noteLostRenewal(of: index, end) { return checkReadiness(now: now, &effects) }
-    if !end.isSuccess { failedEngines += 1 }
+    if !end.isSuccess { failedEngines.insert(index) }
     if !end.isSuccess, !arrived.contains(index) {
       policy?.engineFailed(now: now)
       noteFailedStart(of: index, end)
@@ -250,7 +250,7 @@ public struct ClusterLifecycle: Sendable {
     if policy != nil, case .serving = phase { return }
     // Engines that ended well without ever registering were none.
     let neverWorked = if case .registering = phase { true } else { false }
-    let code: ExitCode = failedEngines == 0 && !neverWorked ? .success : .failure
+    let code: ExitCode = failedEngines.isEmpty && !neverWorked ? .success : .failure
     if !plan.ownsController {
       effects.report(.allEnginesEnded(early: neverWorked))
       return finish(code, &effects)
@@ -259,6 +259,17 @@ public struct ClusterLifecycle: Sendable {
     effects.report(.allEnginesEnded(early: isEarly && code != .success))
     // A controller without engines serves on, unless this looks like a start that went wrong.
     if isEarly { stop(code, now: now, &effects) }
+  }
+
+  /// An engine that had ended is there again: its system has started its job anew. It counts as one that was started again.
+  public mutating func engineReturned(_ index: Int, now: Duration, _ effects: inout some ClusterLifecycleEffects) {
+    guard exitCode == nil, liveEngines.insert(index).inserted else { return }
+    due[index] = nil
+    failedEngines.remove(index)
+    arrived.remove(index)
+    restartPolicy.started(index, now: now)
+    effects.report(.engineReturned(index))
+    effects.updateClusterFile()
   }
 
   /// The controller is in a queue.
@@ -380,7 +391,7 @@ public struct ClusterLifecycle: Sendable {
 
   private mutating func checkReadiness(now: Duration, _ effects: inout some ClusterLifecycleEffects) {
     guard case .registering = phase else { return }
-    let expected = plan.engines - failedEngines
+    let expected = plan.engines - failedEngines.count
     if ours >= expected {
       effects.report(.ready(engines: ours, of: plan.engines, after: now - began))
       serve(.success, now: now, &effects)

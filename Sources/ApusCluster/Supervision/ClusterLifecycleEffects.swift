@@ -42,6 +42,8 @@ public enum ClusterReport: Sendable, Hashable {
   case engineRestarts(Int, after: Duration)
   /// It has ended, and was started again so often before that it is not any more.
   case engineGivenUp(Int, after: Int)
+  /// It had ended, and is there again: its system has started its job anew.
+  case engineReturned(Int)
   /// - Parameter early: so soon, and with such exit codes, that the start must have failed.
   case allEnginesEnded(early: Bool)
   /// - Parameter early: before it was ready.

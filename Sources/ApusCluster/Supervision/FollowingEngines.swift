@@ -153,6 +153,7 @@ public final class FollowingEngines: Sendable {
       let words = engine.lines.isEmpty ? "" : ". It said:\n" + engine.lines.joined(separator: "\n")
       fail(ClusterError(.failure, engine.sentence + words), life)
       life.engineEnded(engine.index, engine.end, now: now, &effects)
+    case .returned(let index): life.engineReturned(index, now: now, &effects)
     case .unreachable(let engines): life.enginesUnreachable(engines, &effects)
     case .trouble, .done: break
     }

@@ -63,7 +63,7 @@ extension LaunchedProcesses {
         controllerState = nil
         controllerEnd = end
       case .trouble(let error): announcer.say(.warning, error.description)
-      case .waiting, .running, .unreachable, .done: break
+      case .waiting, .running, .returned, .unreachable, .done: break
       }
     }
     return taken

@@ -20,6 +20,9 @@ extension LaunchedProcesses {
       note(index, "given up after \(count) restarts in a row")
       announcer.say(
         .warning, "engine \(index) has ended \(count + 1) times in a row, each time soon after its start: it is given up")
+    case .engineReturned(let index):
+      note(index, EndedEngine.hasReturned)
+      announcer.say(.info, "engine \(index) is there again: its system has started its job anew")
     case .scaling(let reason): announcer.say(.info, reason)
     case .waiting(let count, let reason):
       let many = count == 1 ? "1 engine waits" : "\(count) engines wait"

@@ -274,7 +274,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   private func isOfFormerRun(_ event: LauncherSteps.Event) -> Bool {
     switch event {
     case .ended(let engine): queue.isAwaited(engine.index)
-    case .waiting(let index, _), .running(let index, _): queue.isAwaited(index)
+    case .waiting(let index, _), .running(let index, _), .returned(let index): queue.isAwaited(index)
     case .planned, .started, .refused, .trouble, .unreachable, .done: false
     }
   }
@@ -294,6 +294,7 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
       var known = engine
       known.set = setID
       ended.append(known)
+    case .returned(let index): liveEngines.insert(index)
     case .trouble(let error): announcer.say(.warning, error.description)
     case .waiting, .running, .unreachable, .done: break
     }

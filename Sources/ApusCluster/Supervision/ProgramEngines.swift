@@ -162,6 +162,7 @@ public final class RunningEngines: Sendable {
         state.live -= 1
         state.failure = state.failure ?? ClusterError(.failure, engine.sentence + words(engine))
       case .done: state.isDone = true
+      case .returned: state.live += 1
       case .unreachable(let engines):
         state.live -= engines.count
         state.isLeft = true

@@ -65,6 +65,61 @@ import Testing
     #expect(launcher.jobs.map(\.id) == ["7", "8"])
   }
 
+  /// One of its engines had died, and has not been started again.
+  @Test func aJobThatIsStartedAnewBringsBackWhatHadEnded() throws {
+    try directory.writeProgram(
+      "squeue",
+      "#!/bin/sh\ncase \"$*\" in *restartcnt*) echo \"8 $(cat \(directory.path)/restarts)\";; *) cat \"\(directory.path)/jobs\";; esac\n"
+    )
+    directory.write("restarts", "0")
+    directory.write("jobs", "8|RUNNING|None|n1\n")
+    var steps = LauncherSteps(launcher(), outputLimit: 0)
+    _ = steps.perform(.start(0..<2, job))
+    let output = try #require((steps.launcher as? BatchLauncher)?.jobs.first?.outputFile.dropFirst(directory.path.count + 1))
+    func look() -> [String] {
+      steps.perform(.look).map { event in
+        switch event {
+        case .ended(let engine): "\(engine.index) ended"
+        case .returned(let index): "\(index) is back"
+        case .waiting(let index, _): "\(index) waits"
+        case .running(let index, let node): "\(index) runs on \(node)"
+        default: "\(event)"
+        }
+      }
+    }
+    #expect(look() == ["0 runs on n1", "1 runs on n1"])
+    directory.write(String(output), "apus: the job begins \nsrun: error: n1: task 1: Killed\n")
+    #expect(look() == ["1 ended"] && look() == [])
+    #expect(steps.live == [0] && steps.state?["n"]?.intValue == 1)
+    directory.write("restarts", "1")
+    directory.write("jobs", "8|PENDING|BeginTime|\n")
+    #expect(look() == ["0 waits", "1 is back", "1 waits"])
+    directory.write("jobs", "8|RUNNING|None|n2\n")
+    #expect(look() == ["0 runs on n2", "1 runs on n2"])
+    #expect(steps.live == [0, 1] && steps.state?["n"]?.intValue == 2)
+  }
+
+  /// Nobody watches over them who would have said so.
+  @Test func whoeverAsksFindsWhatIsBackWithItsJob() throws {
+    directory.write("jobs", "8|RUNNING|None|n1\n")
+    try directory.writeProgram("squeue", "#!/bin/sh\ncat \"\(directory.path)/jobs\"\n")
+    var launcher = launcher()
+    try launcher.start(0..<2, job)
+    var file = ClusterFile(clusterID: "x", profile: job.profile.location)
+    file.engineLauncher = Slurm.name
+    file.set("1", launcher.state(job))
+    for (index, set) in [(0, "1"), (1, "1"), (0, "2")] {
+      var ended = EndedEngine(index: index, end: .signaled(9), place: "job 8", lines: [])
+      ended.set = set
+      if index == 1 { ended.consequence = "started again after 1 s" }
+      file.ended.append(ended)
+    }
+    var status = ClusterStatus(file, path: "")
+    status.ask(environment)
+    #expect(status.engineCount == 2 && status.troubles.isEmpty)
+    #expect(status.file.ended.map(\.consequence) == [EndedEngine.hasReturned, "started again after 1 s", ""])
+  }
+
   /// Jobs between those that were submitted may have been given up.
   @Test func noTwoJobsShareTheirFiles() throws {
     var launcher = launcher()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 
+import processes
 import pytest
 from test_restarts import wait_for
 
@@ -53,6 +54,24 @@ def test_a_job_that_is_requeued_brings_its_engines_back(requeueing):
     # It was in the queue, and is the same job: none of its engines has ended for good.
     assert job_of(cluster) == job and "died" not in cluster.said, cluster.said
     assert cluster.interrupt() == 0, cluster.said
+    cluster.has_left_nothing()
+
+
+def test_an_engine_that_had_died_is_back_with_its_job(requeueing):
+    cluster = requeueing
+    client = cluster.client(2)
+    job, first = job_of(cluster), client[0].apply_sync(os.getpid)
+    os.kill(first, signal.SIGKILL)
+    cluster.hears("died with")
+    wait_for(lambda: len(client.ids) == 1)
+    cluster.stand.system.run("scontrol", "requeue", job)
+    wait_for(lambda: len(client.ids) == 0)
+    await_engines(cluster, client, job)
+    cluster.hears("is there again")
+    # Which is looked after as the other one is.
+    pids = client[:].apply_sync(os.getpid)
+    assert cluster.interrupt() == 0, cluster.said
+    assert not any(processes.runs(pid) for pid in pids), cluster.said
     cluster.has_left_nothing()
 
 

@@ -254,12 +254,16 @@ public struct BatchLauncher: Launcher {
 
   public mutating func states() throws(ClusterError) -> [Int: EngineState] {
     if settles, jobs.contains(where: { isInherited($0) }) { recover(waiting: .zero) }
-    var states = ended.mapValues { EngineState.ended($0) }
     let open = jobs.indices.filter { job in
       jobs[job].isSubmitted && jobs[job].engines.contains { ended[$0] == nil && isCurrent(job, for: $0) }
     }
-    guard !open.isEmpty else { return states }
+    guard !open.isEmpty else { return ended.mapValues { .ended($0) } }
     let listed = try list(open)
+    // A job that its system starts again has all its engines again, whenever they ended.
+    for index in open {
+      for engine in jobs[index].engines where listed[engine].map({ !$0.isEnded }) ?? false { ended[engine] = nil }
+    }
+    var states = ended.mapValues { EngineState.ended($0) }
     let (system, kind, shell) = (system, kind, shell)
     for index in open {
       let job = jobs[index]
