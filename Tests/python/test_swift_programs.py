@@ -112,10 +112,10 @@ def test_a_cluster_that_follows_its_work(programs):
 def test_engines_that_follow_the_work_end_with_a_killed_starter(programs, wait_until):
     program = programs.start("Faults", "busy", "-n", "2-3")
     pids = json.loads(json.loads(program.stdout.readline())["value"])
-    assert len(pids) == 2 and all(map(alive, pids))
+    assert len(pids) == 2 and all(map(processes.runs, pids))
     program.kill()
     program.wait(5)
-    wait_until(lambda: not any(map(alive, pids)), 12)
+    wait_until(lambda: not any(map(processes.runs, pids)), 12)
 
 
 @pytest.mark.parametrize("scenario", ["wait", "busy"])
@@ -124,17 +124,17 @@ def test_an_interrupted_program_that_follows_its_work_leaves_nothing(programs, w
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     program.send_signal(signal.SIGINT)
     assert program.wait(10) == 130
-    wait_until(lambda: not any(map(alive, pids)), 12)
+    wait_until(lambda: not any(map(processes.runs, pids)), 12)
     assert programs.left() == []
 
 
 def test_engines_end_with_a_killed_starter(programs, wait_until):
     program = programs.start("Faults", "wait", "-n", 2)
     pids = json.loads(json.loads(program.stdout.readline())["value"])
-    assert len(pids) == 2 and all(map(alive, pids))
+    assert len(pids) == 2 and all(map(processes.runs, pids))
     program.kill()
     program.wait(5)
-    wait_until(lambda: not any(map(alive, pids)), 8)
+    wait_until(lambda: not any(map(processes.runs, pids)), 8)
 
 
 def test_busy_engines_end_with_a_killed_starter(programs, wait_until):
@@ -142,7 +142,7 @@ def test_busy_engines_end_with_a_killed_starter(programs, wait_until):
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     program.kill()
     program.wait(5)
-    wait_until(lambda: not any(map(alive, pids)), 12)
+    wait_until(lambda: not any(map(processes.runs, pids)), 12)
 
 
 # Ends
@@ -155,7 +155,7 @@ def test_an_interrupted_program_leaves_nothing(programs, wait_until, scenario, n
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     program.send_signal(number)
     assert program.wait(10) == 130
-    wait_until(lambda: not any(map(alive, pids)), 12)
+    wait_until(lambda: not any(map(processes.runs, pids)), 12)
     assert programs.left() == []
 
 

@@ -79,10 +79,10 @@ def test_four_processes(start, parts):
 def test_signals_stop_everything_and_leave_nothing(start, parts, cluster_file, wait_until, number):
     process = start("-n", "2")
     members = pids(cluster_file)
-    assert len(members) == 3 and all(map(alive, members))
+    assert len(members) == 3 and all(map(processes.runs, members))
     process.send_signal(number)
     assert process.wait(10) == 0
-    assert not any(map(alive, members))
+    assert not any(map(processes.runs, members))
     assert list(parts.security.iterdir()) == []
     assert [log.name for log in (parts.security.parent / "log").iterdir() if log.suffix == ".log"] == []
 
@@ -108,7 +108,7 @@ def test_we_find_and_stop_their_cluster(run, parts):
     (listed,) = json.loads(run("ipcluster", "list", "-o", "json").stdout)
     assert listed == json.loads(path.read_text())
     assert run("ipcluster", "stop", "theirs").returncode == 0
-    assert not any(map(alive, members))
+    assert not any(map(processes.runs, members))
     assert rows(run("ipcluster", "list")) == []
 
 
@@ -133,10 +133,10 @@ def test_daemonized(start, run, parts, cluster_file):
     process = start("-n", "2", "--daemonize")
     assert process.wait(5) == 0
     members = pids(cluster_file)
-    assert all(map(alive, members))
+    assert all(map(processes.runs, members))
     assert len(parts.client(2).ids) == 2
     assert run("apus", "stop").returncode == 0
-    assert not any(map(alive, members))
+    assert not any(map(processes.runs, members))
     assert not cluster_file.exists()
 
 
@@ -358,7 +358,7 @@ def test_an_interrupted_start_in_the_background_says_so_by_its_code(start, parts
     members = pids(cluster_file)
     process.send_signal(number)
     assert process.wait(20) == 128 + number
-    assert not any(map(alive, members)) and not cluster_file.exists()
+    assert not any(map(processes.runs, members)) and not cluster_file.exists()
 
 
 @pytest.mark.parametrize("mode", [[], ["--daemonize"]])
@@ -384,7 +384,7 @@ def test_everybody_says_the_same_of_a_controller_that_died(start, run, parts, cl
     assert connection.exists()
     stopped = run("apus", "stop")
     assert stopped.returncode == 0 and "had died before" in stopped.stderr and "stopped 2 processes" in stopped.stderr
-    assert not any(map(alive, engines))
+    assert not any(map(processes.runs, engines))
     assert not cluster_file.exists() and not connection.exists()
     # Nothing is in the way of the next.
     start("-n", "1")
