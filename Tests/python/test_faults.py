@@ -2,11 +2,11 @@
 
 import os
 import signal
-import socket
 import time
 
 import ipyparallel as ipp
 import pytest
+from ports import free_ports
 
 
 def kill(pid: int) -> None:
@@ -17,7 +17,7 @@ def test_a_killed_engine_is_known_at_once(start_cluster, wait_until, record_prop
     client = start_cluster(n=2).client()
     pids = dict(zip(client.ids, client[:].apply_sync(os.getpid)))
     kill(pids[1])
-    took = wait_until(lambda: client.ids == [0], 5)
+    took = wait_until(lambda: client.ids == [0])
     record_property("seconds", took)
     assert took < 1.0
 
@@ -29,7 +29,7 @@ def test_a_task_of_a_killed_engine_gets_an_error(start_cluster):
     time.sleep(0.2)
     kill(pid)
     with pytest.raises(ipp.error.RemoteError) as caught:
-        task.get(10)
+        task.get(40)
     assert caught.value.ename == "EngineError"
 
 
@@ -49,7 +49,7 @@ def test_a_task_of_a_killed_engine_is_retried(start_cluster):
     view.retries = 1
     flag = client[0].apply_sync(os.getcwd) + "/once"
     try:
-        assert view.apply_async(once, flag).get(15) == "done"
+        assert view.apply_async(once, flag).get(40) == "done"
     finally:
         if os.path.exists(flag):
             os.remove(flag)
@@ -60,7 +60,7 @@ def test_a_direct_task_of_a_killed_engine_gets_an_error(start_cluster):
     client = start_cluster(n=2).client()
     task = client[1].apply_async(os.kill, client[1].apply_sync(os.getpid), signal.SIGKILL)
     with pytest.raises((ipp.error.RemoteError, ipp.error.EngineError)):
-        task.get(10)
+        task.get(40)
 
 
 def test_a_stopped_engine_keeps_its_namespace(start_cluster):
@@ -71,19 +71,18 @@ def test_a_stopped_engine_keeps_its_namespace(start_cluster):
     waiting = client[0].apply_async(str, ipp.Reference("kept"))
     time.sleep(1)
     os.kill(pid, signal.SIGCONT)
-    assert waiting.get(10) == "still here"
+    assert waiting.get(40) == "still here"
 
 
-@pytest.mark.timeout(120)
 def test_an_engine_given_up_for_dead_comes_back(start_cluster, wait_until):
     arguments = ["--", "--HeartMonitor.period=100", "--HeartMonitor.max_heartmonitor_misses=5"]
     client = start_cluster(n=1, arguments=arguments).client()
     client[0]["kept"] = "still here"
     pid = client[0].apply_sync(os.getpid)
     os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: not client.ids, 10)
+    wait_until(lambda: not client.ids)
     os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: client.ids, 20)
+    wait_until(lambda: client.ids)
     assert client[client.ids[0]]["kept"] == "still here"
     assert client[client.ids[0]].apply_sync(os.getpid) == pid
 
@@ -93,7 +92,7 @@ def test_nothing_outlives_an_interrupted_cluster(start_cluster):
     cluster.client()
     security = cluster.connection_file.parent
     cluster.process.send_signal(signal.SIGINT)
-    assert cluster.process.wait(15) in (0, -signal.SIGINT, 130)
+    assert cluster.process.wait(40) in (0, -signal.SIGINT, 130)
     deadline = time.monotonic() + 3
     while cluster.processes() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -107,15 +106,9 @@ def test_at_most_four_processes(start_cluster):
     assert len(cluster.processes()) <= 4
 
 
-@pytest.mark.timeout(60)
 def test_a_controller_with_another_key_on_the_same_ports(parts, wait_until):
     """The old ports answer, with another key: the engine looks into the new file and comes back as itself."""
-    free = [socket.socket() for _ in range(18)]
-    for end in free:
-        end.bind(("127.0.0.1", 0))
-    ports = ",".join(str(end.getsockname()[1]) for end in free)
-    for end in free:
-        end.close()
+    ports = ",".join(map(str, free_ports(18)))
     first = parts.start("ipcontroller", f"--ports={ports}", "--HeartMonitor.period=200")
     parts.start("ipengine")
     client = parts.client(1)

@@ -18,7 +18,7 @@ SEED = int(os.environ.get("APUS_SEED", random.randrange(2**32)))
 BOUND = 300 << 20
 
 
-@pytest.mark.timeout(90 if COUNT < 100_000 else 3600)
+@pytest.mark.timeout(180 if COUNT < 100_000 else 3600)
 @pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "not encrypted"])
 @pytest.mark.parametrize("signed", [False, True], ids=["without the key", "with the key"])
 def test_the_cluster_serves_as_before(start_cluster, encrypted, signed):

@@ -97,7 +97,7 @@ def test_whenever_the_controller_is_killed_every_task_ends_once(journaled, tmp_p
         client.wait_for_engines(4, timeout=30)
         assert client.ids == ids
         # All may have ended before, and a process takes a moment to die.
-        wait_until(lambda: former not in controllers(cluster), 20)
+        wait_until(lambda: former not in controllers(cluster))
     record_property("run_twice", again)
     print(f"{again} of {200 * ROUNDS} tasks ran twice")
     # Nobody promises that none does, but it takes a crash within milliseconds of a task's first steps.
@@ -109,7 +109,7 @@ def test_killed_again_and_again_while_many_tasks_wait(parts, wait_until):
     """Its client asks each of the controllers what became of them, and the next one is given the question as well that the last did not read."""
     controller = parts.start("ipcontroller", "--journal")
     client_file = parts.security / "ipcontroller-client.json"
-    wait_until(client_file.exists, 20)
+    wait_until(client_file.exists)
     for _ in range(2):
         parts.start("ipengine", "--timeout=60")
     client = connect_to(client_file)
@@ -135,14 +135,14 @@ def test_what_is_tried_again_after_a_restart_is_no_replay(journaled, tmp_path, w
     view = client.load_balanced_view()
     view.retries = 3
     task = view.apply_async(fail_slowly, str(mark), 0.7)
-    wait_until(lambda: mark.exists() and mark.stat().st_size == 2, 20)
+    wait_until(lambda: mark.exists() and mark.stat().st_size == 2)
     kill_controller(cluster)
     with pytest.raises(ipp.RemoteError, match="as ever"):
         task.get(60)
     # The tries that the controller before had counted may not all be known.
     assert 3 <= mark.stat().st_size <= 5
     view.retries = 0
-    assert view.apply_async(pow, 2, 3).get(20) == 8
+    assert view.apply_async(pow, 2, 3).get(40) == 8
 
 
 def test_engines_come_back_with_their_names_and_their_memory(journaled, wait_until):
@@ -153,7 +153,7 @@ def test_engines_come_back_with_their_names_and_their_memory(journaled, wait_unt
     # A task ends only when everybody is back.
     assert client.load_balanced_view().apply_sync(pow, 2, 3) == 8
     assert controllers(cluster) != [former]
-    client.wait_for_engines(2, timeout=20)
+    client.wait_for_engines(2, timeout=40)
     assert client.ids == [0, 1]
     assert client[:].apply_sync(os.getpid) == pids
     assert client[:]["kept"] == [17, 17]
@@ -163,7 +163,7 @@ def test_a_task_that_runs_is_not_run_again(journaled, tmp_path, wait_until):
     cluster, client = journaled(1)
     marks = tmp_path / "marks"
     task = client.load_balanced_view().apply_async(note, str(marks), 3, 3)
-    wait_until(marks.exists, 20)
+    wait_until(marks.exists)
     kill_controller(cluster)
     assert task.get(30) == 9
     assert marks.read_text() == "3\n"
@@ -178,7 +178,7 @@ def test_a_task_whose_engine_dies_with_the_controller(start_cluster):
     kill_controller(cluster)
     os.kill(engine, signal.SIGKILL)
     with pytest.raises(ipp.error.RemoteError) as caught:
-        lost.get(20)
+        lost.get(40)
     assert caught.value.ename == "EngineError"
     assert "did not come back" in str(caught.value.evalue) or "its connection was lost" in str(caught.value.evalue)
     # The other one goes on.
@@ -194,10 +194,10 @@ def test_what_was_sent_to_certain_engines_ends_with_the_reason(journaled):
     time.sleep(0.3)
     kill_controller(cluster)
     with pytest.raises(ipp.error.RemoteError) as caught:
-        direct.get(20)
+        direct.get(40)
     assert "restarted" in str(caught.value.evalue)
     with pytest.raises(ipp.error.CompositeError):
-        both.get(20)
+        both.get(40)
     assert balanced.get(30) == 8
     assert not client.outstanding
 
@@ -234,13 +234,13 @@ def test_a_stock_client_gets_what_it_waits_for(start_cluster, wait_until):
     tasks = [client.load_balanced_view().apply_async(pow, number, 2) for number in range(3)]
     slow = [client.load_balanced_view().apply_async(time.sleep, 1.5) for _ in range(2)]
     queued = [client.load_balanced_view().apply_async(pow, number, 3) for number in range(20)]
-    assert [task.get(10) for task in tasks] == [0, 1, 4]
+    assert [task.get(40) for task in tasks] == [0, 1, 4]
     # What has not arrived, or is not written yet, is lost with it: nobody sends it again.
     def arrived() -> int:
         status = client.queue_status()
         return status["unassigned"] + sum(status[engine]["tasks"] + status[engine]["completed"] for engine in client.ids)
 
-    wait_until(lambda: arrived() == 25, 10)
+    wait_until(lambda: arrived() == 25)
     time.sleep(0.1)
     kill_controller(cluster)
     assert [task.get(30) for task in slow] == [None, None]
@@ -256,7 +256,7 @@ def test_a_stock_client_gets_nothing_twice(start_cluster, wait_until, capfd):
         # The last results: that they have left is written some milliseconds later.
         time.sleep(0.5)
         former = kill_controller(cluster)
-        wait_until(lambda former=former: controllers(cluster) not in ([], [former]), 20)
+        wait_until(lambda former=former: controllers(cluster) not in ([], [former]))
         assert view.apply_async(pow, 2, 3).get(30) == 8
         # What is sent unasked comes within a second, before this.
         time.sleep(1.5)
@@ -274,12 +274,12 @@ def test_a_stock_client_gets_what_ended_for_a_controller_that_died_before_it_kne
         status = own.queue_status()
         return sum(status[engine][state] for engine in own.ids for state in states) + status["unassigned"] * ("tasks" in states)
 
-    wait_until(lambda: tasks_of("tasks", "completed") == 10, 10)
+    wait_until(lambda: tasks_of("tasks", "completed") == 10)
     time.sleep(0.1)  # They are written; none has ended.
     for _ in range(2):
         former = kill_controller(cluster)
-        wait_until(lambda former=former: controllers(cluster) not in ([], [former]), 20)
-        wait_until(lambda: tasks_of("completed") >= 3, 10)
+        wait_until(lambda former=former: controllers(cluster) not in ([], [former]))
+        wait_until(lambda: tasks_of("completed") >= 3)
     assert [task.get(30) for task in tasks] == [None] * 10
     own.close()
 
@@ -288,7 +288,7 @@ def test_a_full_disk_suspends_the_journal_and_nothing_else(start_cluster):
     cluster = start_cluster(2, ["--journal", "--", "--IPController.journal_limit=20000"])
     client = connect(cluster, 2)
     view = client.load_balanced_view()
-    assert [task.get(20) for task in [view.apply_async(pow, number, 2) for number in range(200)]] == [n * n for n in range(200)]
+    assert [task.get(40) for task in [view.apply_async(pow, number, 2) for number in range(200)]] == [n * n for n in range(200)]
     journal = cluster.ipython_dir / "profile_default" / "journal"
     assert list(journal.glob("*.log")) == []
     # Our own client has its tasks and sends them again.
@@ -304,12 +304,12 @@ def test_nothing_is_known_and_the_engine_has_had_it(parts, wait_until, tmp_path)
     """The journal was suspended, and the list of engines not written yet: the engine takes no message twice, and the task ends."""
     first = parts.start("ipcontroller", "--journal")
     client_file = parts.security / "ipcontroller-client.json"
-    wait_until(client_file.exists, 20)
+    wait_until(client_file.exists)
     parts.start("ipengine")
     client = connect_to(client_file)
     mark = tmp_path / "marks"
     tasks = [client.load_balanced_view().apply_async(note, str(mark), number, 1.0) for number in range(2)]
-    wait_until(mark.exists, 20)
+    wait_until(mark.exists)
     first.kill()
     first.wait()
     for path in [*(parts.security.parent / "journal").glob("*.log"), *(parts.security.parent / "log").glob("engines*.json")]:
@@ -331,7 +331,7 @@ def test_files_that_may_not_grow_are_a_full_disk(start_cluster, wait_until):
     view = client.load_balanced_view()
     assert [task.get(30) for task in [view.apply_async(pow, n, 2) for n in range(1000)]] == [n * n for n in range(1000)]
     logs = cluster.ipython_dir / "profile_default" / "log"
-    wait_until(lambda: any("the journal is suspended" in path.read_text() for path in logs.glob("ipcontroller*.log")), 20)
+    wait_until(lambda: any("the journal is suspended" in path.read_text() for path in logs.glob("ipcontroller*.log")))
     assert controllers(cluster) == former
     client.close()
 
@@ -343,16 +343,15 @@ def test_an_end_in_order_leaves_nothing(start_cluster, wait_until):
     assert (profile / "journal" / "id").exists()
     tasks = [client.load_balanced_view().apply_async(time.sleep, 60) for _ in range(3)]
     cluster.process.send_signal(signal.SIGINT)
-    assert cluster.process.wait(20) == 0
+    assert cluster.process.wait(40) == 0
     for task in tasks:
         with pytest.raises(ipp.error.ControllerLost if hasattr(ipp.error, "ControllerLost") else Exception):
-            task.get(10)
+            task.get(40)
     client.close()
     assert not (profile / "journal").exists()
     assert [path.name for path in (profile / "security").iterdir()] == []
 
 
-@pytest.mark.timeout(120)
 def test_each_client_without_a_name_gets_its_own_results(start_cluster, wait_until):
     """Stock clients come back to another controller in any order, and libzmq names them in that order."""
     cluster = start_cluster(n=2, arguments=["--journal"])
@@ -361,10 +360,10 @@ def test_each_client_without_a_name_gets_its_own_results(start_cluster, wait_unt
         views = [client.load_balanced_view() for client in clients]
         tasks = [[view.apply_async(time.sleep, 0.02) for _ in range(40)] for view in views]
         # They have arrived, and are written; some have ended.
-        wait_until(lambda: any(task.ready() for of_one in tasks for task in of_one), 30)
+        wait_until(lambda: any(task.ready() for of_one in tasks for task in of_one))
         time.sleep(0.5)
         former = kill_controller(cluster)
-        wait_until(lambda: controllers(cluster) not in ([], [former]), 20)
+        wait_until(lambda: controllers(cluster) not in ([], [former]))
         # One that is sent what it has reads on with the next message only, and says by it who it is.
         deadline = time.monotonic() + 30
         while not all(task.ready() for of_one in tasks for task in of_one):
@@ -398,11 +397,11 @@ def test_a_cluster_in_the_background_has_somebody_who_watches(run, supervised, t
     pid = before["controller"]["state"]["pid"]
     supervisor = before["supervisor"]["state"]["pid"]
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: listed(run).get("controller", {}).get("state", {}).get("pid", pid) != pid, 10)
+    wait_until(lambda: listed(run).get("controller", {}).get("state", {}).get("pid", pid) != pid)
     after = listed(run)
     assert after["supervisor"]["state"]["pid"] == supervisor
     assert after["engines"] == before["engines"]
-    wait_until(lambda: json.loads(run("apus", "status", "--json").stdout or "{}").get("engines", []) != [], 15)
+    wait_until(lambda: json.loads(run("apus", "status", "--json").stdout or "{}").get("engines", []) != [])
     assert "True" in run("apus", "list").stdout
     assert run("apus", "start", "--journal", "-n", "1").returncode == 10
     stopped = run("apus", "stop")
@@ -465,22 +464,22 @@ def test_a_start_in_the_background_that_fails_says_why(run):
 def test_a_controller_that_dies_again_and_again_is_given_up(run, supervised, wait_until):
     supervised(1, "--Cluster.controller_restarts=1")
     for _ in range(2):
-        wait_until(lambda: "controller" in listed(run), 10)
+        wait_until(lambda: "controller" in listed(run))
         pid = listed(run)["controller"]["state"]["pid"]
         os.kill(pid, signal.SIGKILL)
         if _ == 0:
-            wait_until(lambda: listed(run).get("controller", {}).get("state", {}).get("pid", pid) != pid, 10)
-    wait_until(lambda: json.loads(run("apus", "list", "--json").stdout) == [], 20)
+            wait_until(lambda: listed(run).get("controller", {}).get("state", {}).get("pid", pid) != pid)
+    wait_until(lambda: json.loads(run("apus", "list", "--json").stdout) == [])
 
 
 def test_ten_thousand_queued_tasks_are_back_soon(parts, wait_until, record_property):
     parts.start("ipcontroller", "--journal")
     client_file = parts.security / "ipcontroller-client.json"
-    wait_until(client_file.exists, 20)
+    wait_until(client_file.exists)
     client = ipp.Client(str(client_file))
     view = client.load_balanced_view()
     tasks = [view.apply_async(pow, number, 2) for number in range(10_000)]
-    wait_until(lambda: client.queue_status()["unassigned"] == 10_000, 30)
+    wait_until(lambda: client.queue_status()["unassigned"] == 10_000)
     # Their facts are on the way to the file for milliseconds.
     time.sleep(0.2)
     controller = next(process for process in processes.processes(parts.mark) if process.role == "controller")
@@ -488,7 +487,7 @@ def test_ten_thousand_queued_tasks_are_back_soon(parts, wait_until, record_prope
     engine = parts.start("ipengine")
     began = time.perf_counter()
     again = parts.start("ipcontroller", "--journal")
-    wait_until(lambda: "the journal is read" in parts.log(again), 20)
+    wait_until(lambda: "the journal is read" in parts.log(again))
     record_property("seconds_until_read", time.perf_counter() - began)
     tasks[0].wait(30)
     took = time.perf_counter() - began

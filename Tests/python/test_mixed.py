@@ -16,7 +16,7 @@ def test_any_controller_with_any_engine(parts, controller, engine):
     assert client.load_balanced_view().map_sync(lambda x: x**2, range(5)) == [0, 1, 4, 9, 16]
     client[0]["a"] = [1, 2]
     assert client[0]["a"] == [1, 2]
-    client[0].execute("print(a)", silent=False, block=True).wait_for_output(5)
+    client[0].execute("print(a)", silent=False, block=True).wait_for_output(40)
     with pytest.raises(ipp.error.RemoteError):
         client[0].apply_sync(lambda: {}["none"])
     client.clear(block=True)
@@ -60,7 +60,7 @@ def test_every_database(parts, database):
     parts.start("ipengine")
     client = parts.client(1)
     msg_ids = client.load_balanced_view().map_async(lambda x: x + 1, range(3)).msg_ids
-    assert client.wait(timeout=10)
+    assert client.wait(timeout=40)
     if database == "--nodb":
         with pytest.raises(ipp.error.RemoteError):
             client.hub_history()
@@ -80,7 +80,7 @@ def test_engines_come_back_to_a_restarted_controller(parts, wait_until):
     pid = first[0].apply_sync(os.getpid)
     first.close()
     controller.send_signal(signal.SIGTERM)
-    assert controller.wait(10) == 0
+    assert controller.wait(40) == 0
     parts.start("ipcontroller", "--reuse", "--HeartMonitor.period=200")
     second = parts.client(1)
     assert second[second.ids[0]].apply_sync(os.getpid) == pid
@@ -94,5 +94,5 @@ def test_the_files_are_private_and_go(parts, wait_until):
     assert [(parts.security / name).stat().st_mode & 0o777 for name in names] == [0o600, 0o600]
     assert parts.security.stat().st_mode & 0o777 == 0o700
     controller.send_signal(signal.SIGTERM)
-    assert controller.wait(10) == 0
+    assert controller.wait(40) == 0
     assert not any((parts.security / name).exists() for name in names)

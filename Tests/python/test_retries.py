@@ -25,7 +25,6 @@ def clients(parts, engines):
         yield apus, client
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("curve", [True, False], ids=["encrypted", "not encrypted"])
 @pytest.mark.parametrize("engines", [["apus"], ["stock"], ["apus", "apus"], ["apus", "stock"]], ids=" ".join)
 def test_an_engine_tries_again_what_failed_on_it(parts, tmp_path, engines, curve):

@@ -139,7 +139,6 @@ def matches(expected, found):
     return expected == found
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("case", CASES, ids=[case["name"].replace(" ", "-") for case in CASES])
 def test_semantics(parts, tmp_path, case):
     path = os.pathsep.join([str(SEMANTICS), parts.env["PYTHONPATH"]])

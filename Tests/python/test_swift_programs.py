@@ -65,7 +65,6 @@ SQUARES = {40: sum(i * i for i in range(40)), 4000: sum(i * i for i in range(400
 # Engines that die
 
 
-@pytest.mark.timeout(120)
 def test_engines_killed_in_maps(programs, tmp_path):
     found = programs.steps("losses", tmp_path / "flag", "-n", 8, seconds=90)
     assert found["map with retries"]["value"] == str(SQUARES[40])
@@ -80,7 +79,6 @@ def test_engines_killed_in_maps(programs, tmp_path):
     assert programs.left() == []
 
 
-@pytest.mark.timeout(90)
 def test_ways_for_a_task_to_end_its_engine(programs):
     found = programs.steps("deaths", "-n", 5)
     for name in ("exit", "trap", "address", "abort"):
@@ -89,7 +87,6 @@ def test_ways_for_a_task_to_end_its_engine(programs):
     assert programs.left() == []
 
 
-@pytest.mark.timeout(90)
 def test_the_last_engine_is_killed(programs):
     found = programs.steps("lastEngine", "-n", 1)
     assert found["map"]["error"] == "RemoteError"
@@ -99,7 +96,6 @@ def test_the_last_engine_is_killed(programs):
     assert programs.left() == []
 
 
-@pytest.mark.timeout(120)
 def test_a_cluster_that_follows_its_work(programs):
     found = programs.steps("following", "-n", "1-3", seconds=90)
     values = {name: line.get("value", line) for name, line in found.items()}
@@ -114,8 +110,8 @@ def test_engines_that_follow_the_work_end_with_a_killed_starter(programs, wait_u
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     assert len(pids) == 2 and all(map(processes.runs, pids))
     program.kill()
-    program.wait(5)
-    wait_until(lambda: not any(map(processes.runs, pids)), 12)
+    program.wait(40)
+    wait_until(lambda: not any(map(processes.runs, pids)))
 
 
 @pytest.mark.parametrize("scenario", ["wait", "busy"])
@@ -123,8 +119,8 @@ def test_an_interrupted_program_that_follows_its_work_leaves_nothing(programs, w
     program = programs.start("Faults", scenario, "-n", "2-3")
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     program.send_signal(signal.SIGINT)
-    assert program.wait(10) == 130
-    wait_until(lambda: not any(map(processes.runs, pids)), 12)
+    assert program.wait(40) == 130
+    wait_until(lambda: not any(map(processes.runs, pids)))
     assert programs.left() == []
 
 
@@ -133,16 +129,16 @@ def test_engines_end_with_a_killed_starter(programs, wait_until):
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     assert len(pids) == 2 and all(map(processes.runs, pids))
     program.kill()
-    program.wait(5)
-    wait_until(lambda: not any(map(processes.runs, pids)), 8)
+    program.wait(40)
+    wait_until(lambda: not any(map(processes.runs, pids)))
 
 
 def test_busy_engines_end_with_a_killed_starter(programs, wait_until):
     program = programs.start("Faults", "busy", "-n", 2)
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     program.kill()
-    program.wait(5)
-    wait_until(lambda: not any(map(processes.runs, pids)), 12)
+    program.wait(40)
+    wait_until(lambda: not any(map(processes.runs, pids)))
 
 
 # Ends
@@ -154,8 +150,8 @@ def test_an_interrupted_program_leaves_nothing(programs, wait_until, scenario, n
     program = programs.start("Faults", scenario, "-n", 2)
     pids = json.loads(json.loads(program.stdout.readline())["value"])
     program.send_signal(number)
-    assert program.wait(10) == 130
-    wait_until(lambda: not any(map(processes.runs, pids)), 12)
+    assert program.wait(40) == 130
+    wait_until(lambda: not any(map(processes.runs, pids)))
     assert programs.left() == []
 
 
@@ -166,7 +162,7 @@ def test_a_second_interrupt_is_enough(programs):
     time.sleep(0.2)
     began = time.monotonic()
     program.send_signal(signal.SIGINT)
-    assert program.wait(5) == 130
+    assert program.wait(40) == 130
     assert time.monotonic() < began + 1
     assert programs.left() == []
 
@@ -201,7 +197,7 @@ def test_a_stale_connection_file(programs, parts, tmp_path, wait_until):
     for side in ("client", "engine"):
         (tmp_path / f"ipcontroller-{side}.json").write_text((parts.security / f"ipcontroller-{side}.json").read_text())
     controller.terminate()
-    controller.wait(10)
+    controller.wait(40)
     client = programs.run("Faults", "nothing", "--file", tmp_path / "ipcontroller-client.json", seconds=50)
     assert client.returncode == 12 and "stale" in client.err
     engine = programs.run("Faults", "engine", "--file", tmp_path / "ipcontroller-engine.json", seconds=50)
@@ -220,7 +216,6 @@ def test_files_of_the_wrong_side(programs, parts):
 # Wrong input
 
 
-@pytest.mark.timeout(90)
 def test_wrong_input(programs):
     found = programs.steps("wrong", "-n", 1)
     expected = {
@@ -247,7 +242,6 @@ def test_wrong_input(programs):
     assert found["afterwards"]["value"] == str(sum(i * i for i in range(10)))
 
 
-@pytest.mark.timeout(90)
 def test_engines_of_another_program(programs, parts):
     parts.start("ipcontroller", "--nodb")
     parts.client(0)
@@ -278,7 +272,6 @@ def mixed(programs, parts):
     return parts.client(4)
 
 
-@pytest.mark.timeout(90)
 def test_each_task_finds_its_kind(programs, parts, mixed):
     found = programs.steps("mixed", "--file", parts.security / "ipcontroller-client.json")
     assert found["kinds"]["value"] == "[2, 2]"
@@ -298,20 +291,19 @@ def test_each_task_finds_its_kind(programs, parts, mixed):
         assert found[name].get("error") == "ClientError", found[name]
 
 
-@pytest.mark.timeout(90)
 def test_tasks_of_a_stock_client_pass_by_swift_engines(mixed):
     view = mixed.load_balanced_view()
     assert view.map_sync(abs, range(-40, 0)) == list(range(40, 0, -1))
     tasks = [view.apply_async(os.getpid) for _ in range(20)]
-    assert len({task.get(10) for task in tasks}) <= 2
+    assert len({task.get(40) for task in tasks}) <= 2
     with pytest.raises(ipp.error.RemoteError) as caught:
-        view.apply_async(int, "nothing").get(10)
+        view.apply_async(int, "nothing").get(40)
     assert caught.value.ename == "ValueError"
     # Sent to it by its number, a task ends with words about what the engine is.
     refused = 0
     for number in mixed.ids:
         try:
-            mixed[number].apply_async(os.getpid).get(10)
+            mixed[number].apply_async(os.getpid).get(40)
         except ipp.error.RemoteError as error:
             refused += 1
             assert "Swift" in str(error)
@@ -325,7 +317,7 @@ def test_a_task_that_only_swift_engines_could_take_ends(programs, parts):
     client = parts.client(1)
     began = time.monotonic()
     with pytest.raises(ipp.error.RemoteError) as caught:
-        client.load_balanced_view().apply_async(os.getpid).get(20)
+        client.load_balanced_view().apply_async(os.getpid).get(40)
     assert "Python" in str(caught.value)
     assert time.monotonic() < began + 10
 
@@ -336,9 +328,9 @@ def test_a_swift_engine_leaves_when_it_is_told(programs, parts, wait_until):
     engines = [programs.start("Faults", "engine", "--file", parts.security / "ipcontroller-engine.json") for _ in range(3)]
     client = parts.client(3)
     engines[0].send_signal(signal.SIGTERM)
-    assert engines[0].wait(10) in (0, 143, -signal.SIGTERM)
+    assert engines[0].wait(40) in (0, 143, -signal.SIGTERM)
     wait_until(lambda: len(client.ids) == 2)
     engines[1].kill()
     wait_until(lambda: len(client.ids) == 1)
     client.shutdown(block=True)
-    assert engines[2].wait(10) == 0
+    assert engines[2].wait(40) == 0

@@ -29,8 +29,8 @@ def run_tasks(client):
     sent = [client[0].apply_async(lambda x: x * 2, bytes(100_000)), view.apply_async(lambda: 1 / 0), view.apply_async(lambda: "light")]
     sent.append(client[0].execute("print('printed')\n1 + 1", silent=False))
     for result in sent:
-        result.wait(20)
-    sent[-1].wait_for_output(5)
+        result.wait(40)
+    sent[-1].wait_for_output(40)
     return [result.msg_ids[0] for result in sent]
 
 
@@ -39,9 +39,9 @@ def test_stock_reads_what_we_write(parts, wait_until):
     parts.start("ipengine", of="stock")
     client = parts.client(1)
     ids = run_tasks(client)
-    wait_until(lambda: not client.result_status(ids, status_only=True)["pending"], 5)
+    wait_until(lambda: not client.result_status(ids, status_only=True)["pending"])
     controller.send_signal(signal.SIGTERM)
-    assert controller.wait(10) == 0
+    assert controller.wait(40) == 0
 
     database = stock_database(parts)
     try:
@@ -72,21 +72,21 @@ def test_we_answer_from_the_file_of_a_former_controller(parts, wait_until, write
     engine = parts.start("ipengine", of="stock")
     client = parts.client(1)
     ids = run_tasks(client)
-    wait_until(lambda: not client.result_status(ids, status_only=True)["pending"], 5)
+    wait_until(lambda: not client.result_status(ids, status_only=True)["pending"])
     if writer == "stock":
         # It writes every two seconds, and not when it ends.
         time.sleep(2.5)
     client.shutdown(hub=True)
     for process in [engine, controller]:
-        process.wait(20)
+        process.wait(40)
 
     parts.start("ipcontroller", "--sqlitedb")
     client = parts.client(0)
     assert [id for id in client.hub_history() if id in ids] == ids
-    assert client.get_result(ids[0], block=True).get(10) == bytes(200_000)
+    assert client.get_result(ids[0], block=True).get(40) == bytes(200_000)
     with pytest.raises(ipp.error.RemoteError, match="ZeroDivisionError"):
-        client.get_result(ids[1], block=True).get(10)
-    assert client.get_result(ids[2], block=True).get(10) == "light"
+        client.get_result(ids[1], block=True).get(40)
+    assert client.get_result(ids[2], block=True).get(40) == "light"
     assert client.db_query({"msg_id": ids[3]}, keys=["stdout"]) == [{"msg_id": ids[3], "stdout": "printed\n"}]
     found = client.db_query({"submitted": {"$gt": client.db_query({"msg_id": ids[0]})[0]["submitted"]}})
     assert [record["msg_id"] for record in found if record["msg_id"] in ids] == ids[1:]
@@ -102,7 +102,7 @@ def test_queries_mean_what_they_say(parts, wait_until):
     parts.start("ipengine", of="stock")
     client = parts.client(1)
     ids = run_tasks(client)
-    wait_until(lambda: not client.result_status(ids, status_only=True)["pending"], 5)
+    wait_until(lambda: not client.result_status(ids, status_only=True)["pending"])
     engine = client.db_query({"msg_id": ids[0]})[0]["engine_uuid"]
 
     def find(**query):

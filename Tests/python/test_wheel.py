@@ -107,7 +107,7 @@ def test_the_stubs_name_what_the_core_has(environment):
     tree = ast.parse((ROOT / "python" / "apus" / "_core.pyi").read_text())
     described = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     code = "import apus._core, json; print(json.dumps([name for name in dir(apus._core) if name[0] != '_']))"
-    done = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, timeout=40)
     names = set(json.loads(done.stdout))
     assert names and names <= described, done.stderr
     # A core that is built without the client has the engine's functions alone.
@@ -232,13 +232,13 @@ def test_the_environment_wins_over_one_that_is_activated(machine, environment):
 def test_the_python_allocator_is_left_alone(environment):
     """Only programs of Apus's own run with jemalloc; a Python that imports the core does not."""
     code = "import apus._core, ctypes; ctypes.CDLL(None).mallctl"
-    done = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, timeout=40)
     assert "undefined symbol: mallctl" in done.stderr
 
 
 def test_python_finds_the_program(environment):
     code = "import apus._program as p; print(p.path())"
-    done = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([str(environment.python), "-c", code], capture_output=True, text=True, timeout=40)
     assert done.stdout.strip() == environment.program(), done.stderr
 
 

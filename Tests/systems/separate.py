@@ -143,7 +143,7 @@ class SeparateHosts(System):
         program.chmod(0o755)
         self.variables["PATH"] = f"{programs}:{os.environ['PATH']}"
         for host in self.hosts:
-            self.wait(lambda host=host: self.ask(host, "echo here") == "here", f"{host} does not answer", 20)
+            self.wait(lambda host=host: self.ask(host, "echo here") == "here", f"{host} does not answer")
 
     def ask(self, host: str, command: str) -> str:
         return self.run(*self.prefix, "ssh", "-o", "BatchMode=yes", host, command, check=False).strip()

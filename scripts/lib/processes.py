@@ -45,6 +45,16 @@ def runs(pid: int) -> bool:
         return False
 
 
+def kill(pid: int, patience: float = 40) -> None:
+    """Ends it at once, and returns when it has ended: until then it answers, and has its sockets, locks and children."""
+    _signal(pid, signal.SIGKILL)
+    deadline = time.monotonic() + patience
+    while runs(pid):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} is still there {patience:g} s after SIGKILL")
+        time.sleep(0.005)
+
+
 def processes(mark: str) -> list[Process]:
     """The living processes that carry this mark, this one excepted."""
     wanted = f"{MARK}={mark}".encode()

@@ -45,7 +45,7 @@ def client(cluster):
     """A client of ours of the module's cluster; nothing of it may be left under way."""
     with connect(cluster) as client:
         yield client
-        client.wait(timeout=20)
+        client.wait(timeout=40)
         assert not client.outstanding
 
 

@@ -204,12 +204,12 @@ def test_imap_reads_no_more_than_it_needs(client, view):
     results = view.imap(double, numbers(), max_outstanding=4)
     assert [next(results) for _ in range(10)] == [2 * x for x in range(10)]
     lazy = results._map
-    client._dispatcher.wait_until(lambda: not lazy._has_room() and not lazy._under_way, 20)
+    client._dispatcher.wait_until(lambda: not lazy._has_room() and not lazy._under_way, 40)
     limit = len(read)
     assert limit < 400
     # Each result that is taken lets one more be read.
     assert [next(results) for _ in range(5)] == [2 * x for x in range(10, 15)]
-    client._dispatcher.wait_until(lambda: len(read) > limit, 20)
+    client._dispatcher.wait_until(lambda: len(read) > limit, 40)
     results.cancel()
 
 
@@ -218,7 +218,7 @@ def test_imap_that_nobody_holds_ends(view):
     thread = results._map._thread
     next(results)
     del results
-    thread.join(10)
+    thread.join(40)
     assert not thread.is_alive()
 
 

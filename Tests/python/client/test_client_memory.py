@@ -16,7 +16,7 @@ def messages():
 def test_results_that_were_read_are_forgotten(client, view):
     before = messages()
     for result in [view.apply_async(abs, -x) for x in range(500)]:
-        result.get(20)
+        result.get(40)
     del result
     assert messages() == before
     assert not client._dispatcher.under_way and not client._dispatcher._early
@@ -26,7 +26,7 @@ def test_results_that_were_read_are_forgotten(client, view):
 def test_results_that_are_never_read(client, view):
     before = messages()
     refs = [weakref.ref(view.apply_async(bytes, 1000)) for _ in range(500)]
-    assert client.wait(timeout=20)
+    assert client.wait(timeout=40)
     gc.collect()
     assert messages() == before and not any(ref() for ref in refs)
     assert not client._dispatcher.under_way
@@ -38,11 +38,11 @@ def test_without_the_collector(client, view):
     gc.disable()
     try:
         ref = weakref.ref(view.apply_async(abs, -1))
-        client.wait(timeout=20)
+        client.wait(timeout=40)
         assert ref() is None
         result = view.apply_async(abs, -1)
         message = weakref.ref(result._children[0])
-        result.get(20)
+        result.get(40)
         del result
         assert message() is None
     finally:
@@ -54,8 +54,8 @@ def test_output_that_is_never_looked_at(client):
     for _ in range(50):
         client[:].apply_async(print, "x" * 100)
     client[:].execute("print(5)")
-    client.wait(timeout=20)
-    client._dispatcher.wait_until(lambda: not client._dispatcher.under_way, 20)
+    client.wait(timeout=40)
+    client._dispatcher.wait_until(lambda: not client._dispatcher.under_way, 40)
     assert messages() == before and not client._dispatcher.under_way
 
 
@@ -63,7 +63,7 @@ def test_callback_of_a_result_that_nobody_holds(client, view):
     seen = []
     view.apply_async(abs, -6).add_done_callback(lambda result: seen.append(result.result()))
     gc.collect()
-    client._dispatcher.wait_until(lambda: seen, 20)
+    client._dispatcher.wait_until(lambda: seen, 40)
     assert seen == [6]
 
 
@@ -103,7 +103,7 @@ def test_many_tasks_through_one_client(run_program):
 def test_large_results_leave_the_message(view):
     numpy = pytest.importorskip("numpy")
     result = view.apply_async(numpy.zeros, 1 << 20)
-    array = weakref.ref(result.get(20))
+    array = weakref.ref(result.get(40))
     assert result._children[0].reply[5] is None
     del result
     gc.collect()

@@ -55,7 +55,7 @@ def fake_ssh(tmp_path, monkeypatch):
 
 def test_through_a_tunnel(cluster, fake_ssh):
     with ipp.Client(str(cluster.connection_file), sshserver="someone@gateway:2222") as client:
-        client.wait_for_engines(2, timeout=20)
+        client.wait_for_engines(2, timeout=40)
         assert client[:].apply_sync(abs, -1) == [1, 1] and client.queue_status()
         process = client._tunnels._process
         assert fake_ssh.read_text() == "someone@gateway\n"
@@ -114,8 +114,8 @@ def test_a_controller_that_is_gone(cluster, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         info["registration"] = free.getsockname()[1]
-    with pytest.raises((TimeoutError, OSError)):
-        ipp.Client(info, timeout=1)
+        with pytest.raises((TimeoutError, OSError)):
+            ipp.Client(info, timeout=1)
 
 
 def test_the_package_is_light():

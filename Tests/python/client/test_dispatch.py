@@ -44,7 +44,7 @@ def send(dispatcher, count=1, form=APPLY_CODEC, flags=0, register=True):
 def test_events_that_come_before_the_sender_has_noted_the_number(core, dispatcher):
     result, (message,) = send(dispatcher, register=False)
     core.reply(message.number)
-    dispatcher.wait_until(lambda: dispatcher._early, 5)
+    dispatcher.wait_until(lambda: dispatcher._early, 40)
     assert not result.done()
     dispatcher.register(message)
     assert result.done() and not dispatcher._early and not dispatcher.under_way
@@ -55,7 +55,7 @@ def test_early_output_and_its_end(core, dispatcher):
     stream = b'{"name": "stdout", "text": "hello"}'
     core.give((message.number, 10, "stream", b"{}", stream, []), (message.number, 11, None, None, None, None))
     core.give((message.number, 0, b"{}", b"{}", b'{"status": "ok", "execution_count": 1}', []))
-    dispatcher.wait_until(lambda: len(dispatcher._early.get(message.number, ())) == 3, 5)
+    dispatcher.wait_until(lambda: len(dispatcher._early.get(message.number, ())) == 3, 40)
     dispatcher.register(message)
     assert message.reply and not message.has_output_pending and message.metadata["stdout"] == "hello"
     assert not dispatcher.under_way
@@ -64,9 +64,9 @@ def test_early_output_and_its_end(core, dispatcher):
 def test_output_that_the_reply_announces(core, dispatcher):
     result, (message,) = send(dispatcher)
     core.give((message.number, 0, b'{"output": 1}', b"{}", OK, [b"\x80\x05N."]))
-    assert result.result(5) == [None] and message.has_output_pending and message.number in dispatcher.under_way
+    assert result.result(40) == [None] and message.has_output_pending and message.number in dispatcher.under_way
     core.give((message.number, 10, "stream", b"{}", b'{"name": "stdout", "text": "x"}', []), (message.number, 11, None, None, None, None))
-    assert dispatcher.wait_until(lambda: not message.has_output_pending, 5)
+    assert dispatcher.wait_until(lambda: not message.has_output_pending, 40)
     assert message.metadata["stdout"] == "x" and not dispatcher.under_way
 
 
@@ -75,7 +75,7 @@ def test_replies_in_any_order(core, dispatcher):
     for message in reversed(messages):
         assert not result.done()
         core.reply(message.number)
-        dispatcher.wait_until(lambda: message.reply, 5)
+        dispatcher.wait_until(lambda: message.reply, 40)
     assert result.done() and len(result.result(0)) == 5
 
 
@@ -117,7 +117,7 @@ def test_interrupt_at_any_line(core, dispatcher, step):
     # What is left comes with the next look at the events, whoever has it.
     dispatcher.dispatch()
     assert waiter(results, 5).not_done == set()
-    assert [result.result(5) for result in results] == [[None, None]] * 2
+    assert [result.result(40) for result in results] == [[None, None]] * 2
     assert not dispatcher.under_way
     assert called in ([results[0]], []) and (called or left <= 0)
 
@@ -134,9 +134,9 @@ def test_a_follower_is_told(core, dispatcher):
         while not dispatcher._followers:
             time.sleep(0.001)
         core.reply(other.number)
-        assert following.result(5) == [None] and not leading.done()
+        assert following.result(40) == [None] and not leading.done()
         core.reply(one.number)
-        assert leading.result(5) == [None]
+        assert leading.result(40) == [None]
 
 
 def test_a_late_thread_tells_the_leader(core, dispatcher):
@@ -150,7 +150,7 @@ def test_a_late_thread_tells_the_leader(core, dispatcher):
             # Nobody is woken by these events themselves.
             core.events.append((message.number, 0, b"{}", b"{}", OK, [b"\x80\x05N."]))
         dispatcher.dispatch()
-        assert leading.result(5) == [None]
+        assert leading.result(40) == [None]
 
 
 def test_leadership_is_given_back_when_waiting_is_cut_off(core, dispatcher):
@@ -162,10 +162,10 @@ def test_leadership_is_given_back_when_waiting_is_cut_off(core, dispatcher):
     dispatcher.call_later(interrupt)
     with pytest.raises(Interrupted):
         core.give((message.number + 100, 12, None, None, None, None))
-        result.result(5)
+        result.result(40)
     assert not core.is_led and dispatcher._leader is None
     core.reply(message.number)
-    assert result.result(5) == [None]
+    assert result.result(40) == [None]
 
 
 def test_callbacks_are_called_outside_of_the_lock(core, dispatcher):
@@ -174,7 +174,7 @@ def test_callbacks_are_called_outside_of_the_lock(core, dispatcher):
 
     def try_lock(_):
         def other():
-            free.append(LOCK.acquire(timeout=5))
+            free.append(LOCK.acquire(timeout=40))
             LOCK.release()
 
         thread = threading.Thread(target=other)
@@ -183,7 +183,7 @@ def test_callbacks_are_called_outside_of_the_lock(core, dispatcher):
 
     result.add_done_callback(try_lock)
     core.reply(message.number)
-    dispatcher.wait_until(lambda: free, 10)
+    dispatcher.wait_until(lambda: free, 40)
     assert free == [True]
 
 
@@ -195,14 +195,14 @@ def test_everything_ends_with_the_connection(core, dispatcher):
     assert result.done() and result.result(0)[0].ename == "ClientError"
     never, _ = send(dispatcher)
     with pytest.raises(OSError):
-        never.result(5)
+        never.result(40)
 
 
 def test_engines_come_and_go(core, dispatcher):
     seen = []
     dispatcher.engine_callbacks.append(seen.append)
     core.give((3, 20, "three", "python", True, None), (4, 20, "four", "swift", True, None), (0, 21, "zero", "python", True, None))
-    dispatcher.wait_until(lambda: len(seen) == 3, 5)
+    dispatcher.wait_until(lambda: len(seen) == 3, 40)
     engines = dispatcher.engines
     assert engines.ids == [3, 4] and not engines.are_all_own and engines.are_own([3]) and not engines.are_own([4])
     assert engines.table["three"] == 3 and engines.table[4] == "four" and engines.known["zero"] == 0
@@ -215,13 +215,13 @@ def test_engines_that_a_restarted_controller_has_not_back_have_their_names(core,
     core.give((0, 20, "zero", "python", True, None), (1, 20, "one", "python", True, None), (2, 20, "two", "swift", True, None))
     away = [(1, "one", "python", True), (2, "two", "swift", True)]
     core.give((-1, 22, away, None, None, None), (1, 21, "one", "python", True, None), (2, 21, "two", "swift", True, None))
-    dispatcher.wait_until(lambda: len(seen) == 5, 5)
+    dispatcher.wait_until(lambda: len(seen) == 5, 40)
     engines = dispatcher.engines
     assert engines.ids == [0] and [engines.uuid(engine_id) for engine_id in (0, 1, 2)] == ["zero", "one", "two"]
     assert engines.are_own([0, 1]) and not engines.are_own([0, 2])
     # Another one has its number meanwhile.
     core.give((1, 20, "another", "swift", True, None), (-1, 23, away, None, None, None), (3, 20, "three", "python", True, None))
-    dispatcher.wait_until(lambda: len(seen) == 7, 5)
+    dispatcher.wait_until(lambda: len(seen) == 7, 40)
     assert engines.uuid(1) == "another" and not engines.are_own([1]) and engines.are_own([0, 3])
     with pytest.raises(KeyError):
         engines.uuid(2)

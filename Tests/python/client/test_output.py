@@ -23,15 +23,15 @@ def test_output_of_calls_is_complete(client):
     text = "".join(f"line {i}\n" for i in range(100))
     one = client.load_balanced_view().apply_async(talk, 100)
     both = client[:].apply_async(talk, 100)
-    assert one.get(10) == 100 and both.get(10) == [100, 100]
-    assert one.wait_for_output(10) and both.wait_for_output(10)
+    assert one.get(40) == 100 and both.get(40) == [100, 100]
+    assert one.wait_for_output(40) and both.wait_for_output(40)
     assert (one.stdout, one.stderr) == (text, "warned\n")
     assert (both.stdout, both.stderr) == ([text] * 2, ["warned\n"] * 2)
 
 
 def test_calls_that_print_nothing_are_complete_at_once(client, view):
     result = view.apply_async(abs, -1)
-    result.get(10)
+    result.get(40)
     assert result._output_ready and result.wait_for_output(0) and result.stdout == ""
 
 
@@ -42,8 +42,8 @@ def test_output_of_failing_calls(view):
 
     result = view.apply_async(fail)
     with pytest.raises(ipp.RemoteError):
-        result.get(10)
-    assert result.wait_for_output(10) and result.stdout == "before\n" and result.error.ename == "ValueError"
+        result.get(40)
+    assert result.wait_for_output(40) and result.stdout == "before\n" and result.error.ename == "ValueError"
 
 
 def test_carriage_returns(client):
@@ -54,7 +54,7 @@ def test_carriage_returns(client):
 def test_records(client):
     result = client[0].apply_async(time.sleep, 0.05)
     assert result.completed is None and result.engine_id == 0 and result.status is None
-    result.get(10)
+    result.get(40)
     record = result.metadata
     assert record.status == "ok" and record.engine_uuid == client._engines[0] and record.msg_id == result.msg_ids[0]
     dates = [record[key] for key in ("submitted", "started", "completed", "received")]
@@ -70,8 +70,8 @@ def test_records(client):
 def test_a_record_that_somebody_holds_is_kept_up_to_date(client):
     result = client[0].execute("print('a')")
     record = result.metadata
-    result.get(10)
-    result.wait_for_output(10)
+    result.get(40)
+    result.wait_for_output(40)
     assert record["status"] == "ok" and record["stdout"] == "a\n"
 
 
@@ -80,8 +80,8 @@ def test_labels(client):
     with view.temp_flags(label="mine"):
         result = view.apply_async(abs, -1)
         mapped = view.map_async(abs, range(200))
-    result.get(10)
-    mapped.get(10)
+    result.get(40)
+    mapped.get(40)
     assert result.label == "mine" and set(mapped.label) == {"mine"}
     assert client[0].set_flags(label="direct").apply_async(abs, -1).label == "direct"
     found = client.db_query({"label": "mine"}, keys=["label"])
@@ -93,10 +93,10 @@ def test_live_output(client):
     result = client[:].execute("import time\nfor i in range(4):\n    print(i, flush=True)\n    time.sleep(0.2)")
     out = io.StringIO()
     with redirect_stdout(out), result.stream_output():
-        client._dispatcher.wait_until(lambda: "[stdout:0]" in out.getvalue() and "[stdout:1]" in out.getvalue(), 10)
+        client._dispatcher.wait_until(lambda: "[stdout:0]" in out.getvalue() and "[stdout:1]" in out.getvalue(), 40)
         assert not result.ready()
-        result.get(20)
-        result.wait_for_output(10)
+        result.get(40)
+        result.wait_for_output(40)
     lines = out.getvalue().split()
     assert sorted(line for line in lines if line.isdecimal()) == sorted("0123" * 2)
 
@@ -124,13 +124,13 @@ def test_other_client_s_results(client, connect_client):
     results = [client.load_balanced_view().apply_async(numpy.arange, n) for n in (5, 5000)]
     results.append(client[0].apply_async(lambda: {"a": 1}))
     for result in results:
-        result.get(10)
+        result.get(40)
     other = connect_client()
     ids = [msg_id for result in results for msg_id in result.msg_ids]
     found = other.get_result(ids)
     assert isinstance(found, ipp.AsyncHubResult)
-    first, second, third = found.get(10)
+    first, second, third = found.get(40)
     assert (first == numpy.arange(5)).all() and (second == numpy.arange(5000)).all() and third == {"a": 1}
     assert not other.results and found.engine_id[2] == 0
     # What this client has forgotten it asks for, too.
-    assert client.get_result(ids[2]).get(10) == {"a": 1}
+    assert client.get_result(ids[2]).get(40) == {"a": 1}

@@ -279,7 +279,7 @@ def test_result_that_cannot_be_read_here(client):
     result = view.apply_async(ipp.interactive(lambda: OnlyHere()))  # noqa: F821
     for _ in range(2):
         with pytest.raises(AttributeError):
-            result.get(10)
+            result.get(40)
 
 
 def test_prepickled(client, view):
@@ -293,11 +293,11 @@ def test_other_picklers(client):
     for use in ("use_cloudpickle", "use_dill"):
         pytest.importorskip(use[4:])
         try:
-            getattr(view, use)().get(10)
+            getattr(view, use)().get(40)
             assert view.apply_sync(lambda: {"f": lambda: 3})[0]["f"]() == 3
             assert client.load_balanced_view().map_sync(lambda x: x + 1, range(200)) == list(range(1, 201))
         finally:
-            view.use_pickle().get(10)
+            view.use_pickle().get(40)
     assert view.apply_sync(abs, -1) == [1, 1]
 
 

@@ -23,7 +23,7 @@ def test_threads_share_a_client(client):
     view = client.load_balanced_view()
 
     def work(n):
-        return [view.apply_async(abs, -x).get(20) for x in range(n, n + 100)]
+        return [view.apply_async(abs, -x).get(40) for x in range(n, n + 100)]
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(work, range(0, 8000, 1000)))
@@ -40,9 +40,9 @@ def test_a_result_that_another_thread_sent(client):
         sender.start()
         while len(sent) < 50:
             for result in list(sent):
-                result.get(20)
+                result.get(40)
         sender.join()
-        assert [result.get(20) for result in sent] == list(range(50))
+        assert [result.get(40) for result in sent] == list(range(50))
 
 
 def test_maps_in_threads(client):
@@ -62,14 +62,14 @@ def test_two_clients_in_two_threads(connect_client):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(work, clients)) == [list(range(200))] * 2
     one, other = (client[0].apply_async(abs, -1) for client in clients)
-    assert ipp.wait([one, other], timeout=10).not_done == set()
+    assert ipp.wait([one, other], timeout=40).not_done == set()
 
 
 def test_follower_goes_on_when_the_leader_has_its_result(client):
     quick, slow = client[0].apply_async(nap, 0.2), client[1].apply_async(nap, 0.6)
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(quick.get, 10), pool.submit(slow.get, 10)]
-        assert [future.result(10) for future in waiting] == [0.2, 0.6]
+        assert [future.result(40) for future in waiting] == [0.2, 0.6]
 
 
 def interrupt_after(seconds):
@@ -84,7 +84,7 @@ def test_interrupted_get(client):
     with pytest.raises(KeyboardInterrupt):
         result.get()
     timer.join()
-    assert not result.done() and result.get(20) == 1.0
+    assert not result.done() and result.get(40) == 1.0
     assert client[:].apply_sync(abs, -4) == [4, 4]
 
 
@@ -99,14 +99,14 @@ def test_an_interrupt_that_another_thread_takes_reaches_a_get(client):
     timer.join()
     assert not result.wait(0.5), "the end of the task ended the wait"
     result.cancel()
-    result.wait(20)
+    result.wait(40)
 
 
 def test_interrupted_apply_sync_gives_the_result_object(client):
     timer = interrupt_after(0.2)
     result = client[0].apply_sync(nap, 1.0)
     timer.join()
-    assert isinstance(result, ipp.AsyncResult) and result.get(20) == 1.0
+    assert isinstance(result, ipp.AsyncResult) and result.get(40) == 1.0
 
 
 def test_interrupts_while_results_come_lose_nothing(run_program):
@@ -134,13 +134,13 @@ def test_interrupts_while_results_come_lose_nothing(run_program):
                 while True:
                     try:
                         armed = True
-                        result.get(20)
+                        result.get(40)
                         armed = False
                         break
                     except KeyboardInterrupt:
                         pass
             signal.setitimer(signal.ITIMER_REAL, 0)
-            assert [result.get(20) for result in results] == list(range(2000))
+            assert [result.get(40) for result in results] == list(range(2000))
         assert not client._dispatcher.under_way and view.apply_sync(abs, -9) == 9
         print("some" if hits else "none")
         """
@@ -185,7 +185,7 @@ def test_fork(run_program):
         child = os.fork()
         if not child:
             try:
-                pending.get(5)
+                pending.get(40)
             except OSError as error:
                 pass
             except Exception as error:
@@ -193,7 +193,7 @@ def test_fork(run_program):
             with ipp.Client(path) as own:
                 os._exit(0 if own[:].apply_sync(abs, -1) == [1, 1] else 4)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), pending.get(5), client[:].apply_sync(abs, -2))
+        print(os.waitstatus_to_exitcode(status), pending.get(40), client[:].apply_sync(abs, -2))
         """
     )
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "0 3 [2, 2]\n")
@@ -260,7 +260,7 @@ def test_client_that_nobody_holds_is_closed(cluster):
     dispatcher, thread = weakref.ref(client._dispatcher), client._dispatcher._thread
     del client
     gc.collect()
-    thread.join(10)
+    thread.join(40)
     assert not thread.is_alive() and dispatcher() is None
 
 

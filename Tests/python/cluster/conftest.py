@@ -77,7 +77,7 @@ def python(profile, tmp_path):
 def apus(bin_dir, profile):
     """``apus("list")`` runs a command of the installation to its end, in the same profile."""
 
-    def apus(*arguments: str, timeout: float = 30) -> subprocess.CompletedProcess:
+    def apus(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess:
         return subprocess.run(
             [str(bin_dir / "apus"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
             env={**os.environ, "APUS_PYTHON": sys.executable})

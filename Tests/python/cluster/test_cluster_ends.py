@@ -30,7 +30,7 @@ def running(pids):
 
 def test_exit(python):
     program, pids = begin(python)
-    assert program.wait(20) == 0
+    assert program.wait(40) == 0
     assert running(pids) == []
 
 
@@ -38,7 +38,7 @@ def test_exit(python):
 def test_killed(python, mark, profile, wait_until, number):
     program, pids = begin(python, "signal.pause()")
     program.send_signal(number)
-    assert program.wait(20) == -number
+    assert program.wait(40) == -number
     wait_until(lambda: not running(pids))
     # The guardian too, and it takes the files with it.
     wait_until(lambda: processes.processes(mark) == [])
@@ -76,7 +76,7 @@ signal.pause()
 
 def test_os_exit(python, mark, wait_until):
     program, pids = begin(python, "os._exit(4)")
-    assert program.wait(20) == 4
+    assert program.wait(40) == 4
     wait_until(lambda: processes.processes(mark) == [])
 
 
@@ -94,12 +94,12 @@ signal.pause()
 """)
     assert program.stdout.readline() == "ready\n", program.stderr.read()
     program.kill()
-    wait_until(lambda: processes.processes(mark) == [], 15)
+    wait_until(lambda: processes.processes(mark) == [])
 
 
 def test_a_cluster_that_was_let_go_lives_on(python, apus, mark):
     program, pids = begin(python, shutdown=False)
-    assert program.wait(20) == 0
+    assert program.wait(40) == 0
     assert running(pids) == pids
     assert apus("stop", "it").returncode == 0
     assert running(pids) == []
@@ -107,7 +107,7 @@ def test_a_cluster_that_was_let_go_lives_on(python, apus, mark):
 
 def test_a_cluster_that_is_let_go_later_lives_on_too(python, apus, wait_until, mark):
     program, pids = begin(python, "cluster.shutdown_atexit = False\nos.kill(os.getpid(), signal.SIGKILL)")
-    program.wait(20)
+    program.wait(40)
     # The guardian has nothing to do, and goes.
     wait_until(lambda: all("apus-guardian" not in process.command for process in processes.processes(mark)))
     assert running(pids) == pids
@@ -123,7 +123,7 @@ os.waitpid(child, 0)
 print("running", cluster.controller.process.is_running(), flush=True)
 """)
     assert program.stdout.readline() == "running True\n"
-    assert program.wait(20) == 0
+    assert program.wait(40) == 0
     assert running(pids) == []
 
 
@@ -171,6 +171,6 @@ while cluster.controller is None or cluster.controller.state != "running":
 print(cluster.controller.pid, flush=True)
 """)
     pid = int(program.stdout.readline())
-    assert program.wait(20) == 0
+    assert program.wait(40) == 0
     wait_until(lambda: not running([pid]))
     wait_until(lambda: processes.processes(mark) == [])

@@ -136,14 +136,14 @@ def test_the_program_is_found_where_it_is(bin_dir, profile, monkeypatch):
 
 def test_import_apus_does_without_traitlets(python):
     program = python("import sys, apus, apus._executable\nprint([name for name in ('traitlets', 'asyncio') if name in sys.modules])")
-    assert program.communicate(timeout=20)[0] == "[]\n"
+    assert program.communicate(timeout=40)[0] == "[]\n"
 
 
 def test_without_traitlets_it_is_said(python):
     program = python("import sys\nsys.modules['traitlets'] = None\nimport apus.cluster")
-    assert "pip install traitlets" in program.communicate(timeout=20)[1]
+    assert "pip install traitlets" in program.communicate(timeout=40)[1]
 
 
 def test_ipython_is_not_imported(python):
     program = python("import sys\nfrom apus.cluster import Cluster\nCluster().start_controller_sync()\nprint('IPython' in sys.modules)")
-    assert program.communicate(timeout=20)[0] == "False\n"
+    assert program.communicate(timeout=40)[0] == "False\n"

@@ -16,12 +16,12 @@ def test_the_commands_see_what_python_started(make, apus):
     assert [each["cluster"]["cluster_id"] for each in listed] == ["seen"]
     assert listed[0] == cluster.to_dict()
     with cluster.connect_client_sync() as client:
-        client.wait_for_engines(2, timeout=20)
+        client.wait_for_engines(2, timeout=40)
     status = json.loads(apus("status", "--cluster-id=seen", "--json").stdout)
     assert [engine["kind"] for engine in status["engines"]] == ["python", "python"]
     ended = cluster.controller.process, cluster.engine_set
     assert apus("stop", "seen").returncode == 0
-    assert ended[0].wait(5) == 0
+    assert ended[0].wait(40) == 0
     assert not os.path.exists(cluster.cluster_file)
 
 
@@ -33,7 +33,7 @@ def test_python_takes_over_what_a_command_started(apus, profile, wait_until):
     assert cluster.shutdown_atexit is False
     assert cluster.controller.process.is_running() and cluster.engine_set.n == 2
     with cluster.connect_client_sync() as client:
-        client.wait_for_engines(2, timeout=20)
+        client.wait_for_engines(2, timeout=40)
     written = json.loads((profile / "security" / "cluster-.json").read_text())
     assert cluster.to_dict() == written
     process = cluster.controller.process
@@ -80,7 +80,7 @@ def test_sets_that_a_command_has_added_stay_in_the_file(make, apus):
     cluster = make(n=1, cluster_id="more")
     cluster.start_cluster_sync()
     with cluster.connect_client_sync() as client:
-        client.wait_for_engines(1, timeout=20)
+        client.wait_for_engines(1, timeout=40)
     assert apus("engines", "-n", "1", "--daemonize", "--cluster-id=more").returncode == 0
     name = cluster.start_engines_sync(1)
     sets = json.loads(open(cluster.cluster_file).read())["engines"]["sets"]
@@ -104,7 +104,7 @@ def test_ipyparallel_takes_over_what_python_started(make):
     other = stock.Cluster.from_file(cluster.cluster_file)
     assert other.controller.process.pid == cluster.controller.process.pid
     other.stop_cluster_sync()
-    assert cluster.controller.process is None or cluster.controller.process.wait(10) == 0
+    assert cluster.controller.process is None or cluster.controller.process.wait(40) == 0
 
 
 def test_a_stopped_cluster_is_noticed_by_the_one_that_started_it(make, apus, wait_until):
@@ -131,7 +131,7 @@ def test_parts_that_have_ended_are_left_out(make):
     d = json.loads(json.dumps(cluster.to_dict()))
     launcher = cluster.engine_set.launchers["0"]
     launcher.signal(signal.SIGKILL)
-    launcher.process.wait(10)
+    launcher.process.wait(40)
     other = Cluster.from_dict(d)
     assert list(other.engine_set.launchers) == ["1"] and other.engine_set.n == 1
 
@@ -191,8 +191,8 @@ def test_the_manager_finds_clusters_and_forgets_them(make, profile):
     process = cluster.controller.process
     found = manager.clusters["default:one"].controller.process
     cluster.stop_cluster_sync()
-    process.wait(5)
-    found.wait(5)
+    process.wait(40)
+    found.wait(40)
     assert manager.load_clusters() == {}
     key, new = manager.new_cluster(cluster_id="two")
     assert key == "default:two" and manager.load_clusters() == {key: new}
@@ -266,7 +266,7 @@ def test_the_file_of_a_later_cluster_is_left_alone(make, apus, words):
     cluster.start_cluster_sync()
     controller, engines = cluster.controller, cluster.engine_set
     assert apus("stop", "again").returncode == 0
-    assert controller.process.wait(10) is not None
+    assert controller.process.wait(40) is not None
     started = apus("start", "-n", "1", "--daemonize", "--cluster-id=again", *words)
     assert started.returncode == 0, started.stderr
     written = json.loads(open(cluster.cluster_file).read())
@@ -291,7 +291,7 @@ def test_a_cluster_that_runs_is_not_replaced_by_another_of_its_name(make, apus):
     assert json.loads(open(first.cluster_file).read()) == written
     process = first.controller.process
     first.stop_cluster_sync()
-    process.wait(10)
+    process.wait(40)
     # Nor is one in the way that has ended without removing its file.
     with open(first.cluster_file, "w") as file:
         json.dump(written, file)

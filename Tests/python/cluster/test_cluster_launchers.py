@@ -85,7 +85,7 @@ def test_engines_that_look_for_the_file_themselves(make):
     cluster.start_cluster_sync()
     assert "IPP_CONNECTION_INFO" not in cluster.engine_set.get_env()
     with cluster.connect_client_sync() as client:
-        client.wait_for_engines(1, timeout=20)
+        client.wait_for_engines(1, timeout=40)
 
 
 def test_a_delay_between_engines_lets_others_work(make):

@@ -67,7 +67,7 @@ def test_engines_by_sets(make):
     assert list(cluster.engines) == [first, "more"] and second == "more"
     assert cluster.engine_set is cluster.engines[first]
     with cluster.connect_client_sync() as client:
-        client.wait_for_engines(3, timeout=20)
+        client.wait_for_engines(3, timeout=40)
         cluster.stop_engines_sync("more")
         assert list(cluster.engines) == [first]
         with pytest.raises(KeyError):
@@ -84,7 +84,7 @@ def test_a_signal_reaches_the_engines(make, wait_until, tmp_path):
         cluster.signal_engines_sync("INT")
         for result in results:
             with pytest.raises(Exception, match="KeyboardInterrupt"):
-                result.get(timeout=20)
+                result.get(timeout=40)
 
 
 def test_restart_gives_new_processes_under_the_same_name(make):
@@ -166,7 +166,7 @@ except KeyboardInterrupt:
     assert program.stdout.readline() == "ready\n"
     # It waits for a minute now, or will in a moment: then the signal comes before the wait, with the same end.
     program.send_signal(signal.SIGINT)
-    output, errors = program.communicate(timeout=20)
+    output, errors = program.communicate(timeout=40)
     assert output == "interrupted True []\n", errors
 
 

@@ -91,13 +91,13 @@ def test_px_shows_output_while_the_code_runs(apus):
         assert process.stdout.readline() == "[stdout:0] started\n"
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=40)
     finally:
         process.kill()
     assert process.returncode == 130
     assert "KeyboardInterrupt" in errors
     # The engine is free.
-    assert apus("px", "--targets=0", "1", timeout=10).returncode == 0
+    assert apus("px", "--targets=0", "1", timeout=40).returncode == 0
 
 
 def test_a_second_interrupt_leaves_the_engines_to_it(own):
@@ -108,7 +108,7 @@ def test_a_second_interrupt_leaves_the_engines_to_it(own):
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "[stdout:0] no\n"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=40)
     finally:
         process.kill()
     assert process.returncode == 130
@@ -266,7 +266,7 @@ def test_status_watches_until_ctrl_c(apus):
         assert apus("px", "1").returncode == 0
         looks.append(json.loads(process.stdout.readline()))
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=40)
     finally:
         process.kill()
     assert process.returncode == 0
@@ -310,8 +310,8 @@ def test_abort_ends_what_runs_and_what_waits(own, wait_until):
         mine = [task["id"] for task in tasks if task["engine"] == 0]
         assert own.json("abort", mine[0])["aborted"] == [mine[0]]
         assert set(own.json("abort", "--all")["aborted"]) >= {task["id"] for task in tasks if task["engine"] == 1}
-        assert process.wait(10) == 1
-        assert waiting.wait(10) == 1
+        assert process.wait(40) == 1
+        assert waiting.wait(40) == 1
     finally:
         process.kill()
         waiting.kill()
@@ -465,7 +465,7 @@ def test_without_a_task_database(start_cluster, tmp_path):
     try:
         assert process.stdout.readline()
         assert len(commands.json("abort", "--all")["aborted"]) == 1
-        assert process.wait(10) == 1
+        assert process.wait(40) == 1
     finally:
         process.kill()
 

@@ -30,7 +30,7 @@ def start(parts, wait_until):
         process = parts.start("ipcluster", "start", *arguments, of=of, **more)
         process.words = lambda: parts.log(process)
         if ready:
-            wait_until(lambda: " ready after " in process.words() or process.poll() is not None, 30)
+            wait_until(lambda: " ready after " in process.words() or process.poll() is not None)
             assert " ready after " in process.words(), process.words()
         return process
 
@@ -41,7 +41,7 @@ def start(parts, wait_until):
 def run(parts):
     """As the shared fixture, in the profile directory of ``parts``."""
 
-    def run(command: str, *arguments: str, of: str = "apus", timeout: float = 30) -> subprocess.CompletedProcess:
+    def run(command: str, *arguments: str, of: str = "apus", timeout: float = 60) -> subprocess.CompletedProcess:
         return subprocess.run(
             [str(parts.places[of] / command), *arguments], env=parts.env, cwd=parts.directory, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout)
@@ -81,7 +81,7 @@ def test_signals_stop_everything_and_leave_nothing(start, parts, cluster_file, w
     members = pids(cluster_file)
     assert len(members) == 3 and all(map(processes.runs, members))
     process.send_signal(number)
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
     assert not any(map(processes.runs, members))
     assert list(parts.security.iterdir()) == []
     assert [log.name for log in (parts.security.parent / "log").iterdir() if log.suffix == ".log"] == []
@@ -92,11 +92,11 @@ def test_ipyparallel_finds_and_stops_our_cluster(start, run, parts, monkeypatch)
     monkeypatch.setenv("IPYTHONDIR", parts.env["IPYTHONDIR"])
     cluster = ipp.Cluster.from_file()
     with cluster.connect_client_sync() as client:
-        client.wait_for_engines(2, timeout=10)
+        client.wait_for_engines(2, timeout=40)
         assert len(client[:].apply_sync(os.getpid)) == 2
     assert rows(run("ipcluster", "list", of="stock")) == [["default", "''", "True", "2", "Local"]]
     assert run("ipcluster", "stop", of="stock").returncode == 0
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
 
 
 def test_we_find_and_stop_their_cluster(run, parts):
@@ -124,14 +124,14 @@ def test_stop_list_and_a_second_start(start, run, cluster_file):
     assert run("ipcluster", "clean").returncode == 1
     assert cluster_file.exists()
     assert run("ipcluster", "stop", "--all").returncode == 0
-    assert process.wait(10) == 0 and beside.wait(10) == 0
+    assert process.wait(40) == 0 and beside.wait(40) == 0
     assert run("ipcluster", "stop", "--all").returncode == 0
     assert run("ipcluster", "stop").returncode == 11
 
 
 def test_daemonized(start, run, parts, cluster_file):
     process = start("-n", "2", "--daemonize")
-    assert process.wait(5) == 0
+    assert process.wait(40) == 0
     members = pids(cluster_file)
     assert all(map(processes.runs, members))
     assert len(parts.client(2).ids) == 2
@@ -144,16 +144,16 @@ def test_a_dead_engine_is_told_with_its_reason(start, cluster_file, wait_until):
     process = start("-n", "2")
     _, first, second = pids(cluster_file)
     os.kill(second, signal.SIGKILL)
-    wait_until(lambda: "SIGKILL" in process.words(), 5)
+    wait_until(lambda: "SIGKILL" in process.words())
     assert f"engine 1 (process {second}) died with signal 9 (SIGKILL)" in process.words()
-    wait_until(lambda: pids(cluster_file)[1:] == [first], 1)
+    wait_until(lambda: pids(cluster_file)[1:] == [first])
     assert process.poll() is None
 
 
 def test_engines_that_cannot_start_end_the_cluster(start, parts):
     process = start(
         "-n", "2", f"--EngineLauncher.engine_cmd={[sys.executable, '-c', 'raise SystemExit(' + repr('no luck') + ')']!r}", ready=False)
-    assert process.wait(20) == 1
+    assert process.wait(40) == 1
     words = process.words()
     assert "died with exit code 1" in words and "no luck" in words and "all engines died" in words
     assert list(parts.security.iterdir()) == []
@@ -161,7 +161,7 @@ def test_engines_that_cannot_start_end_the_cluster(start, parts):
 
 def test_a_missing_command_is_told(start):
     process = start("-n", "2", "--EngineLauncher.engine_cmd=/no/engine", ready=False)
-    assert process.wait(20) == 127
+    assert process.wait(40) == 127
     assert "/no/engine" in process.words()
 
 
@@ -169,7 +169,7 @@ def test_a_dead_controller_ends_the_cluster(start, cluster_file):
     process = start("-n", "1")
     controller, engine = pids(cluster_file)
     os.kill(controller, signal.SIGKILL)
-    assert process.wait(10) == 1
+    assert process.wait(40) == 1
     assert "the controller died, with signal 9 (SIGKILL)" in process.words()
     assert not processes.runs(engine)
 
@@ -180,7 +180,7 @@ def test_what_does_not_end_is_killed(start, cluster_file, wait_until):
     os.kill(engine, signal.SIGSTOP)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
     assert 0.9 < time.monotonic() - began < 4
     assert not processes.runs(engine)
     assert "SIGKILL" in process.words()
@@ -190,7 +190,7 @@ def test_a_stale_cluster_file_is_replaced(start, run, parts, cluster_file):
     process = start("-n", "1")
     contents = cluster_file.read_text()
     process.send_signal(signal.SIGINT)
-    process.wait(10)
+    process.wait(40)
     cluster_file.write_text(contents)
     assert rows(run("ipcluster", "list")) == [["default", "''", "False", "0", "Local"]]
     start("-n", "1")
@@ -211,7 +211,7 @@ def test_a_stranger_with_a_process_id_of_the_cluster_is_left_alone(start, run, p
     process = start("-n", "1")
     contents = json.loads(cluster_file.read_text())
     process.send_signal(signal.SIGINT)
-    process.wait(10)
+    process.wait(40)
     stranger = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"]})
     try:
         contents["controller"]["state"]["pid"] = stranger.pid
@@ -228,11 +228,11 @@ def test_a_stranger_with_a_process_id_of_the_cluster_is_left_alone(start, run, p
 def test_more_engines(start, run, parts, cluster_file, wait_until):
     start("-n", "1")
     more = parts.start("ipcluster", "engines", "-n", "2")
-    wait_until(lambda: "2 engines ready" in parts.log(more), 20)
+    wait_until(lambda: "2 engines ready" in parts.log(more))
     assert len(parts.client(3).ids) == 3
     assert rows(run("ipcluster", "list"))[0][3] == "3"
     more.send_signal(signal.SIGTERM)
-    assert more.wait(10) == 0
+    assert more.wait(40) == 0
     assert rows(run("ipcluster", "list"))[0][3] == "1"
 
 
@@ -262,7 +262,7 @@ def test_signals_for_users_reach_the_engines(start, parts, wait_until, tmp_path)
     code = f"import os, signal; signal.signal(signal.SIGUSR1, lambda *_: open(f'{flag}{{os.getpid()}}', 'w').close())"
     client[:].execute(code, block=True)
     process.send_signal(signal.SIGUSR1)
-    wait_until(lambda: len(list(tmp_path.glob("flag*"))) == 2, 5)
+    wait_until(lambda: len(list(tmp_path.glob("flag*"))) == 2)
 
 
 def test_a_signal_that_another_thread_takes_runs_its_handler_in_an_idle_engine(start, parts, wait_until, tmp_path):
@@ -302,33 +302,33 @@ def test_connection_files_are_private_and_reused(parts, wait_until):
 
     def controller(*arguments):
         process = parts.start("ipcontroller", *arguments)
-        wait_until(lambda: "ready" in parts.log(process), 10)
+        wait_until(lambda: "ready" in parts.log(process))
         return process
 
     first = controller("--reuse")
     assert oct(client.stat().st_mode & 0o777) == oct(engine.stat().st_mode & 0o777) == "0o600"
     contents = client.read_text()
     first.terminate()
-    assert first.wait(10) == 0
+    assert first.wait(40) == 0
     assert client.read_text() == contents
     second = controller("--reuse")
     assert client.read_text() == contents
     second.terminate()
-    second.wait(10)
+    second.wait(40)
     third = controller()
     assert client.read_text() != contents
     third.terminate()
-    assert third.wait(10) == 0
+    assert third.wait(40) == 0
     assert not client.exists() and not engine.exists()
 
 
 def test_logs_to_a_file(parts, wait_until):
     process = parts.start("ipcontroller", "--log-to-file", "--cluster-id=a")
     log = parts.security.parent / "log" / f"ipcontroller-a-{process.pid}.log"
-    wait_until(lambda: log.exists() and "ready" in log.read_text(), 10)
+    wait_until(lambda: log.exists() and "ready" in log.read_text())
     assert (parts.security / "ipcontroller-a-client.json").exists()
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
 
 
 def test_the_engines_environment(start, parts, tmp_path):
@@ -343,7 +343,7 @@ def test_a_cluster_file_that_cannot_be_written_ends_the_controller(start, run, p
     # Root may write anywhere; nobody can rename a file over a directory.
     cluster_file.mkdir()
     process = start("-n", "1", ready=False)
-    assert process.wait(20) == 73, process.words()
+    assert process.wait(40) == 73, process.words()
     import processes
 
     assert processes.processes(parts.mark) == []
@@ -354,17 +354,17 @@ def test_an_interrupted_start_in_the_background_says_so_by_its_code(start, parts
     # Engines that never register, and never end.
     idle = [sys.executable, "-c", "import time; time.sleep(600)"]
     process = start("-n", "2", "--daemonize", f"--EngineLauncher.engine_cmd={idle!r}", ready=False)
-    wait_until(lambda: cluster_file.exists() and len(pids(cluster_file)) == 3, 20)
+    wait_until(lambda: cluster_file.exists() and len(pids(cluster_file)) == 3)
     members = pids(cluster_file)
     process.send_signal(number)
-    assert process.wait(20) == 128 + number
+    assert process.wait(40) == 128 + number
     assert not any(map(processes.runs, members)) and not cluster_file.exists()
 
 
 @pytest.mark.parametrize("mode", [[], ["--daemonize"]])
 def test_engines_that_end_well_without_registering_are_a_failed_start(start, cluster_file, mode):
     process = start("-n", "2", *mode, f"--EngineLauncher.engine_cmd={['/bin/true']!r}", ready=False)
-    assert process.wait(20) == 1, process.words()
+    assert process.wait(40) == 1, process.words()
     assert "all engines died" in process.words()
     assert not cluster_file.exists()
 
@@ -397,7 +397,7 @@ def test_a_second_signal_says_what_it_does(start, cluster_file, wait_until):
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: "stopping the cluster" in process.words())
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
     assert "asked a second time: what has not ended yet is killed (SIGKILL)" in process.words()
     assert not processes.runs(engine)
 
@@ -409,7 +409,7 @@ def test_a_log_that_cannot_be_made_ends_the_start_at_that_engine(start, parts, r
     for second in range(int(time.time()), int(time.time()) + 20):
         (log / f"ipengine--{second}-2.log").mkdir()
     process = start("-n", "500", ready=False)
-    assert process.wait(20) == 73, process.words()
+    assert process.wait(40) == 73, process.words()
     assert "engine 2 (2 run already)" in process.words()
     assert process.words().count("error") <= 1 and len(list(log.glob("ipengine-*.log"))) <= 22
 

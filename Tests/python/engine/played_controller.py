@@ -15,7 +15,13 @@ from pathlib import Path
 
 import zmq
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts" / "lib"))
+
+from ports import free_ports  # noqa: E402
+
 DELIMITER = b"<IDS|MSG>"
+#: Seconds that an engine has for whatever is waited for, on a machine that has much else to do.
+PATIENCE = 40.0
 
 
 def python_package() -> Path:
@@ -56,12 +62,10 @@ class PlayedController:
                 socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             if kind == zmq.SUB:
                 socket.subscribe(b"")
-            if ports:
-                socket.bind(f"tcp://127.0.0.1:{ports[name]}")
-            else:
-                socket.bind_to_random_port("tcp://127.0.0.1")
             self.sockets[name] = socket
-        self.ports = {name: int(socket.last_endpoint.decode().rpartition(":")[2]) for name, socket in self.sockets.items()}
+        self.ports = ports or dict(zip(kinds, free_ports(len(kinds))))
+        for name, socket in self.sockets.items():
+            socket.bind(f"tcp://127.0.0.1:{self.ports[name]}")
         self.info = {
             "ssh": "", "interface": "tcp://127.0.0.1", "key": key, "curve_serverkey": None, "location": "localhost", "pack": "json",
             "unpack": "json", "signature_scheme": "hmac-sha256", **self.ports, "broadcast": [self.ports["broadcast"]],
@@ -70,6 +74,9 @@ class PlayedController:
         temporary.write_text(json.dumps(self.info))
         temporary.rename(self.file)
         self.outputs: list[Message] = []
+        #: Requests that were answered, and those whose output has ended: either may be heard first.
+        self.answered: set[str] = set()
+        self.idle: set[str] = set()
 
     # -- frames
 
@@ -93,23 +100,34 @@ class PlayedController:
         message.update(idents=frames[:index], buffers=frames[index + 6 :])
         return message
 
-    def receive(self, name: str, timeout: float = 10) -> Message:
+    def receive(self, name: str, timeout: float = PATIENCE) -> Message:
         assert self.sockets[name].poll(timeout * 1000), f"nothing came on {name} in {timeout} s"
-        return self.parse(self.sockets[name].recv_multipart())
+        message = self.parse(self.sockets[name].recv_multipart())
+        parent = message["parent_header"].get("msg_id")
+        if name == "iopub":
+            if message["content"].get("execution_state") == "idle":
+                self.idle.add(parent)
+        elif message.msg_type in ("apply_reply", "execute_reply") and message["content"].get("status") != "aborted":
+            self.answered.add(parent)
+        return message
 
     # -- an engine's life
 
-    def register(self, id: int = 0, hb_period: int = 200) -> Message:
-        """Answer the next registration request, and wait until the engine is reachable."""
+    def register(self, id: int = 0, hb_period: int = 600_000, beats: bool = True) -> Message:
+        """Answer the next registration request, and wait until the engine is reachable.
+
+        Nobody pings after that: a period in which an engine would be missing that is longer than any test.
+        """
         request = self.receive("registration")
         assert request.msg_type == "registration_request"
         self.engine = request["content"]["uuid"].encode()
         content = {"id": id, "status": "ok", "hb_period": hb_period, "connection_info": {}}
         self.sockets["registration"].send_multipart([self.engine, *self.frames("registration_reply", content)])
-        self.beat(b"1.5")
+        if beats:
+            self.beat(b"1.5")
         return request
 
-    def beat(self, text: bytes, timeout: float = 10) -> None:
+    def beat(self, text: bytes, timeout: float = PATIENCE) -> None:
         """Ping until the engine answers with the same bytes."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -131,7 +149,7 @@ class PlayedController:
         except (IndexError, KeyError, TypeError, ValueError):
             return ""
 
-    def request(self, name: str, msg_type: str, content=None, timeout: float = 10, **more) -> Message:
+    def request(self, name: str, msg_type: str, content=None, timeout: float = PATIENCE, **more) -> Message:
         """Send and wait for the answer to this very message."""
         id = self.send(name, self.frames(msg_type, content, **more))
         deadline = time.monotonic() + timeout
@@ -147,7 +165,7 @@ class PlayedController:
         values = [*args, *(kwargs[key] for key in sorted(kwargs))]
         return [pickle.dumps(function), pickle.dumps(infos), *(pickle.dumps(value) for value in values)]
 
-    def apply(self, function, *args, socket: str = "mux", timeout: float = 10, metadata=None, **kwargs):
+    def apply(self, function, *args, socket: str = "mux", timeout: float = PATIENCE, metadata=None, **kwargs):
         """The value of a call in the engine; what it raised there comes as RuntimeError."""
         buffers = self.apply_buffers(function, *args, **kwargs)
         reply = self.request(socket, "apply_request", timeout=timeout, buffers=buffers, metadata=metadata)
@@ -155,10 +173,10 @@ class PlayedController:
             raise RuntimeError(f"{reply['content'].get('ename')}: {reply['content'].get('evalue')}")
         return pickle.loads(reply["buffers"][0])
 
-    def execute(self, code: str, silent: bool = False, timeout: float = 20, **content) -> Message:
+    def execute(self, code: str, silent: bool = False, timeout: float = PATIENCE, **content) -> Message:
         return self.request("mux", "execute_request", {"code": code, "silent": silent, **content}, timeout=timeout)
 
-    def output(self, kind: str, timeout: float = 5, parent: str | None = None) -> Message:
+    def output(self, kind: str, timeout: float = PATIENCE, parent: str | None = None) -> Message:
         """The next output of this type; others before it are kept in `outputs`."""
         deadline = time.monotonic() + timeout
         while True:
@@ -168,11 +186,16 @@ class PlayedController:
                 return message
 
     def drain(self, seconds: float = 0.3) -> list[Message]:
-        """All outputs until none comes for a while."""
+        """All outputs until those of every request that was answered have ended, and none comes for a while."""
         found = []
-        while self.sockets["iopub"].poll(seconds * 1000):
-            found.append(self.parse(self.sockets["iopub"].recv_multipart()))
-        return found
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            if self.sockets["iopub"].poll(seconds * 1000):
+                found.append(self.receive("iopub"))
+            elif self.answered <= self.idle:
+                return found
+            else:
+                assert time.monotonic() < deadline, f"the output of {self.answered - self.idle} did not end"
 
     def close(self) -> None:
         for socket in self.sockets.values():

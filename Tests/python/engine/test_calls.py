@@ -13,7 +13,7 @@ np = pytest.importorskip("numpy")
 from apus import msgpack  # noqa: E402
 
 
-def request(controller, head, *arguments, socket="mux", out_of_band=msgpack.OUT_OF_BAND, metadata=None, timeout=10):
+def request(controller, head, *arguments, socket="mux", out_of_band=msgpack.OUT_OF_BAND, metadata=None, timeout=40):
     """The reply to a call. `arguments`: what stands behind the head, one value."""
     buffers = [msgpack.pack(head) if isinstance(head, dict) else head]
     for value in arguments:
@@ -32,7 +32,7 @@ def error(reply):
     return reply["content"]["ename"], reply["content"]["evalue"]
 
 
-def apply(controller, function=None, *positional, source=None, each=None, discards=None, timeout=10, **others):
+def apply(controller, function=None, *positional, source=None, each=None, discards=None, timeout=40, **others):
     head = {"call": "apply"}
     if discards is not None:
         head["discards"] = discards

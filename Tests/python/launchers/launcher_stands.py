@@ -126,7 +126,7 @@ class Cluster:
         self.launcher.send_signal(signal.SIGINT)
         return self.launcher.wait(seconds)
 
-    def has_left_nothing(self, seconds: float = 10, logs: int = 0) -> None:
+    def has_left_nothing(self, seconds: float = 40, logs: int = 0) -> None:
         """No job, no process on any host, no file of its making but logs of engines that died, one each."""
         deadline = time.monotonic() + seconds
         while True:
@@ -149,6 +149,6 @@ class Cluster:
                 self.launcher.wait(30)
             except subprocess.TimeoutExpired:
                 self.launcher.kill()
-                self.launcher.wait(5)
+                self.launcher.wait(40)
         self.run("stop", "--all")
         processes.end(self.mark)

@@ -67,7 +67,7 @@ def test_stop_finds_what_a_killed_launcher_left(make_cluster, name):
     cluster.start()
     cluster.hears("3 engines ready")
     cluster.launcher.kill()
-    cluster.launcher.wait(5)
+    cluster.launcher.wait(40)
     stopped = cluster.run("stop")
     assert stopped.returncode == 0, stopped.stderr
     cluster.has_left_nothing()
@@ -328,7 +328,7 @@ def test_asking_ends_no_rank(make_cluster, name):
     cluster.start()
     cluster.hears("3 engines ready")
     cluster.launcher.kill()
-    cluster.launcher.wait(5)
+    cluster.launcher.wait(40)
     (state,) = json.loads(cluster.run("list", "--json").stdout)[0]["engines"]["sets"].values()
     mpiexec = state["pid"]
     ranks = [process.pid for process in processes.processes(cluster.mark) if "apus.engine" in process.command and process.pid != mpiexec]
@@ -367,7 +367,7 @@ def test_an_engine_comes_through_a_tunnel(make_cluster):
             time.sleep(0.02)
     finally:
         engine.kill()
-        engine.wait(5)
+        engine.wait(40)
     refused = cluster.run("engine", words[1], "--ssh=nowhere.invalid")
     assert refused.returncode == 255 and "the tunnel through nowhere.invalid failed" in refused.stderr
     assert cluster.run("stop").returncode == 0

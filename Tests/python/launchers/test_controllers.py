@@ -95,7 +95,7 @@ def test_a_launcher_that_is_killed_leaves_what_stop_ends(make_cluster):
     cluster.start(*arguments(cluster), n=2)
     cluster.hears("2 engines ready")
     cluster.launcher.kill()
-    cluster.launcher.wait(5)
+    cluster.launcher.wait(40)
     assert "True" in cluster.run("list").stdout
     assert cluster.run("px", "6 * 7").stdout.count("42") == 2
     stopped = cluster.run("stop")
@@ -169,7 +169,7 @@ def test_a_controller_that_lives_keeps_its_files(make_cluster, name):
         assert first.poll() is None and cluster.client(0).ids == []
     finally:
         first.terminate()
-        first.wait(20)
+        first.wait(40)
     assert not files(cluster)
 
 
@@ -207,7 +207,7 @@ def test_a_controller_that_was_started_by_hand_meanwhile_keeps_its_files(make_cl
         assert first.poll() is None and cluster.run("status").returncode == 0
     finally:
         first.terminate()
-        first.wait(20)
+        first.wait(40)
     assert not files(cluster)
 
 
@@ -231,4 +231,4 @@ def test_a_controller_that_comes_while_another_starts_keeps_its_files(make_clust
         assert first.poll() is None
     finally:
         first.terminate()
-        first.wait(20)
+        first.wait(40)

@@ -16,7 +16,7 @@ _SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "sge": "qsub", "lsf": "bsub", "htco
 
 def kill(cluster) -> None:
     cluster.launcher.kill()
-    cluster.launcher.wait(5)
+    cluster.launcher.wait(40)
 
 
 def stops(cluster) -> None:
@@ -82,7 +82,7 @@ def test_an_end_before_anything_was_handed_over(make_cluster, part, number):
     cluster.launcher.send_signal(number)
     cluster.hears("stopping the cluster")
     (system.folder / "version_goes_on").touch()
-    assert cluster.launcher.wait(20) == 0, cluster.said
+    assert cluster.launcher.wait(40) == 0, cluster.said
     assert "did not end" not in cluster.said and "SIGKILL" not in cluster.said, cluster.said
     assert not [call for call in system.calls("qsub") if str(cluster.profile) in " ".join(call)]
     cluster.has_left_nothing()
@@ -175,7 +175,7 @@ def test_engines_that_were_added_one_by_one(bare):
     adding = cluster.popen("engines", "-n2", "--LocalEngineSetLauncher.delay=600")
     wait_for(lambda: len(list((cluster.profile / "log").glob("ipengine-*-0.log"))) == 2)
     adding.kill()
-    adding.wait(5)
+    adding.wait(40)
     stopped = cluster.run("stop")
     assert stopped.returncode == 0, stopped.stderr
     cluster.has_left_nothing(logs=1)

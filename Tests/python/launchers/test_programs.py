@@ -85,7 +85,7 @@ def test_what_a_killed_program_has_left_ends_with_the_next_stop(make_cluster, na
         assert cluster.run("stop").returncode == 11 and running.poll() is None
     finally:
         running.kill()
-        running.wait(5)
+        running.wait(40)
     # It was killed while it wrote its file, too.
     [file] = (cluster.profile / "security").glob("cluster-program-*.json")
     file.with_name(f"{file.name}.{running.pid}-7.new").write_text("{")
@@ -104,7 +104,7 @@ def test_a_program_is_stopped_by_its_name(make_cluster):
     wait_for(lambda: cluster.stand.jobs())
     stopped = cluster.run("stop", named(running))
     assert stopped.returncode == 0, stopped.stderr
-    assert running.wait(5) == 130
+    assert running.wait(40) == 130
     cluster.has_left_nothing()
 
 

@@ -165,7 +165,7 @@ def test_a_controller_that_had_to_be_killed_leaves_no_journal(make_cluster):
     cluster.launcher.send_signal(signal.SIGINT)
     cluster.hears("stopping the cluster")
     cluster.launcher.send_signal(signal.SIGINT)
-    cluster.launcher.wait(20)
+    cluster.launcher.wait(40)
     cluster.has_left_nothing(logs=2)
     assert not (cluster.profile / "journal").exists()
 

@@ -68,7 +68,7 @@ def test_nobody_goes_who_computes_or_holds_names(make_cluster):
     refused = cluster.run("scale", "1")
     assert refused.returncode == 1 and "2 more than wanted: 2 compute, 1 were addressed" in refused.stderr, refused.stderr
     assert len(client.ids) == 3
-    running.get(20)
+    running.get(40)
     # Who has computed is free to go.
     wait_for(lambda: len(client.ids) == 1)
     assert client[client.ids[0]]["x"] == 7
@@ -144,7 +144,7 @@ def test_a_number_needs_no_launcher_on_this_machine(make_cluster):
     assert over.returncode == 124 and "time is over" in over.stderr, over.stderr
     fewer = cluster.run("scale", "1", "--force")
     assert fewer.returncode == 0, fewer.stderr
-    running.get(20)
+    running.get(40)
     wait_for(lambda: len(client.ids) == 1)
     again = cluster.run("scale", "2")
     assert again.returncode == 0, again.stderr
@@ -176,7 +176,7 @@ def test_a_scale_that_is_overtaken_or_refused_says_so(make_cluster):
     cluster.hears("a client wants 3 engines")
     wait_for(lambda: "in the queue (Resources)" in waits.words())
     client.scale(2)
-    assert waits.wait(20) == 1 and "overtaken: another client wants 2 engines since" in waits.words()
+    assert waits.wait(40) == 1 and "overtaken: another client wants 2 engines since" in waits.words()
     cluster.stand.system.faults(submit_refusal="your quota is exhausted")
     refused = cluster.run("scale", "5")
     assert refused.returncode == 14 and "your quota is exhausted" in refused.stderr, refused.stderr
@@ -193,7 +193,7 @@ def test_a_scale_that_is_overtaken_or_refused_says_so(make_cluster):
 
     wait_for(all_are_named, 30)
     cluster.launcher.kill()
-    cluster.launcher.wait(5)
+    cluster.launcher.wait(40)
     assert waits.wait(40) == 1 and "the launcher that watched over this cluster has gone" in waits.words(), waits.words()
     # Engines that were refused meanwhile are none that it waits for.
     stopped = cluster.run("stop", "--all")
@@ -244,7 +244,7 @@ def test_no_task_is_lost_while_engines_die(make_cluster):
         while not results.ready():
             if killed < 3 and len(client.ids) > 1:
                 try:
-                    pid = client[client.ids[-1]].apply_async(os.getpid).get(5)
+                    pid = client[client.ids[-1]].apply_async(os.getpid).get(40)
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
                 except Exception:

@@ -34,7 +34,7 @@ def _makes_environments(path: str) -> bool:
     # The free-threaded builds have no stable ABI. A launcher of pyenv's for a version that is not chosen fails here.
     test = "import sys, sysconfig, venv; sys.exit(sys.implementation.name != 'cpython' or bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
     try:
-        return subprocess.run([path, "-c", test], capture_output=True, timeout=20).returncode == 0
+        return subprocess.run([path, "-c", test], capture_output=True, timeout=40).returncode == 0
     except OSError:
         return False
 
@@ -122,7 +122,7 @@ def without_libraries() -> list[str] | None:
     script += "".join(f"mount -t tmpfs none '{directory}' && " for directory in directories) + 'exec "$@"'
     words = [*unshare, "sh", "-c", script, "sh"]
     try:
-        works = subprocess.run([*words, "true"], capture_output=True, timeout=20).returncode == 0
+        works = subprocess.run([*words, "true"], capture_output=True, timeout=40).returncode == 0
     except OSError:
         return None
     return words if works else None
