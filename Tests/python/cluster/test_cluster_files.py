@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import subprocess
+import threading
 
 import pytest
 
@@ -101,10 +102,11 @@ def test_ipyparallel_takes_over_what_python_started(make):
     stock = pytest.importorskip("ipyparallel")
     cluster = make(n=1)
     cluster.start_cluster_sync()
+    process = cluster.controller.process
     other = stock.Cluster.from_file(cluster.cluster_file)
     assert other.controller.process.pid == cluster.controller.process.pid
     other.stop_cluster_sync()
-    assert cluster.controller.process is None or cluster.controller.process.wait(40) == 0
+    assert process.wait(40) == 0
 
 
 def test_a_stopped_cluster_is_noticed_by_the_one_that_started_it(make, apus, wait_until):
@@ -114,6 +116,22 @@ def test_a_stopped_cluster_is_noticed_by_the_one_that_started_it(make, apus, wai
     apus("stop", "gone")
     wait_until(lambda: controller.state == engines.state == "after")
     cluster.stop_cluster_sync()
+
+
+def test_a_file_that_a_stop_has_removed_does_not_come_back(make, apus):
+    """Though the one that started the cluster has not noticed all of its ends yet."""
+    from apus.cluster import loop
+
+    cluster = make(n=2, cluster_id="removed")
+    cluster.start_cluster_sync()
+    goes_on = threading.Event()
+    loop.call_soon(goes_on.wait)
+    try:
+        assert apus("stop", "removed").returncode == 0
+        cluster.update_cluster_file()
+        assert not os.path.exists(cluster.cluster_file)
+    finally:
+        goes_on.set()
 
 
 def test_the_file_is_whole_and_for_its_owner(make):
@@ -260,7 +278,7 @@ def test_engines_that_only_the_commands_can_stop_are_not_forgotten(profile):
 
 
 @pytest.mark.parametrize("words", [[], ["--no-journal"]])
-def test_the_file_of_a_later_cluster_is_left_alone(make, apus, words):
+def test_the_file_of_a_later_cluster_is_left_alone(make, apus, wait_until, words):
     """Somebody has stopped ours, and started another one under the same name."""
     cluster = make(n=1, cluster_id="again")
     cluster.start_cluster_sync()
@@ -275,7 +293,7 @@ def test_the_file_of_a_later_cluster_is_left_alone(make, apus, words):
     cluster.stop_cluster_sync()
     assert json.loads(open(cluster.cluster_file).read()) == written
     assert json.loads(apus("list", "--json").stdout)[0]["controller"] == written["controller"]
-    assert engines.state == "after"
+    wait_until(lambda: engines.state == "after")
     assert apus("stop", "again").returncode == 0
     assert not os.path.exists(cluster.cluster_file)
 

@@ -208,7 +208,8 @@ def test_stop_of_jobs_that_are_gone_is_no_error(make_cluster, name):
     import shutil
 
     cluster = make_cluster(name)
-    assert cluster.run("start", "-n3", "--daemonize", *cluster.stand.arguments).returncode == 0
+    # It stays where none of its engines is left, or there might be nothing to stop.
+    assert cluster.run("start", "-n3", "--daemonize", "--IPClusterStart.early_shutdown=0", *cluster.stand.arguments).returncode == 0
     for job in cluster.stand.jobs():
         cluster.stand.system.cancel(job)
     deadline = time.monotonic() + 20

@@ -256,7 +256,8 @@ class ClusterFile:
 
     def _is_running(self):
         parts = [self.controller, *self.engines.values()]
-        return any(part is not None and part.state != "after" for part in parts)
+        # One that has ended may not have been told of yet: whoever stopped it has removed the file, which would come back for a moment.
+        return any(part is not None and part.state != "after" and part.poll() is None for part in parts)
 
     def update_cluster_file(self):
         """Write the cluster's file, or remove it where nothing of the cluster runs. With `cluster_file=""` there is none."""
