@@ -36,13 +36,17 @@ class Process:
         return "other"
 
 
+def state(pid: int) -> str | None:
+    """The letter that the system has for it: ``R``, ``S``, ``T``, ``Z``…; None where it is gone, as it may be between any two looks at it."""
+    try:
+        return _state(Path(f"/proc/{pid}"))
+    except OSError:
+        return None
+
+
 def runs(pid: int) -> bool:
     """Whether a process is there and has not ended: one that nobody has collected yet has."""
-    try:
-        return _state(Path(f"/proc/{pid}")) not in "ZX"
-    except OSError:
-        # It may go between any two looks at it.
-        return False
+    return state(pid) not in (None, "Z", "X")
 
 
 def kill(pid: int, patience: float = 40) -> None:

@@ -80,7 +80,7 @@ def test_a_start_that_fails_leaves_nothing(profile, mark, tmp_path):
     with pytest.raises(RuntimeError, match="could not be started"):
         cluster.start_cluster_sync()
     assert cluster.controller is None
-    wait_for(lambda: not left(mark), 15)
+    wait_for(lambda: not left(mark))
     assert not list((profile / "security").iterdir())
 
 

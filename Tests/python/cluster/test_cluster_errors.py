@@ -1,7 +1,6 @@
 """What people are told when something is wrong."""
 
 import os
-import time
 
 import pytest
 from traitlets import TraitError
@@ -9,11 +8,11 @@ from traitlets.config import Config
 
 
 def test_a_controller_that_dies_at_its_start(make):
-    cluster = make(n=1, controller_args=["--nonsense"])
-    began = time.monotonic()
+    config = Config()
+    config.ControllerLauncher.connection_info_timeout = 600
+    cluster = make(n=1, controller_args=["--nonsense"], config=config)
     with pytest.raises(RuntimeError, match="(?s)ended with exit code 2.*there is no option --nonsense"):
         cluster.start_cluster_sync()
-    assert time.monotonic() - began < 10
 
 
 def test_a_controller_that_says_nothing(make):
@@ -52,17 +51,15 @@ def test_a_program_that_is_not_there(make):
 def test_an_engine_that_dies_at_its_start(make, survivor, profile, caplog):
     from apus.error import EngineError
 
-    # The other one of the set lives, and would be waited with for a minute.
+    # The other one of the set lives, and would be waited with.
     fate = "import os; print('my last words', flush=True); os._exit(3)"
     if survivor:
         fate = f"import os\nif not os.path.exists('first'):\n    os.mkdir('first'); {fate[10:]}"
-    cluster = make(n=2, engine_args=["-c", fate, f"--work-dir={profile.parent}"])
+    cluster = make(n=2, engine_args=["-c", fate, f"--work-dir={profile.parent}"], engine_timeout=600)
     profile.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
     with pytest.raises(EngineError, match="(?s)engine [01] ended with exit code 3.*my last words"):
         with cluster:
             pytest.fail("it has started")
-    assert time.monotonic() - began < 15
     assert cluster.controller is None and cluster.engines == {}
     # What the error says is not said twice.
     assert "my last words" not in caplog.text

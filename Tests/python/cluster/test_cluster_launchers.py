@@ -88,20 +88,29 @@ def test_engines_that_look_for_the_file_themselves(make):
         client.wait_for_engines(1, timeout=40)
 
 
+def delayed(seconds: float) -> Config:
+    return Config(LocalEngineSetLauncher={"delay": seconds})
+
+
 def test_a_delay_between_engines_lets_others_work(make):
-    config = Config()
-    config.LocalEngineSetLauncher.delay = 0.4
-    slow, other = make(n=3, config=config), make()
+    slow, other = make(n=2, config=delayed(600), cluster_id="slow"), make()
 
     async def both():
         starting = asyncio.ensure_future(slow.start_cluster())
         await other.start_controller()
         await other.stop_controller()
         assert not starting.done()
+        starting.cancel()
         await starting
 
-    asyncio.run(both())
-    assert len(slow.engine_set.launchers) == 3
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(both())
+
+
+def test_engines_with_a_delay_between_them_all_start(make):
+    cluster = make(n=3, config=delayed(0.1))
+    cluster.start_cluster_sync()
+    assert len(cluster.engine_set.launchers) == 3
 
 
 def test_output_is_shown_as_it_comes(make, capfd, wait_until):
@@ -160,20 +169,23 @@ def test_a_stock_controller(make):
 
 # MARK: MPI
 
-def test_mpi(make, command, wait_until):
+def test_mpi(make, command, wait_until, tmp_path):
     # Runs its program as often as -n says, and ends when they have.
     calls = command("mpiexec", 'n=$2; shift 3; for i in $(seq $n); do "$@" & done; trap "kill %1 %2" TERM; wait; wait')
+    gate = tmp_path / "gate"
+    command("some-engine", f'while ! [ -e {gate} ]; do sleep 0.02; done; exit 1')
     config = Config()
     config.MPILauncher.mpi_args = ["--quiet"]
-    config.MPIEngineSetLauncher.engine_cmd = ["sleep", "60"]
+    config.MPIEngineSetLauncher.engine_cmd = ["some-engine"]
     cluster = make(n=2, engines="mpi", config=config, engine_args=["0"])
     cluster.start_cluster_sync()
     wait_until(calls)
-    assert calls() == ["-n 2 --quiet sleep 60 --mpi 0"]
+    assert calls() == ["-n 2 --quiet some-engine --mpi 0"]
     engines = cluster.engine_set
     state = json.loads(json.dumps(cluster.to_dict()))["engines"]
     assert state["class"] == "mpi" and list(state["sets"].values())[0]["n"] == 2
-    # "sleep" does not know --mpi, and mpiexec ends with it.
+    # mpiexec ends with its ranks.
+    gate.touch()
     wait_until(lambda: engines.state == "after")
 
 

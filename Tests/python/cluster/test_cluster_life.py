@@ -21,8 +21,7 @@ def test_with_gives_a_client_and_leaves_nothing(make, mark, profile):
         assert sorted(client[:].apply_sync(os.getpid)) == pids(cluster)
         assert client.cluster is cluster
     assert cluster.controller is None and cluster.engines == {}
-    left = [process for process in processes.processes(mark) if "apus-guardian" not in process.command]
-    assert left == []
+    assert [process for process in processes.processes(mark) if "apus-guardian" not in process.command] == []
     assert [path.name for path in (profile / "security").iterdir()] == []
     assert list((profile / "log").glob("ip*.log")) == []
 
@@ -106,8 +105,7 @@ def test_an_end_is_noticed_while_nobody_waits(make, wait_until):
     wait_until(lambda: engines.state == "after")
     wait_until(lambda: told)
     assert told[0]["exit_code"] == -signal.SIGKILL
-    file = json.load(open(cluster.cluster_file))
-    assert file["engines"]["sets"] == {}
+    wait_until(lambda: json.load(open(cluster.cluster_file))["engines"]["sets"] == {})
 
 
 def test_a_client_may_end_it(make, wait_until):
@@ -136,9 +134,15 @@ def test_a_start_that_is_cancelled(make):
     cluster = make(n=1, engine_args=["-c", "import time; time.sleep(60)"], delay=60)
 
     async def start():
-        await asyncio.wait_for(cluster.start_and_connect(), 0.3)
+        starting = asyncio.ensure_future(cluster.start_and_connect())
+        while cluster.controller is None or cluster.controller.state != "running":
+            assert not starting.done()
+            await asyncio.sleep(0.005)
+        # It is about to wait for a minute.
+        starting.cancel()
+        await starting
 
-    with pytest.raises(asyncio.TimeoutError):
+    with pytest.raises(asyncio.CancelledError):
         asyncio.run(start())
     assert cluster.controller.process.is_running() and cluster.engines == {}
 

@@ -21,6 +21,17 @@ import processes  # noqa: E402
 from temporary_cluster import environment  # noqa: E402
 
 
+def wait_for(what, seconds: float = 40):
+    """Until it is true, or something: which is what it gives."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.02)
+
+
 class Stand:
     """A system with the options that start engines on it."""
 
@@ -114,9 +125,9 @@ class Cluster:
     def client(self, engines: int = 3):
         import ipyparallel
 
-        client = ipyparallel.Client(str(self.profile / "security/ipcontroller-client.json"))
+        client = ipyparallel.Client(str(self.profile / "security/ipcontroller-client.json"), timeout=40)
         self.clients.append(client)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 40
         while len(client.ids) < engines:
             assert time.monotonic() < deadline, f"{len(client.ids)} of {engines} engines came"
             time.sleep(0.01)

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import processes
 import pytest
 from launcher_names import BATCH, EVERY, PLAYED
+from launcher_stands import wait_for
 
 
 def kill_engine(cluster, client, number: int = signal.SIGKILL) -> None:
@@ -151,11 +151,8 @@ def test_an_interrupt_during_a_slow_submission_leaves_no_job(make_cluster, name)
     cluster.stand.system.faults(submit_delay=1.5)
     before = len(cluster.stand.system.calls())
     cluster.start()
-    deadline = time.monotonic() + 20
     submit = {"slurm": "sbatch", "pbs": "qsub", "sge": "qsub", "lsf": "bsub", "htcondor": "condor_submit"}[name]
-    while not any(call[0] == submit for call in cluster.stand.system.calls()[before:]):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: any(call[0] == submit for call in cluster.stand.system.calls()[before:]))
     assert cluster.interrupt() == 0, cluster.said
     cluster.has_left_nothing()
 
@@ -194,10 +191,7 @@ def test_engines_that_wait_in_a_queue_are_waited_for(make_cluster, name):
     if name in ("slurm", "pbs", "lsf"):
         # Those that say why.
         cluster.hears("wait in the queue (")
-    deadline = time.monotonic() + 20
-    while not cluster.stand.jobs():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: cluster.stand.jobs())
     assert "registered within" not in cluster.said
     assert cluster.interrupt() == 0, cluster.said
     cluster.has_left_nothing()
@@ -212,10 +206,7 @@ def test_stop_of_jobs_that_are_gone_is_no_error(make_cluster, name):
     assert cluster.run("start", "-n3", "--daemonize", "--IPClusterStart.early_shutdown=0", *cluster.stand.arguments).returncode == 0
     for job in cluster.stand.jobs():
         cluster.stand.system.cancel(job)
-    deadline = time.monotonic() + 20
-    while cluster.stand.jobs():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not cluster.stand.jobs())
     shutil.rmtree(cluster.stand.system.folder / "jobs")
     stopped = cluster.run("stop")
     assert stopped.returncode == 0, stopped.stderr
@@ -250,10 +241,7 @@ def test_a_stop_during_a_submission_in_parts_leaves_no_job(make_cluster, name):
     submit = {"slurm": "sbatch", "sge": "qsub"}[name]
     before = len(cluster.stand.system.calls(submit))
     cluster.start("--per-job=1", n=12)
-    deadline = time.monotonic() + 20
-    while len(cluster.stand.jobs()) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: len(cluster.stand.jobs()) >= 2)
     # The file names a job before the next one is submitted.
     (state,) = json.loads(cluster.run("list", "--json").stdout)[0]["engines"]["sets"].values()
     assert len(state["apus"]["jobs"]) >= 1
@@ -270,10 +258,7 @@ def test_a_stop_from_elsewhere_waits_for_a_launcher_that_submits(make_cluster):
     starting = subprocess.Popen(
         [str(cluster.bin_dir / "apus"), "start", "-n2", "--per-job=1", "--journal", "--daemonize", *cluster.stand.arguments],
         env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not any(call[0] == "sbatch" for call in cluster.stand.system.calls()[before:]):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: any(call[0] == "sbatch" for call in cluster.stand.system.calls()[before:]))
     stopped = cluster.run("stop")
     assert stopped.returncode == 0, stopped.stderr
     starting.wait(30)
@@ -283,12 +268,7 @@ def test_a_stop_from_elsewhere_waits_for_a_launcher_that_submits(make_cluster):
 def kill_launcher_and_controller(cluster) -> None:
     shown = json.loads(cluster.run("list", "--json").stdout)[0]
     for party in ("supervisor", "controller"):
-        pid = shown[party]["state"]["pid"]
-        os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while processes.runs(pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        processes.kill(shown[party]["state"]["pid"])
 
 
 @pytest.mark.parametrize("name", ["slurm", "sge", "ssh"])
@@ -336,7 +316,10 @@ def test_asking_ends_no_rank(make_cluster, name):
     # Stopped, they do not follow mpiexec at once: what is left is what somebody asks about.
     for pid in ranks:
         os.kill(pid, signal.SIGSTOP)
-    os.kill(mpiexec, signal.SIGKILL)
+    processes.kill(mpiexec)
+    # MPICH has a process between, which may kill them; and where the system wakes them, they end by themselves.
+    wait_for(lambda: not [process for process in processes.processes(cluster.mark) if "hydra" in process.command[0]])
+    wait_for(lambda: all(processes.state(pid) == "T" or not processes.runs(pid) for pid in ranks))
     cluster.run("list")
     left = [pid for pid in ranks if processes.runs(pid)]
     cluster.run("list")
@@ -362,10 +345,7 @@ def test_an_engine_comes_through_a_tunnel(make_cluster):
         assert "Connecting through host1" in log.read_text()
         # However it ends, its tunnels end with it.
         engine.kill()
-        deadline = time.monotonic() + 10
-        while cluster.stand.left_over():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda: not cluster.stand.left_over())
     finally:
         engine.kill()
         engine.wait(40)
@@ -382,8 +362,8 @@ def test_a_controller_that_cannot_be_reached_is_named_with_its_port(make_cluster
     info.pop("local_directory", None)
     elsewhere = cluster.folder / "engine.json"
     elsewhere.write_text(json.dumps(info | {"interface": f"tcp://{host}", "location": host}))
-    began = time.monotonic()
+    # To a host that does not answer the system itself would try for two minutes.
     done = cluster.run("engine", f"--file={elsewhere}", "--IPEngine.timeout=1")
     assert done.returncode == 255 and f"{host}:{info['registration']}" in done.stderr.splitlines()[-1], done.stderr
-    assert "--location" in done.stderr and time.monotonic() - began < 10
+    assert "--location" in done.stderr
     assert cluster.run("stop").returncode == 0

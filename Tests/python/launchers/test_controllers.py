@@ -11,7 +11,8 @@ import sys
 import processes
 import pytest
 from launcher_names import PLAYED
-from test_restarts import make, wait_for
+from launcher_stands import wait_for
+from test_restarts import make
 
 SYSTEMS = ["ssh", "real slurm", "real sge", "openmpi", *PLAYED]
 
@@ -194,8 +195,7 @@ def test_a_controller_that_was_started_by_hand_meanwhile_keeps_its_files(make_cl
     else:
         pid = state["pid"]
     former = {path: path.stat().st_ino for path in files(cluster)}
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not processes.runs(pid))
+    processes.kill(pid)
     first = cluster.popen("controller")
     try:
         wait_for(lambda: all(path.stat().st_ino != inode for path, inode in former.items()))

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from launcher_names import PLAYED
-from test_restarts import wait_for
+from launcher_stands import wait_for
 
 _SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "sge": "qsub", "lsf": "bsub", "htcondor": "condor_submit"}
 
@@ -144,7 +144,8 @@ def test_connections_that_a_killed_launcher_had_kept_end_with_the_stop(bare):
 
 
 def kept_connections() -> set[int]:
-    return {int(entry) for entry in os.listdir("/proc") if entry.isdigit() and b"/tmp/apus-ssh-" in command(int(entry))}
+    """Their processes, and not those that only use them for a moment."""
+    return {int(entry) for entry in os.listdir("/proc") if entry.isdigit() and command(int(entry)).startswith(b"ssh: /tmp/apus-ssh-")}
 
 
 def command(pid: int) -> bytes:

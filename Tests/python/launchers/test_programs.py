@@ -7,12 +7,11 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import processes
 import pytest
-from test_restarts import wait_for
+from launcher_stands import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,10 +50,8 @@ def test_an_interrupted_program_leaves_no_job(make_cluster):
     running = subprocess.Popen(
         [program("MonteCarloPi"), "640000", *options(cluster), "-n", "3"], env=cluster.env, cwd=cluster.folder, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 20
-    while not cluster.stand.jobs():
-        assert time.monotonic() < deadline and running.poll() is None
-        time.sleep(0.01)
+    wait_for(lambda: cluster.stand.jobs() or running.poll() is not None)
+    assert running.poll() is None
     running.send_signal(signal.SIGINT)
     assert running.wait(40) == 130
     cluster.has_left_nothing()

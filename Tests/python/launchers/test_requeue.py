@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 
 import processes
 import pytest
-from test_restarts import wait_for
+from launcher_stands import wait_for
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -25,7 +24,7 @@ def await_engines(cluster, client, job: str) -> None:
         if len(client.ids) == 2:
             return True
         state = cluster.stand.system.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T %r").strip()
-        assert state.split()[0] in ("COMPLETING", "PENDING", "RUNNING") and "held" not in state, f"{state}\n{cluster.said}"
+        assert state.split()[:1] in (["COMPLETING"], ["PENDING"], ["CONFIGURING"], ["RUNNING"]) and "held" not in state, f"{state}\n{cluster.said}"
         return False
 
     wait_for(are_back, 90)
@@ -78,11 +77,12 @@ def test_an_engine_that_had_died_is_back_with_its_job(requeueing):
 def test_engines_come_back_on_another_node(requeueing):
     cluster = requeueing
     client = cluster.client(2)
-    job, node, processes = job_of(cluster), client[0].apply_sync(os.getenv, "SLURMD_NODENAME"), client[:].apply_sync(os.getpid)
+    job, node, pids = job_of(cluster), client[0].apply_sync(os.getenv, "SLURMD_NODENAME"), client[:].apply_sync(os.getpid)
     try:
         cluster.stand.system.lose(node)
-        for pid in processes:
-            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            # Or it has ended with its srun.
+            processes.kill(pid)
         wait_for(lambda: len(client.ids) == 0)
         await_engines(cluster, client, job)
         assert client[client.ids[0]].apply_sync(os.getenv, "SLURMD_NODENAME") != node

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 
 import pytest
 from launcher_names import PLAYED
+from launcher_stands import wait_for
 from test_conformance import kill_engine
 
 #: Those whose engines end one by one.
@@ -28,16 +28,6 @@ def stand_arguments(stands):
     """A stand is shared by the session: what a case changes of it is put back."""
     yield
     stands("slurm").arguments = ["--engines=slurm"]
-
-
-def wait_for(what, seconds: float = 40):
-    deadline = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds:g} s"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("name", SINGLE)

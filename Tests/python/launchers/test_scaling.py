@@ -12,7 +12,8 @@ import time
 import pytest
 from launcher_names import PLAYED
 from test_conformance import kill_engine
-from test_restarts import make, stand_arguments, wait_for  # noqa: F401
+from launcher_stands import wait_for
+from test_restarts import make, stand_arguments  # noqa: F401
 
 
 def connect(cluster, engines: int):
@@ -34,6 +35,12 @@ def waiting(expression: str, seconds: float):
     return eval(f"lambda number: (__import__('time').sleep({seconds}), {expression})[1]", {"__name__": "__main__"})
 
 
+def held(gate):
+    """A function, as well, that runs until there is such a file."""
+    there = f"lambda: __import__('os').path.exists({str(gate)!r})"
+    return eval(f"lambda _: [__import__('time').sleep(0.02) for _ in iter({there}, True)] and None", {"__name__": "__main__"})
+
+
 @pytest.mark.parametrize("name", ["local", *PLAYED, "real slurm", "ssh"])
 def test_a_cluster_is_scaled_up_and_down(make_cluster, name):
     cluster = make(make_cluster, name)
@@ -45,7 +52,8 @@ def test_a_cluster_is_scaled_up_and_down(make_cluster, name):
     assert client.load_balanced_view().map_sync(abs, range(-9, 0)) == list(range(9, 0, -1))
     fewer = cluster.run("scale", "1")
     assert fewer.returncode == 0, fewer.stderr
-    assert len(client.ids) == 1
+    # This client is told as the command's is, and not before it.
+    wait_for(lambda: len(client.ids) == 1)
     wait_for(lambda: cluster.said.count("has ended, as it was asked to") == 3)
     again = cluster.run("scale", "3")
     assert again.returncode == 0, again.stderr
@@ -57,23 +65,26 @@ def test_a_cluster_is_scaled_up_and_down(make_cluster, name):
     cluster.has_left_nothing()
 
 
-def test_nobody_goes_who_computes_or_holds_names(make_cluster):
+def test_nobody_goes_who_computes_or_holds_names(make_cluster, tmp_path):
     cluster = make(make_cluster, "local")
     cluster.start(n=3)
     cluster.hears("3 engines ready")
     client = connect(cluster, 3)
     client[client.ids[0]].push({"x": 7}, block=True)
-    running = client.load_balanced_view(client.ids[1:]).map_async(time.sleep, [3.0, 3.0])
+    gate = tmp_path / "gate"
+    running = client.load_balanced_view(client.ids[1:]).map_async(held(gate), range(2), chunksize=1)
     wait_for(lambda: sum(client.queue_status(number)["tasks"] for number in client.ids[1:]) == 2)
     refused = cluster.run("scale", "1")
     assert refused.returncode == 1 and "2 more than wanted: 2 compute, 1 were addressed" in refused.stderr, refused.stderr
     assert len(client.ids) == 3
+    gate.touch()
     running.get(40)
     # Who has computed is free to go.
     wait_for(lambda: len(client.ids) == 1)
     assert client[client.ids[0]]["x"] == 7
     forced = cluster.run("scale", "0", "--force")
-    assert forced.returncode == 0 and client.ids == []
+    assert forced.returncode == 0, forced.stderr
+    wait_for(lambda: client.ids == [])
     assert cluster.interrupt() == 0, cluster.said
     cluster.has_left_nothing()
 
@@ -92,14 +103,17 @@ def test_engines_that_must_go_finish_what_they_have(make_cluster):
     assert cluster.interrupt() == 0, cluster.said
 
 
-def test_a_cluster_in_the_background_grows_with_its_work_and_shrinks(make_cluster):
+def test_a_cluster_in_the_background_grows_with_its_work_and_shrinks(make_cluster, tmp_path):
     cluster = make(make_cluster, "local")
     started = cluster.run("start", "--min=1", "--max=4", "--idle=1", "--daemonize")
     assert started.returncode == 0, started.stderr
     client = connect(cluster, 1)
     assert len(client.ids) == 1
-    results = client.load_balanced_view().map_async(time.sleep, [0.25] * 60, chunksize=1)
+    # There is work until all have come, however long that takes.
+    gate = tmp_path / "gate"
+    results = client.load_balanced_view().map_async(held(gate), range(60), chunksize=1)
     wait_for(lambda: len(client.ids) == 4)
+    gate.touch()
     results.get(60)
     wait_for(lambda: len(client.ids) == 1)
     # The launcher tells it with its next question.
@@ -128,7 +142,7 @@ def test_without_a_launcher_that_stays_nobody_scales(make_cluster):
     assert cluster.run("stop").returncode == 0
 
 
-def test_a_number_needs_no_launcher_on_this_machine(make_cluster):
+def test_a_number_needs_no_launcher_on_this_machine(make_cluster, tmp_path):
     cluster = make(make_cluster, "local")
     assert cluster.run("start", "-n1", "--daemonize", "--no-journal").returncode == 0
     more = cluster.run("scale", "4")
@@ -138,10 +152,12 @@ def test_a_number_needs_no_launcher_on_this_machine(make_cluster):
     # They were addressed, and may hold names.
     kept = cluster.run("scale", "2")
     assert kept.returncode == 1 and "2 more than wanted: 0 compute, 4 were addressed" in kept.stderr, kept.stderr
-    running = client.load_balanced_view().map_async(time.sleep, [1.0] * 4, chunksize=1)
+    gate = tmp_path / "gate"
+    running = client.load_balanced_view().map_async(held(gate), range(4), chunksize=1)
     wait_for(lambda: sum(client.queue_status(number)["tasks"] for number in client.ids) == 4)
     over = cluster.run("scale", "1", "--force", "--timeout=0.2")
     assert over.returncode == 124 and "time is over" in over.stderr, over.stderr
+    gate.touch()
     fewer = cluster.run("scale", "1", "--force")
     assert fewer.returncode == 0, fewer.stderr
     running.get(40)
@@ -217,15 +233,16 @@ def test_engines_are_started_anew(make_cluster, name):
     cluster.hears("3 engines ready")
     client = connect(cluster, 3)
     ids = list(client.ids)
-    before = client[:].apply_sync(os.getpid)
+    before, known = client[:].apply_sync(os.getpid), set(client._engines.values())
     one = cluster.run("restart", str(ids[1]))
     assert one.returncode == 0, one.stderr
-    client.wait_for_engines(3, timeout=30)
+    # The client may hear of it after the command.
+    wait_for(lambda: len(client.ids) == 3 and len(known & set(client._engines.values())) == 2)
     now = client[:].apply_sync(os.getpid)
     assert client.ids == ids and [a == b for a, b in zip(before, now)] == [True, False, True]
     every = cluster.run("restart")
     assert every.returncode == 0, every.stderr
-    client.wait_for_engines(3, timeout=30)
+    wait_for(lambda: len(client.ids) == 3 and len(known & set(client._engines.values())) == 0)
     assert client.ids == ids and not set(now) & set(client[:].apply_sync(os.getpid))
     assert cluster.interrupt() == 0, cluster.said
     cluster.has_left_nothing(logs=3)
@@ -258,18 +275,22 @@ def test_no_task_is_lost_while_engines_die(make_cluster):
 @pytest.mark.timeout(180)
 def test_engines_that_know_their_end_take_no_more_tasks_before_it(make_cluster):
     cluster = make_cluster("slurm")
+    began = time.monotonic()
     cluster.start("--time=16s", "--Cluster.drain_grace=4", "--per-job=1", n=1)
     cluster.hears("1 engine ready")
     client = connect(cluster, 1)
-    began = time.monotonic()
     assert client.load_balanced_view().apply_sync(abs, -1) == 1
-    waiting = lambda: client.scaling() and client.queue_status()["unassigned"] > 0  # noqa: E731
-    while time.monotonic() - began < 15:
+
+    def is_refused():
+        """Whether a task waits, and for this reason."""
+        nonlocal result
         result = client.load_balanced_view().apply_async(abs, -2)
-        result.wait(0.5)
-        if not result.ready():
-            break
-    assert 8 < time.monotonic() - began < 15 and waiting()
+        return not result.wait(0.5) and "draining" in result.explain().codes
+
+    result = None
+    wait_for(is_refused)
+    # Its end is 16 s after it began, and it began after its launcher.
+    assert time.monotonic() - began > 12 and client.queue_status()["unassigned"] > 0
     # It serves who asks for it by its name, until the end.
     assert client[client.ids[0]].apply_sync(abs, -3) == 3
     # And another engine takes what waits.
