@@ -171,7 +171,7 @@ def test_a_controller_that_was_started_by_hand_is_left_its_engines(run, parts, f
     assert run("apus", "start", "-n", "1", "--daemonize").returncode == 0
     before = file()
     for part in ("supervisor", "controller"):
-        os.kill(before[part]["state"]["pid"], signal.SIGKILL)
+        processes.kill(before[part]["state"]["pid"])
     own = parts.start("apus", "controller")
     parts.client(1)
     again = run("apus", "start", "-n", "1", "--daemonize")
@@ -262,7 +262,7 @@ def test_a_new_launcher_keeps_what_others_have_in_the_file(run, parts, file, has
     (parts.security / "cluster-.new").rename(parts.security / "cluster-.json")
     ended = [contents[part]["state"]["pid"] for part in ("supervisor", "controller")]
     for pid in ended + ([] if has_own else [engine["pid"] for engine in own["engines"].values()]):
-        os.kill(pid, signal.SIGKILL)
+        processes.kill(pid)
     again = run("apus", "start", "-n", "1", "--daemonize")
     assert again.returncode == 0, again.stderr
     after = file()
