@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "python"))
 from temporary_cluster import TemporaryCluster  # noqa: E402
 
 import apus as ipp  # noqa: E402
+from gates import Gate  # noqa: E402
 
 
 def connect(cluster, n=2, **options):
@@ -69,10 +70,18 @@ def connect_client(cluster):
 
 
 @pytest.fixture
+def gate(tmp_path):
+    """Opened at the end of the case at the latest."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
 def run_program(cluster):
     """`run_program(code, seconds)` runs a program of its own that has `path`, the connection file, to its end."""
 
-    def run(code, seconds=40):
+    def run(code, seconds=120):
         head = f"import sys, os, time\npath = {str(cluster.connection_file)!r}\nimport apus as ipp\n"
         environment = os.environ | {"PYTHONPATH": str(ROOT / "python")}
         program = [sys.executable, "-c", head + textwrap.dedent(code)]

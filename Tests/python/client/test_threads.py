@@ -72,25 +72,39 @@ def test_follower_goes_on_when_the_leader_has_its_result(client):
         assert [future.result(40) for future in waiting] == [0.2, 0.6]
 
 
-def interrupt_after(seconds):
-    timer = threading.Timer(seconds, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
-    timer.start()
-    return timer
+def interrupt_when_waiting(client):
+    """Interrupts the main thread when that waits for a result: sooner or later it would interrupt something else."""
+    main = threading.main_thread().ident
+
+    def interrupt():
+        end = time.monotonic() + 40
+        while client._dispatcher._leader != main:
+            if time.monotonic() > end:
+                return
+            time.sleep(0.001)
+        time.sleep(0.1)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    return thread
 
 
-def test_interrupted_get(client):
-    result = client[0].apply_async(nap, 1.0)
-    timer = interrupt_after(0.2)
+def test_interrupted_get(client, gate):
+    result = client[0].apply_async(gate.wait, 1.0)
     with pytest.raises(KeyboardInterrupt):
+        thread = interrupt_when_waiting(client)
         result.get()
-    timer.join()
-    assert not result.done() and result.get(40) == 1.0
+    thread.join()
+    assert not result.done()
+    gate.open()
+    assert result.get(40) == 1.0
     assert client[:].apply_sync(abs, -4) == [4, 4]
 
 
 def test_an_interrupt_that_another_thread_takes_reaches_a_get(client):
     """It interrupts no wait then, as one that comes just before it."""
-    result = client[0].apply_async(nap, 15)
+    result = client[0].apply_async(nap, 120)
     # After the last of what a new client asks the hub by itself, which would end the wait too.
     timer = threading.Timer(3, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT))
     timer.start()
@@ -102,11 +116,13 @@ def test_an_interrupt_that_another_thread_takes_reaches_a_get(client):
     result.wait(40)
 
 
-def test_interrupted_apply_sync_gives_the_result_object(client):
-    timer = interrupt_after(0.2)
-    result = client[0].apply_sync(nap, 1.0)
-    timer.join()
-    assert isinstance(result, ipp.AsyncResult) and result.get(40) == 1.0
+def test_interrupted_apply_sync_gives_the_result_object(client, gate):
+    thread = interrupt_when_waiting(client)
+    result = client[0].apply_sync(gate.wait, 1.0)
+    thread.join()
+    assert isinstance(result, ipp.AsyncResult)
+    gate.open()
+    assert result.get(40) == 1.0
 
 
 def test_interrupts_while_results_come_lose_nothing(run_program):
@@ -148,17 +164,17 @@ def test_interrupts_while_results_come_lose_nothing(run_program):
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "some\n")
 
 
-def test_exit_with_tasks_outstanding(run_program):
-    began = time.perf_counter()
+def test_exit_with_tasks_outstanding(run_program, gate):
+    """It ends while they run, and whoever comes later finds the engines free when they have ended."""
     ended = run_program(
-        """
+        f"""
         client = ipp.Client(path)
-        results = [client[:].apply_async(time.sleep, 5) for _ in range(3)]
+        wait = "while not __import__('os').path.exists({gate.path!r}): __import__('time').sleep(0.01)"
+        results = [client[:].apply_async(exec, wait) for _ in range(3)]
         print("sent", flush=True)
         """
     )
     assert ended.returncode == 0 and ended.stdout == "sent\n" and ended.stderr == ""
-    assert time.perf_counter() - began < 4
 
 
 def test_exit_while_a_thread_waits(run_program):
@@ -239,9 +255,9 @@ def test_multiprocessing_beside_a_client(run_program):
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "55\n[2, 2]\n")
 
 
-def test_closed_client(cluster, connect_client):
+def test_closed_client(cluster, connect_client, gate):
     client = connect_client()
-    result = client[0].apply_async(nap, 0.2)
+    result = client[0].apply_async(gate.wait)
     view = client.load_balanced_view()
     client.close()
     client.close()
