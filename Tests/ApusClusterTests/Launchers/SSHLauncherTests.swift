@@ -83,6 +83,25 @@ import Testing
     }
   }
 
+  /// The file names the process that it had, and what that ended with is gone with the start.
+  @Test func whoOnlyAsksTakesARestartForNoEnd() throws {
+    var launcher = try hosts.launcher(["a"])
+    try launcher.start(0..<1, hosts.job())
+    let first = try #require(launcher.sites[0].processes[0])
+    kill(pid_t(first.pid), SIGKILL)
+    try waitForEnd(&launcher, of: [0])
+    _ = launcher.plan(0..<1, hosts.job())
+    let state = launcher.state(hosts.job())
+    try launcher.start(0..<1, hosts.job())
+    let context = LauncherContext(environment: hosts.environment, profile: hosts.job().profile)
+    var steps = LauncherSteps(try SSHLauncher(reconnecting: state, context), outputLimit: 0)
+    #expect(try steps.takeOver().isEmpty)
+    #expect(steps.live.union(steps.launcher.unanswered) == [0])
+    steps.leave()
+    try launcher.stop([0], isForced: true)
+    launcher.leave()
+  }
+
   @Test func whoTakesOverFindsWhatNobodyHadHeardOf() throws {
     var launcher = try hosts.launcher(["a", "b"])
     _ = launcher.plan(0..<4, hosts.job())

@@ -418,7 +418,7 @@ public struct SSHLauncher: Launcher {
         guard let engine = Int(name), let pid = process.arrayValue?.first?.intValue, pid > 1 else { continue }
         site.processes[engine] = (pid, process.arrayValue?.last ?? .null)
       }
-      for engine in site.planned { site.former[engine] = site.processes.removeValue(forKey: engine) }
+      for engine in site.planned.union(site.noted) { site.former[engine] = site.processes.removeValue(forKey: engine) }
       sites.append(site)
     }
   }
