@@ -27,7 +27,7 @@ def _runs(box, name):
 
 
 def _wait(box, flag):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not os.path.exists(os.path.join(box, flag)):
         if time.monotonic() > deadline:
             raise TimeoutError(f"nobody raised {flag}")
