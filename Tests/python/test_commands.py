@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import time
 
 import pytest
 
@@ -131,15 +130,13 @@ def test_an_engine_that_dies_is_explained(start_cluster, wait_until):
     wait_until(lambda: "SIGKILL" in cluster.output())
 
 
-def test_stock_python_finds_the_cluster(start_cluster):
+def test_stock_python_finds_the_cluster(start_cluster, wait_until):
     import ipyparallel as ipp
 
     cluster = start_cluster(n=2)
     cluster.client()
-    deadline = time.monotonic() + 5
     file = cluster.connection_file.with_name("cluster-.json")
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(file.exists)
     found = ipp.Cluster.from_file(str(file))
     with found.connect_client_sync() as client:
         assert client.wait_for_engines(2, timeout=40) is None

@@ -70,7 +70,7 @@ def session_frames(client, msg_type: str, content: dict) -> list[bytes]:
     return session.serialize(session.msg(msg_type, content=content))
 
 
-def test_without_a_greeting_a_line_is_closed(cluster, client):
+def test_without_a_greeting_a_line_is_closed(cluster, client, wait_until):
     path = lines(cluster)
     controller = next(process.pid for process in cluster.processes() if process.role == "controller")
     held = len(descriptors(controller))
@@ -87,13 +87,13 @@ def test_without_a_greeting_a_line_is_closed(cluster, client):
     # Somebody who connects and says nothing is in nobody's way.
     with connected(path):
         assert client[:].apply_sync(os.getpid) == client[:].apply_sync(os.getpid)
-    assert len(descriptors(controller)) == held
+    wait_until(lambda: len(descriptors(controller)) <= held)
     for descriptor in (good, bad):
         os.close(descriptor)
 
 
 @pytest.mark.parametrize("trick", ["not sealed", "may shrink", "may be written", "shorter", "longer", "a file", "a pipe", "none"])
-def test_memory_that_could_change_is_refused(cluster, client, trick):
+def test_memory_that_could_change_is_refused(cluster, client, wait_until, trick):
     """With the key, and a line of its own: the line ends, and everybody else goes on."""
     given = {
         "not sealed": lambda: memory(1 << 20, 0), "may shrink": lambda: memory(1 << 20, SEALS & ~fcntl.F_SEAL_SHRINK),
@@ -113,7 +113,7 @@ def test_memory_that_could_change_is_refused(cluster, client, trick):
         send(line, packet([b"mux", target, *request, 1 << 20], shared), shared)
         assert is_closed(line)
     assert client[:].apply_sync(os.getpid) == client[:].apply_sync(os.getpid)
-    assert len(descriptors(controller)) == held
+    wait_until(lambda: len(descriptors(controller)) <= held)
 
 
 def pss(pids) -> int:
@@ -165,7 +165,7 @@ def test_engines_of_a_host_hold_one_copy(start_cluster, bin_dir, route):
     client.close()
 
 
-def test_results_are_shared_and_given_back(start_cluster, bin_dir):
+def test_results_are_shared_and_given_back(start_cluster, bin_dir, wait_until):
     cluster = start_cluster(n=2, arguments=["--Cluster.controller_args=--nodb"])
     with cluster.client():
         pids = [process.pid for process in cluster.processes() if process.role in ("engine", "controller")]
@@ -176,5 +176,4 @@ def test_results_are_shared_and_given_back(start_cluster, bin_dir):
             assert len(result) == SIZE // 10 and bytes(result[-3:]) == b"xxx"
     client.close()
     for pid in [*pids, os.getpid()]:
-        held = [target for target in descriptors(pid) if "memfd:apus" in target]
-        assert len(held) <= 2, (pid, held)
+        wait_until(lambda pid=pid: len([target for target in descriptors(pid) if "memfd:apus" in target]) <= 2)

@@ -87,7 +87,7 @@ def test_a_program_of_a_page_runs(page, libraries, code, bin_dir, tmp_path):
         done = subprocess.run(
             [sys.executable, str(program)], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=170)
         # What watches over a cluster goes when its program has gone.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 40
         while processes.processes(mark) and time.monotonic() < deadline:
             time.sleep(0.02)
     finally:

@@ -1,8 +1,9 @@
 """The SQLite file: written by our controller, read by ipyparallel's own database class, and the other way round."""
 
+import contextlib
 import logging
 import signal
-import time
+import sqlite3
 from datetime import timezone
 
 import ipyparallel as ipp
@@ -21,6 +22,15 @@ def stock_database(parts):
     profile = parts.security.parent
     database = StockDatabase(location=str(profile), log=logging.getLogger("test"))
     return database
+
+
+def are_written(parts, ids) -> bool:
+    """Whether the file has all of these tasks, and of the last also what it printed."""
+    (file,) = parts.security.parent.glob("*.db")
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        (table,) = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = dict(database.execute(f'SELECT msg_id, stdout FROM "{table}" WHERE completed IS NOT NULL'))
+    return set(ids) <= set(found) and bool(found[ids[-1]])
 
 
 def run_tasks(client):
@@ -75,7 +85,7 @@ def test_we_answer_from_the_file_of_a_former_controller(parts, wait_until, write
     wait_until(lambda: not client.result_status(ids, status_only=True)["pending"])
     if writer == "stock":
         # It writes every two seconds, and not when it ends.
-        time.sleep(2.5)
+        wait_until(lambda: are_written(parts, ids))
     client.shutdown(hub=True)
     for process in [engine, controller]:
         process.wait(40)

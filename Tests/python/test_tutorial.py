@@ -12,9 +12,15 @@ def where(_):
     return os.getpid()
 
 
-def busy():
+def busy(begun):
+    open(begun, "w").close()
     for _ in range(600):
         time.sleep(0.05)
+
+
+def held(gate):
+    while not os.path.exists(gate):
+        time.sleep(0.01)
 
 
 def test_both_engines_are_seen(client):
@@ -94,12 +100,13 @@ def test_dependencies_hold(client):
     assert second.metadata.started >= first.metadata.completed
 
 
-def test_a_task_that_waits_can_be_aborted(client):
+def test_a_task_that_waits_can_be_aborted(client, tmp_path):
     view = client.load_balanced_view()
-    running = [view.apply_async(time.sleep, 0.5) for _ in range(4)]
+    running = [view.apply_async(held, str(tmp_path / "gate")) for _ in range(4)]
     with view.temp_flags(after=running):
         waiting = view.apply_async(lambda: "never")
-    client.abort(waiting)
+    client.abort(waiting, block=True)
+    (tmp_path / "gate").touch()
     with pytest.raises(ipp.error.TaskAborted):
         waiting.get(40)
 
@@ -124,9 +131,10 @@ def test_executor(client):
         assert executor.submit(lambda x: x * 2, 21).result(40) == 42
 
 
-def test_interrupt_reaches_a_busy_task(client):
-    task = client[0].apply_async(busy)
-    time.sleep(0.3)
+def test_interrupt_reaches_a_busy_task(client, tmp_path, wait_until):
+    begun = tmp_path / "begun"
+    task = client[0].apply_async(busy, str(begun))
+    wait_until(begun.exists)
     client.send_signal("SIGINT", targets=0, block=True)
     with pytest.raises(ipp.error.RemoteError) as caught:
         task.get(40)

@@ -5,7 +5,6 @@ import math
 import operator
 import os
 import pickle
-import time
 
 import pytest
 
