@@ -41,11 +41,11 @@ import Testing
   }
 
   @Test func eachTellsHowLongItTook() throws {
-    let results = try ToolCommand.run([shell("exit 3"), shell("sleep 20", limit: .milliseconds(300))])
-    #expect(results[0].elapsed < .milliseconds(300) && results[1].elapsed >= .milliseconds(300))
+    let results = try ToolCommand.run([shell("exit 3"), shell("sleep 100", limit: .seconds(2))])
+    #expect(results[0].elapsed < results[1].elapsed && results[1].elapsed >= .seconds(2))
   }
 
-  @Test(.timeLimit(.minutes(1))) func whatIsNotWantedAnyMoreIsCutShort() throws {
+  @Test(.timeLimit(.minutes(10))) func whatIsNotWantedAnyMoreIsCutShort() throws {
     let interruption = try Interruption()
     interruption.raise()
     let results = try ToolCommand.run([shell("echo begun; exec sleep 100", limit: .seconds(100))], until: interruption)

@@ -14,7 +14,7 @@ def demo(bin_dir):
     def run(*arguments: str) -> subprocess.CompletedProcess:
         environment = dict(os.environ, APUS_PREFIX=str(bin_dir.parent))
         return subprocess.run(
-            [str(ROOT / "scripts" / "demo"), *arguments], env=environment, capture_output=True, text=True, timeout=50)
+            [str(ROOT / "scripts" / "demo"), *arguments], env=environment, capture_output=True, text=True, timeout=120)
 
     return run
 

@@ -67,7 +67,7 @@ class System:
             raise SystemFailed(f"{' '.join(command)}: {done.stderr}{done.stdout}")
         return done.stdout
 
-    def wait(self, condition, what: str, seconds: float = 60) -> None:
+    def wait(self, condition, what: str, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

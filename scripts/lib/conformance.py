@@ -27,7 +27,7 @@ MODULES = [
 ]
 #: The modules that are about the client; with ``--client apus``, what they import is ours.
 CLIENT_MODULES = [name for name in MODULES if name != "test_apps"] + ["test_serialize", "test_canning"]
-CASE_LIMIT = 60.0
+CASE_LIMIT = 180.0
 MODULE_LIMIT = 900.0
 
 

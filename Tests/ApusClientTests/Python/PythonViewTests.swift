@@ -1,4 +1,5 @@
 import ApusMessaging
+import Glibc
 import TestSupport
 import Testing
 
@@ -163,13 +164,24 @@ struct PythonViewTests {
   @Test func outputComesWhileACallRuns() async throws {
     try await withPythonCluster { client in
       let python = client.loadBalancedView().python
-      let source = "def talk():\n  import time\n  print('early', flush=True)\n  time.sleep(0.4)\n  print('late')\n  return 1"
-      let result = try await python.with { $0.awaitsOutput = true }.applyAsync(source: source, as: Int.self)
+      let gate = "/tmp/apus-gate-\(getpid())"
+      defer { unlink(gate) }
+      let source = """
+        def talk(gate):
+          import os, time
+          print('early', flush=True)
+          while not os.path.exists(gate): time.sleep(0.01)
+          print('late')
+          return 1
+        """
+      let result = try await python.with { $0.awaitsOutput = true }.applyAsync(source: source, gate, as: Int.self)
       var texts = ""
       var wasEarly = false
       for await event in result.task.outputEvents {
         if case .stdout(let text) = event {
           if texts.isEmpty { wasEarly = result.status == .outstanding }
+          // It goes on only when this has come.
+          close(creat(gate, 0o600))
           texts += text
         }
       }

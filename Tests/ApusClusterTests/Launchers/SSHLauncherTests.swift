@@ -6,7 +6,7 @@ import Testing
 @testable import ApusCluster
 
 /// Hosts that do not answer, answer late, or whose answers are lost.
-@Suite(.timeLimit(.minutes(2))) struct SSHLauncherTests {
+@Suite(.timeLimit(.minutes(10))) struct SSHLauncherTests {
   let hosts: PlayedHosts
   init() throws { hosts = try PlayedHosts() }
 

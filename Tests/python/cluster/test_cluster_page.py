@@ -26,7 +26,7 @@ def test_blocks(python, profile, bin_dir):
             profile.joinpath("ipcluster_config.py").write_text(text)
         elif language == "python":
             program = python(text)
-            output, errors = program.communicate(timeout=50)
+            output, errors = program.communicate(timeout=120)
             assert program.returncode == 0, f"{text}\n{errors}"
             for expected in re.findall(r"^ +# (the controller ended|error: .*)|print\(.*?\) +# (\[.*\])$", text, re.M):
                 assert (expected[0] or expected[1]) in output, f"{text}\n{output}"
@@ -34,5 +34,5 @@ def test_blocks(python, profile, bin_dir):
             assert language == "console"
             for line in re.findall(r"^\$ (.*)$", text, re.M):
                 path = os.pathsep.join([str(bin_dir), os.environ["PATH"]])
-                done = subprocess.run(line, shell=True, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=30)
+                done = subprocess.run(line, shell=True, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=60)
                 assert done.returncode == 0, f"{line}\n{done.stderr}"

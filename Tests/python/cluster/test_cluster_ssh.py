@@ -147,6 +147,6 @@ def test_a_part_of_it_alone(reached):
 def test_the_example_of_the_page(reached, python):
     [(_, text)] = blocks(on_hosts=True)
     program = python(text.replace("/opt/venv/bin/python", sys.executable))
-    output, errors = program.communicate(timeout=50)
+    output, errors = program.communicate(timeout=120)
     assert program.returncode == 0, errors
     assert output.count("'") == 8, output

@@ -54,7 +54,7 @@ class Environment:
     def pip(self, *arguments: str, **variables: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "pip", "--python", str(self.python), "--disable-pip-version-check", *arguments], capture_output=True,
-            text=True, timeout=80, env=os.environ | variables, stdin=subprocess.DEVNULL)
+            text=True, timeout=150, env=os.environ | variables, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def install(self, wheel: Path) -> None:
@@ -83,7 +83,7 @@ class Machine:
         with open(self.home / "output", "w+") as output:
             done = subprocess.run(
                 [*self._prefix, self.environment.program(words[0]), *words[1:]], env=self.variables | variables, cwd=self.home,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=50)
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=100)
             output.seek(0)
             done.stdout = output.read()
         return done
@@ -102,7 +102,11 @@ class Machine:
         """The files with code that each role's processes have mapped."""
         found: dict[str, set[str]] = {}
         for process in processes.processes(self.mark):
-            lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+            try:
+                lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+            except OSError:
+                # It has ended since.
+                continue
             files = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6 and "x" in line.split()[1]}
             found.setdefault(process.role, set()).update(file for file in files if file.startswith("/"))
         return found
