@@ -20,6 +20,7 @@ pytest.importorskip("ipykernel")
 
 import processes  # noqa: E402
 from played_controller import python_package  # noqa: E402
+from ports import free_ports  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "notebooks.md"
@@ -45,11 +46,19 @@ def kernel_environment(bin_dir, tmp_path, monkeypatch):
     processes.end(mark)
 
 
+def kernel_ports():
+    """Ports for a kernel. Those that jupyter_client looks for may be taken before the kernel has them, which then dies."""
+    from traitlets.config import Config
+
+    names = ["shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"]
+    return Config(KernelManager={"cache_ports": False, **dict(zip(names, free_ports(len(names))))})
+
+
 def run(sources, directory):
     """Run these cells in order as one notebook; the outputs of each."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     nbclient.NotebookClient(
-        notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(directory)}}
+        notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(directory)}}, config=kernel_ports()
     ).execute()
     return [cell.outputs for cell in notebook.cells]
 
@@ -144,9 +153,17 @@ class Kernel:
     """A kernel, and what comes from it while a cell runs."""
 
     def __init__(self, directory):
-        from jupyter_client.manager import start_new_kernel
+        from jupyter_client.manager import KernelManager
 
-        self.manager, self.client = start_new_kernel(kernel_name="python3", startup_timeout=PATIENCE, cwd=str(directory))
+        self.manager = KernelManager(kernel_name="python3", config=kernel_ports())
+        self.manager.start_kernel(cwd=str(directory))
+        self.client = self.manager.client()
+        self.client.start_channels()
+        try:
+            self.client.wait_for_ready(timeout=PATIENCE)
+        except BaseException:
+            self.close()
+            raise
 
     def begin(self, source):
         self.current = self.client.execute(source)
