@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import processes
+import stock
 from proxy import Proxy
 from temporary_cluster import TemporaryCluster
 
@@ -363,20 +364,7 @@ class Chaos:
             except TimeoutError:
                 if left <= 0.2:
                     raise
-                self.stock._io_loop.add_callback(self.read_on)
-
-    def read_on(self) -> None:
-        """A stock client that is sent a result which it has raises an error where it reads, and reads no more until something else comes, one message
-        for each that does. In its own loop."""
-        import zmq
-
-        stream = self.stock._task_stream
-        while stream.socket.get(zmq.EVENTS) & zmq.POLLIN:
-            try:
-                stream._handle_recv()
-                self.read["well"] += 1
-            except Exception as error:
-                self.read[type(error).__name__] += 1
+                self.stock._io_loop.add_callback(stock.read_on, self.stock, self.read)
 
     def dropped(self) -> Counter[str]:
         """Messages that the controllers have dropped: `reason (socket)`, and how many. All of this cluster's parties are honest."""
