@@ -18,7 +18,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts" / "lib"))
 
-import processes  # noqa: E402
 from core_client import BROADCAST, COALESCING, DIRECT, CoreClient, function  # noqa: E402
 from temporary_cluster import TemporaryCluster  # noqa: E402
 

@@ -12,7 +12,6 @@ import os
 import random
 import socket
 import struct
-import time
 import uuid
 from hashlib import sha256
 from pathlib import Path

@@ -60,7 +60,7 @@ def test_an_engine_that_had_died_is_back_with_its_job(requeueing):
     cluster = requeueing
     client = cluster.client(2)
     job, first = job_of(cluster), client[0].apply_sync(os.getpid)
-    os.kill(first, signal.SIGKILL)
+    processes.kill(first)
     cluster.hears("died with")
     wait_for(lambda: len(client.ids) == 1)
     cluster.stand.system.run("scontrol", "requeue", job)

@@ -11,7 +11,6 @@ import time
 
 import pytest
 from launcher_names import PLAYED
-from test_conformance import kill_engine
 from launcher_stands import wait_for
 from test_restarts import make, stand_arguments  # noqa: F401
 

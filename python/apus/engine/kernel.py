@@ -4,8 +4,6 @@ The core hands over verified requests and takes results; what is here is Python'
 results, and saying what went wrong.
 """
 
-import sys
-
 from .. import serialize, tracebacks
 from . import codecs, stock
 
