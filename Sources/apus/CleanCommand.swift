@@ -54,12 +54,14 @@ struct CleanCommand {
     let logs = FileSystem.entries(of: profile.log).map { Path.join(profile.log, $0) }
     let connections = FileSystem.entries(of: profile.security).filter { $0.hasPrefix("ipcontroller-") && $0.hasSuffix(".json") }
       .map { Path.join(profile.security, $0) }
-    // Of processes that were killed while they wrote; the package for Python has names of its own.
-    let unfinished =
-      [profile.location, profile.security, profile.startup].flatMap { AtomicFile.unfinished(in: $0) }
-      .filter { !kept.contains($0.target) }.map(\.path)
-      + FileSystem.entries(of: profile.security).filter { $0.hasPrefix(".cluster-") }.map { Path.join(profile.security, $0) }
-    for path in profile.clusterFiles() + logs + connections + unfinished where FileSystem.isFile(path) && !kept.contains(path) {
+    // Of processes that were killed while they wrote; or that are writing, where they live.
+    let unfinished = [profile.location, profile.log, profile.security, profile.startup].flatMap { AtomicFile.unfinished(in: $0) }
+    kept.formUnion(unfinished.filter { kept.contains($0.target) }.map(\.path))
+    // Those of the package for Python, whose names do not say which cluster's file is to become of them.
+    let unnamed = FileSystem.entries(of: profile.security).filter { $0.hasPrefix(".cluster-") && elsewhere.isEmpty }
+      .map { Path.join(profile.security, $0) }
+    let all = profile.clusterFiles() + logs + connections + unnamed + unfinished.map(\.path)
+    for path in all where FileSystem.isFile(path) && !kept.contains(path) {
       context.note(.debug, "removing \(path)")
       if !FileSystem.remove(path) { context.note(.error, "\(path) could not be removed") }
     }

@@ -91,6 +91,9 @@ import Testing
     directory.write(String(output), "apus: the job begins \nsrun: error: n1: task 1: Killed\n")
     #expect(look() == ["1 ended"] && look() == [])
     #expect(steps.live == [0] && steps.state?["n"]?.intValue == 1)
+    // What its end is known by cannot be read.
+    directory.write(String(output), "apus: the job begins \n")
+    #expect(look() == [] && steps.live == [0])
     directory.write("restarts", "1")
     directory.write("jobs", "8|PENDING|BeginTime|\n")
     #expect(look() == ["0 waits", "1 is back", "1 waits"])

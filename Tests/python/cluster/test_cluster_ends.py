@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 import processes
 import pytest
@@ -32,6 +33,19 @@ def test_exit(python):
     program, pids = begin(python)
     assert program.wait(40) == 0
     assert running(pids) == []
+
+
+def test_what_has_been_waited_for_gets_no_signal(profile, monkeypatch, wait_until):
+    """Its number may be another process's, also before those who want to know of its end have been told."""
+    from apus.cluster import processes as ours
+
+    child = subprocess.Popen(["true"])
+    process = ours.Process(child.pid, child)
+    wait_until(lambda: process.poll() is not None)
+    sent = []
+    monkeypatch.setattr(ours.os, "kill", lambda *words: sent.append(words))
+    process.kill()
+    assert sent == [] and process.poll() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])

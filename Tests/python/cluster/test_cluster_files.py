@@ -335,7 +335,9 @@ def test_one_that_is_used_again_writes_its_file_over_that_of_one_that_has_ended(
 def test_what_may_live_on_another_host_is_not_cleaned_up(profile):
     from apus.cluster import ClusterManager, clean_cluster_files
 
-    kept = [profile / "journal" / "id", profile / "security" / "ipcontroller-client.json", profile / "security" / "cluster-.json"]
+    # Its launcher and its controller may be writing, too.
+    names = ["security/cluster-.json.12-345.new", "security/.cluster-x1", "log/engines.json.12-345.new", "security/ipcontroller-client.json"]
+    kept = [profile / "journal" / "id", *(profile / name for name in names), profile / "security" / "cluster-.json"]
     for path in kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")

@@ -193,6 +193,10 @@ def test_who_is_told_to_end_while_it_reads_does_not_count(run, parts, profile, f
 
 def test_clean_leaves_what_may_live_on_another_host(run, parts, profile, file, wait_until):
     kept_journal(run, parts, profile, file, wait_until, tasks=1)
+    # Its launcher may be writing.
+    writing = [parts.security / "cluster-.json.12-345.new", parts.security / ".cluster-x1"]
+    for path in writing:
+        path.write_text("{")
     before = sorted(path.name for path in parts.security.iterdir())
     there = parts.security / "cluster-.json"
     state = {"pid": 77, "began": "5"}
@@ -206,7 +210,7 @@ def test_clean_leaves_what_may_live_on_another_host(run, parts, profile, file, w
     assert left(profile) == ["journal"]
     assert sorted(path.name for path in parts.security.iterdir()) == sorted([*before, there.name])
     assert run("clean", "--force").returncode == 0
-    assert left(profile) == [] and not there.exists()
+    assert left(profile) == [] and not there.exists() and not any(path.exists() for path in writing)
 
 
 def test_a_controller_without_a_journal_that_dies_leaves_no_connection_files(parts, file, wait_until):
@@ -281,7 +285,7 @@ def test_clean_removes_journals_and_nobody_elses(run, parts, profile, file, wait
     # Of processes that were killed while they wrote: keys are in some. One of those that lives may be at work.
     names = [".cluster-x1", "ipcontroller-client.json.12-345.new", "cluster-.json.12-345.new"]
     unfinished = [*(parts.security / name for name in names), profile / "x_config.py.12-345.new"]
-    others = [parts.security / "ipcontroller-own-client.json.12-345.new", profile / "mine.new"]
+    others = [parts.security / "ipcontroller-own-client.json.12-345.new", profile / "log" / "enginesown.json.12-345.new", profile / "mine.new"]
     for path in unfinished + others:
         path.write_text("{")
     cleaned = run("clean")

@@ -243,7 +243,8 @@ class ClusterFile:
                 json.dump(d, file)
             os.replace(path, self.cluster_file)
         except BaseException:
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
             raise
 
     def remove_cluster_file(self):

@@ -119,18 +119,20 @@ def clean_cluster_files(profile_dirs=None, *, log=None, force=False):
     elif isinstance(profile_dirs, str):
         profile_dirs = [profile_dirs]
     for directory in profile_dirs:
-        kept = set()
+        kept, is_elsewhere = set(), False
         for path in profiles.cluster_files(directory):
             if not force:
                 if host := host_of_controller(path):
                     if log:
                         log.warning("%s is that of a cluster on %s, and may run there: its journal and its connection files stay", path, host)
-                    kept.update(profiles.files_of_controller(directory, profiles.cluster_id(path)))
+                    is_elsewhere = True
+                    kept.update([path, *profiles.files_of_controller(directory, profiles.cluster_id(path))])
                     continue
                 _require_ended(path, log)
             _remove(path, log)
         for path in profiles.leftovers(directory):
-            if profiles.target(path) not in kept:
+            # Which cluster's file is to become of one that this package writes, its name does not say.
+            if profiles.target(path) not in kept and not (is_elsewhere and profiles.is_unnamed(path)):
                 _remove(path, log)
         for path in profiles.journals(directory, in_use=force):
             if path not in kept:

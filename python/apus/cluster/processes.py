@@ -87,10 +87,10 @@ class Process:
 
     def _notice(self):
         """On the loop's thread, once."""
-        if self._child is not None:
-            # It has ended: this only takes it from the system's table.
-            self.exit_code = self._child.wait()
         with self._lock:
+            if self._child is not None:
+                # It has ended: this only takes it from the system's table.
+                self.exit_code = self._child.wait()
             self._ended.set()
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
@@ -116,7 +116,8 @@ class Process:
             return None
         if self._child is not None:
             # The system told us before the loop's thread could.
-            self.exit_code = self._child.poll() if self.exit_code is None else self.exit_code
+            with self._lock:
+                self.exit_code = self._child.poll() if self.exit_code is None else self.exit_code
         return "unknown" if self.exit_code is None else self.exit_code
 
     def wait(self, timeout=None):
@@ -148,8 +149,8 @@ class Process:
     def send_signal(self, number):
         """Send a signal; nothing happens where it has ended."""
         with self._lock:
-            # Its number is not given to another process while it has not been waited for, and that is done elsewhere.
-            if self._ended.is_set():
+            # Its number is not given to another process while it has not been waited for, which whoever polls does as well.
+            if self._ended.is_set() or self._child is not None and self._child.returncode is not None:
                 return
             try:
                 os.kill(self.pid, number)

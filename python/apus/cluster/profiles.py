@@ -119,6 +119,11 @@ def target(path):
     return path.rsplit(".", 2)[0] if re.fullmatch(_UNFINISHED, os.path.basename(path)) else path
 
 
+def is_unnamed(path):
+    """Whether it is what this package writes before it takes the place of a cluster's file."""
+    return os.path.basename(path).startswith(".cluster-")
+
+
 #: All that a controller writes into its journal.
 _OF_JOURNAL = re.compile(r"[0-9]{8,}\.log|[0-9]{8,}(-[0-9]+)?\.damaged|(id|attempts|beginning\.json)(\..+\.new)?")
 

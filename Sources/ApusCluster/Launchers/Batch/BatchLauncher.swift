@@ -259,9 +259,10 @@ public struct BatchLauncher: Launcher {
     }
     guard !open.isEmpty else { return ended.mapValues { .ended($0) } }
     let listed = try list(open)
-    // A job that its system starts again has all its engines again, whenever they ended.
+    // A job that its system starts again has all its engines again, whenever they ended: it waits first. That one runs is no proof: how it ended may
+    // stand in a file that cannot be read this time, or not as far as that.
     for index in open {
-      for engine in jobs[index].engines where listed[engine].map({ !$0.isEnded }) ?? false { ended[engine] = nil }
+      for engine in jobs[index].engines { if case .waiting = listed[engine] { ended[engine] = nil } }
     }
     var states = ended.mapValues { EngineState.ended($0) }
     let (system, kind, shell) = (system, kind, shell)
