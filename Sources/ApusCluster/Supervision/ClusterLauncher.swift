@@ -96,7 +96,10 @@ public final class ClusterLauncher {
       lifecycle.enginesRegistered(count, now: MonotonicClock.now, &processes)
       checkFailure()
     }
-    if descriptors[3].revents != 0 || descriptors[5].revents != 0 { reap() }
+    if descriptors[3].revents != 0 || descriptors[5].revents != 0 {
+      reap()
+      if arrival != nil { checkArrival() }
+    }
     if descriptors[4].revents != 0, let demand = processes.link?.read() {
       lifecycle.demandArrived(demand, mark: processes.mark, now: MonotonicClock.now, &processes)
       checkFailure()
@@ -121,7 +124,8 @@ public final class ClusterLauncher {
   }
 
   private func checkArrival() {
-    guard let waiting = arrival, waiting.isComplete() else { return }
+    // Until it is known to have started elsewhere, files that come are those of another one.
+    guard processes.controllerHasStarted, let waiting = arrival, waiting.isComplete() else { return }
     do throws(ClusterError) {
       try processes.readConnectionFiles(client: connectionFiles.client, engine: connectionFiles.engine)
     } catch {

@@ -26,6 +26,7 @@ extension LaunchedProcesses {
     // The cluster's file is to name it first.
     controllerEvents += driver.send(.plan(Self.index..<Self.index + 1, job))
     controllerDriver = driver
+    controllerIsAwaited = true
     plannedController = job
   }
 
@@ -37,6 +38,9 @@ extension LaunchedProcesses {
       .alreadyRunning, "a controller runs already whose connection files are those of this cluster: \(path)",
       advice: "--cluster-id=NAME starts another one beside it.")
   }
+
+  /// Whether there is one, as far as it is for this launcher to start it.
+  var controllerHasStarted: Bool { !controllerIsAwaited }
 
   /// Readable when `takeControllerEvents` has something; -1 where SIGCHLD says so.
   var controllerDescriptor: Int32 { controllerDriver?.descriptor ?? -1 }
@@ -56,6 +60,7 @@ extension LaunchedProcesses {
         plannedController = nil
         controllerEvents += controllerDriver?.send(.start(part, job)) ?? []
       case .started(let state):
+        controllerIsAwaited = false
         controllerState = state
         updateClusterFile()
       case .refused(let error): failure = failure ?? error

@@ -22,6 +22,8 @@ struct LaunchedProcesses: ClusterLifecycleEffects {
   var controllerEnd: EndedEngine?
   /// What it is to start as soon as the cluster's file says how that is found.
   var plannedController: EngineJob?
+  /// Whether it is being started elsewhere, and that it has begun is not known yet.
+  var controllerIsAwaited = false
   /// Connection files that were there before a controller elsewhere was started.
   var formerFiles: [String: FileSystem.Version] = [:]
   /// What that launcher told at once.
