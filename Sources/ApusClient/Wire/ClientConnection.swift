@@ -102,6 +102,8 @@ actor ClientConnection {
       read(posts)
     }
     wire.sendBatch()
+    // To somebody who is there.
+    if state.failure == nil, state.isHubReachable { wire.linger() }
     state.close(error, effects: &wire)
     didClose()
     queue.turnEnded()

@@ -230,6 +230,17 @@ struct ClientSockets: ~Copyable, ClientEffects {
     post(Array(message.dropFirst()), channel)
   }
 
+  /// What has been sent is to go out though the sockets are about to be closed: whoever asks for something and closes wants it done.
+  borrowing func linger() {
+    try? task.set(.linger, Self.lingerMilliseconds)
+    try? mux.set(.linger, Self.lingerMilliseconds)
+    try? control.set(.linger, Self.lingerMilliseconds)
+    try? broadcast.set(.linger, Self.lingerMilliseconds)
+  }
+
+  /// As engines.
+  private static let lingerMilliseconds: Int32 = 1000
+
   /// What is collected leaves, and the memory of callers is let go of.
   mutating func endTurn() {
     sendBatch()

@@ -1,5 +1,6 @@
 """A client asks before its subscription to output has arrived, which comes by another connection: it hears the answer's output all the same."""
 
+import threading
 import time
 
 import ipyparallel
@@ -67,4 +68,18 @@ def test_what_was_asked_before_a_client_was_closed_is_done(cluster, tmp_path, wa
         with apus.Client(str(tmp_path / "late.json")) as client:
             client[0].execute(f"open({str(flag)!r}, 'w').close()", block=False)
         # What is on its way is lost with the proxy.
+        wait_until(flag.exists)
+
+
+def test_what_was_asked_goes_out_though_the_client_is_closed_at_once(cluster, tmp_path, wait_until):
+    """Its connection for direct requests is not there yet."""
+    flag = tmp_path / "flag"
+    with Proxy(cluster.connection_file, tmp_path / "late.json", held=("mux",)) as proxy:
+        client = apus.Client(str(tmp_path / "late.json"))
+        client[0].execute(f"open({str(flag)!r}, 'w').close()", block=False)
+        closing = threading.Thread(target=client.close)
+        closing.start()
+        proxy.release()
+        closing.join()
+        del client
         wait_until(flag.exists)
