@@ -279,14 +279,19 @@ enum ClientFunctions {
     return Python.none()
   }
 
+  private static func completionsOrNone(
+    _ arguments: UnsafePointer<Object?>?, _ count: Int, _ usage: String
+  ) -> CompletionQueue?? { clientOrNone(arguments, count, expected: 1, usage).map { $0?.completions } }
+
   /// client_wait_background(handle) -> whether there is something to take; False when the client is over. Its sockets are closed then.
   private static let waitInBackground: FastFunction = { _, arguments, count in
-    guard let client = clientOrNone(arguments, count, expected: 1, "client_wait_background(handle)") else { return nil }
-    guard let client, let arguments else { return Python.bool(false) }
+    // Not the client: its last reference is to go without the interpreter's lock.
+    guard let completions = completionsOrNone(arguments, count, "client_wait_background(handle)") else { return nil }
+    guard let completions, let arguments else { return Python.bool(false) }
     let handle = PyLong_AsLong(arguments[0])
     while true {
       nonisolated(unsafe) var found = CompletionQueue.Wait.timedOut
-      Python.unlocked { found = client.completions.waitInBackground() }
+      Python.unlocked { found = completions.waitInBackground() }
       switch found {
       case .events: return Python.bool(true)
       case .over:

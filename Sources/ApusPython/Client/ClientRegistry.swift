@@ -22,10 +22,13 @@ enum ClientRegistry {
 
   static func client(_ handle: Int) -> BlockingClient? { contents.withLock { $0.clients[handle] } }
 
-  /// Called when all events were taken. The sockets close with the last reference.
+  /// Called when all events were taken. The sockets close with the last reference, and wait a moment for what is on its way: without the
+  /// interpreter's lock, for other threads go on meanwhile.
   static func remove(_ handle: Int) {
-    guard let client = contents.withLock({ $0.clients.removeValue(forKey: handle) }) else { return }
-    LentBuffer.forget(client.completions)
+    var client = contents.withLock { $0.clients.removeValue(forKey: handle) }
+    guard let completions = client?.completions else { return }
+    LentBuffer.forget(completions)
+    Python.unlocked { client = nil }
   }
 
   /// In a forked child: the parent's sockets must not be touched. What they hold is leaked on purpose.
