@@ -180,7 +180,7 @@ public final class Controller: Service {
     if log.isKept { _ = events.addReader(ofAll: { batch in log.read(batch) }) }
     if store.keepsRecords {
       let recording = TaskRecording(store, on: hubLoop, outputBudget: events.outputBudget, logger: logger)
-      _ = events.addReader { batch in recording.assumeIsolated { $0.read(batch) } }
+      _ = events.addReader(ofAll: { batch in recording.assumeIsolated { $0.read(batch) } })
     }
     self.hub = hub
     self.heart = heart

@@ -35,6 +35,14 @@ struct RestoredTask: Sendable {
   let id: MessageID
   let request: KeptRequest
 
+  /// Bytes that it keeps in memory, roughly: what is stored there is kept with others, and before anybody hears of it.
+  var footprint: Int {
+    switch request {
+    case .message(let message): message.byteCount + TaskEvent.messageOverhead
+    case .stored, .rerouted: TaskEvent.eventOverhead
+    }
+  }
+
   func events(in queue: TaskQueue?, at time: Timestamp) -> [TaskEvent] {
     [
       TaskEvent(id, queue, at: time, .submitted(request: request.message, engine: nil)), TaskEvent(id, queue, at: time, .restored),
@@ -47,6 +55,8 @@ struct EventBatch: Sendable {
   var tasks: [TaskEvent] = []
   /// Each with the number of task events before it.
   var notices: [(position: Int, notice: ClusterNotice)] = []
+
+  mutating func append(_ notice: ClusterNotice) { notices.append((tasks.count, notice)) }
 
   var count: Int { notices.reduce(tasks.count) { $0 + $1.notice.count } }
 

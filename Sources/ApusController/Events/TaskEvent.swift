@@ -56,8 +56,8 @@ public struct TaskEvent: Sendable {
   }
 
   /// What events cost that carry a message, and those that carry none.
-  private static let messageOverhead = 1024
-  private static let eventOverhead = 128
+  static let messageOverhead = 1024
+  static let eventOverhead = 128
 
   /// Bytes that it keeps in memory, roughly.
   var footprint: Int {

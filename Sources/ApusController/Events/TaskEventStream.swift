@@ -91,7 +91,7 @@ final class TaskEventStream: Sendable {
 
   func report(_ notice: ClusterNotice) {
     let count = buffer.withLock { buffer in
-      buffer.batch.notices.append((buffer.batch.tasks.count, notice))
+      buffer.batch.append(notice)
       return buffer.batch.tasks.count + buffer.batch.notices.count
     }
     // Of many at once it may be no other turn's business to wake them: the turn goes on for a while.

@@ -6,7 +6,7 @@ import Transport
 /// longer than all the rest of a restart, and three times the memory.
 ///
 /// `@unchecked Sendable`: filled once, by the thread that reads the part, before anybody else has it. Then only
-/// what is kept of it changes, on the scheduler's loop.
+/// what each holder has of it changes, on that one's loop.
 final class StoredRequests: @unchecked Sendable {
   /// Of each request the small frames that the one before it has not, behind them its table: the number of frames, the place of the delimiter,
   /// the places of the frames.
@@ -14,11 +14,32 @@ final class StoredRequests: @unchecked Sendable {
   /// Large frames are made at once: many requests have them in common.
   @exclusivity(unchecked) private var large: [Frame] = []
 
-  /// What there is, and what of it the scheduler still has as stored.
   @exclusivity(unchecked) private(set) var all = Amount()
-  @exclusivity(unchecked) fileprivate var kept = Amount()
-  /// The whole is kept for little.
-  @exclusivity(unchecked) fileprivate var isLeftOver = false
+  @exclusivity(unchecked) fileprivate var ofScheduler = Share()
+  @exclusivity(unchecked) fileprivate var ofDatabase = Share()
+
+  /// Who keeps requests as stored, each on a loop of its own.
+  enum Holder { case scheduler, database }
+
+  /// So many bytes may be kept for requests that take less than half of them. Then their holder takes these out of there.
+  static let mostLeftOver = 32 << 20
+
+  /// What a holder still has as stored.
+  fileprivate struct Share {
+    private var kept = Amount()
+    /// The whole is kept for little.
+    private(set) var isLeftOver = false
+
+    mutating func keep(_ amount: Amount) { kept.add(amount) }
+
+    /// - Returns: bytes that are kept for little from now on; with a minus, that were so and are free.
+    mutating func letGo(_ amount: Amount, of all: Amount) -> Int {
+      kept.remove(amount)
+      guard isLeftOver != (kept.requests > 0 && kept.isLittle(of: all)) else { return 0 }
+      isLeftOver.toggle()
+      return isLeftOver ? all.bytes : -all.bytes
+    }
+  }
 
   /// Requests, and bytes: of a whole part those that it takes, of some of its requests those that are counted for them.
   struct Amount: Equatable {
@@ -259,6 +280,7 @@ struct StoredRequest: Sendable {
     delimiter > 0 && requests.has(client, at: requests.place(0, inTableAt: table))
   }
   var signature: Frame { frame(delimiter + 1) }
+  var header: Frame { frame(delimiter + 2) }
   var metadata: Frame { frame(delimiter + 4) }
   func hasMetadata(_ frame: Frame) -> Bool { requests.has(frame, at: requests.place(delimiter + 4, inTableAt: table)) }
 
@@ -280,20 +302,28 @@ struct StoredRequest: Sendable {
   /// What it takes of that, with what it has in common with others.
   var amount: StoredRequests.Amount { StoredRequests.Amount(requests: 1, bytes: byteCount + requests.tableSize(at: table)) }
 
-  /// Whether its part is kept for little more than itself.
-  var isLeftOver: Bool { requests.isLeftOver }
+  /// Whether this holder keeps its part for little more than itself.
+  func isLeftOver(of holder: StoredRequests.Holder) -> Bool {
+    switch holder {
+    case .scheduler: requests.ofScheduler.isLeftOver
+    case .database: requests.ofDatabase.isLeftOver
+    }
+  }
 
-  /// It is counted as one that the scheduler has.
-  func keep() {
-    requests.kept.add(amount)
+  /// It is counted as one that this holder has.
+  func keep(by holder: StoredRequests.Holder) {
+    switch holder {
+    case .scheduler: requests.ofScheduler.keep(amount)
+    case .database: requests.ofDatabase.keep(amount)
+    }
   }
 
   /// It is no more.
-  /// - Returns: bytes that are kept for little from now on; with a minus, that were so and are free.
-  func letGo() -> Int {
-    requests.kept.remove(amount)
-    guard requests.isLeftOver != (requests.kept.requests > 0 && requests.kept.isLittle(of: requests.all)) else { return 0 }
-    requests.isLeftOver.toggle()
-    return requests.isLeftOver ? requests.all.bytes : -requests.all.bytes
+  /// - Returns: bytes that this holder keeps for little from now on; with a minus, that were so and are free.
+  func letGo(by holder: StoredRequests.Holder) -> Int {
+    switch holder {
+    case .scheduler: requests.ofScheduler.letGo(amount, of: requests.all)
+    case .database: requests.ofDatabase.letGo(amount, of: requests.all)
+    }
   }
 }

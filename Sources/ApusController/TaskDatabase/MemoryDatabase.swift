@@ -33,6 +33,8 @@ public final class MemoryDatabase: TaskDatabase {
   private var lastNumber = 0
   /// Bytes that all records keep alive.
   public private(set) var byteCount = 0
+  /// Bytes of journals' parts that are kept for few requests.
+  private var leftOverBytes = 0
 
   public init(_ configuration: Configuration = Configuration()) { self.configuration = configuration }
 
@@ -63,7 +65,7 @@ public final class MemoryDatabase: TaskDatabase {
     return inOrder(records.values.filter(query.matches))
   }
 
-  public func history() -> [MessageID] { inOrder(records.values.filter { $0.request != nil }).map(\.id) }
+  public func history() -> [MessageID] { inOrder(records.values.filter(\.hasRequest)).map(\.id) }
 
   public func remove(_ ids: [MessageID]) {
     for id in ids { if let record = records[id] { drop(record) } }
@@ -105,6 +107,7 @@ public final class MemoryDatabase: TaskDatabase {
       if record.marks.contains(.dropped) { return 0 }
       insert(record)
     }
+    if record.stored != nil, record.isDroppable || record.hasMessage { open(record) }
     let growth = record.byteCount - record.countedBytes
     record.countedBytes += growth
     byteCount += growth
@@ -136,11 +139,20 @@ public final class MemoryDatabase: TaskDatabase {
   }
 
   private func forget(_ record: TaskRecord) {
+    if record.stored != nil { open(record) }
     byteCount -= record.countedBytes
     record.countedBytes = 0
     if record.marks.contains(.counted) { droppableCount -= 1 }
     record.marks.subtract([.kept, .counted])
     record.marks.insert(.dropped)
+  }
+
+  /// Of a restored task that needs no part of a journal any more.
+  private func open(_ record: TaskRecord) {
+    leftOverBytes += record.open()
+    guard leftOverBytes > StoredRequests.mostLeftOver else { return }
+    // All are looked at; but each time so many bytes are free that were read at the start, and no part comes twice.
+    for other in records.values where other.stored?.isLeftOver(of: .database) ?? false { leftOverBytes += other.open() }
   }
 
   /// Makes room if a limit is exceeded. Constant time for each dropped record.

@@ -16,22 +16,51 @@ struct RecordingBacklog {
   init(limit: Int) { self.limit = limit }
 
   struct Admitted {
-    var events: [TaskEvent]
+    var batch: EventBatch
     /// Whose records are to go.
     var forgotten: [MessageID] = []
-    var bytes: Int
+    var bytes = 0
     /// Those of output among them.
-    var outputBytes: Int
+    var outputBytes = 0
   }
 
   /// - Parameter waiting: bytes that wait already.
-  mutating func admit(_ events: [TaskEvent], waiting: Int) -> Admitted {
-    var all = Admitted(events: events, bytes: 0, outputBytes: 0)
-    for event in events { all.count(event) }
+  mutating func admit(_ batch: EventBatch, waiting: Int) -> Admitted {
+    var all = Admitted(batch: batch)
+    for event in batch.tasks { all.count(event) }
+    for (_, notice) in batch.notices {
+      if case .tasksRestored(let tasks, _) = notice.kind { for task in tasks { all.bytes += task.footprint } }
+    }
     if skipped.isEmpty, waiting + all.bytes <= limit { return all }
-    var admitted = Admitted(events: [], bytes: 0, outputBytes: 0)
-    for event in events { pass(event, hasRoom: waiting + admitted.bytes + event.footprint <= limit, into: &admitted) }
+    var admitted = Admitted(batch: EventBatch())
+    batch.forEach { event in
+      switch event {
+      case .task(let event): pass(event, hasRoom: waiting + admitted.bytes + event.footprint <= limit, into: &admitted)
+      case .notice(let notice):
+        // Of others there is nothing to record.
+        guard case .tasksRestored(let tasks, let queue) = notice.kind else { return }
+        let passed = pass(tasks, room: limit - waiting - admitted.bytes, into: &admitted)
+        if !passed.isEmpty { admitted.batch.append(ClusterNotice(.tasksRestored(passed, queue), at: notice.time)) }
+      }
+    }
     return admitted
+  }
+
+  /// - Returns: those that there is room for.
+  private mutating func pass(_ tasks: [RestoredTask], room: Int, into admitted: inout Admitted) -> [RestoredTask] {
+    var left = room
+    var passed: [RestoredTask] = []
+    for task in tasks {
+      if task.footprint <= left {
+        left -= task.footprint
+        passed.append(task)
+      } else {
+        skipped.insert(task.id)
+        unrecorded += 1
+      }
+    }
+    admitted.bytes += room - left
+    return passed
   }
 
   private mutating func pass(_ event: TaskEvent, hasRoom: Bool, into admitted: inout Admitted) {
@@ -55,9 +84,11 @@ struct RecordingBacklog {
     // Of these there is nothing to record.
     case .failed, .restored, .abortRequested, .resubmitted: return
     }
-    admitted.events.append(event)
+    admitted.batch.tasks.append(event)
     admitted.count(event)
   }
+
+  var leavesOut: Bool { unrecorded > 0 }
 
   mutating func takeUnrecorded() -> Int {
     defer { unrecorded = 0 }

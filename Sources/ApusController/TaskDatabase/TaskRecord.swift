@@ -7,13 +7,15 @@ public import Transport
 public final class TaskRecord {
   public let id: MessageID
   /// As it came, sharing its frames with the scheduler; identities mean nothing here. `nil` while only output of the task has been seen.
+  ///
+  /// Of a task of the controller before that has not ended it is made anew each time that it is asked for.
   public var request: Envelope? {
-    didSet {
-      frameBytes += (request?.byteCount ?? 0) - (oldValue?.byteCount ?? 0)
-      marks.remove(.requestWritten)
-      knownSubmission = Int.min
-    }
+    get { message ?? stored?.message }
+    set { change { message = newValue } }
   }
+  private var message: Envelope?
+  /// What the journal has of it, where there is no message yet. Counted as the database's.
+  private(set) var stored: StoredRequest?
   public var engine: EngineUUID?
   public var reply: Envelope? {
     didSet {
@@ -38,6 +40,12 @@ public final class TaskRecord {
   /// `submitted` once it has been read; `Int.min` before, and `Int.max` if there is none.
   private var knownSubmission = Int.min
 
+  var hasRequest: Bool { message != nil || stored != nil }
+  var hasMessage: Bool { message != nil }
+  var header: Frame? { message?.headerFrame ?? stored?.header }
+  var metadata: Frame? { message?.metadataFrame ?? stored?.metadata }
+  private var requestBytes: Int { message?.byteCount ?? stored?.byteCount ?? 0 }
+
   /// Bytes that this record keeps alive: frames and output.
   public var byteCount: Int { frameBytes + (output?.byteCount ?? 0) }
 
@@ -45,7 +53,34 @@ public final class TaskRecord {
 
   public var isFinished: Bool { reply != nil }
   /// Whether the record may make room for others: an unfinished task never does.
-  var isDroppable: Bool { reply != nil || request == nil }
+  var isDroppable: Bool { reply != nil || !hasRequest }
+
+  /// The request, of a restored task: a million of them would take seconds to be made messages, and three times the memory.
+  func take(_ kept: KeptRequest) {
+    guard let taken = kept.stored, stored == nil else { return request = kept.message }
+    change {
+      message = nil
+      stored = taken
+    }
+    taken.keep(by: .database)
+  }
+
+  /// The request is a message from now on.
+  /// - Returns: as of `StoredRequest.letGo`.
+  func open() -> Int {
+    guard let stored else { return 0 }
+    if message == nil { message = stored.message }
+    self.stored = nil
+    return stored.letGo(by: .database)
+  }
+
+  private func change(_ body: () -> Void) {
+    frameBytes -= requestBytes
+    body()
+    frameBytes += requestBytes
+    marks.remove(.requestWritten)
+    knownSubmission = Int.min
+  }
 
   /// The date of the request, by the client's clock.
   public var submitted: Timestamp? {
@@ -54,7 +89,7 @@ public final class TaskRecord {
   }
 
   private func readSubmission() -> Timestamp? {
-    guard let frame = request?.headerFrame else { return nil }
+    guard let frame = header else { return nil }
     let date = frame.withUnsafeBytes { HeaderScanner($0).string("date") } ?? json(frame)["date"]?.stringValue
     return date.flatMap { Timestamp($0) }
   }
@@ -70,11 +105,11 @@ public final class TaskRecord {
   public func value(_ field: Field) -> JSONValue {
     switch field {
     case .msg_id: .string(id.text)
-    case .header: json(request?.headerFrame)
-    case .metadata: json(request?.metadataFrame)
+    case .header: json(header)
+    case .metadata: json(metadata)
     case .content: json(request?.contentFrame)
     case .buffers, .result_buffers: .null
-    case .submitted: json(request?.headerFrame)["date"] ?? .null
+    case .submitted: json(header)["date"] ?? .null
     case .client_uuid: JSONValue(request?.sessionID?.text)
     case .engine_uuid: JSONValue(engine?.text)
     case .started: json(reply?.metadataFrame)["started"] ?? .null
@@ -90,7 +125,7 @@ public final class TaskRecord {
     case .error: output?.error ?? .null
     case .stdout: .string(output?.stdout ?? "")
     case .stderr: .string(output?.stderr ?? "")
-    case .label: json(request?.metadataFrame)["label"] ?? .null
+    case .label: json(metadata)["label"] ?? .null
     }
   }
 

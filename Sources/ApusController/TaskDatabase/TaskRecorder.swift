@@ -16,6 +16,30 @@ final class TaskRecorder {
     self.logger = logger
   }
 
+  func record(_ batch: EventBatch) {
+    if batch.notices.isEmpty { return batch.tasks.forEach(record) }
+    batch.forEach { event in
+      switch event {
+      case .task(let event): record(event)
+      case .notice(let notice):
+        // Of others there is nothing to record.
+        if case .tasksRestored(let tasks, let queue) = notice.kind { record(tasks, in: queue) }
+      }
+    }
+  }
+
+  private func record(_ restored: [RestoredTask], in queue: TaskQueue?) {
+    guard database.keepsRecords else { return }
+    for task in restored {
+      perform {
+        try change(task.id) {
+          $0.take(task.request)
+          $0.queue = queue
+        }
+      }
+    }
+  }
+
   func record(_ event: TaskEvent) {
     // Broadcasts have no records, as in ipyparallel; what their engines publish has.
     guard database.keepsRecords, event.queue != .broadcast else { return }

@@ -23,11 +23,12 @@ actor TaskRecording {
     self.logger = logger
   }
 
-  func read(_ events: [TaskEvent]) {
-    let admitted = backlog.admit(events, waiting: store.waitingBytes)
+  func read(_ batch: EventBatch) {
+    let admitted = backlog.admit(batch, waiting: store.waitingBytes)
     outputBudget.keep(admitted.outputBytes)
-    store.record(admitted) { [outputBudget] in outputBudget.giveBack(admitted.outputBytes) }
-    if admitted.events.count < events.count { report() }
+    let bytes = admitted.outputBytes
+    store.record(admitted) { [outputBudget] in outputBudget.giveBack(bytes) }
+    if backlog.leavesOut { report() }
   }
 
   /// Of the database, which is slow: at once, and as long as it lasts from time to time.

@@ -18,7 +18,7 @@ extension TaskStore {
     var members: [(key: String, value: JSONValue)] = []
     var buffers: [Frame] = []
     for id in ids {
-      guard let record = try recorder.database.record(id), record.request != nil || record.isFinished else { throw .unknown(id) }
+      guard let record = try recorder.database.record(id), record.hasRequest || record.isFinished else { throw .unknown(id) }
       guard record.isFinished else {
         pending.append(id.text)
         continue

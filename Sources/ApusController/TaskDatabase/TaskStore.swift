@@ -50,7 +50,7 @@ actor TaskStore {
     waiting.add(admitted.bytes, ordering: .relaxed)
     loop.execute {
       self.assumeIsolated { store in
-        for event in admitted.events { store.recorder.record(event) }
+        store.recorder.record(admitted.batch)
         if !admitted.forgotten.isEmpty { store.recorder.forget(admitted.forgotten) }
       }
       self.waiting.subtract(admitted.bytes, ordering: .relaxed)

@@ -14,34 +14,12 @@ struct StoredRequestsTests {
       buffers: [Frame([UInt8](repeating: 3, count: function)), Frame(argument), .empty])
   }
 
-  /// Takes them as a journal has them, where each frame that is in the same place of the one before is left out.
-  private func stored(_ messages: [Envelope], limit: Int) -> [StoredRequest] {
-    var writer = StoredRequests.Writer(limit: limit)
-    var stored: [StoredRequest?] = []
-    var former: [Frame] = []
-    for message in messages {
-      writer.begin()
-      for (index, frame) in message.frames.enumerated() {
-        if index < former.count, former[index] == frame {
-          let isThere = writer.repeatFrame()
-          #expect(isThere)
-        } else {
-          frame.withUnsafeBytes { writer.append($0) }
-        }
-      }
-      stored.append(writer.end())
-      former = message.frames
-    }
-    writer.finish()
-    return stored.compactMap { $0 }
-  }
-
   @Test("each becomes the message that it was, wherever a part ends", arguments: [1 << 30, 200, 0])
   func roundTrip(limit: Int) throws {
     let messages = (0..<60).map { number in
       message(number, "client \(number / 20)", function: number / 15 % 2 == 0 ? 100 : 10_000, argument: "\(number / 2)")
     }
-    let requests = stored(messages, limit: limit)
+    let requests = StoredRequest.samples(messages, limit: limit)
     #expect(requests.map(\.message.frames) == messages.map(\.frames))
     #expect(requests.map(\.message.delimiter) == messages.map(\.delimiter))
     #expect(requests.map(\.byteCount) == messages.map(\.byteCount))
@@ -65,7 +43,8 @@ struct StoredRequestsTests {
     let argument = String(repeating: "a", count: 15 << 20)
     let messages = (0..<6).map { message($0, "c", function: 5, argument: $0 < 3 ? "\($0)\(argument)" : "\($0)") }
     var bench = RecoveryBench()
-    bench.restore(stored(messages, limit: 1 << 30).enumerated().map { RestatedTask(id: MessageID("t\($0)"), .stored($1)) })
+    bench.restore(
+      StoredRequest.samples(messages, limit: 1 << 30).enumerated().map { RestatedTask(id: MessageID("t\($0)"), .stored($1)) })
     func storedCount() -> Int { bench.state.tasks.values.filter { $0.request.stored != nil }.count }
     bench.register("e0")
     #expect(storedCount() == 5)
@@ -80,7 +59,8 @@ struct StoredRequestsTests {
   func inOrder() {
     let messages = (0..<6).map { message($0, "c", function: 5, argument: "\($0)") }
     var bench = RecoveryBench()
-    bench.restore(stored(messages, limit: 1 << 30).enumerated().map { RestatedTask(id: MessageID("t\($0)"), .stored($1)) })
+    bench.restore(
+      StoredRequest.samples(messages, limit: 1 << 30).enumerated().map { RestatedTask(id: MessageID("t\($0)"), .stored($1)) })
     bench.register("e0")
     for number in 0..<4 { bench.complete(MessageID("t\(number)"), by: "e0") }
     #expect(bench.state.tasks["t5"]?.request.stored != nil && bench.state.leftOverBytes > 0)
@@ -91,7 +71,7 @@ struct StoredRequestsTests {
   @Test("its client may have another name, and another one again")
   func rerouted() {
     let sent = message(1, "client", function: 10_000, argument: "x")
-    for first in [KeptRequest.stored(stored([sent], limit: 1 << 30)[0]), .message(sent)] {
+    for first in [KeptRequest.stored(StoredRequest.samples([sent], limit: 1 << 30)[0]), .message(sent)] {
       var kept = first
       kept.reroute(to: Frame("client"))
       #expect(kept.message.frames == sent.frames && kept.byteCount == sent.byteCount)
@@ -131,7 +111,7 @@ struct StoredRequestsTests {
   func reading() throws {
     let messages = (0..<6).map { message($0, "c", function: 5, argument: "") }
     var reader = TaskRequestReader()
-    for (number, request) in stored(messages, limit: 1 << 30).enumerated() {
+    for (number, request) in StoredRequest.samples(messages, limit: 1 << 30).enumerated() {
       var kept = KeptRequest.stored(request)
       let isPlain = reader.isPlain(&kept)
       #expect(!isPlain, "each asks for something else than the one before")
@@ -143,7 +123,7 @@ struct StoredRequestsTests {
     var live = messages[0]
     let read = try reader.read(&live, id: "x")
     #expect(read.message.frames == messages[0].frames)
-    var kept = KeptRequest.stored(stored(messages, limit: 0)[1])
+    var kept = KeptRequest.stored(StoredRequest.samples(messages, limit: 0)[1])
     let isPlain = reader.isPlain(&kept)
     #expect(!isPlain, "of the live one the metadata is another")
   }

@@ -126,4 +126,30 @@ struct MemoryDatabaseTests {
       #expect(database.byteCount < 1_000_000)
     }
   }
+
+  @Test("where most of a part of a journal has ended, what is left of it does not keep it in memory")
+  func leftOver() throws {
+    let database = database()
+    let large = (1...3).flatMap { TaskSamples.restored($0...$0, size: 15 << 20 + $0) }
+    let tasks = large + TaskSamples.restored(4...6)
+    let stored = StoredRequest.samples(tasks.map(\.request.message))
+    func restore(_ number: Int) {
+      let record = database.open(TaskSamples.id(number))
+      record.take(.stored(stored[number - 1]))
+      database.save(record)
+    }
+    func storedCount() -> Int { (1...6).count { database.record(TaskSamples.id($0))?.stored != nil } }
+    for number in 1...6 { restore(number) }
+    let bytes = database.byteCount
+    #expect(storedCount() == 6 && bytes > 45 << 20)
+    try database.finish(1)
+    #expect(storedCount() == 5)
+    // One that is purged, too.
+    database.remove([TaskSamples.id(2)])
+    #expect(storedCount() == 0, "of 45 MB, 15 are left")
+    #expect(database.record(TaskSamples.id(6))?.request?.frames == tasks[5].request.message.frames)
+    for number in 3...6 { try database.finish(number) }
+    database.remove((1...6).map { TaskSamples.id($0) })
+    #expect(database.byteCount == 0 && database.count == 0)
+  }
 }

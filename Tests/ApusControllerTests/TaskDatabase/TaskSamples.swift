@@ -1,7 +1,8 @@
-import ApusController
 import ApusMessaging
 import Foundation
 import Transport
+
+@testable import ApusController
 
 /// Messages of tasks as clients and engines send them, with dates that a test can count on.
 enum TaskSamples {
@@ -35,6 +36,12 @@ enum TaskSamples {
       ]), parentHeader: Frame(["msg_id": .string(id(number).text)]),
       metadata: Frame(["engine": .string(engine.text), "started": .string(date(seconds - 1).description), "status": "ok"]),
       content: Frame(["status": "ok"]), buffers: [Frame([UInt8](repeating: 9, count: size))])
+  }
+
+  /// As a journal has them.
+  static func restored(_ numbers: ClosedRange<Int>, size: Int = 10) -> [RestoredTask] {
+    let stored = StoredRequest.samples(numbers.map { request($0, label: "restored", size: size).routed(to: [Frame("client")]) })
+    return zip(numbers, stored).map { RestoredTask(id: id($0), request: .stored($1)) }
   }
 
   static func output(_ content: JSONValue) -> Envelope {

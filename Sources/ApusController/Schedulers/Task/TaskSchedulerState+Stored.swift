@@ -2,9 +2,6 @@ import ApusMessaging
 
 /// Requests of restored tasks that are still in the journal's parts.
 extension TaskSchedulerState {
-  /// So many bytes may be kept for requests that take less than half of them. Then these are taken out of there.
-  static let mostLeftOver = 32 << 20
-
   /// As `QueuedTask.openMessage`.
   mutating func open(_ task: QueuedTask) -> Envelope {
     letGo(task)
@@ -19,12 +16,12 @@ extension TaskSchedulerState {
 
   private mutating func letGo(_ task: QueuedTask) {
     guard let stored = task.request.stored else { return }
-    leftOverBytes += stored.letGo()
-    guard leftOverBytes > Self.mostLeftOver else { return }
+    leftOverBytes += stored.letGo(by: .scheduler)
+    guard leftOverBytes > StoredRequests.mostLeftOver else { return }
     // All tasks are looked at; but each time so many bytes are free that were read at the start, and no part comes twice.
     for other in tasks.values where other !== task {
-      guard let stored = other.request.stored, stored.isLeftOver else { continue }
-      leftOverBytes += stored.letGo()
+      guard let stored = other.request.stored, stored.isLeftOver(of: .scheduler) else { continue }
+      leftOverBytes += stored.letGo(by: .scheduler)
       _ = other.openMessage()
     }
   }

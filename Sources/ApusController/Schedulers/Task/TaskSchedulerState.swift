@@ -165,7 +165,7 @@ struct TaskSchedulerState {
     guard insert(into: &tasks[task.id]) else { return false }
     lastSequence += 1
     messageBytes += task.request.byteCount
-    task.request.stored?.keep()
+    task.request.stored?.keep(by: .scheduler)
     recovery?.known(task.id)
     return true
   }

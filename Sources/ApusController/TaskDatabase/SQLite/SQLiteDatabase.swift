@@ -142,7 +142,7 @@ public final class SQLiteDatabase: TaskDatabase {
       guard record.marks.contains(.kept) else { continue }
       if TaskRow.byteCount(record) <= TaskTable.rowLimit {
         record.marks.insert(.rowWritten)
-        if record.request != nil { record.marks.insert(.requestWritten) }
+        if record.hasRequest { record.marks.insert(.requestWritten) }
         if record.reply != nil { record.marks.insert(.replyWritten) }
       }
       if record.isDroppable { done.append(record.id) }
@@ -168,9 +168,7 @@ public final class SQLiteDatabase: TaskDatabase {
 
   public func history() throws(TaskDatabaseError) -> [MessageID] {
     let stored = try read { try table.submissions(in: $0) }.filter { recent.record($0.id) == nil }
-    let fresh = recent.find(.all).compactMap { record in
-      record.request.map { _ in (record.id, record.submitted?.microseconds ?? Int.max) }
-    }
+    let fresh = recent.find(.all).filter(\.hasRequest).map { ($0.id, $0.submitted?.microseconds ?? Int.max) }
     return Self.merged(stored, fresh) { $0.submitted }.map(\.id)
   }
 

@@ -10,8 +10,8 @@ enum TaskRow {
   /// A field in the form of its column: JSON and dates as text, buffers as a pickle.
   static func databaseValue(_ field: TaskRecord.Field, of record: TaskRecord) -> DatabaseValue {
     switch field {
-    case .header: json(record.request?.headerFrame)
-    case .metadata: json(record.request?.metadataFrame)
+    case .header: json(record.header)
+    case .metadata: json(record.metadata)
     case .content: json(record.request?.contentFrame)
     case .result_header: json(record.reply?.headerFrame)
     case .result_metadata: json(record.reply?.metadataFrame)

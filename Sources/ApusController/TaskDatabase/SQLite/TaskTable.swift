@@ -71,7 +71,7 @@ struct TaskTable {
   func write(_ record: TaskRecord, in database: Database) throws {
     if record.marks.contains(.rowWritten) {
       var fields = Self.stateFields
-      if record.request != nil, !record.marks.contains(.requestWritten) { fields += Self.requestFields }
+      if record.hasRequest, !record.marks.contains(.requestWritten) { fields += Self.requestFields }
       if record.reply != nil, !record.marks.contains(.replyWritten) { fields += Self.replyFields }
       let assignments = fields.map { "\($0.rawValue) = ?" }.joined(separator: ", ")
       let statement = try database.cachedStatement(sql: "UPDATE \(quotedName) SET \(assignments) WHERE msg_id = ?")
