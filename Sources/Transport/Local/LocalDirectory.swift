@@ -6,7 +6,8 @@ import Glibc
 public final class LocalDirectory: Sendable {
   public let path: String
   private let lock: Int32
-  private static let prefix = "apus-"
+  /// Of these folders alone: others of ours, as those of engines on a host, have names that begin otherwise, and locks as well.
+  private static let prefix = "apus-sockets-"
   private static let lockName = "lock"
 
   /// - Parameter path: the folder of a controller whose connection files are used again; `nil` makes a new one.
@@ -84,6 +85,11 @@ public final class LocalDirectory: Sendable {
     return lstat(path, &status) == 0 && time(nil) - status.st_mtim.tv_sec > seconds
   }
 
+  /// What holds anything else was not made here, whatever it is called.
+  private static func hasOnlySockets(_ directory: String) -> Bool {
+    DirectoryListing.names(in: directory).allSatisfy { $0 == lockName || hasSocket($0, in: directory) }
+  }
+
   private static func removeFiles(in directory: String) {
     for name in DirectoryListing.names(in: directory) where name != lockName { unlink("\(directory)/\(name)") }
   }
@@ -97,7 +103,7 @@ public final class LocalDirectory: Sendable {
       let lock = open("\(directory)/\(lockName)", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
       guard lock >= 0 else { continue }
       defer { close(lock) }
-      guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { continue }
+      guard flock(lock, LOCK_EX | LOCK_NB) == 0, hasOnlySockets(directory) else { continue }
       removeFiles(in: directory)
       unlink("\(directory)/\(lockName)")
       rmdir(directory)

@@ -49,4 +49,24 @@ import Transport
     utime(path, &long)
     withExtendedLifetime(try LocalDirectory()) { #expect(!LocalDirectory.isOwn(path)) }
   }
+
+  /// Engines on a host have one that is locked at their start only.
+  @Test(
+    "a controller removes its own kind of folders alone, and of those none with something else in it",
+    arguments: [("apus-engines-", ["lock"]), ("apus-sockets-", ["lock", "0.log"])])
+  func others(prefix: String, names: [String]) throws {
+    let mine = try LocalDirectory()
+    let slash = try #require(mine.path.lastIndex(of: "/"))
+    let path = "\(mine.path[..<slash])/\(prefix)\(UInt64.random(in: 0...UInt64.max))"
+    try #require(mkdir(path, 0o700) == 0)
+    let files = names.map { "\(path)/\($0)" }
+    defer {
+      for file in files { unlink(file) }
+      rmdir(path)
+    }
+    for file in files { close(open(file, O_CREAT | O_RDWR, 0o600)) }
+    var long = utimbuf(actime: 1, modtime: 1)
+    utime(path, &long)
+    withExtendedLifetime(try LocalDirectory()) { for file in files { #expect(access(file, F_OK) == 0) } }
+  }
 }

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import processes
 import pytest
@@ -328,6 +329,27 @@ def test_asking_ends_no_rank(make_cluster, name):
         os.kill(pid, signal.SIGCONT)
     assert cluster.run("stop").returncode == 0
     cluster.has_left_nothing(logs=1)
+
+
+def test_another_controller_leaves_the_files_of_a_hosts_engines_alone(make_cluster):
+    cluster, another = make_cluster("ssh"), make_cluster("ssh")
+    cluster.start("--IPClusterStart.early_shutdown=0")
+    cluster.hears("3 engines ready")
+    client = cluster.client()
+    (state,) = json.loads(cluster.run("list", "--json").stdout)[0]["engines"]["sets"].values()
+    directories = [Path(host["directory"]) for host in state["apus"]["hosts"]]
+    assert len(directories) == 3
+    # It removes what controllers of this host have left that were killed: what is not being made at this moment.
+    for directory in directories:
+        os.utime(directory, (1, 1))
+    before = [sorted(directory.iterdir()) for directory in directories]
+    started = another.run("start", "-n0", "--daemonize")
+    assert started.returncode == 0, started.stderr
+    assert [sorted(directory.iterdir()) for directory in directories] == before
+    kill_engine(cluster, client)
+    cluster.hears("died with signal 9 (SIGKILL)")
+    assert another.run("stop").returncode == 0
+    assert cluster.interrupt() == 0, cluster.said
 
 
 def test_an_engine_comes_through_a_tunnel(make_cluster):
