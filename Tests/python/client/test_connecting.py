@@ -1,7 +1,10 @@
 """Finding a cluster: files, profiles, tunnels, and what is said when there is none."""
 
+import contextlib
+import errno
 import json
 import os
+import socket
 import stat
 import sys
 import warnings
@@ -10,10 +13,12 @@ from pathlib import Path
 import pytest
 
 import apus as ipp
+from apus.tunnel import _hold_ports
 
 FORWARDER = '''#!{python}
 """Stands for ssh: forwards ports on this machine."""
 import asyncio, sys
+from pathlib import Path
 
 async def pump(reader, writer):
     try:
@@ -27,6 +32,10 @@ async def main():
     arguments = sys.argv[1:]
     if "refused" in arguments[-1]:
         sys.exit("ssh: no such host")
+    if "taken" in arguments[-1] and not Path({log!r}).exists():
+        # As OpenSSH does, the first time.
+        Path({log!r}).touch()
+        sys.exit("bind [127.0.0.1]:1: Address already in use\\r\\nchannel_setup_fwd_listener_tcpip: cannot listen to port: 1\\r")
     for word, forward in zip(arguments, arguments[1:]):
         if word == "-L":
             local, port, host, to = forward.split(":")
@@ -65,6 +74,27 @@ def test_through_a_tunnel(cluster, fake_ssh):
 def test_tunnel_that_cannot_be_made(cluster, fake_ssh):
     with pytest.raises(OSError, match="no such host"):
         ipp.Client(str(cluster.connection_file), sshserver="refused")
+
+
+def test_a_tunnel_takes_other_ports_where_somebody_was_faster(cluster, fake_ssh):
+    with ipp.Client(str(cluster.connection_file), sshserver="taken") as client:
+        client.wait_for_engines(2, timeout=40)
+        assert fake_ssh.read_text() == "taken\n"
+
+
+def test_ports_of_a_tunnel_are_kept_for_it():
+    with contextlib.ExitStack() as held:
+        ports = _hold_ports(20, held)
+        assert len(set(ports)) == 20
+        for port in ports:
+            with socket.socket() as another, pytest.raises(OSError) as refusal:
+                another.bind(("127.0.0.1", port))
+            assert refusal.value.errno == errno.EADDRINUSE
+            with socket.socket() as as_ssh:
+                as_ssh.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                as_ssh.bind(("127.0.0.1", port))
+                as_ssh.listen()
+                socket.create_connection(("127.0.0.1", port), 1).close()
 
 
 def test_forms_of_connection_info(cluster):
