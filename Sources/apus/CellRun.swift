@@ -14,8 +14,9 @@ struct CellRun {
   private let isJSON: Bool
   private let isStreamed: Bool
 
-  /// How long engines may take to answer after they have been told to interrupt the code.
-  private static let grace = Duration.seconds(3)
+  /// How long engines may take to answer after the time was over: a first traceback is a second of computing, and many engines may share a
+  /// processor. After Ctrl-C they may take as long as they do, for somebody is there to give up.
+  private static let grace = Duration.seconds(10)
   /// How long an engine that was told to abort may go on before it gets the signal that engines of ipyparallel know.
   private static let patience = Duration.seconds(2)
   /// Tracebacks that are printed whole; of further engines the error alone is.
@@ -74,7 +75,14 @@ struct CellRun {
     enum Reason: Sendable { case finished, timedOut, interrupted }
     private let settled = Mutex(Reason.finished)
     var reason: Reason { settled.withLock { $0 } }
-    func settle(_ reason: Reason) { settled.withLock { if case .finished = $0 { $0 = reason } } }
+    /// - Returns: whether it is the first.
+    func settle(_ reason: Reason) -> Bool {
+      settled.withLock {
+        guard case .finished = $0 else { return false }
+        $0 = reason
+        return true
+      }
+    }
   }
 
   /// Prints what comes until all have answered, or the time is over, or somebody has had enough.
@@ -89,17 +97,14 @@ struct CellRun {
       if let timeout {
         group.addTask {
           guard (try? await Task.sleep(for: timeout)) != nil, !tasks.isDone else { return false }
-          ending.settle(.timedOut)
-          tasks.cancel()
+          if ending.settle(.timedOut) { tasks.cancel() }
           return (try? await Task.sleep(for: Self.grace)) != nil
         }
       }
       group.addTask {
-        var isSecond = false
         for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
-          if isSecond { return true }
-          isSecond = true
-          ending.settle(.interrupted)
+          // What was interrupted already, by whatever, is left to it.
+          guard ending.settle(.interrupted) else { return true }
           tasks.cancel()
           output.note(.info, "interrupting the engines; Ctrl-C again leaves them to it")
         }
@@ -109,6 +114,11 @@ struct CellRun {
         while (try? await Task.sleep(for: .milliseconds(100))) != nil {
           if ending.reason == .finished { continue }
           guard (try? await Task.sleep(for: Self.patience)) != nil else { return false }
+          let open = tasks.filter { $0.status == .outstanding }.compactMap { $0.engine?.id.number }.sorted().map(String.init)
+          guard !open.isEmpty else { return false }
+          let ids = open.prefix(8).joined(separator: ", ") + (open.count > 8 ? ", …" : "")
+          let (what, them) = open.count == 1 ? ("engine", "it") : ("engines", "them")
+          output.note(.info, "waiting for \(what) \(ids) to end it; Ctrl-C leaves \(them) to it")
           await Self.signal(tasks, client)
           return false
         }
