@@ -22,7 +22,7 @@ struct TraceCommand {
         return .success
       }
       let path = Path.expanded(out, context.environment)
-      do throws(FileError) { try AtomicFile.write(trace.encoded(), to: path, mode: 0o644, flushed: false) } catch {
+      do throws(FileError) { try AtomicFile.writeThrough(trace.encoded(), to: path, mode: 0o644) } catch {
         throw ClusterError(.cannotWrite, "the trace: \(error)")
       }
       if isJSON {

@@ -252,6 +252,47 @@ def test_trace(commands, tmp_path):
         assert sorted(begun) == sorted(entry["id"] for entry in entries if entry["ph"] == "e") and begun
 
 
+@pytest.mark.parametrize("former", [None, "mine"])
+def test_a_trace_that_is_cut_short_leaves_what_was_there(commands, tmp_path, former):
+    run, _ = commands
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    out = folder / "trace.json"
+    if former:
+        out.write_text(former)
+    script = """
+import resource, signal, sys
+# What writes more than so much into a file gets an error in the midst of it, as Ctrl-C would be one.
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+import apus
+apus.Client(sys.argv[1]).trace(sys.argv[2])
+"""
+    environment = run.cluster.env | {"PYTHONPATH": str(Path(apus.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(run.cluster.connection_file), str(out)], env=environment, cwd=run.cluster.ipython_dir,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "File too large" in done.stderr, done.stderr
+    assert {path.name: path.read_text() for path in folder.iterdir()} == ({out.name: former} if former else {})
+
+
+@pytest.mark.parametrize("writer", ["command", "client"])
+def test_a_trace_goes_through_links_and_pipes(commands, tmp_path, writer):
+    run, client = commands
+    write = client.trace if writer == "client" else lambda path: run("trace", f"--out={path}")
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    file.write_text("old")
+    link.symlink_to(file)
+    write(str(link))
+    assert link.is_symlink() and json.loads(file.read_text())["traceEvents"]
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reading:
+        write(str(pipe))
+        assert json.loads(reading.communicate(timeout=40)[0])["traceEvents"]
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
 def test_controllers_of_others_have_no_log(parts, tmp_path):
     parts.start("ipcontroller", of="stock")
     parts.client(0)

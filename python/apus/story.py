@@ -1,6 +1,10 @@
 """What has happened in a cluster, and why: the controller's log of events, explanations, and traces."""
 
+import contextlib
 import json
+import os
+import random
+import shutil
 from datetime import datetime, timedelta, timezone
 
 from .metadata import parse_date
@@ -13,6 +17,27 @@ _ATTEMPTS = 6
 _HUB = 0
 
 _DATES = ("time", "sent", "began", "ended")
+
+
+def _write_whole(path, text):
+    """Write a file under its name when all of it is written. A device or a pipe, and what is open already, is written to as it is."""
+    if isinstance(path, int) or os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "w") as file:
+            file.write(text)
+        return
+    # Through a link, as `open` writes.
+    path = os.path.realpath(path)
+    unfinished = f"{os.fsdecode(path)}.{os.getpid()}-{random.getrandbits(32)}.new"
+    try:
+        with open(unfinished, "x") as file:
+            file.write(text)
+        if os.path.exists(path):
+            shutil.copymode(path, unfinished)
+        os.replace(unfinished, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        raise
 
 
 class Event(dict):
@@ -86,12 +111,15 @@ class Story:
         return explanations[0] if len(explanations) == 1 else explanations
 
     def trace(self, path, task=None, engine=None, since=None):
-        """Write what tasks did on which engine as a trace that https://ui.perfetto.dev shows. Returns the number of events it is made of."""
+        """Write what tasks did on which engine as a trace that https://ui.perfetto.dev shows. Returns the number of events it is made of.
+
+        path: of a file, which is there whole or, if this is interrupted, as it was before; of a device or a pipe; or a descriptor. Raises
+        OSError where it cannot be written.
+        """
         events = []
         for page in self._story_pages(self._story_filter(task, engine, None, None, since), False, None, False, text=False):
             events += page["events"]
-        with open(path, "w") as file:
-            file.write(self._core.story_trace(json.dumps(events)))
+        _write_whole(path, self._core.story_trace(json.dumps(events)))
         return len(events)
 
     def _explanation(self, content):

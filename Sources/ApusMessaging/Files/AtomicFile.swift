@@ -19,17 +19,57 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Small files that other processes watch for: written whole or not at all.
 public enum AtomicFile {
-  /// Writes beside the target, flushes, and renames: a reader sees the old file or the new one.
+  /// Writes beside the target, flushes, and renames: a reader sees the old file or the new one. Whoever is killed meanwhile leaves nothing, where
+  /// the file system knows files without a name.
   /// - Parameters:
   ///   - mode: permissions of the new file; 0600 for keys.
   ///   - flushed: whether the bytes are on the disk when this returns.
   public static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600, flushed: Bool = true) throws(FileError) {
     // Another thread of this process may write the same file.
     let temporary = "\(path).\(getpid())-\(UInt32.random(in: 0...UInt32.max)).new"
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
-    guard descriptor >= 0 else { throw FileError(path: path, action: "write", code: errno) }
+    var code = writeUnnamed(bytes, mode: mode, flushed: flushed, andName: temporary)
+    if code != 0 { code = writeNamed(bytes, mode: mode, flushed: flushed, temporary) }
+    if code == 0, rename(temporary, path) != 0 {
+      code = errno
+      unlink(temporary)
+    }
+    if code != 0 { throw FileError(path: path, action: "write", code: code) }
+  }
+
+  /// A file that gets its name when all of it is written.
+  /// - Returns: the error's number; 0 is none. It is an error, too, where the file system does not know such files.
+  private static func writeUnnamed(_ bytes: [UInt8], mode: UInt32, flushed: Bool, andName name: String) -> Int32 {
+    let directory = name.lastIndex(of: "/").map { name[...$0] } ?? "."
+    // O_TMPFILE, whose macro Swift does not read.
+    let descriptor = open(String(directory), 0o20000000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC, mode)
+    guard descriptor >= 0 else { return errno }
+    defer { close(descriptor) }
+    let code = write(bytes, mode: mode, flushed: flushed, to: descriptor)
+    if code != 0 { return code }
+    return linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno
+  }
+
+  /// - Returns: the error's number; 0 is none.
+  static func writeNamed(_ bytes: [UInt8], mode: UInt32, flushed: Bool, _ path: String) -> Int32 {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+    guard descriptor >= 0 else { return errno }
+    defer { close(descriptor) }
+    let code = write(bytes, mode: mode, flushed: flushed, to: descriptor)
+    if code != 0 { unlink(path) }
+    return code
+  }
+
+  private static func write(_ bytes: [UInt8], mode: UInt32, flushed: Bool, to descriptor: Int32) -> Int32 {
     // The umask may have taken bits away that the caller asked for, and must not add any.
     fchmod(descriptor, mode)
+    let code = append(bytes, to: descriptor)
+    if code == 0, flushed { fsync(descriptor) }
+    return code
+  }
+
+  /// Writes to what is open: all of it.
+  /// - Returns: the error's number; 0 is none.
+  private static func append(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
     var written = 0
     while written < bytes.count {
       let count = bytes.withUnsafeBytes { buffer -> Int in
@@ -38,20 +78,27 @@ public enum AtomicFile {
       }
       if count < 0 {
         if errno == EINTR { continue }
-        let code = errno
-        close(descriptor)
-        unlink(temporary)
-        throw FileError(path: path, action: "write", code: code)
+        return errno
       }
       written += count
     }
-    if flushed { fsync(descriptor) }
-    close(descriptor)
-    guard rename(temporary, path) == 0 else {
-      let code = errno
-      unlink(temporary)
-      throw FileError(path: path, action: "write", code: code)
+    return 0
+  }
+
+  /// Writes to where a user wants to have it: through a link, and into a device or a pipe, which no file is to be put in the place of.
+  public static func writeThrough(_ bytes: [UInt8], to path: String, mode: UInt32) throws(FileError) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return try write(bytes, to: path, mode: mode, flushed: false) }
+    if status.st_mode & S_IFMT == S_IFREG {
+      let real = realpath(path, nil)
+      defer { free(real) }
+      return try write(bytes, to: real.map { String(cString: $0) } ?? path, mode: mode, flushed: false)
     }
+    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileError(path: path, action: "write", code: errno) }
+    defer { close(descriptor) }
+    let code = append(bytes, to: descriptor)
+    if code != 0 { throw FileError(path: path, action: "write", code: code) }
   }
 
   public static func read(_ path: String, limit: Int = 16 << 20) throws(FileError) -> [UInt8] {

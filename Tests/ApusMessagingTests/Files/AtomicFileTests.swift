@@ -1,6 +1,7 @@
-import ApusMessaging
 import Foundation
 import Testing
+
+@testable import ApusMessaging
 
 @Suite("Atomic files")
 final class AtomicFileTests {
@@ -41,6 +42,48 @@ final class AtomicFileTests {
     #expect(try AtomicFile.read(path) == Array("new".utf8))
     try AtomicFile.write(Array("public".utf8), to: path, mode: 0o644)
     #expect(try mode(path) == 0o644)
+  }
+
+  @Test("where files need a name to be written they are the same, and one that cannot be written whole is not left")
+  func named() throws {
+    let path = "\(folder)/named"
+    #expect(AtomicFile.writeNamed(Array("one".utf8), mode: 0o640, flushed: true, path) == 0)
+    #expect(try mode(path) == 0o640 && AtomicFile.read(path) == Array("one".utf8))
+    #expect(AtomicFile.writeNamed(Array("two".utf8), mode: 0o640, flushed: false, path) == EEXIST)
+    #expect(try AtomicFile.read(path) == Array("one".utf8))
+    // Whatever is written there, the device is full.
+    #expect(throws: FileError(path: "/dev/full", action: "write", code: ENOSPC)) {
+      try AtomicFile.writeThrough([1], to: "/dev/full", mode: 0o644)
+    }
+  }
+
+  private static var hasUnnamedFiles: Bool {
+    let descriptor = open(FileManager.default.temporaryDirectory.path, 0o20000000 | O_DIRECTORY | O_WRONLY, 0o600)
+    defer { if descriptor >= 0 { close(descriptor) } }
+    return descriptor >= 0
+  }
+
+  @Test("before all of it is written it has no name: whoever is killed leaves nothing of it", .enabled(if: hasUnnamedFiles))
+  func unnamed() async throws {
+    let (path, folder) = ("\(folder)/large", folder)
+    let bytes = [UInt8](repeating: 7, count: 32 << 20)
+    let observer = Task.detached {
+      var sizes: Set<Int> = []
+      while !Task.isCancelled {
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+          var status = stat()
+          if stat("\(folder)/\(name)", &status) == 0 { sizes.insert(status.st_size) }
+        }
+        await Task.yield()
+      }
+      return sizes
+    }
+    for _ in 0..<4 {
+      try AtomicFile.write(bytes, to: path, flushed: false)
+      await Task.yield()
+    }
+    observer.cancel()
+    #expect(try await observer.value.isSubset(of: [bytes.count]))
   }
 
   @Test("large files")
