@@ -54,7 +54,7 @@ actor Journal {
     var taken = feed.take()
     // Clients wait, and need not any longer.
     if wasBehind { audience.loop.execute { [audience] in audience.written(0, [:]) } }
-    perform { $0.commit(taken, effects: &$1) }
+    perform { $0.commit(&taken, effects: &$1) }
     feed.recycle(&taken)
   }
 

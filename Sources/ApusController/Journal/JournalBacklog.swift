@@ -47,23 +47,21 @@ struct JournalBacklog: Sendable {
     case later, now
   }
 
-  /// Takes the entries and leaves the array empty.
+  /// Takes the facts and leaves none.
   /// - Returns: the ticket of everything that was handed over so far; 0 while nothing is written.
-  mutating func handOver(_ new: inout [JournalEntry]) -> (ticket: Int, wake: Wake) {
+  mutating func handOver(_ new: inout JournalFacts) -> (ticket: Int, wake: Wake) {
     guard isOpen else {
-      new.removeAll(keepingCapacity: new.count <= Self.batch)
+      new.removeAll(keepingCapacity: new.entries.count <= Self.batch)
       return (0, .not)
     }
-    guard !new.isEmpty else { return (ticket, .not) }
-    for entry in new { bytes += entry.footprint }
+    guard !new.entries.isEmpty else { return (ticket, .not) }
+    bytes += new.bytes
     if bytes > Self.limit { hasOverflowed = true }
     if hasOverflowed {
-      new = []
+      new.removeAll(keepingCapacity: false)
     } else {
-      count += new.count
-      var next = spare.popLast() ?? []
-      swap(&next, &new)
-      turns.append(next)
+      count += new.entries.count
+      turns.append(new.take(leaving: spare.popLast() ?? []))
     }
     ticket += 1
     if isWoken { return (ticket, count >= Self.batch && !holdsMessages ? .now : .not) }

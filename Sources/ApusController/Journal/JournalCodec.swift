@@ -46,78 +46,93 @@ enum JournalCodec {
   static let largeFrame = 4096
 
   // MARK: writing
+  //
+  // What an entry has is looked at where it is, and not copied: its references were last counted by another thread, and counting them here took longer
+  // than writing it. So entries are borrowed, and no closure gets parts of them.
 
   /// The first record of a block that has frames in common with the one before.
   static func appendContinuation(of block: UInt64, to buffer: inout [UInt8]) {
-    record(.continues, &buffer) { append(number: block, to: &$0) }
+    let record = begin(.continues, &buffer)
+    append(number: block, to: &buffer)
+    end(record, &buffer)
   }
 
   /// - Parameter records: of a block.
   static func leansOnTheOneBefore(_ records: UnsafeRawBufferPointer) -> Bool { records.first == Kind.continues.rawValue }
 
-  static func append(_ entry: JournalEntry, to buffer: inout [UInt8]) {
+  static func append(_ entry: borrowing JournalEntry, to buffer: inout [UInt8]) {
     var former = Former()
     append(entry, to: &buffer, after: &former)
   }
 
-  static func append(_ entry: JournalEntry, to buffer: inout [UInt8], after former: inout Former) {
+  static func append(_ entry: borrowing JournalEntry, to buffer: inout [UInt8], after former: inout Former) {
     switch entry {
-    case .event(let event): append(event, to: &buffer, after: &former)
-    case .end(let event, let client):
-      guard case .finished(let reply, let engine, let outcome) = event.kind else { return }
-      finished(event.id, event.time, outcome, engine, reply, client: client, &buffer, &former)
+    case .event(let event): append(event, client: nil, to: &buffer, after: &former)
+    case .end(let event, let client): append(event, client: client, to: &buffer, after: &former)
     case .outcome(let id, let outcome):
-      record(.outcome, &buffer) { buffer in
-        append(id.text, to: &buffer)
-        buffer.append(outcome.succeeded ? 1 : 0)
-        append(outcome.engine, to: &buffer)
-      }
-    case .unwanted(let id): record(.unwanted, &buffer) { append(id.text, to: &$0) }
-    case .ended(let ended): record(.ended, &buffer) { append(ended, to: &$0) }
-    case .snapshotBegins: record(.snapshotBegins, &buffer) { _ in }
+      let record = begin(.outcome, &buffer)
+      append(id.text, to: &buffer)
+      buffer.append(outcome.succeeded ? 1 : 0)
+      append(outcome.engine, to: &buffer)
+      end(record, &buffer)
+    case .unwanted(let id):
+      let record = begin(.unwanted, &buffer)
+      append(id.text, to: &buffer)
+      end(record, &buffer)
+    case .ended(let ended):
+      let record = begin(.ended, &buffer)
+      append(ended, to: &buffer)
+      end(record, &buffer)
+    case .snapshotBegins: end(begin(.snapshotBegins, &buffer), &buffer)
     case .restated(let task):
-      record(.restated, &buffer) { buffer in
-        append(task.id.text, to: &buffer)
-        append(task.engine, to: &buffer)
-        append(number: UInt32(clamping: task.spentRetries), to: &buffer)
-        append(task.refused, to: &buffer)
-        append(task.declined, to: &buffer)
-        append(task.message, to: &buffer, after: &former.request)
-        append(number: UInt32(clamping: task.attempt), to: &buffer)
-        append(number: UInt64(clamping: task.restsSince?.microseconds ?? 0), to: &buffer)
-      }
+      let record = begin(.restated, &buffer)
+      append(task.id.text, to: &buffer)
+      append(task.engine, to: &buffer)
+      append(number: UInt32(clamping: task.spentRetries), to: &buffer)
+      append(task.refused, to: &buffer)
+      append(task.declined, to: &buffer)
+      append(task.message, to: &buffer, after: &former.request)
+      append(number: UInt32(clamping: task.attempt), to: &buffer)
+      append(number: UInt64(clamping: task.restsSince?.microseconds ?? 0), to: &buffer)
+      end(record, &buffer)
     case .result(let result):
       finished(
         result.id, result.time, result.outcome, result.engine, result.reply, client: result.isOwnClient ? nil : result.client,
         &buffer, &former)
-    case .delivered(let ids): record(.delivered, &buffer) { append(ids, to: &$0) }
-    case .missed(let ids): record(.missed, &buffer) { append(ids, to: &$0) }
-    case .snapshotEnds(let tasks): record(.snapshotEnds, &buffer) { append(number: UInt32(clamping: tasks), to: &$0) }
+    case .delivered(let ids): append(.delivered, ids, to: &buffer)
+    case .missed(let ids): append(.missed, ids, to: &buffer)
+    case .snapshotEnds(let tasks):
+      let record = begin(.snapshotEnds, &buffer)
+      append(number: UInt32(clamping: tasks), to: &buffer)
+      end(record, &buffer)
     case .accounted: break
     }
   }
 
-  private static func append(_ event: TaskEvent, to buffer: inout [UInt8], after former: inout Former) {
+  /// - Parameter client: of `finished`, whose end alone says whose task it was.
+  private static func append(
+    _ event: borrowing TaskEvent, client: Frame?, to buffer: inout [UInt8], after former: inout Former
+  ) {
     switch event.kind {
     case .submitted(let request, _):
-      record(.submitted, &buffer) { buffer in
-        append(event.id.text, to: &buffer)
-        append(request, to: &buffer, after: &former.request)
-      }
+      let record = begin(.submitted, &buffer)
+      append(event.id.text, to: &buffer)
+      append(request, to: &buffer, after: &former.request)
+      end(record, &buffer)
     case .placed(let engine):
-      record(.placed, &buffer) { buffer in
-        append(event.id.text, to: &buffer)
-        append(engine, to: &buffer)
-      }
+      let record = begin(.placed, &buffer)
+      append(event.id.text, to: &buffer)
+      append(engine.text, to: &buffer)
+      end(record, &buffer)
     case .retried(let engine, let reason):
-      record(.retried, &buffer) { buffer in
-        append(event.id.text, to: &buffer)
-        append(engine, to: &buffer)
-        buffer.append(reason.journalCode)
-        append(number: UInt64(clamping: event.time.microseconds), to: &buffer)
-      }
+      let record = begin(.retried, &buffer)
+      append(event.id.text, to: &buffer)
+      append(engine.text, to: &buffer)
+      buffer.append(reason.journalCode)
+      append(number: UInt64(clamping: event.time.microseconds), to: &buffer)
+      end(record, &buffer)
     case .finished(let reply, let engine, let outcome):
-      finished(event.id, event.time, outcome, engine, reply, client: nil, &buffer, &former)
+      finished(event.id, event.time, outcome, engine, reply, client: client, &buffer, &former)
     case .waiting, .queued, .started, .output, .failed, .lost, .restored, .abortRequested, .aborted,
       .resubmitted:
       break
@@ -128,27 +143,37 @@ enum JournalCodec {
     _ id: MessageID, _ time: Timestamp, _ outcome: TaskOutcome, _ engine: EngineUUID?, _ reply: Envelope, client: Frame?,
     _ buffer: inout [UInt8], _ former: inout Former
   ) {
-    record(.finished, &buffer) { buffer in
-      append(id.text, to: &buffer)
-      append(number: UInt64(bitPattern: Int64(time.microseconds)), to: &buffer)
-      buffer.append(outcome.rawValue)
-      append(engine, to: &buffer)
-      append(reply, to: &buffer, after: &former.reply)
-      // Earlier versions do not look at what is behind.
-      if let client {
-        append(number: UInt32(clamping: client.count), to: &buffer)
-        client.withUnsafeBytes { buffer.append(contentsOf: $0) }
-      }
+    let record = begin(.finished, &buffer)
+    append(id.text, to: &buffer)
+    append(number: UInt64(bitPattern: Int64(time.microseconds)), to: &buffer)
+    buffer.append(outcome.rawValue)
+    append(engine, to: &buffer)
+    append(reply, to: &buffer, after: &former.reply)
+    // Earlier versions do not look at what is behind.
+    if let client {
+      append(number: UInt32(clamping: client.count), to: &buffer)
+      client.withUnsafeBytes { buffer.append(contentsOf: $0) }
     }
+    end(record, &buffer)
   }
 
-  private static func record(_ kind: Kind, _ buffer: inout [UInt8], _ body: (inout [UInt8]) -> Void) {
+  private static func append(_ kind: Kind, _ ids: [MessageID], to buffer: inout [UInt8]) {
+    let record = begin(kind, &buffer)
+    append(number: UInt32(clamping: ids.count), to: &buffer)
+    for id in ids { append(id.text, to: &buffer) }
+    end(record, &buffer)
+  }
+
+  /// - Returns: where the record's length is to stand.
+  private static func begin(_ kind: Kind, _ buffer: inout [UInt8]) -> Int {
     buffer.append(kind.rawValue)
-    let place = buffer.count
     append(number: UInt32(0), to: &buffer)
-    body(&buffer)
-    let count = UInt32(clamping: buffer.count - place - 4)
-    buffer.withUnsafeMutableBytes { $0.storeBytes(of: count.littleEndian, toByteOffset: place, as: UInt32.self) }
+    return buffer.count - 4
+  }
+
+  private static func end(_ record: Int, _ buffer: inout [UInt8]) {
+    let count = UInt32(clamping: buffer.count - record - 4)
+    buffer.withUnsafeMutableBytes { $0.storeBytes(of: count.littleEndian, toByteOffset: record, as: UInt32.self) }
   }
 
   private static func append(number: some FixedWidthInteger, to buffer: inout [UInt8]) {
@@ -156,11 +181,14 @@ enum JournalCodec {
   }
 
   private static func append(_ text: String, to buffer: inout [UInt8]) {
-    var text = text
-    text.withUTF8 { bytes in
-      append(number: UInt16(clamping: bytes.count), to: &buffer)
-      buffer.append(contentsOf: bytes.prefix(Int(UInt16.max)))
-    }
+    // Without a copy of the text, as `withUTF8` asks for.
+    let isDone: Void? = text.utf8.withContiguousStorageIfAvailable { append(UnsafeRawBufferPointer($0), to: &buffer) }
+    if isDone == nil { Array(text.utf8).withUnsafeBytes { append($0, to: &buffer) } }
+  }
+
+  private static func append(_ text: UnsafeRawBufferPointer, to buffer: inout [UInt8]) {
+    append(number: UInt16(clamping: text.count), to: &buffer)
+    buffer.append(contentsOf: UnsafeRawBufferPointer(rebasing: text.prefix(Int(UInt16.max))))
   }
 
   private static func append(_ engine: EngineUUID?, to buffer: inout [UInt8]) { append(engine?.text ?? "", to: &buffer) }
@@ -168,11 +196,6 @@ enum JournalCodec {
   private static func append(_ engines: Set<EngineUUID>, to buffer: inout [UInt8]) {
     append(number: UInt16(clamping: engines.count), to: &buffer)
     for engine in engines.sorted(by: { $0.text < $1.text }).prefix(Int(UInt16.max)) { append(engine, to: &buffer) }
-  }
-
-  private static func append(_ ids: [MessageID], to buffer: inout [UInt8]) {
-    append(number: UInt32(clamping: ids.count), to: &buffer)
-    for id in ids { append(id.text, to: &buffer) }
   }
 
   private static func append(_ ended: EndedTasks, to buffer: inout [UInt8]) {

@@ -39,14 +39,14 @@ final class JournalFeed: Sendable {
   /// What waits is dropped, and what comes.
   func close() { state.withLock { $0.backlog.close() } }
 
-  /// On the scheduler's loop. Takes the entries and leaves the array empty.
+  /// On the scheduler's loop. Takes the facts and leaves none.
   /// - Returns: the ticket of everything that was handed over so far; 0 while nothing is written.
-  func handOver(_ entries: inout [JournalEntry]) -> Int {
+  func handOver(_ facts: inout JournalFacts) -> Int {
     // The array is the caller's alone again when this returns.
-    var handed: [JournalEntry] = []
-    swap(&handed, &entries)
+    var handed = JournalFacts()
+    swap(&handed, &facts)
     let (ticket, wake) = state.withLock { $0.backlog.handOver(&handed) }
-    swap(&handed, &entries)
+    swap(&handed, &facts)
     switch wake {
     case .not: break
     case .now: self.wake()

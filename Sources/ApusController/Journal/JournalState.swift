@@ -34,6 +34,8 @@ struct JournalState<Storage: JournalStorage> {
   /// The first segment that was written here; and those from it on that have results, with the time of the latest of these.
   private var firstOwn = Int.max
   private var withResults: [Int: Timestamp] = [:]
+  /// What was noted there last.
+  private var lastResult: (segment: Int, time: Timestamp)?
   /// When the last event was.
   private var now = Timestamp(microseconds: 0)
   /// Segments up to this one are older than the last snapshot.
@@ -43,8 +45,7 @@ struct JournalState<Storage: JournalStorage> {
   private var snapshotBytes = 0
   private var isSnapshotDue = false
   private var isInSnapshot = false
-  private var replies: [EngineUUID: [MessageID]] = [:]
-  private var replyCount = 0
+  private var replies = WrittenReplies()
   private var repliesDue = false
 
   /// Engines need not be told at once.
@@ -104,11 +105,12 @@ struct JournalState<Storage: JournalStorage> {
     effects.closeBacklog()
   }
 
-  mutating func commit(_ taken: borrowing JournalBacklog.Taken, effects: inout some JournalEffects) {
+  /// - Parameter taken: its entries are let go of, one by one, as they are written.
+  mutating func commit(_ taken: inout JournalBacklog.Taken, effects: inout some JournalEffects) {
     guard case .writing = mode else { return }
     if taken.hasOverflowed { return suspend("the disk is slower than the tasks, and too much waits for it", effects: &effects) }
     do throws(FileError) {
-      for turn in taken.turns { for entry in turn { try write(entry) } }
+      for index in taken.turns.indices { try write(&taken.turns[index]) }
       try writeBlock()
       if configuration.sync == .always { try sync() } else { syncLater(effects: &effects) }
     } catch { return suspend("\(error)", effects: &effects) }
@@ -124,22 +126,27 @@ struct JournalState<Storage: JournalStorage> {
 
   mutating func repliesAreDue(effects: inout some JournalEffects) {
     repliesDue = false
-    if replyCount > 0 { tell(0, effects: &effects) }
+    if replies.count > 0 { tell(0, effects: &effects) }
   }
 
   // MARK: commits
 
-  private mutating func write(_ entry: JournalEntry) throws(FileError) {
-    if case .accounted(let engine, let ids) = entry {
-      replies[engine, default: []] += ids
-      replyCount += ids.count
-      return
+  /// Each entry is moved out of its place. A copy of it would count the references to what it has, which the scheduler's thread has counted last:
+  /// that took longer than writing it.
+  private mutating func write(_ turn: inout [JournalEntry]) throws(FileError) {
+    for index in turn.indices {
+      var entry = JournalEntry.snapshotBegins
+      swap(&entry, &turn[index])
+      try write(entry)
     }
-    if buffer.isEmpty {
-      // Where the frames in common are large, a few times as much as they are.
-      if storage.bytes >= max(limits.segmentSize, 4 * former.largeBytes), !isInSnapshot { try beginSegment() }
-      beginBlock()
+  }
+
+  private mutating func write(_ entry: borrowing JournalEntry) throws(FileError) {
+    switch entry {
+    case .accounted(let engine, let ids): return replies.append(ids, of: engine)
+    default: if buffer.isEmpty { try begin() }
     }
+    var endsSnapshot = false
     switch entry {
     case .snapshotBegins:
       // In a segment of its own: what is before it can go as a whole.
@@ -149,32 +156,41 @@ struct JournalState<Storage: JournalStorage> {
       bytesSinceSnapshot = 0
       isInSnapshot = true
       beginBlock()
-    case .event(let event), .end(let event, _):
-      note(event)
-      // The last, not the latest: a clock may be set back.
-      now = event.time
-      if case .finished = event.kind { noteResult(event.time) }
+    case .event(let event): note(event)
+    case .end(let event, _): note(event)
     case .result(let result): noteResult(result.time)
     // It stays as long as what it is said of.
     case .delivered, .missed: noteResult(now)
-    case .outcome, .unwanted, .ended, .restated, .snapshotEnds, .accounted: break
+    case .snapshotEnds: endsSnapshot = true
+    case .outcome, .unwanted, .ended, .restated, .accounted: break
     }
     JournalCodec.append(entry, to: &buffer, after: &former)
     if buffer.count >= limits.blockSize { try writeBlock() }
-    if case .snapshotEnds = entry {
-      try writeBlock()
-      isInSnapshot = false
-      isSnapshotDue = false
-      snapshotBytes = bytesSinceSnapshot
-      // Before anything older goes.
-      if configuration.sync != .never || storage.isFormerDamaged { try storage.sync() }
-      isReplacing = false
-      // The next controller would find the same damage again.
-      if storage.isFormerDamaged { storage.replaceFormer() }
-    }
+    if endsSnapshot { try endSnapshot() }
+  }
+
+  private mutating func begin() throws(FileError) {
+    // Where the frames in common are large, a few times as much as they are.
+    if storage.bytes >= max(limits.segmentSize, 4 * former.largeBytes), !isInSnapshot { try beginSegment() }
+    beginBlock()
+  }
+
+  private mutating func endSnapshot() throws(FileError) {
+    try writeBlock()
+    isInSnapshot = false
+    isSnapshotDue = false
+    snapshotBytes = bytesSinceSnapshot
+    // Before anything older goes.
+    if configuration.sync != .never || storage.isFormerDamaged { try storage.sync() }
+    isReplacing = false
+    // The next controller would find the same damage again.
+    if storage.isFormerDamaged { storage.replaceFormer() }
   }
 
   private mutating func noteResult(_ time: Timestamp) {
+    // Those of one turn have one time.
+    if let last = lastResult, last.segment == storage.number, last.time == time { return }
+    lastResult = (storage.number, time)
     withResults[storage.number, default: time] = max(withResults[storage.number, default: time], time)
   }
 
@@ -246,28 +262,35 @@ struct JournalState<Storage: JournalStorage> {
   // MARK: engines
 
   /// An engine keeps its reply until what followed from it is written.
-  private mutating func note(_ event: TaskEvent) {
+  private mutating func note(_ event: borrowing TaskEvent) {
+    // The last, not the latest: a clock may be set back.
+    now = event.time
     switch event.kind {
-    case .finished(_, let engine?, .ok), .finished(_, let engine?, .error), .finished(_, let engine?, .aborted),
-      .retried(let engine, .failed), .retried(let engine, .unmetDependency):
-      replies[engine, default: []].append(event.id)
-      replyCount += 1
+    case .finished(_, let engine, let outcome):
+      noteResult(now)
+      guard let engine else { return }
+      switch outcome {
+      case .ok, .error, .aborted: replies.append(event.id, of: engine)
+      default: break
+      }
+    case .retried(let engine, let reason):
+      switch reason {
+      case .failed, .unmetDependency: replies.append(event.id, of: engine)
+      case .engineLost, .undelivered, .overtaken: break
+      }
     default: break
     }
   }
 
   private mutating func tellEngines(effects: inout some JournalEffects) {
-    if replyCount >= Self.replyBatch { return tell(0, effects: &effects) }
-    guard replyCount > 0, !repliesDue else { return }
+    if replies.count >= Self.replyBatch { return tell(0, effects: &effects) }
+    guard replies.count > 0, !repliesDue else { return }
     repliesDue = true
     effects.tellLater(after: Self.replyDelay)
   }
 
   private mutating func tell(_ ticket: Int, effects: inout some JournalEffects) {
-    var told: [EngineUUID: [MessageID]] = [:]
-    swap(&told, &replies)
-    replyCount = 0
-    effects.written(ticket, replies: told)
+    effects.written(ticket, replies: replies.take())
   }
 
   // MARK: full disks

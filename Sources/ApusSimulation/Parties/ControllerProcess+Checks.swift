@@ -64,7 +64,7 @@ extension ControllerProcess {
     cluster.disk.read(into: &restorer)
     var block = [UInt8](repeating: 0, count: JournalBlock.headerSize)
     var waiting = backlog
-    for entry in waiting.take().turns.joined() + sink.facts { JournalCodec.append(entry, to: &block) }
+    for entry in waiting.take().turns.joined() + sink.facts.entries { JournalCodec.append(entry, to: &block) }
     JournalBlock.seal(&block)
     block.withUnsafeBytes { restorer.read(segment: $0, name: "what waits") }
     let restored = Dictionary(uniqueKeysWithValues: restorer.finish().tasks.map { ($0.id, $0) })

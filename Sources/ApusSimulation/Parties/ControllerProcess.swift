@@ -261,10 +261,9 @@ final class ControllerProcess: Process {
   private func toJournal(_ delay: Int) {
     after(delay) { [self] in
       var taken = backlog.take()
-      journal { $0.commit(taken, effects: &$1) }
-      if !wroteSnapshot, journal.isWriting {
-        wroteSnapshot = taken.turns.joined().contains { if case .snapshotEnds = $0 { true } else { false } }
-      }
+      let endsSnapshot = !wroteSnapshot && taken.turns.joined().contains { if case .snapshotEnds = $0 { true } else { false } }
+      journal { $0.commit(&taken, effects: &$1) }
+      if endsSnapshot, journal.isWriting { wroteSnapshot = true }
       var empty = taken.empty()
       backlog.recycle(&empty)
     }
@@ -302,7 +301,7 @@ final class ControllerProcess: Process {
   }
 
   private func confirmEarly() {
-    for case .event(let event) in sink.facts {
+    for case .event(let event) in sink.facts.entries {
       if case .finished(_, let engine?, _) = event.kind { confirm([event.id], by: engine) }
     }
   }

@@ -16,7 +16,7 @@ struct SchedulerSink: TaskSchedulerEffects {
   /// As of `TaskSchedulerSockets`.
   var isRestoring = false
   var outbox: [Outgoing] = []
-  var facts: [JournalEntry] = []
+  var facts = JournalFacts()
   private var stockClient: (task: MessageID, client: Frame)?
   var events: [TaskEvent] = []
   private var answered: Set<MessageID> = []

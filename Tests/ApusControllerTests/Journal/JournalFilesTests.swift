@@ -328,9 +328,9 @@ struct JournalFilesTests {
             }
           },
           snapshotWanted: { [feed] in
-            var entries = snapshot()
+            var facts = JournalFacts(snapshot())
             feed.open()
-            _ = feed.handOver(&entries)
+            _ = feed.handOver(&facts)
             box.scheduler?.snapshots.withLock { $0 += 1 }
           }), retryDelay: retryDelay, logger: TestCluster.logger)
       box.scheduler = self
@@ -346,8 +346,8 @@ struct JournalFilesTests {
 
     func handOver(_ entries: [JournalEntry]) {
       loop.execute { [feed] in
-        var entries = entries
-        _ = feed.handOver(&entries)
+        var facts = JournalFacts(entries)
+        _ = feed.handOver(&facts)
       }
     }
 
@@ -419,7 +419,7 @@ struct JournalFilesTests {
     let feed = JournalFeed(loop: loop, holdsMessages: false)
     feed.open()
     let buffer = Frame([UInt8](repeating: 7, count: 1 << 20))
-    var entries: [JournalEntry] = (0..<1000).map { number in
+    let entries: [JournalEntry] = (0..<1000).map { number in
       let request = Messages.request(MessageID("t\(number)"))
       return .restated(
         RestatedTask(
@@ -428,7 +428,8 @@ struct JournalFilesTests {
             signature: .empty, header: request.headerFrame, parentHeader: .emptyObject, metadata: .emptyObject,
             content: .emptyObject, buffers: [buffer])))
     }
-    _ = feed.handOver(&entries)
+    var facts = JournalFacts(entries)
+    _ = feed.handOver(&facts)
     let taken = feed.take()
     #expect(!taken.hasOverflowed && taken.turns.joined().count == 1000)
   }
@@ -439,8 +440,8 @@ struct JournalFilesTests {
     let feed = JournalFeed(loop: loop, holdsMessages: false)
     feed.open()
     func handOver(_ megabytes: Int) {
-      var entries = [JournalBlockTests.finished("t", bytes: megabytes << 20)]
-      _ = feed.handOver(&entries)
+      var facts = JournalFacts([JournalBlockTests.finished("t", bytes: megabytes << 20)])
+      _ = feed.handOver(&facts)
     }
     handOver(100)
     #expect(!feed.isBehind)
@@ -465,9 +466,9 @@ struct JournalFilesTests {
       scheduler.handOver([JournalBlockTests.finished("a", bytes: 5000)])
       try await scheduler.wait { scheduler.written.withLock { $0.ticket } == .max }
       #expect(JournalFiles.segments(in: directory).isEmpty)
-      var entries = [JournalBlockTests.submitted("b")]
+      var facts = JournalFacts([JournalBlockTests.submitted("b")])
       // Nobody is to wait for what is not going to be written.
-      #expect(scheduler.feed.handOver(&entries) == 0 && entries.isEmpty)
+      #expect(scheduler.feed.handOver(&facts) == 0 && facts.entries.isEmpty && facts.bytes == 0)
     }
   }
 }

@@ -28,7 +28,7 @@ struct TaskSchedulerSockets: ~Copyable, TaskSchedulerEffects {
   /// Of the task whose end is reported next.
   private var stockClient: (task: MessageID, client: Frame)?
   /// Facts of this turn, for the journal.
-  private var facts: [JournalEntry] = []
+  private var facts = JournalFacts()
   /// Empty unless the journal asks for that.
   private var held = HeldMessages<OutgoingMessage>()
 
