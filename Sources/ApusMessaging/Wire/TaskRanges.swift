@@ -1,3 +1,5 @@
+import Glibc
+
 /// Ids of many tasks in few bytes.
 ///
 /// A client numbers its messages, and what an engine gets together was mostly sent together: `<session>_<pid>_<number>` is written once for all, with the
@@ -15,18 +17,31 @@ public struct TaskRanges: Sendable, Hashable {
   public static let most = 1 << 20
   private static let longestPrefix = 256
 
-  public init(_ ids: some Sequence<MessageID>) {
+  /// Concrete on purpose: a generic initialiser is not specialised across modules.
+  public init(_ ids: [MessageID]) {
+    // The prefix of the last run.
+    var prefix: [UInt8] = []
     for id in ids {
-      guard let (prefix, number) = Self.split(id.text) else {
-        others.append(id)
-        continue
-      }
-      if let last = runs.indices.last, runs[last].last + 1 == number, runs[last].prefix == prefix {
+      var text = id.text
+      if !text.withUTF8({ append($0, &prefix) }) { others.append(id) }
+    }
+  }
+
+  /// - Returns: false for what stands as it is.
+  private mutating func append(_ id: UnsafeBufferPointer<UInt8>, _ prefix: inout [UInt8]) -> Bool {
+    guard let (length, number) = Self.split(id) else { return false }
+    let hasPrefix = id.baseAddress.map { prefix.count == length && memcmp(prefix, $0, length) == 0 } ?? false
+    if let last = runs.indices.last, hasPrefix {
+      if runs[last].last + 1 == number {
         runs[last].last = number
       } else {
-        runs.append(Run(prefix: String(prefix), first: number, last: number))
+        runs.append(Run(prefix: runs[last].prefix, first: number, last: number))
       }
+    } else {
+      prefix = Array(id.prefix(length))
+      runs.append(Run(prefix: String(decoding: id.prefix(length), as: UTF8.self), first: number, last: number))
     }
+    return true
   }
 
   /// - Parameter numbers: at least 0, each behind the prefix.
@@ -71,25 +86,18 @@ public struct TaskRanges: Sendable, Hashable {
     return ids
   }
 
-  /// - Returns: `nil` where putting the two together would not give the same text.
-  private static func split(_ text: String) -> (Substring, Int)? {
-    let bytes = text.utf8
-    var start = bytes.endIndex
+  /// - Returns: how long the prefix is, and the number; `nil` where putting the two together would not give the same text.
+  private static func split(_ id: UnsafeBufferPointer<UInt8>) -> (Int, Int)? {
+    var start = id.count
     var number = 0
     var power = 1
-    var digits = 0
-    while start > bytes.startIndex, digits < 16 {
-      let before = bytes.index(before: start)
-      let byte = bytes[before]
-      guard (48...57).contains(byte) else { break }
-      number += power * Int(byte - 48)
+    while start > 0, id.count - start < 16, (48...57).contains(id[start - 1]) {
+      start -= 1
+      number += power * Int(id[start] - 48)
       power *= 10
-      digits += 1
-      start = before
     }
-    guard digits > 0, text.utf8.count - digits <= longestPrefix, start > bytes.startIndex, bytes[start] != 48 || digits == 1 else {
-      return nil
-    }
-    return (text[..<start], number)
+    let digits = id.count - start
+    guard digits > 0, (1...longestPrefix).contains(start), id[start] != 48 || digits == 1 else { return nil }
+    return (start, number)
   }
 }
