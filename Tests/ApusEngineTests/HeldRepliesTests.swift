@@ -44,6 +44,45 @@ import Testing
     #expect(try first.header().date == second.header().date)
   }
 
+  @Test("of replies that left together those come again that are not confirmed, and so do those that wait for others")
+  func batches() throws {
+    let path = NSTemporaryDirectory() + "held-\(UUID().uuidString.prefix(8))"
+    let listener = try #require(LocalListener(path: path))
+    let line = try #require(LocalSocket(connectingTo: path))
+    let end = try #require(try listener.accept())
+    let engineSession = EngineSession(uuid: EngineUUID("engine"), key: Self.key)
+    let replies = HeldReplies(engineSession: engineSession) { _ in }
+    replies.use(nil, line)
+    func hold(_ number: Int, isLast: Bool) {
+      let reply = engineSession.message(
+        .applyReply, content: Frame(["status": "ok", "number": .int(number)]),
+        parent: Frame(["msg_id": .string("t\(number)"), "msg_type": "apply_request", "session": "client"]),
+        metadata: engineSession.engineMetadata, identities: [Frame("task_out"), Frame("client")], forBatch: true)
+      replies.hold(reply, task: MessageID("t\(number)"), isLast: isLast)
+    }
+    // In the same batch as others, and before anybody wants to have replies kept.
+    hold(0, isLast: false)
+    replies.keepReplies(true)
+    for number in 1...4 { hold(number, isLast: number == 4) }
+    for number in 5...6 { hold(number, isLast: false) }
+    replies.confirm(["t1", "t3"])
+    replies.account(waiting: [])
+
+    let controller = Session(key: Self.key)
+    var (account, found): (Envelope?, [Envelope]) = (nil, [])
+    while case .message(let frames) = end.receive() {
+      if MessageBatch.isBatch(frames, identities: 1) {
+        var batch = try controller.openBatch(frames, .engineToScheduler)
+        while let reply = try batch.next() { if account != nil { found.append(reply) } }
+      } else {
+        account = try controller.open(frames, sealedFor: .reply(.task))
+      }
+    }
+    #expect(try account?.content()["msg_ids"] == ["t2", "t4", "t5", "t6"])
+    #expect(found.map { $0.parentID?.text } == ["t2", "t4", "t5", "t6"])
+    #expect(try found.map { try $0.content()["number"] } == [2, 4, 5, 6])
+  }
+
   @Test("what finds no room in the line is not given to a socket that is not connected: it waits, and so does an account")
   func fullLine() throws {
     let path = NSTemporaryDirectory() + "held-\(UUID().uuidString.prefix(8))"

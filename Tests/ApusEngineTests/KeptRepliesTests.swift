@@ -62,6 +62,91 @@ import Transport
     }
   }
 
+  /// The batch that an engine collects.
+  private struct Batch {
+    private static let signer = Signer(key: Array("k".utf8))
+    private var writer = MessageBatchWriter()
+    var isEmpty: Bool { writer.isEmpty }
+
+    /// - Returns: its place in the batch.
+    mutating func append(_ reply: Envelope) -> Int {
+      let isTaken = writer.append(reply.identities.last, reply.payload)
+      #expect(isTaken)
+      return writer.count - 1
+    }
+    mutating func take() -> [Frame] { [Frame("hop")] + writer.take(signedBy: Self.signer, .engineToScheduler) }
+  }
+
+  private func routed(_ text: String, bytes: Int = 0) -> Envelope {
+    reply(text, bytes: bytes).routed(to: [Frame("hop"), Frame("client")])
+  }
+
+  @Test func whatLeavesTogetherIsKeptTogetherAndComesBackAsItWas() {
+    var kept = KeptReplies()
+    var batch = Batch()
+    // One that is in the batch, and not kept: whoever is before the others changes nothing.
+    _ = batch.append(routed("of another"))
+    let replies = ["a", "b", "c"].map { routed($0, bytes: 10) }
+    for (id, reply) in zip(["a", "b", "c"] as [MessageID], replies) { kept.keep(reply, to: id, inBatchAt: batch.append(reply)) }
+    #expect(kept.all.map(\.reply.frames) == replies.map(\.frames))
+    kept.left(batch.take())
+    kept.keep(routed("alone"), to: "d")
+    let next = routed("next")
+    kept.keep(next, to: "e", inBatchAt: batch.append(next))
+    #expect(kept.all.map(\.id) == ["a", "b", "c", "d", "e"])
+    #expect(kept.all.prefix(3).map(\.reply.frames) == replies.map(\.frames))
+    kept.confirm(["b", "a"])
+    #expect(kept.all.map(\.reply.contentFrame.text) == ["c", "alone", "next"])
+    kept.confirm(["c", "d", "e"])
+    kept.left(batch.take())
+    #expect(kept.all.isEmpty && kept.bytes == 0 && kept.count == 0)
+  }
+
+  /// Against a list that is searched from its beginning.
+  @Test func whateverHappensToBatchesItIsAsWithAList() {
+    let seed = SeededGenerator.seed()
+    var random = SeededGenerator(seed: seed)
+    for _ in 0..<50 {
+      let limit = Int.random(in: 500...5000, using: &random)
+      var kept = KeptReplies(limit: limit)
+      var batch = Batch()
+      var list: [(id: MessageID, reply: Envelope, count: Int, batch: Int?)] = []
+      /// Of all replies that are in each batch: they take their memory until the last one is gone.
+      var batches: [Int] = [0]
+      func bytes() -> Int {
+        let present = Set(list.compactMap(\.batch)).union([batches.count - 1])
+        return list.reduce(0) { $1.batch == nil ? $0 + $1.reply.byteCount : $0 } + present.reduce(0) { $0 + batches[$1] }
+      }
+      for number in 0..<400 {
+        let id = MessageID("t\(Int.random(in: 0..<40, using: &random))")
+        if random.chance(60) {
+          let reply = routed("\(number)", bytes: Int.random(in: 1...100, using: &random))
+          let isAlone = random.chance(20)
+          if isAlone {
+            kept.keep(reply, to: id)
+          } else {
+            batches[batches.count - 1] += reply.byteCount
+            kept.keep(reply, to: id, inBatchAt: batch.append(reply))
+          }
+          let before = list.firstIndex { $0.id == id }.map { list.remove(at: $0).count } ?? 0
+          list.append((id, reply, before + 1, isAlone ? nil : batches.count - 1))
+          while list.count > 1, bytes() > limit { list.removeFirst() }
+        } else if random.chance(70) {
+          kept.confirm([id])
+          if let place = list.firstIndex(where: { $0.id == id }) {
+            list[place].count -= 1
+            if list[place].count == 0 { list.remove(at: place) }
+          }
+        } else if !batch.isEmpty {
+          kept.left(batch.take())
+          batches.append(0)
+        }
+        #expect(kept.all.map(\.reply.frames) == list.map(\.reply.frames), "APUS_SEED=\(seed)")
+        #expect(kept.bytes == bytes() && kept.count == list.count, "APUS_SEED=\(seed)")
+      }
+    }
+  }
+
   @Test func beyondItsLimitTheOldestGo() {
     var kept = KeptReplies(limit: 2500)
     for id in ["a", "b", "c"] as [MessageID] { kept.keep(reply(id.text, bytes: 1000), to: id) }

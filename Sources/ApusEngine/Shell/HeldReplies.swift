@@ -154,13 +154,14 @@ final class HeldReplies: Sendable {
   /// - Parameter isLast: no request waits, and so it need not.
   func hold(_ message: Envelope, task: MessageID, isLast: Bool) {
     withLock { state in
-      state.kept?.keep(message, to: task)
       guard let hop = message.identities.first else { return }
       if state.hop != hop { Self.flush(&state, engineSession) }
       let isFirst = state.batch.isEmpty
       guard message.identities.count == 2, state.batch.append(message.identities.last, message.payload) else {
+        state.kept?.keep(message, to: task)
         return Self.sendAlone(message, isOfAccount: true, &state, engineSession)
       }
+      state.kept?.keep(message, to: task, inBatchAt: state.batch.count - 1)
       if isFirst { state.hop = hop }
       if isLast { return Self.flush(&state, engineSession) }
       let now = ContinuousClock.now
@@ -195,7 +196,9 @@ final class HeldReplies: Sendable {
 
   private static func flush(_ state: inout State, _ engineSession: EngineSession) {
     guard !state.batch.isEmpty else { return }
-    send(Waiting(frames: [state.hop] + engineSession.sign(&state.batch), isOfAccount: true), &state)
+    let frames = [state.hop] + engineSession.sign(&state.batch)
+    state.kept?.left(frames)
+    send(Waiting(frames: frames, isOfAccount: true), &state)
   }
 
   /// - Parameter isOfAccount: whether it is one of those that are kept, or says which these are.

@@ -3,17 +3,42 @@ import DequeModule
 import Transport
 
 /// The replies to balanced tasks that a controller with a journal has not confirmed yet: the engine sends them again to the one that comes after it.
+///
+/// Those that leave in one message are kept as that message: many small frames that are let go of a while later, when the processor has long forgotten
+/// them, cost more than all the rest of a reply.
 struct KeptReplies: Sendable {
   private struct Kept: Sendable {
-    var reply: Envelope
+    var reply: Source
     /// How many replies to this task are not confirmed: it may have been tried here before.
     var count = 1
     /// Where it stands in the order, counted from the first one that there ever was.
     var place: Int
   }
 
+  private enum Source: Sendable {
+    case alone(Envelope)
+    /// - Parameter index: among the messages of the batch.
+    case batched(number: Int, index: Int)
+  }
+
+  private struct Batch: Sendable {
+    /// As it left, with its hop in front; empty until then.
+    var frames: [Frame] = []
+    /// Until then the replies, and where they are in it.
+    var replies: [(index: Int, reply: Envelope)] = []
+    /// How many of its replies are kept.
+    var count = 0
+    /// Of all its replies: they go together.
+    var bytes = 0
+  }
+
   // Asked as seldom as can be: each id is made a number of once when its reply is kept, and once when that is confirmed.
   private var kept: [MessageID: Kept] = [:]
+  /// Batches that have left, by their numbers.
+  private var batches: [Int: Batch] = [:]
+  /// The one that is being collected, and its number.
+  private var open = Batch()
+  private var number = 0
   /// `nil` for those that are gone.
   private var order = Deque<MessageID?>()
   private var firstPlace = 0
@@ -27,30 +52,84 @@ struct KeptReplies: Sendable {
 
   mutating func keep(_ reply: Envelope, to id: MessageID) {
     bytes += reply.byteCount
+    keep(.alone(reply), to: id)
+  }
+
+  /// One that leaves with others, in the batch that `left` tells of next.
+  /// - Parameter index: among the messages of that.
+  mutating func keep(_ reply: Envelope, to id: MessageID, inBatchAt index: Int) {
+    bytes += reply.byteCount
+    open.bytes += reply.byteCount
+    open.count += 1
+    open.replies.append((index, reply))
+    keep(.batched(number: number, index: index), to: id)
+  }
+
+  /// - Parameter frames: the batch, with its hop in front.
+  mutating func left(_ frames: [Frame]) {
+    if open.replies.isEmpty { return }
+    if open.count > 0 {
+      batches[number] = Batch(frames: frames, count: open.count, bytes: open.bytes)
+    } else {
+      bytes -= open.bytes
+    }
+    open.replies.removeAll(keepingCapacity: true)
+    (open.count, open.bytes) = (0, 0)
+    number += 1
+  }
+
+  private mutating func keep(_ reply: Source, to id: MessageID) {
     if let before = kept.updateValue(Kept(reply: reply, place: firstPlace + order.count), forKey: id) {
-      bytes -= before.reply.byteCount
+      letGo(before.reply)
       kept[id]?.count += before.count
       order[before.place - firstPlace] = nil
     }
     order.append(id)
     while bytes > limit, kept.count > 1, let oldest = order.popFirst() {
       firstPlace += 1
-      if let oldest, let removed = kept.removeValue(forKey: oldest) { bytes -= removed.reply.byteCount }
+      if let oldest, let removed = kept.removeValue(forKey: oldest) { letGo(removed.reply) }
     }
     if order.count > 2 * kept.count + 64 { close() }
   }
 
+  private mutating func letGo(_ reply: Source) {
+    switch reply {
+    case .alone(let reply): bytes -= reply.byteCount
+    case .batched(let number, _): letGo(1, of: number)
+    }
+  }
+
+  private mutating func letGo(_ count: Int, of number: Int) {
+    if number == self.number { return open.count -= count }
+    guard let batch = batches[number] else { return }
+    if batch.count > count {
+      batches[number]?.count = batch.count - count
+    } else {
+      batches[number] = nil
+      bytes -= batch.bytes
+    }
+  }
+
   /// What followed from the replies to these tasks is written.
   mutating func confirm(_ ids: [MessageID]) {
+    // Those of a batch mostly follow each other.
+    var batch = (number: number, count: 0)
     for id in ids {
       guard let one = kept.removeValue(forKey: id) else { continue }
       if one.count > 1 {
         kept[id] = Kept(reply: one.reply, count: one.count - 1, place: one.place)
-      } else {
-        bytes -= one.reply.byteCount
-        order[one.place - firstPlace] = nil
+        continue
+      }
+      order[one.place - firstPlace] = nil
+      switch one.reply {
+      case .alone: letGo(one.reply)
+      case .batched(batch.number, _): batch.count += 1
+      case .batched(let number, _):
+        letGo(batch.count, of: batch.number)
+        batch = (number, 1)
       }
     }
+    letGo(batch.count, of: batch.number)
     while case .some(.none) = order.first {
       order.removeFirst()
       firstPlace += 1
@@ -66,6 +145,9 @@ struct KeptReplies: Sendable {
 
   mutating func removeAll() {
     kept = [:]
+    batches = [:]
+    open = Batch()
+    number += 1
     order = []
     bytes = 0
   }
@@ -115,6 +197,27 @@ struct KeptReplies: Sendable {
 
   /// In the order in which they were given.
   var all: [(id: MessageID, reply: Envelope)] {
-    order.compactMap { id in id.flatMap { id in kept[id].map { (id, $0.reply) } } }
+    var all: [(id: MessageID, reply: Envelope)] = []
+    // Those of a batch follow each other.
+    var opened: (number: Int, replies: [Int: Envelope]) = (-1, [:])
+    for id in order {
+      guard let id, let one = kept[id] else { continue }
+      switch one.reply {
+      case .alone(let reply): all.append((id, reply))
+      case .batched(let number, let index):
+        if opened.number != number { opened = (number, replies(of: number)) }
+        if let reply = opened.replies[index] { all.append((id, reply)) }
+      }
+    }
+    return all
+  }
+
+  /// - Returns: all replies of a batch, by their places in it.
+  private func replies(of number: Int) -> [Int: Envelope] {
+    guard let batch = batches[number] else { return Dictionary(uniqueKeysWithValues: open.replies.map { ($0.index, $0.reply) }) }
+    var replies: [Int: Envelope] = [:]
+    var reader = MessageBatchReader(verified: batch.frames)
+    while let reply = try? reader.next() { replies[replies.count] = reply }
+    return replies
   }
 }

@@ -30,7 +30,8 @@ public enum MessageBatch {
 /// Collects messages for one receiver.
 public struct MessageBatchWriter: Sendable {
   private var body: [UInt8] = []
-  private var count = 0
+  /// Messages in it.
+  public private(set) var count = 0
   /// Of the message before.
   private var previous: [Frame] = []
   /// Which frames of this message are those of the one before.
@@ -95,8 +96,8 @@ public struct MessageBatchReader: Sendable {
   private var lengths: [Int] = []
   private static let repeated = -1
 
-  /// - Parameter frames: identities, marker, signature and body, of which the signature was found good.
-  init(verified frames: [Frame]) {
+  /// - Parameter frames: identities, marker, signature and body, of which the signature was found good, or is one's own.
+  package init(verified frames: [Frame]) {
     outer = frames.dropLast(3)
     body = frames[frames.count - 1]
   }
