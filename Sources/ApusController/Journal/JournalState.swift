@@ -48,9 +48,11 @@ struct JournalState<Storage: JournalStorage> {
   private var replies = WrittenReplies()
   private var repliesDue = false
 
-  /// Engines need not be told at once.
-  private static var replyDelay: Duration { .milliseconds(20) }
-  private static var replyBatch: Int { 1024 }
+  /// Engines need not be told at once: a message to each of them for every few replies cost more than the journal itself. What they keep
+  /// meanwhile is bounded, in replies and in bytes.
+  private static var replyDelay: Duration { .milliseconds(50) }
+  private static var replyBatch: Int { 4096 }
+  private static var replyBytes: Int { 8 << 20 }
 
   init(
     _ storage: Storage, _ configuration: JournalConfiguration, limits: JournalLimits = JournalLimits(),
@@ -266,11 +268,11 @@ struct JournalState<Storage: JournalStorage> {
     // The last, not the latest: a clock may be set back.
     now = event.time
     switch event.kind {
-    case .finished(_, let engine, let outcome):
+    case .finished(let reply, let engine, let outcome):
       noteResult(now)
       guard let engine else { return }
       switch outcome {
-      case .ok, .error, .aborted: replies.append(event.id, of: engine)
+      case .ok, .error, .aborted: replies.append(event.id, of: engine, bytes: reply.byteCount)
       default: break
       }
     case .retried(let engine, let reason):
@@ -283,7 +285,7 @@ struct JournalState<Storage: JournalStorage> {
   }
 
   private mutating func tellEngines(effects: inout some JournalEffects) {
-    if replies.count >= Self.replyBatch { return tell(0, effects: &effects) }
+    if replies.count >= Self.replyBatch || replies.bytes >= Self.replyBytes { return tell(0, effects: &effects) }
     guard replies.count > 0, !repliesDue else { return }
     repliesDue = true
     effects.tellLater(after: Self.replyDelay)

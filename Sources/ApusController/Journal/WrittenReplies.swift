@@ -7,14 +7,17 @@ struct WrittenReplies: Sendable {
   private var engine: EngineUUID?
   private var ids: [MessageID] = []
   private(set) var count = 0
+  /// That the engines keep for them, as far as is known.
+  private(set) var bytes = 0
 
-  mutating func append(_ id: MessageID, of engine: EngineUUID) {
+  mutating func append(_ id: MessageID, of engine: EngineUUID, bytes: Int = 0) {
     if engine != self.engine {
       flush()
       self.engine = engine
     }
     ids.append(id)
     count += 1
+    self.bytes += bytes
   }
 
   mutating func append(_ ids: [MessageID], of engine: EngineUUID) { for id in ids { append(id, of: engine) } }
@@ -24,7 +27,7 @@ struct WrittenReplies: Sendable {
     flush()
     var taken: [EngineUUID: [MessageID]] = [:]
     swap(&taken, &all)
-    count = 0
+    (count, bytes) = (0, 0)
     return taken
   }
 
