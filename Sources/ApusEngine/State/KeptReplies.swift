@@ -214,8 +214,11 @@ struct KeptReplies: Sendable {
 
   /// - Returns: all replies of a batch, by their places in it.
   private func replies(of number: Int) -> [Int: Envelope] {
-    guard let batch = batches[number] else { return Dictionary(uniqueKeysWithValues: open.replies.map { ($0.index, $0.reply) }) }
     var replies: [Int: Envelope] = [:]
+    guard let batch = batches[number] else {
+      for (index, reply) in open.replies { replies[index] = reply }
+      return replies
+    }
     var reader = MessageBatchReader(verified: batch.frames)
     while let reply = try? reader.next() { replies[replies.count] = reply }
     return replies
