@@ -35,6 +35,8 @@ public struct Scenario: Sendable {
   /// How many of the engines are ipyparallel's, and how many such clients there are beside the others.
   var stockEngines = 0
   var stockClients = 0
+  /// Percent of the requests of stock clients behind which they only wait, for long.
+  var silences = 3.0
   /// Percent of requests that are broadcasts.
   var broadcasts = 0.0
   /// Percent of messages that are slow.
@@ -86,6 +88,12 @@ public struct Scenario: Sendable {
       engineDeaths = max(4, engineDeaths)
     }
     aimed = some(60, 20...100)
+    // Who has no name may be taken for another one; that must not be believed by the controller after the next.
+    if chance(8) {
+      stockClients = Int.random(in: 2...3, using: &random)
+      silences = 20
+      controllerDeaths = Double.random(in: 3...8, using: &random)
+    }
   }
 
   /// The controller is killed and nothing else goes wrong.

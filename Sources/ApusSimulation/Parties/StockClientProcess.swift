@@ -9,6 +9,9 @@ final class StockClientProcess: Process {
   private var link: (link: Link, controller: ControllerProcess)?
   private var unsent: [Envelope] = []
   private var lastNumber = 0
+  private var lastSubmitted: Int?
+  /// For so long controllers remember who was there.
+  private static let memory = 60_000_000
   /// The latest controller that has a message of its.
   private(set) weak var heardBy: ControllerProcess?
   private var heardSince = 0
@@ -57,7 +60,7 @@ final class StockClientProcess: Process {
 
   private func submitLater() {
     // Now and then it only waits, for long: nobody hears then under which name it has come back.
-    let rest = world.chance(3) ? world.pick(3...20) : 0
+    let rest = world.chance(cluster.scenario.silences) ? world.pick(3...20) : 0
     after(rest * 1_000_000 + Int(1e6 * cluster.scenario.pause * world.logarithmic(0.3...5))) { [self] in
       guard cluster.isBusy else { return }
       submit()
@@ -67,6 +70,7 @@ final class StockClientProcess: Process {
 
   func submit() {
     lastNumber += 1
+    lastSubmitted = world.now
     let id = MessageID("\(name)_\(lastNumber)")
     let retries = world.chance(30) ? world.pick(1...2) : 0
     let account = TaskAccount(
@@ -96,8 +100,12 @@ final class StockClientProcess: Process {
   }
 
   func replied(_ reply: Envelope, by controller: ControllerProcess?) {
-    // What is somebody else's it lets go of.
-    guard let id = reply.parentID, let task = cluster.ledger.tasks[id], task.client == name else { return }
+    guard let id = reply.parentID, let task = cluster.ledger.tasks[id] else { return }
+    // What is somebody else's it lets go of. No controller can know of one that keeps quiet: what is taken to it under another's name may be lost.
+    guard task.client == name else {
+      if lastSubmitted.map({ world.now - $0 > Self.memory }) ?? true { task.mayBeLost = true }
+      return
+    }
     // What it has had before is a stale result, which it ignores if it can.
     guard cluster.ledger.answered(task, by: controller) else { return }
     let content = try? reply.content()
