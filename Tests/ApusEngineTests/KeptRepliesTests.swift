@@ -147,6 +147,27 @@ import Transport
     }
   }
 
+  /// A task that ended elsewhere is confirmed to nobody here.
+  @Test func fewRepliesThatNobodyConfirmsDoNotKeepAllTheOthers() {
+    var kept = KeptReplies()
+    var left: [(id: MessageID, reply: Envelope)] = []
+    for number in 0..<500 {
+      var batch = Batch()
+      let replies = (0..<8).map { (id: MessageID("t\(number)_\($0)"), reply: routed("\(number) \($0)", bytes: 1000)) }
+      for (id, reply) in replies { kept.keep(reply, to: id, inBatchAt: batch.append(reply)) }
+      kept.left(batch.take())
+      // Of every fifth half is left, of others one reply.
+      let stay = number % 5 == 0 ? 1...4 : 3...3
+      kept.confirm(replies.indices.filter { !stay.contains($0) }.map { replies[$0].id })
+      left += replies[stay]
+    }
+    #expect(kept.all.map(\.id) == left.map(\.id) && kept.all.map(\.reply.frames) == left.map(\.reply.frames))
+    let bytes = left.reduce(0) { $0 + $1.reply.byteCount }
+    #expect(kept.bytes >= bytes && kept.bytes < 3 * bytes)
+    kept.confirm(left.map(\.id))
+    #expect(kept.all.isEmpty && kept.bytes == 0 && kept.count == 0)
+  }
+
   @Test func beyondItsLimitTheOldestGo() {
     var kept = KeptReplies(limit: 2500)
     for id in ["a", "b", "c"] as [MessageID] { kept.keep(reply(id.text, bytes: 1000), to: id) }

@@ -293,6 +293,28 @@ def test_a_trace_goes_through_links_and_pipes(commands, tmp_path, writer):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
 
 
+def test_a_trace_into_what_is_open_already_leaves_the_rest(commands, tmp_path):
+    run, client = commands
+    log = tmp_path / "job.log"
+    with log.open("a") as file:
+        print("before", file=file, flush=True)
+        client.trace(f"/dev/fd/{file.fileno()}")
+        print("after", file=file, flush=True)
+    text = log.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "traceEvents" in text
+
+
+def test_a_trace_is_written_where_no_file_may_be_made_beside_it(commands, tmp_path):
+    run, client = commands
+    # With more at its end the name is too long.
+    out = tmp_path / ("n" * 250)
+    out.write_text("old")
+    client.trace(str(out))
+    assert json.loads(out.read_text())["traceEvents"]
+    run("trace", f"--out={out}")
+    assert json.loads(out.read_text())["traceEvents"] and [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_controllers_of_others_have_no_log(parts, tmp_path):
     parts.start("ipcontroller", of="stock")
     parts.client(0)

@@ -1,6 +1,7 @@
 """What has happened in a cluster, and why: the controller's log of events, explanations, and traces."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -16,28 +17,43 @@ _ATTEMPTS = 6
 
 _HUB = 0
 
+#: Under which names there are files of processes.
+_OPEN_FILES = ("/dev/std", "/dev/fd/", "/proc/")
+#: Why no file can be made beside another, or take its place.
+_NOT_BESIDE = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.ENAMETOOLONG)
+
 _DATES = ("time", "sent", "began", "ended")
 
 
 def _write_whole(path, text):
-    """Write a file under its name when all of it is written. A device or a pipe, and what is open already, is written to as it is."""
-    if isinstance(path, int) or os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "w") as file:
-            file.write(text)
-        return
+    """Write a file under its name when all of it is written.
+
+    A device, a pipe and what is open already are written to as they are; so is a file where none may be made beside it.
+    """
+    if isinstance(path, int):
+        return _write(path, text, "w")
+    path = os.fsdecode(path)
+    if path.startswith(_OPEN_FILES) or os.path.exists(path) and not os.path.isfile(path):
+        return _write(path, text, "a")
     # Through a link, as `open` writes.
     path = os.path.realpath(path)
-    unfinished = f"{os.fsdecode(path)}.{os.getpid()}-{random.getrandbits(32)}.new"
+    unfinished = f"{path}.{os.getpid()}-{random.getrandbits(32)}.new"
     try:
-        with open(unfinished, "x") as file:
-            file.write(text)
+        _write(unfinished, text, "x")
         if os.path.exists(path):
             shutil.copymode(path, unfinished)
         os.replace(unfinished, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             os.unlink(unfinished)
-        raise
+        if not isinstance(error, OSError) or error.errno not in _NOT_BESIDE or not os.path.exists(path):
+            raise
+        _write(path, text, "w")
+
+
+def _write(path, text, mode):
+    with open(path, mode) as file:
+        file.write(text)
 
 
 class Event(dict):

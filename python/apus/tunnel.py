@@ -30,7 +30,9 @@ class Tunnels:
         if address in ("*", "0.0.0.0", ""):
             address = info.get("location") or "127.0.0.1"
         remote = {name: info[name] for name in _PORTS if name in info}
-        ports = [port for value in remote.values() for port in (value if isinstance(value, list) else [value])]
+        named = [port for value in remote.values() for port in (value if isinstance(value, list) else [value])]
+        # Whatever writes such a file may name one twice.
+        ports = list(dict.fromkeys(named))
         deadline = time.monotonic() + max(timeout, 1)
         try:
             for attempt in range(_ATTEMPTS):

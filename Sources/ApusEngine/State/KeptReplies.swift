@@ -26,8 +26,9 @@ struct KeptReplies: Sendable {
     var frames: [Frame] = []
     /// Until then the replies, and where they are in it.
     var replies: [(index: Int, reply: Envelope)] = []
-    /// How many of its replies are kept.
+    /// How many of its replies are kept, and were.
     var count = 0
+    var all = 0
     /// Of all its replies: they go together.
     var bytes = 0
   }
@@ -42,7 +43,10 @@ struct KeptReplies: Sendable {
   /// `nil` for those that are gone.
   private var order = Deque<MessageID?>()
   private var firstPlace = 0
+  /// Beyond so many batches those are looked for of which little is kept.
+  private var mostBatches = Self.fewBatches
   private(set) var bytes = 0
+  private static let fewBatches = 64
   /// Bytes beyond which the oldest are let go of. Their tasks end as lost if the controller dies at that very moment.
   let limit: Int
 
@@ -69,13 +73,30 @@ struct KeptReplies: Sendable {
   mutating func left(_ frames: [Frame]) {
     if open.replies.isEmpty { return }
     if open.count > 0 {
-      batches[number] = Batch(frames: frames, count: open.count, bytes: open.bytes)
+      batches[number] = Batch(frames: frames, count: open.count, all: open.replies.count, bytes: open.bytes)
     } else {
       bytes -= open.bytes
     }
     open.replies.removeAll(keepingCapacity: true)
     (open.count, open.bytes) = (0, 0)
     number += 1
+    if batches.count > mostBatches {
+      takeOutFew()
+      mostBatches = 2 * batches.count + Self.fewBatches
+    }
+  }
+
+  /// Few replies that nobody confirms do not keep all the others of their batch in memory.
+  private mutating func takeOutFew() {
+    var replies: [Int: [Int: Envelope]] = [:]
+    for (number, batch) in batches where 4 * batch.count < batch.all { replies[number] = self.replies(of: number) }
+    if replies.isEmpty { return }
+    for id in order {
+      guard let id, case .batched(let number, let index) = kept[id]?.reply, let reply = replies[number]?[index] else { continue }
+      kept[id]?.reply = .alone(reply)
+      bytes += reply.byteCount
+    }
+    for number in replies.keys { bytes -= batches.removeValue(forKey: number)?.bytes ?? 0 }
   }
 
   private mutating func keep(_ reply: Source, to id: MessageID) {
@@ -148,6 +169,7 @@ struct KeptReplies: Sendable {
     batches = [:]
     open = Batch()
     number += 1
+    mostBatches = Self.fewBatches
     order = []
     bytes = 0
   }

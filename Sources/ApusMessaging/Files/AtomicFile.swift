@@ -85,21 +85,31 @@ public enum AtomicFile {
     return 0
   }
 
-  /// Writes to where a user wants to have it: through a link, and into a device or a pipe, which no file is to be put in the place of.
+  /// Writes to where a user wants to have it: through a link, and into a device, a pipe or what a process has open, which no file is to be put in
+  /// the place of; into a file as it is where none may be made beside it.
+  /// - Parameter mode: of a new file; another keeps its own.
   public static func writeThrough(_ bytes: [UInt8], to path: String, mode: UInt32) throws(FileError) {
     var status = stat()
-    guard stat(path, &status) == 0 else { return try write(bytes, to: path, mode: mode, flushed: false) }
-    if status.st_mode & S_IFMT == S_IFREG {
+    let isThere = stat(path, &status) == 0
+    var link = stat()
+    if !isThere, lstat(path, &link) != 0 { return try write(bytes, to: path, mode: mode, flushed: false) }
+    let isOpen = isThere && (status.st_mode & S_IFMT != S_IFREG || openFiles.contains { path.hasPrefix($0) })
+    if isThere, !isOpen {
       let real = realpath(path, nil)
       defer { free(real) }
-      return try write(bytes, to: real.map { String(cString: $0) } ?? path, mode: mode, flushed: false)
+      do throws(FileError) {
+        return try write(bytes, to: real.map { String(cString: $0) } ?? path, mode: status.st_mode & 0o7777, flushed: false)
+      } catch { if ![EACCES, EPERM, EBUSY, EXDEV, ENAMETOOLONG].contains(error.code) { throw error } }
     }
-    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    let descriptor = open(path, O_WRONLY | O_CLOEXEC | (isOpen ? O_APPEND : O_CREAT | O_TRUNC), mode)
     guard descriptor >= 0 else { throw FileError(path: path, action: "write", code: errno) }
     defer { close(descriptor) }
     let code = append(bytes, to: descriptor)
     if code != 0 { throw FileError(path: path, action: "write", code: code) }
   }
+
+  /// Under which names there are files of processes.
+  private static let openFiles = ["/dev/std", "/dev/fd/", "/proc/"]
 
   public static func read(_ path: String, limit: Int = 16 << 20) throws(FileError) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -94,9 +94,17 @@ public final class LocalDirectory: Sendable {
     for name in DirectoryListing.names(in: directory) where name != lockName { unlink("\(directory)/\(name)") }
   }
 
+  /// Those of earlier versions have no word in the middle.
+  private static func isName(_ name: String) -> Bool {
+    if name.hasPrefix(prefix) { return true }
+    let former = "apus-"
+    guard name.hasPrefix(former) else { return false }
+    return name.utf8.dropFirst(former.utf8.count).allSatisfy { (48...57).contains($0) || (97...122).contains($0) }
+  }
+
   /// Folders of ours whose controllers were killed.
   private static func removeAbandoned(in base: String) {
-    for name in DirectoryListing.names(in: base) where name.hasPrefix(prefix) {
+    for name in DirectoryListing.names(in: base) where isName(name) {
       let directory = "\(base)/\(name)"
       // One that is being made at this moment is not locked yet.
       guard isOwn(directory), isOlder(directory, than: 2) else { continue }

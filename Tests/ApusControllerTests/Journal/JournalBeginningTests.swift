@@ -7,7 +7,7 @@ import Testing
 
 /// A journal that a controller finds, and what is told of it.
 @Suite("Journal: the beginning", .timeLimit(.minutes(3 * patience)))
-struct JournalBeginningTests {
+final class JournalBeginningTests {
   let profile: String
   let directory: String
 
@@ -17,11 +17,12 @@ struct JournalBeginningTests {
     _ = try JournalFiles.id(in: directory)
   }
 
+  deinit { try? FileManager.default.removeItem(atPath: profile) }
+
   private func configure(_ configuration: inout ControllerConfiguration) { configuration.journal = JournalConfiguration() }
 
   @Test("one that controllers do not survive is set aside after a few of them, beside others of the kind")
   func setAside() throws {
-    defer { try? FileManager.default.removeItem(atPath: profile) }
     try FileManager.default.createDirectory(atPath: "\(directory).aside-1", withIntermediateDirectories: false)
     for _ in 0..<JournalFiles.mostAttempts {
       #expect(JournalFiles.prepare(directory, logger: TestCluster.logger) == nil)
@@ -36,7 +37,6 @@ struct JournalBeginningTests {
 
   @Test("a controller that comes to serve ends the count, and says how many tasks it has found")
   func served() async throws {
-    defer { try? FileManager.default.removeItem(atPath: profile) }
     JournalFiles.beginAttempt(directory)
     try await TestCluster.with(in: profile, configure) { cluster in
       let beginning = try #require(JournalBeginning(in: directory))
@@ -53,7 +53,6 @@ struct JournalBeginningTests {
 
   @Test("one that cannot begin for another reason is not counted", arguments: ["database", "files"])
   func otherReasons(_ reason: String) async throws {
-    defer { try? FileManager.default.removeItem(atPath: profile) }
     var configuration = ControllerConfiguration(profileDirectory: profile)
     configure(&configuration)
     if reason == "database" {
@@ -70,7 +69,6 @@ struct JournalBeginningTests {
 
   @Test("it is told in sentences, and comes back from its file")
   func sentences() throws {
-    defer { try? FileManager.default.removeItem(atPath: profile) }
     #expect(JournalBeginning(in: directory) == nil)
     var beginning = JournalBeginning()
     (beginning.tasks, beginning.lastWritten) = (2, Timestamp(microseconds: 1_795_437_421_000_000))
@@ -103,7 +101,6 @@ struct JournalBeginningTests {
 
   @Test("names that are no segments' are not taken for some")
   func names() throws {
-    defer { try? FileManager.default.removeItem(atPath: profile) }
     for name in ["1.log", "9223372036854775807.log", "+0000001.log", "00000002.log", "x.log"] {
       try Data().write(to: URL(fileURLWithPath: "\(directory)/\(name)"))
     }

@@ -57,6 +57,32 @@ final class AtomicFileTests {
     }
   }
 
+  @Test("a user's file keeps its mode, is made where a link leads, and is written as it is where none may be made beside it")
+  func through() throws {
+    let (file, link, long) = ("\(folder)/file", "\(folder)/link", "\(folder)/\(String(repeating: "n", count: 250))")
+    symlink("file", link)
+    try AtomicFile.writeThrough(Array("new".utf8), to: link, mode: 0o600)
+    #expect(try mode(file) == 0o600 && AtomicFile.read(file) == Array("new".utf8))
+    chmod(file, 0o640)
+    try AtomicFile.writeThrough(Array("next".utf8), to: link, mode: 0o600)
+    #expect(try mode(file) == 0o640 && AtomicFile.read(file) == Array("next".utf8))
+    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "file")
+    close(open(long, O_CREAT | O_WRONLY, 0o600))
+    try AtomicFile.writeThrough(Array("long".utf8), to: long, mode: 0o600)
+    #expect(try AtomicFile.read(long) == Array("long".utf8))
+  }
+
+  @Test("a file that a process has open is written to, and none is put in its place")
+  func standing() throws {
+    let path = "\(folder)/output"
+    let descriptor = open(path, O_CREAT | O_WRONLY | O_APPEND, 0o600)
+    defer { close(descriptor) }
+    #expect(write(descriptor, "before ", 7) == 7)
+    try AtomicFile.writeThrough(Array("trace ".utf8), to: "/dev/fd/\(descriptor)", mode: 0o644)
+    #expect(write(descriptor, "after", 5) == 5)
+    #expect(try AtomicFile.read(path) == Array("before trace after".utf8))
+  }
+
   private static var hasUnnamedFiles: Bool {
     let descriptor = open(FileManager.default.temporaryDirectory.path, 0o20000000 | O_DIRECTORY | O_WRONLY, 0o600)
     defer { if descriptor >= 0 { close(descriptor) } }

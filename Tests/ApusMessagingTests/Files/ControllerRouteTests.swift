@@ -50,6 +50,18 @@ import Transport
     withExtendedLifetime(try LocalDirectory()) { #expect(!LocalDirectory.isOwn(path)) }
   }
 
+  @Test("what a killed one of an earlier version left goes as well")
+  func former() throws {
+    let mine = try LocalDirectory()
+    let slash = try #require(mine.path.lastIndex(of: "/"))
+    let path = "\(mine.path[..<slash])/apus-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
+    try #require(mkdir(path, 0o700) == 0)
+    close(open("\(path)/lock", O_CREAT | O_RDWR, 0o600))
+    var long = utimbuf(actime: 1, modtime: 1)
+    utime(path, &long)
+    withExtendedLifetime(try LocalDirectory()) { #expect(!LocalDirectory.isOwn(path)) }
+  }
+
   /// Engines on a host have one that is locked at their start only.
   @Test(
     "a controller removes its own kind of folders alone, and of those none with something else in it",
