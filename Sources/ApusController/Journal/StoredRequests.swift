@@ -282,6 +282,9 @@ struct StoredRequest: Sendable {
   var signature: Frame { frame(delimiter + 1) }
   var header: Frame { frame(delimiter + 2) }
   var metadata: Frame { frame(delimiter + 4) }
+  var content: Frame { frame(delimiter + 5) }
+  var bufferCount: Int { requests.table(at: table).count - delimiter - 1 - Envelope.fixedParts }
+  var buffers: [Frame] { (0..<bufferCount).map { frame(delimiter + 1 + Envelope.fixedParts + $0) } }
   func hasMetadata(_ frame: Frame) -> Bool { requests.has(frame, at: requests.place(delimiter + 4, inTableAt: table)) }
 
   /// Whether both have this in the same place; where they have not, it may be equal all the same.

@@ -44,6 +44,7 @@ public final class TaskRecord {
   var hasMessage: Bool { message != nil }
   var header: Frame? { message?.headerFrame ?? stored?.header }
   var metadata: Frame? { message?.metadataFrame ?? stored?.metadata }
+  var content: Frame? { message?.contentFrame ?? stored?.content }
   private var requestBytes: Int { message?.byteCount ?? stored?.byteCount ?? 0 }
 
   /// Bytes that this record keeps alive: frames and output.
@@ -107,7 +108,7 @@ public final class TaskRecord {
     case .msg_id: .string(id.text)
     case .header: json(header)
     case .metadata: json(metadata)
-    case .content: json(request?.contentFrame)
+    case .content: json(content)
     case .buffers, .result_buffers: .null
     case .submitted: json(header)["date"] ?? .null
     case .client_uuid: JSONValue(request?.sessionID?.text)
@@ -129,7 +130,8 @@ public final class TaskRecord {
     }
   }
 
-  public var requestBuffers: ArraySlice<Frame> { request?.buffers ?? [] }
+  public var requestBuffers: ArraySlice<Frame> { message?.buffers ?? stored?.buffers[...] ?? [] }
+  var requestBufferCount: Int { message?.buffers.count ?? stored?.bufferCount ?? 0 }
   public var replyBuffers: ArraySlice<Frame> { reply?.buffers ?? [] }
 
   private func json(_ frame: Frame?) -> JSONValue { frame.flatMap { try? $0.json() } ?? .null }

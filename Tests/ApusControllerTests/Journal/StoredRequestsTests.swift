@@ -25,6 +25,9 @@ struct StoredRequestsTests {
     #expect(requests.map(\.byteCount) == messages.map(\.byteCount))
     #expect(requests.map(\.client) == messages.map(\.identities.first))
     #expect(requests.map(\.metadata) == messages.map(\.metadataFrame))
+    #expect(requests.map(\.header) == messages.map(\.headerFrame) && requests.map(\.content) == messages.map(\.contentFrame))
+    #expect(
+      requests.map(\.buffers) == messages.map { Array($0.buffers) } && requests.map(\.bufferCount) == messages.map(\.buffers.count))
     #expect(requests.map(\.signature) == messages.map(\.signature))
     #expect(requests[0].isFrom(Frame("client 0")) && !requests[0].isFrom(Frame("client 1")) && !requests[0].isFrom(.empty))
     #expect(requests[2].hasMetadata(Frame(#"{"a": 1}"#)) && !requests[2].hasMetadata(.emptyObject))

@@ -12,7 +12,7 @@ enum TaskRow {
     switch field {
     case .header: json(record.header)
     case .metadata: json(record.metadata)
-    case .content: json(record.request?.contentFrame)
+    case .content: json(record.content)
     case .result_header: json(record.reply?.headerFrame)
     case .result_metadata: json(record.reply?.metadataFrame)
     case .result_content: json(record.reply?.contentFrame)
@@ -49,7 +49,7 @@ enum TaskRow {
 
   /// Bytes of a record's row, at most.
   static func byteCount(_ record: TaskRecord) -> Int {
-    record.byteCount + 9 * (record.requestBuffers.count + record.replyBuffers.count) + 4096
+    record.byteCount + 9 * (record.requestBufferCount + record.replyBuffers.count) + 4096
   }
 
   // MARK: row to record
