@@ -5,55 +5,15 @@ import json
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 
 import pytest
-
-SLEEP = "import time\nprint('started')\ntime.sleep(60)"
-STUBBORN = """
-import time
-print('started')
-end = time.monotonic() + 60
-while time.monotonic() < end:
-    try: time.sleep(1)
-    except KeyboardInterrupt: print('no', flush=True)
-"""
-
-
-class Commands:
-    """``apus`` in the environment of a cluster."""
-
-    def __init__(self, bin_dir, env, directory):
-        self.program, self.env, self.directory = str(bin_dir / "apus"), env, directory
-
-    def start(self, *arguments: str, **more) -> subprocess.Popen:
-        return subprocess.Popen(
-            [self.program, *arguments], env=self.env, cwd=self.directory, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
-
-    def __call__(self, *arguments: str, text: str = "", timeout: float = 40) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [self.program, *arguments], env=self.env, cwd=self.directory, input=text, capture_output=True, text=True,
-            timeout=timeout)
-
-    def json(self, *arguments: str, code: int = 0, **more):
-        result = self(*arguments, "--json", **more)
-        assert result.returncode == code, result.stderr
-        return json.loads(result.stdout)
+from client_commands import SLEEP, Commands
 
 
 @pytest.fixture
 def apus(cluster, tmp_path):
-    return Commands(cluster.bin_dir, cluster.env, tmp_path)
-
-
-@pytest.fixture
-def own(start_cluster, tmp_path):
-    """A cluster of the case's own, whose engines may die."""
-    cluster = start_cluster(n=2)
-    cluster.client()
     return Commands(cluster.bin_dir, cluster.env, tmp_path)
 
 
@@ -106,53 +66,6 @@ def test_px_shows_output_while_the_code_runs(apus):
     assert "KeyboardInterrupt" in errors
     # The engine is free.
     assert apus("px", "--targets=0", "1", timeout=40).returncode == 0
-
-
-def test_a_second_interrupt_leaves_the_engines_to_it(own):
-    process = own.start("px", "--targets=0", STUBBORN)
-    try:
-        assert process.stdout.readline() == "[stdout:0] started\n"
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "[stdout:0] no\n"
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=40)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "the code still runs there" in errors
-
-
-def test_an_interrupt_after_the_time_leaves_the_engines_to_it(own):
-    process = own.start("px", "--targets=0", "--timeout=0.5", STUBBORN)
-    try:
-        assert process.stderr.readline() == "waiting for engine 0 to end it; Ctrl-C leaves it to it\n"
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=40)
-    finally:
-        process.kill()
-    assert process.returncode == 124
-    assert "the code still runs there" in errors and "interrupting" not in errors
-
-
-def test_interrupts_end_it_though_the_controller_answers_nobody(start_cluster, tmp_path):
-    cluster = start_cluster(n=1)
-    cluster.client()
-    (controller,) = [each.pid for each in cluster.processes() if each.role == "controller"]
-    process = Commands(cluster.bin_dir, cluster.env, tmp_path).start("px", "--targets=0", SLEEP)
-    try:
-        assert process.stdout.readline() == "[stdout:0] started\n"
-        os.kill(controller, signal.SIGSTOP)
-        process.send_signal(signal.SIGINT)
-        assert "Ctrl-C again leaves them to it" in process.stderr.readline()
-        # It asks the controller then for what else the engine has.
-        assert "waiting for engine 0 to end it" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=40)
-    finally:
-        os.kill(controller, signal.SIGCONT)
-        process.kill()
-    assert process.returncode == 130
-    assert "the code still runs there" in errors
 
 
 def test_px_reads_standard_input(apus):
